@@ -1,0 +1,6 @@
+// Everything a program needs: #include <cairn/cairn.h>
+#pragma once
+#include "cairn/bytes.h"
+#include "cairn/database.h"
+#include "cairn/result.h"
+#include "cairn/table.h"

@@ -1,0 +1,68 @@
+// The front door: a directory, opened, owned, and handing out its views.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cairn/result.h"
+#include "cairn/table.h"
+
+namespace cairn {
+
+namespace database {
+class DatabaseImpl;
+}
+
+struct DatabaseOptions {
+  /// Makes the database (and the directory, whose parent must exist) if there is none.
+  bool create_if_missing = false;
+  /// Shown to whoever finds the directory taken; the program's name if empty.
+  std::string owner;
+  /// How long this process may own the directory without renewing. 100 ms to 1 h.
+  std::int64_t lease_ms = 10'000;
+};
+
+struct VerifyReport {
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+  std::vector<Error> damages;  ///< Empty: every live byte is what was written.
+};
+
+/// An open directory. Moves only. Owns the lease: while it lives no other process can open the directory. All of its
+/// functions may be called from any thread, but destroying it ends every Table handed out; values already pinned stay
+/// readable.
+class Database {
+ public:
+  /// A new, empty database. kConflict: there is one, or remains of one.
+  static Result<Database> create(const std::string& path, const DatabaseOptions& options = {});
+  /// Errors: kNotFound, no database there; kBusy, owned by another process, which is named; kCorruption and kUnsupported,
+  /// with the file: it is never opened as less than it was. Its time depends on what is not sealed, not on what is stored.
+  static Result<Database> open(const std::string& path, const DatabaseOptions& options = {});
+
+  explicit Database(std::unique_ptr<database::DatabaseImpl> impl);
+  Database(Database&&) noexcept;
+  Database& operator=(Database&&) noexcept;
+  /// Closes, without a way to report an error: call close() where it matters.
+  ~Database();
+
+  /// The table `name`, opened on first use. 1 to 64 characters of a-z A-Z 0-9 _ - . :
+  /// kNotFound: there is none and options.create_if_missing is false.
+  Result<Table> table(const std::string& name, const TableOptions& options = {});
+  [[nodiscard]] std::vector<std::string> tables() const;
+
+  /// Reads and checks every live byte. Damage is in the report, not an error. `progress` gets bytes done so far.
+  Result<VerifyReport> verify(const std::function<void(std::uint64_t)>& progress = {});
+
+  /// What opening had to leave out, a sentence each: torn tails with file and offset.
+  [[nodiscard]] const std::vector<std::string>& open_reports() const;
+
+  /// Waits for background work, ends the logs and gives the lease back. Every write was durable before as it promised.
+  Result<void> close();
+
+ private:
+  std::unique_ptr<database::DatabaseImpl> impl_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,234 @@
+// An ordered, durable map from byte strings to byte strings, kept as an LSM tree.
+// To use it, read this file. To change it, start at docs/paths.md.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cairn/bytes.h"
+#include "cairn/result.h"
+
+namespace cairn {
+
+namespace table {
+class TableImpl;
+class ScanImpl;
+}  // namespace table
+namespace directory {
+class Pin;
+}
+
+inline constexpr std::uint64_t kKeyBytesMax = 65'535;  ///< A key has 1 to this many bytes.
+
+/// How far a write has travelled when the call returns.
+enum class Durability : std::uint8_t {
+  kKernel,  ///< Survives the process, not a power cut.
+  kDisk,    ///< The device confirmed a sync; survives a power cut. The default.
+};
+
+enum class Compression : std::uint8_t { kNone, kLz4, kZstd };
+
+struct TableOptions {
+  bool create_if_missing = true;
+  /// Of sealed files. Fixed when the table is created; ignored for one that exists.
+  Compression compression = Compression::kNone;
+  /// Log bytes that one memtable takes before it is sealed. 1 MiB to 1 GiB.
+  std::uint64_t memtable_bytes_max = 64 * kMiB;
+  /// Bytes per second that flush and compaction may read and write; 0 for no limit.
+  std::uint64_t job_bytes_per_s_max = 0;
+};
+
+/// The order of a write in its directory. Ascends, with gaps.
+using WriteVersion = std::uint64_t;
+
+struct WriteOptions {
+  Durability durability = Durability::kDisk;
+  /// The account the records belong to. Not given: from a leading "{number}" in the key, else 0 (none).
+  std::optional<std::uint64_t> account;
+};
+
+/// Writes that happen together or not at all. Of two writes to one key the later wins. Owns its bytes.
+class Batch {
+ public:
+  void put(ByteView key, ByteView value) { writes_.push_back({Bytes(key), Bytes(value), false}); }
+  void erase(ByteView key) { writes_.push_back({Bytes(key), Bytes(), true}); }
+  void clear() { writes_.clear(); }
+  [[nodiscard]] std::size_t size() const { return writes_.size(); }
+  [[nodiscard]] bool empty() const { return writes_.empty(); }
+
+  struct Write {
+    Bytes key;
+    Bytes value;
+    bool is_erase;
+  };
+  [[nodiscard]] const std::vector<Write>& writes() const { return writes_; }
+
+ private:
+  std::vector<Write> writes_;
+};
+
+/// The state of one table at one moment. Cheap to copy; as long as a copy lives, what it sees is kept, which costs disk
+/// space: the oldest one is named in stats. A default Snapshot means "now".
+class Snapshot {
+ public:
+  Snapshot() = default;
+  explicit Snapshot(std::shared_ptr<const directory::Pin> pin) : pin_(std::move(pin)) {}
+  [[nodiscard]] bool is_now() const { return pin_ == nullptr; }
+  /// The version it stands on; of a snapshot that is not "now".
+  [[nodiscard]] WriteVersion write_version() const;
+  [[nodiscard]] const std::shared_ptr<const directory::Pin>& pin() const { return pin_; }
+
+ private:
+  std::shared_ptr<const directory::Pin> pin_;
+};
+inline const Snapshot kNow;
+
+/// Keys in [from, to); an empty `to` has no end.
+struct Range {
+  Bytes from;
+  Bytes to;
+};
+/// Every key.
+inline Range everything() { return {}; }
+/// Every key that begins with `bytes`.
+Range prefix(ByteView bytes);
+
+enum class Direction : std::uint8_t { kForward, kReverse };
+
+/// A walk over a range in key order. Moves only; one thread at a time. Sees the table as it was when the scan began and
+/// keeps the files and memtables it reads until it is destroyed, which must happen before the process lets go of the
+/// Database. Read status() at the end: a walk that met damage ends early.
+class Scan {
+ public:
+  struct Entry {
+    ByteView key;
+    ByteView value;
+  };
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = Entry;
+    using difference_type = std::ptrdiff_t;
+    explicit Iterator(Scan* scan) : scan_(scan) {}
+    Entry operator*() const { return scan_->entry(); }
+    Iterator& operator++() {
+      scan_->next();
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    bool operator==(std::default_sentinel_t) const { return !scan_->valid(); }
+
+   private:
+    Scan* scan_;
+  };
+
+  explicit Scan(std::unique_ptr<table::ScanImpl> impl);
+  Scan(Scan&&) noexcept;
+  Scan& operator=(Scan&&) noexcept;
+  ~Scan();
+
+  [[nodiscard]] bool valid() const;
+  /// Views that stay valid until next().
+  [[nodiscard]] Entry entry() const;
+  void next();
+  /// Why the walk ended: fine at the end of the range; kCorruption or kIo, with file and offset.
+  [[nodiscard]] Result<void> status() const;
+
+  Iterator begin() { return Iterator(this); }
+  static std::default_sentinel_t end() { return {}; }
+
+ private:
+  std::unique_ptr<table::ScanImpl> impl_;
+};
+
+struct LayerStats {
+  std::string kind;  ///< "sealed", "memory, read-only" or "memory, writable".
+  std::vector<std::string> files;
+  std::uint64_t bytes = 0;  ///< On disk.
+  std::uint64_t records = 0;
+  WriteVersion version_first = 0;
+  WriteVersion version_last = 0;
+};
+
+struct PinStats {
+  std::string label;
+  WriteVersion write_version = 0;
+  std::int64_t age_ms = 0;
+};
+
+struct JobStats {
+  std::string name;
+  std::uint64_t bytes_done = 0;
+  std::uint64_t bytes_total = 0;  ///< 0: not known yet.
+};
+
+struct TableStats {
+  std::vector<LayerStats> layers;  ///< Oldest first.
+  WriteVersion visible_version = 0;
+  std::uint64_t unsealed_bytes = 0;      ///< In logs.
+  std::uint64_t unsealed_bytes_max = 0;  ///< At this bound writes wait for a flush.
+  std::uint64_t stalls = 0;              ///< Writes that had to.
+  std::uint64_t writes = 0;              ///< Calls since open, as are all counts below.
+  std::uint64_t written_bytes = 0;       ///< Keys and values.
+  std::uint64_t log_bytes = 0;
+  std::uint64_t sealed_bytes_written = 0;
+  std::uint64_t syncs = 0;
+  std::uint64_t flushes = 0;
+  std::uint64_t compactions = 0;
+  double write_amplification = 0;  ///< (log + sealed bytes) / written bytes.
+  std::uint64_t memory_bytes = 0;  ///< Memtable indexes of this table.
+  std::uint32_t maps_open = 0;     ///< Of the process, at most maps_max.
+  std::uint32_t maps_max = 0;
+  std::optional<PinStats> oldest_pin;
+  std::vector<JobStats> jobs;              ///< Of the process.
+  std::vector<std::string> open_reports;  ///< What opening had to leave out.
+  std::string write_state;                 ///< Empty, or why nothing can be written.
+};
+
+/// One named table of an open Database. A handle: cheap to copy, safe to use from any thread, valid as long as the
+/// Database it came from.
+class Table {
+ public:
+  explicit Table(std::shared_ptr<table::TableImpl> impl) : impl_(std::move(impl)) {}
+
+  /// Stores `value` under `key`, and returns the write version it was given. Errors: as write().
+  Result<WriteVersion> put(ByteView key, ByteView value, const WriteOptions& options = {});
+  /// Erases `key`, present or not. Errors: as write().
+  Result<WriteVersion> erase(ByteView key, const WriteOptions& options = {});
+  /// Applies all of `batch` or none of it, and returns the write version of its last write. An empty batch does nothing.
+  /// It is acknowledged when readers see it. Waits if background work is too far behind (stats: stalls).
+  /// Errors: kInvalidArgument, a key or the whole batch is over its limit; kNoSpace, no room: nothing was applied,
+  /// either way. kLeaseLost; kReadOnly, the log could not be synced: what reached the disk is then unknowable, so every
+  /// later write fails likewise until the database is reopened. Reads go on working.
+  Result<WriteVersion> write(const Batch& batch, const WriteOptions& options = {});
+
+  /// The newest value of `key` visible to `snapshot`, or nullopt: absence is an answer, no error. The value stays valid
+  /// as long as the Pinned is held. Never waits for a writer or a job.
+  /// Errors: kCorruption, with file and offset; kIo. Neither harms later calls.
+  [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, const Snapshot& snapshot = kNow) const;
+  /// get() of each key, all of one moment.
+  [[nodiscard]] Result<std::vector<std::optional<Pinned>>> multi_get(std::span<const ByteView> keys,
+                                                                     const Snapshot& snapshot = kNow) const;
+  /// The entries of `range`, at most `limit` of them (0: all). Errors come with the scan's status().
+  [[nodiscard]] Scan scan(const Range& range = everything(), Direction direction = Direction::kForward,
+                          std::uint64_t limit = 0, const Snapshot& snapshot = kNow) const;
+  /// The table as it is now. `label` names it in stats.
+  [[nodiscard]] Snapshot snapshot(const std::string& label = "snapshot") const;
+
+  /// Seals everything written so far; returns when that is durable.
+  Result<void> flush();
+  /// Merges everything sealed and unsealed into one run, dropping what nothing can see.
+  Result<void> compact();
+
+  [[nodiscard]] TableStats stats() const;
+
+ private:
+  std::shared_ptr<table::TableImpl> impl_;
+};
+
+}  // namespace cairn

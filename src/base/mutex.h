@@ -1,0 +1,90 @@
+// The one lock of the house: annotated for clang, ranked for debug builds.
+//
+// A thread may take a mutex only if its rank is greater than that of every mutex it holds. The ranks below
+// are the lock order of the whole system, outermost first.
+#pragma once
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+#include "base/annotations.h"
+
+namespace cairn {
+
+enum class Rank : std::uint8_t {
+  kDatabase = 1,   // Open views of a Database.
+  kJobs = 2,       // JobRunner's queue. Never held while a job runs.
+  kTicker = 3,     // Ticker's list. Never held while a callback runs.
+  kManifest = 4,   // Directory: one manifest switch at a time. Held across its I/O.
+  kCommit = 5,     // Table: order of writes in its log. Never held across a sync.
+  kLineUp = 6,     // Table: the line-up of layers, for writers and jobs. Never held across I/O.
+  kPins = 7,       // Directory: the list of pinned versions.
+  kFiles = 8,      // Directory: spare segments and files to delete.
+  kReclaim = 9,    // Published<T>: one reclaimer at a time.
+  kLeaf = 10,      // Anything that calls nothing while it is held.
+};
+
+class CAIRN_CAPABILITY("mutex") Mutex {
+ public:
+  explicit Mutex(Rank rank) : rank_(rank) {}
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+
+  void lock() CAIRN_ACQUIRE() {
+    check_rank();
+    mutex_.lock();
+    push_rank();
+  }
+  void unlock() CAIRN_RELEASE() {
+    pop_rank();
+    mutex_.unlock();
+  }
+
+ private:
+  friend class CondVar;
+#if defined(CAIRN_CHECK_RANKS)
+  void check_rank() const;
+  void push_rank() const;
+  void pop_rank() const;
+#else
+  void check_rank() const {}
+  void push_rank() const {}
+  void pop_rank() const {}
+#endif
+
+  std::mutex mutex_;
+  [[maybe_unused]] const Rank rank_;
+};
+
+class CAIRN_SCOPED_CAPABILITY MutexLock {
+ public:
+  explicit MutexLock(Mutex& mutex) CAIRN_ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  ~MutexLock() CAIRN_RELEASE() { mutex_.unlock(); }
+  MutexLock(const MutexLock&) = delete;
+  MutexLock& operator=(const MutexLock&) = delete;
+
+ private:
+  Mutex& mutex_;
+};
+
+/// Waits are always in a loop that tests what is waited for.
+class CondVar {
+ public:
+  void wait(Mutex& mutex) CAIRN_REQUIRES(mutex) {
+    std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
+    condition_.wait(lock);
+    lock.release();
+  }
+  void wait_for(Mutex& mutex, std::chrono::milliseconds time) CAIRN_REQUIRES(mutex) {
+    std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
+    condition_.wait_for(lock, time);
+    lock.release();
+  }
+  void notify_all() { condition_.notify_all(); }
+
+ private:
+  std::condition_variable condition_;
+};
+
+}  // namespace cairn

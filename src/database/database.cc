@@ -1,0 +1,188 @@
+#include <algorithm>
+
+#include "base/error.h"
+#include "database/database_impl.h"
+#include "directory/file_name.h"
+#include "sealed/sealed_reader.h"
+#include "storage/posix_storage.h"
+
+namespace cairn::database {
+namespace {
+
+constexpr std::int64_t kLeaseLeastMs = 100;
+constexpr std::int64_t kLeaseMostMs = 3'600'000;
+
+Result<void> check_options(const TableOptions& options) {
+  if (options.memtable_bytes_max < kMiB || options.memtable_bytes_max > kGiB) {
+    return fail(ErrorCode::kInvalidArgument, "memtable_bytes_max is " + std::to_string(options.memtable_bytes_max) +
+                                                 ", not from 1 MiB to 1 GiB");
+  }
+  return {};
+}
+
+/// Verifies one live file; what is wrong with it is an error with its place.
+Result<std::uint64_t> verify_file(directory::Directory& directory, const std::string& name, std::uint16_t view,
+                                  std::uint16_t family, std::uint64_t segment_end,
+                                  const std::function<Result<void>(std::uint64_t)>& progress) {
+  const auto parsed = directory::FileName::parse(name);
+  CAIRN_TRY(map, directory.storage().open(name));
+  if (parsed->suffix == directory::kSegmentSuffix) {
+    CAIRN_TRY(reader, segment::SegmentReader::open(map, directory.database_id(), parsed->number, view));
+    CAIRN_TRY_VOID(reader.replay(segment_end, [](const segment::RecordView&) { return Result<void>{}; }));
+    CAIRN_TRY_VOID(progress(segment_end));
+    return segment_end;
+  }
+  CAIRN_TRY(reader, sealed::SealedReader::open(map, {.database = directory.database_id(), .number = parsed->number,
+                                                     .view = view, .family = family}));
+  CAIRN_TRY_VOID(reader->verify(progress));
+  return map->size();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DatabaseImpl>> DatabaseImpl::open(std::unique_ptr<storage::Storage> storage,
+                                                         directory::Environment& environment, Mode mode,
+                                                         const DatabaseOptions& options, const table::Tuning& tuning) {
+  if (options.lease_ms < kLeaseLeastMs || options.lease_ms > kLeaseMostMs) {
+    return fail(ErrorCode::kInvalidArgument, "lease_ms is " + std::to_string(options.lease_ms) + ", not from 100 to 3600000");
+  }
+  const directory::DirectoryOptions lease{.owner = options.owner.empty() ? "cairn" : options.owner, .lease_ms = options.lease_ms};
+  bool create = mode == Mode::kCreate;
+  if (mode == Mode::kOpenOrCreate) {
+    CAIRN_TRY(names, storage->list());
+    create = std::none_of(names.begin(), names.end(), [](const std::string& name) {
+      return directory::ManifestName::parse(name) || directory::FileName::parse(name);
+    });
+  }
+  Result<std::shared_ptr<directory::Directory>> directory =
+      create ? directory::Directory::create(std::move(storage), environment, lease)
+             : directory::Directory::open(std::move(storage), environment, lease);
+  CAIRN_TRY_VOID(directory);
+  return std::make_unique<DatabaseImpl>(*directory, tuning);
+}
+
+DatabaseImpl::~DatabaseImpl() { (void)close(); }
+
+Result<std::shared_ptr<table::TableImpl>> DatabaseImpl::table(const std::string& name, const TableOptions& options) {
+  if (!directory::valid_name(name)) {
+    return fail(ErrorCode::kInvalidArgument, "'" + name + "' is no name for a table: 1 to 64 of a-z A-Z 0-9 _ - . :");
+  }
+  const MutexLock lock(mutex_);
+  if (const auto found = tables_.find(name); found != tables_.end()) return found->second;
+  directory::Manifest manifest = directory_->manifest();
+  const directory::ViewEntry* view = manifest.view("table", name);
+  if (view == nullptr) {
+    if (!options.create_if_missing) return fail(ErrorCode::kNotFound, "there is no table '" + name + "'");
+    CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& next) -> Result<void> {
+      if (next.next_view == 0xffff) return fail(ErrorCode::kInvalidArgument, "a directory holds at most 65,534 views");
+      next.views.push_back({.name = name, .kind = "table", .number = next.next_view++,
+                            .families = {{.name = "main", .number = 0,
+                                          .compression = static_cast<sealed::Compression>(options.compression), .runs = {}}},
+                            .log = {}});
+      return {};
+    }));
+    manifest = directory_->manifest();
+    view = manifest.view("table", name);
+  }
+  CAIRN_TRY(opened, table::TableImpl::open(directory_, view->number, options, tuning_));
+  tables_[name] = opened;
+  return opened;
+}
+
+std::vector<std::string> DatabaseImpl::tables() const {
+  std::vector<std::string> names;
+  for (const directory::ViewEntry& view : directory_->manifest().views) {
+    if (view.kind == "table") names.push_back(view.name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<VerifyReport> DatabaseImpl::verify(const std::function<void(std::uint64_t)>& progress) {
+  // What is being written has its end in memory only: seal it first.
+  for (const std::string& name : tables()) {
+    Result<std::shared_ptr<table::TableImpl>> opened = table(name, {.create_if_missing = false});
+    if (opened && directory_->state() && (*opened)->stats().layers.back().records != 0) CAIRN_TRY_VOID((*opened)->flush());
+  }
+  VerifyReport report;
+  std::uint64_t done = 0;
+  const auto count = [&](std::uint64_t bytes) -> Result<void> {
+    done += bytes;
+    if (progress) progress(done);
+    return {};
+  };
+  const auto check = [&](const std::string& name, std::uint16_t view, std::uint16_t family, std::uint64_t end) {
+    ++report.files;
+    const Result<std::uint64_t> bytes = verify_file(*directory_, name, view, family, end, count);
+    if (bytes) {
+      report.bytes += *bytes;
+    } else {
+      report.damages.push_back(bytes.error());
+      if (report.damages.back().file.empty()) report.damages.back().file = name;
+    }
+  };
+  for (const directory::ViewEntry& view : directory_->manifest().views) {
+    for (const directory::FamilyEntry& family : view.families) {
+      for (const directory::RunEntry& run : family.runs) {
+        for (const std::string& name : run.files) check(name, view.number, family.number, 0);
+      }
+    }
+    for (const directory::SegmentEntry& segment : view.log) {
+      if (segment.state == directory::SegmentState::kEnded) check(segment.file, view.number, 0, segment.end);
+    }
+  }
+  return report;
+}
+
+Result<void> DatabaseImpl::close() {
+  const MutexLock lock(mutex_);
+  Result<void> result;
+  for (const auto& [name, table] : tables_) {
+    const Result<void> closed = table->close();
+    if (!closed && result) result = closed;
+  }
+  tables_.clear();
+  const Result<void> closed = directory_->close();
+  if (!closed && result) result = closed;
+  return result;
+}
+
+}  // namespace cairn::database
+
+namespace cairn {
+namespace {
+
+Result<Database> open_path(const std::string& path, const DatabaseOptions& options, database::DatabaseImpl::Mode mode) {
+  CAIRN_TRY(storage, storage::PosixStorage::open(path, mode != database::DatabaseImpl::Mode::kOpen));
+  CAIRN_TRY(impl, database::DatabaseImpl::open(std::move(storage), directory::Environment::process(), mode, options));
+  return Database(std::move(impl));
+}
+
+}  // namespace
+
+Database::Database(std::unique_ptr<database::DatabaseImpl> impl) : impl_(std::move(impl)) {}
+Database::Database(Database&&) noexcept = default;
+Database& Database::operator=(Database&&) noexcept = default;
+Database::~Database() = default;
+
+Result<Database> Database::create(const std::string& path, const DatabaseOptions& options) {
+  return open_path(path, options, database::DatabaseImpl::Mode::kCreate);
+}
+
+Result<Database> Database::open(const std::string& path, const DatabaseOptions& options) {
+  return open_path(path, options, options.create_if_missing ? database::DatabaseImpl::Mode::kOpenOrCreate
+                                                            : database::DatabaseImpl::Mode::kOpen);
+}
+
+Result<Table> Database::table(const std::string& name, const TableOptions& options) {
+  CAIRN_TRY_VOID(database::check_options(options));
+  CAIRN_TRY(impl, impl_->table(name, options));
+  return Table(impl);
+}
+
+std::vector<std::string> Database::tables() const { return impl_->tables(); }
+Result<VerifyReport> Database::verify(const std::function<void(std::uint64_t)>& progress) { return impl_->verify(progress); }
+const std::vector<std::string>& Database::open_reports() const { return impl_->directory().reports(); }
+Result<void> Database::close() { return impl_->close(); }
+
+}  // namespace cairn

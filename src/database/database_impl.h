@@ -1,0 +1,42 @@
+// An open directory and the views handed out from it.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "cairn/database.h"
+#include "directory/directory.h"
+#include "table/table_impl.h"
+
+namespace cairn::database {
+
+class DatabaseImpl {
+ public:
+  enum class Mode : std::uint8_t { kCreate, kOpen, kOpenOrCreate };
+  static Result<std::unique_ptr<DatabaseImpl>> open(std::unique_ptr<storage::Storage> storage,
+                                                    directory::Environment& environment, Mode mode,
+                                                    const DatabaseOptions& options, const table::Tuning& tuning = {});
+  DatabaseImpl(std::shared_ptr<directory::Directory> directory, const table::Tuning& tuning)
+      : directory_(std::move(directory)), tuning_(tuning) {}
+  ~DatabaseImpl();
+  DatabaseImpl(const DatabaseImpl&) = delete;
+  DatabaseImpl& operator=(const DatabaseImpl&) = delete;
+
+  Result<std::shared_ptr<table::TableImpl>> table(const std::string& name, const TableOptions& options)
+      CAIRN_EXCLUDES(mutex_);
+  [[nodiscard]] std::vector<std::string> tables() const;
+  Result<VerifyReport> verify(const std::function<void(std::uint64_t)>& progress);
+  [[nodiscard]] directory::Directory& directory() { return *directory_; }
+  Result<void> close() CAIRN_EXCLUDES(mutex_);
+
+ private:
+  std::shared_ptr<directory::Directory> directory_;
+  const table::Tuning tuning_;
+  Mutex mutex_{Rank::kDatabase};
+  std::map<std::string, std::shared_ptr<table::TableImpl>> tables_ CAIRN_GUARDED_BY(mutex_);
+};
+
+}  // namespace cairn::database

@@ -1,0 +1,357 @@
+#include "directory/directory.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/reached.h"
+#include "directory/file_name.h"
+#include "storage/file_lease.h"
+
+namespace cairn::directory {
+namespace {
+
+// How far the ceilings in the manifest run ahead of what was given out: what an unclean end skips at most.
+constexpr std::uint64_t kVersionsAhead = std::uint64_t{1} << 24;
+constexpr std::uint64_t kStampMsAhead = 120'000;
+constexpr unsigned kStampSequenceBits = 16;
+constexpr std::size_t kManifestsKept = 3;
+constexpr std::size_t kSparesMax = 2;
+
+std::uint64_t stamp_of(std::int64_t wall_ms) { return static_cast<std::uint64_t>(wall_ms) << kStampSequenceBits; }
+
+bool is_ours(const std::string& name) {
+  return FileName::parse(name) || ManifestName::parse(name) || name.ends_with(kTrimmedSuffix);
+}
+
+}  // namespace
+
+Directory::Directory(std::unique_ptr<storage::Storage> storage, Environment& environment)
+    : storage_(std::move(storage)), environment_(environment), random_(system_random()) {}
+
+Result<void> Directory::take_lease(const DirectoryOptions& options) {
+  lease_ = storage_->make_lease(environment_.clock);
+  lease_ms_ = options.lease_ms;
+  CAIRN_TRY(epoch, lease_->acquire(options.owner, options.lease_ms));
+  epoch_ = epoch;
+  schedule_renewal();
+  return {};
+}
+
+void Directory::schedule_renewal() {
+  environment_.leases.after(lease_ms_ / 3, this, [this] {
+    const Result<void> renewed = lease_->renew();
+    if (!renewed && renewed.error().code == ErrorCode::kLeaseLost) {
+      stop_writing(renewed.error());
+      return;
+    }
+    schedule_renewal();  // After an I/O error too: until the lease ends there is time to try again.
+  });
+}
+
+Result<std::shared_ptr<Directory>> Directory::create(std::unique_ptr<storage::Storage> storage, Environment& environment,
+                                                     const DirectoryOptions& options) {
+  std::shared_ptr<Directory> directory(new Directory(std::move(storage), environment));
+  CAIRN_TRY(names, directory->storage_->list());
+  for (const std::string& name : names) {
+    // A lease alone is what a create that did not finish leaves behind.
+    if (is_ours(name)) return fail(ErrorCode::kConflict, "the directory holds a database, or what is left of one", name);
+  }
+  CAIRN_TRY_VOID(directory->take_lease(options));
+  Manifest manifest;
+  manifest.database = {system_random(), system_random()};
+  manifest.hash_seed = system_random();
+  directory->database_ = manifest.database;
+  directory->hash_seed_ = manifest.hash_seed;
+  manifest.version_ceiling = kVersionsAhead;
+  manifest.stamp_ceiling = stamp_of(environment.clock.wall_ms() + static_cast<std::int64_t>(kStampMsAhead));
+  directory->version_ceiling_ = manifest.version_ceiling;
+  directory->stamp_ceiling_ = manifest.stamp_ceiling;
+  const MutexLock lock(directory->manifest_mutex_);
+  CAIRN_TRY_VOID(directory->publish(manifest));
+  return directory;
+}
+
+Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Storage> storage, Environment& environment,
+                                                   const DirectoryOptions& options) {
+  std::shared_ptr<Directory> directory(new Directory(std::move(storage), environment));
+  storage::Storage& files = *directory->storage_;
+  const auto newest_manifest = [&]() -> Result<ManifestName> {
+    CAIRN_TRY(names, files.list());
+    std::optional<ManifestName> newest;
+    std::string stray;
+    for (const std::string& name : names) {
+      if (is_ours(name)) stray = name;
+      const auto parsed = ManifestName::parse(name);
+      if (parsed && (!newest || *parsed > *newest)) newest = parsed;
+    }
+    if (newest) return *newest;
+    if (stray.empty()) return fail(ErrorCode::kNotFound, "no database in " + files.describe());
+    return corruption("the directory holds files of a database but no manifest", stray);
+  };
+  CAIRN_TRY_VOID(newest_manifest());  // Before the lease: nothing is written where there is no database.
+  CAIRN_TRY_VOID(directory->take_lease(options));
+  // And again after it: only now nobody else changes it.
+  CAIRN_TRY(name, newest_manifest());
+  CAIRN_TRY(text, files.read(name.to_string()));
+  CAIRN_TRY(manifest, decode_manifest(text, name.to_string()));
+  if (manifest.epoch != name.epoch || manifest.version != name.version) {
+    return corruption("manifest carries another version than its name", name.to_string());
+  }
+  directory->database_ = manifest.database;
+  directory->hash_seed_ = manifest.hash_seed;
+  directory->next_file_ = manifest.next_file;
+  directory->next_version_ = manifest.version_ceiling + 1;
+  directory->last_stamp_ = manifest.stamp_ceiling;
+  CAIRN_TRY_VOID(directory->recover_logs(manifest));
+  manifest.version_ceiling += kVersionsAhead;
+  manifest.stamp_ceiling = std::max(manifest.stamp_ceiling, stamp_of(environment.clock.wall_ms())) + stamp_of(kStampMsAhead);
+  {
+    const MutexLock lock(directory->manifest_mutex_);
+    CAIRN_TRY_VOID(directory->publish(manifest));
+  }
+  directory->version_ceiling_ = manifest.version_ceiling;
+  directory->stamp_ceiling_ = manifest.stamp_ceiling;
+  CAIRN_TRY_VOID(directory->delete_strays());
+  return directory;
+}
+
+Directory::~Directory() {
+  if (lease_) environment_.leases.cancel(this);
+}
+
+Result<void> Directory::close() {
+  if (closed_.exchange(true)) return {};
+  Result<void> result = state();
+  if (result) {
+    // Versions and stamps go on from where they are, not from the ceilings.
+    result = commit([&](Manifest& manifest) -> Result<void> {
+      manifest.version_ceiling = versions_used();
+      manifest.stamp_ceiling = last_stamp_.load();
+      return {};
+    });
+  }
+  environment_.leases.cancel(this);
+  if (result) {
+    reclaim();
+    const MutexLock lock(spares_mutex_);
+    for (const Spare& spare : spares_) (void)storage_->remove(spare.name);
+    spares_.clear();
+  }
+  if (state()) lease_->release();
+  return result;
+}
+
+Manifest Directory::manifest() const {
+  const MutexLock lock(manifest_mutex_);
+  return manifest_;
+}
+
+/// Writes `manifest` as the next version and makes it the current one.
+Result<void> Directory::publish(Manifest& manifest) {
+  const ManifestName previous{manifest_.epoch, manifest_.version};
+  manifest.epoch = epoch_;
+  ++manifest.version;
+  manifest.next_file = next_file_.load();
+  CAIRN_TRY_VOID(check_lease());
+  const std::string name = ManifestName{manifest.epoch, manifest.version}.to_string();
+  Result<void> published = storage_->publish(name, encode_manifest(manifest));
+  if (published) published = check_lease();
+  if (!published) {
+    // Without room nothing happened. After any other failure the new version may be there or not: whatever we did
+    // next could contradict it.
+    if (published.error().code != ErrorCode::kNoSpace) stop_writing(published.error());
+    return published;
+  }
+  manifest_ = manifest;
+  if (previous.version + 1 >= kManifestsKept && previous.epoch == epoch_) {
+    const std::uint64_t old = manifest.version - kManifestsKept;
+    (void)storage_->remove(ManifestName{epoch_, old}.to_string());
+  }
+  return {};
+}
+
+Result<void> Directory::commit(const std::function<Result<void>(Manifest&)>& edit) {
+  const MutexLock lock(manifest_mutex_);
+  CAIRN_TRY_VOID(state());
+  Manifest next = manifest_;
+  next.version_ceiling = version_ceiling_.load();
+  next.stamp_ceiling = stamp_ceiling_.load();
+  CAIRN_TRY_VOID(edit(next));
+  CAIRN_TRY_VOID(publish(next));
+  version_ceiling_ = next.version_ceiling;
+  stamp_ceiling_ = next.stamp_ceiling;
+  return {};
+}
+
+Result<void> Directory::state() const {
+  if (!stopped_flag_.load(std::memory_order_acquire)) return {};
+  const MutexLock lock(state_mutex_);
+  return std::unexpected(*stopped_);
+}
+
+void Directory::stop_writing(const Error& reason) {
+  const MutexLock lock(state_mutex_);
+  if (stopped_) return;
+  stopped_ = reason;
+  if (reason.code != ErrorCode::kLeaseLost) {
+    stopped_->code = ErrorCode::kReadOnly;
+    stopped_->message = "writing stopped after " + std::string(name_of(reason.code)) + ": " + reason.message +
+                        "; reads go on, reopen the database to write again";
+  }
+  stopped_flag_.store(true, std::memory_order_release);
+}
+
+Result<void> Directory::check_lease() {
+  CAIRN_TRY_VOID(state());
+  Result<void> checked = lease_->check();
+  if (!checked) stop_writing(checked.error());
+  return checked;
+}
+
+Result<void> Directory::check_lease_time() {
+  Result<void> checked = lease_->check_time();
+  if (!checked) stop_writing(checked.error());
+  return checked;
+}
+
+Result<void> Directory::prepare_versions(std::uint64_t count) {
+  const auto enough = [&](std::uint64_t versions_ahead, std::uint64_t ms_ahead) {
+    const std::uint64_t now = std::max(stamp_of(environment_.clock.wall_ms()), last_stamp_.load());
+    return next_version_.load() + count + versions_ahead <= version_ceiling_.load() &&
+           now + stamp_of(static_cast<std::int64_t>(ms_ahead)) <= stamp_ceiling_.load();
+  };
+  // A margin, since others reserve at the same time and the clock goes on.
+  if (enough(kVersionsAhead / 8, kStampMsAhead / 8)) return {};
+  CAIRN_REACHED("version or stamp ceiling raised");
+  return commit([&](Manifest& manifest) -> Result<void> {
+    if (enough(kVersionsAhead / 8, kStampMsAhead / 8)) return {};  // Somebody else was faster.
+    const std::uint64_t now = std::max(stamp_of(environment_.clock.wall_ms()), last_stamp_.load());
+    manifest.version_ceiling = next_version_.load() + count + kVersionsAhead;
+    manifest.stamp_ceiling = now + stamp_of(static_cast<std::int64_t>(kStampMsAhead));
+    return {};
+  });
+}
+
+std::optional<Directory::Stamped> Directory::reserve_versions(std::uint64_t count) {
+  std::uint64_t first = next_version_.load();
+  do {
+    if (first + count - 1 > version_ceiling_.load()) return std::nullopt;
+  } while (!next_version_.compare_exchange_weak(first, first + count));
+  std::uint64_t last = last_stamp_.load();
+  std::uint64_t stamp = 0;
+  do {
+    stamp = std::max(last + 1, stamp_of(environment_.clock.wall_ms()));
+    if (stamp > stamp_ceiling_.load()) return std::nullopt;  // The versions are skipped; versions may have gaps.
+  } while (!last_stamp_.compare_exchange_weak(last, stamp));
+  return Stamped{first, stamp};
+}
+
+std::uint64_t Directory::random() {
+  const MutexLock lock(state_mutex_);
+  return random_.next();
+}
+
+FileName Directory::new_name(std::string_view suffix) {
+  return {.number = next_file_.fetch_add(1), .epoch = epoch_, .random = static_cast<std::uint32_t>(random()), .suffix = suffix};
+}
+
+segment::SegmentIdentity Directory::segment_identity(const FileName& name, std::uint16_t view) {
+  return {.database = database_, .number = name.number, .salt = random(), .epoch = epoch_, .view = view};
+}
+
+Result<Directory::NewSegment> Directory::new_segment(std::uint16_t view, std::uint64_t capacity) {
+  CAIRN_TRY_VOID(state());
+  reclaim();
+  const FileName name = new_name(kSegmentSuffix);
+  std::optional<Spare> spare;
+  {
+    const MutexLock lock(spares_mutex_);
+    const auto found = std::find_if(spares_.begin(), spares_.end(), [&](const Spare& s) { return s.capacity >= capacity; });
+    if (found != spares_.end()) {
+      spare = *found;
+      spares_.erase(found);
+    }
+  }
+  const std::string file_name = name.to_string();
+  if (spare) CAIRN_REACHED("segment recycled");
+  Result<std::unique_ptr<storage::AppendFile>> file =
+      spare ? storage_->recycle(spare->name, file_name) : storage_->create(file_name, capacity);
+  if (!file) return std::unexpected(file.error());
+  Result<std::unique_ptr<segment::SegmentWriter>> writer =
+      segment::SegmentWriter::start(*std::move(file), segment_identity(name, view), spare.has_value());
+  Result<void> named = writer ? storage_->sync_names() : std::unexpected(writer.error());
+  if (!named) {
+    // It holds nothing that was accepted: dropping it makes good for the failed sync.
+    abandon(file_name);
+    return std::unexpected(named.error());
+  }
+  return NewSegment{*std::move(writer), file_name};
+}
+
+Result<std::unique_ptr<storage::AppendFile>> Directory::new_sealed(sealed::SealedIdentity& identity, std::uint64_t capacity) {
+  CAIRN_TRY_VOID(state());
+  const FileName name = new_name(kSealedSuffix);
+  identity.database = database_;
+  identity.hash_seed = hash_seed_;
+  identity.number = name.number;
+  identity.salt = random();
+  identity.epoch = epoch_;
+  return storage_->create(name.to_string(), capacity);
+}
+
+void Directory::abandon(const std::string& name) { (void)storage_->remove(name); }
+
+void Directory::reclaim() {
+  for (FileKeeper::Dropped& dropped : keeper_->take()) {
+    if (!check_lease()) return;  // An owner that was taken over deletes nothing.
+    if (dropped.recyclable_bytes != 0 && FileName::parse(dropped.name)->epoch == epoch_) {
+      const MutexLock lock(spares_mutex_);
+      if (spares_.size() < kSparesMax) {
+        spares_.push_back({dropped.name, dropped.recyclable_bytes});
+        continue;
+      }
+    }
+    (void)storage_->remove(dropped.name);  // What stays behind is deleted by the next open.
+  }
+}
+
+std::shared_ptr<Pin> Directory::pin(std::uint16_t view, const std::atomic<std::uint64_t>& visible, const std::string& label) {
+  std::uint64_t id = 0;
+  std::uint64_t version = 0;
+  {
+    const MutexLock lock(pins_mutex_);
+    id = next_pin_++;
+    version = visible.load(std::memory_order_acquire);
+    pins_.push_back({id, view, version, environment_.clock.boot_ms(), label});
+  }
+  return std::make_shared<Pin>(shared_from_this(), id, version);
+}
+
+void Directory::unpin(std::uint64_t id) {
+  const MutexLock lock(pins_mutex_);
+  pins_.remove_if([&](const PinState& pin) { return pin.id == id; });
+}
+
+Pin::~Pin() { directory_->unpin(id_); }
+
+Visibility Directory::visibility(std::uint16_t view, const std::atomic<std::uint64_t>& visible) const {
+  const MutexLock lock(pins_mutex_);
+  Visibility seen{.horizon = visible.load(std::memory_order_acquire), .pins = {}};
+  for (const PinState& pin : pins_) {
+    if (pin.view == view) seen.pins.push_back(pin.write_version);
+  }
+  std::sort(seen.pins.begin(), seen.pins.end());
+  return seen;
+}
+
+std::vector<PinInfo> Directory::pins() const {
+  const MutexLock lock(pins_mutex_);
+  std::vector<PinInfo> infos;
+  for (const PinState& pin : pins_) {
+    infos.push_back({pin.label, pin.view, pin.write_version, environment_.clock.boot_ms() - pin.since_boot_ms});
+  }
+  return infos;
+}
+
+}  // namespace cairn::directory

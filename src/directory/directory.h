@@ -1,0 +1,243 @@
+// One open directory: it holds the lease, the manifest, the write clock, the pins and the files to be reclaimed.
+//
+// Locks, outermost first: kManifest (one switch at a time, held across its I/O), then kPins and kFiles, which are never
+// held across anything.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/random.h"
+#include "directory/environment.h"
+#include "directory/file_name.h"
+#include "directory/liveness.h"
+#include "directory/manifest.h"
+#include "segment/segment_reader.h"
+#include "segment/segment_writer.h"
+#include "sealed/sealed_writer.h"
+#include "storage/storage.h"
+
+namespace cairn::directory {
+
+class Directory;
+
+/// Keeps track of files that left the manifest and waits for their last reader. Outlives the Directory as long as
+/// files do.
+class FileKeeper {
+ public:
+  struct Dropped {
+    std::string name;
+    std::uint64_t recyclable_bytes;  // 0: to be deleted.
+  };
+  void drop(Dropped dropped) CAIRN_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    dropped_.push_back(std::move(dropped));
+  }
+  std::vector<Dropped> take() CAIRN_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    return std::exchange(dropped_, {});
+  }
+
+ private:
+  Mutex mutex_{Rank::kFiles};
+  std::vector<Dropped> dropped_ CAIRN_GUARDED_BY(mutex_);
+};
+
+/// A live file, held by whoever may read it. Once it is obsolete and the last holder lets go, it is reclaimed.
+class LiveFile {
+ public:
+  LiveFile(std::shared_ptr<const storage::MappedFile> map, std::shared_ptr<FileKeeper> keeper)
+      : map_(std::move(map)), keeper_(std::move(keeper)) {}
+  ~LiveFile() {
+    const std::string name = map_->name();
+    map_.reset();
+    if (obsolete_) keeper_->drop({name, recyclable_bytes_});
+  }
+  LiveFile(const LiveFile&) = delete;
+  LiveFile& operator=(const LiveFile&) = delete;
+
+  [[nodiscard]] const std::shared_ptr<const storage::MappedFile>& map() const { return map_; }
+  /// To be called after the manifest without the file is durable. `recyclable_bytes`: its capacity, if a segment may
+  /// take its place.
+  void set_obsolete(std::uint64_t recyclable_bytes = 0) {
+    recyclable_bytes_ = recyclable_bytes;
+    obsolete_ = true;
+  }
+
+ private:
+  std::shared_ptr<const storage::MappedFile> map_;
+  std::shared_ptr<FileKeeper> keeper_;
+  std::atomic<std::uint64_t> recyclable_bytes_{0};
+  std::atomic<bool> obsolete_{false};
+};
+
+/// A version that something stands on, so that what it sees is kept.
+class Pin {
+ public:
+  Pin(std::shared_ptr<Directory> directory, std::uint64_t id, std::uint64_t write_version)
+      : directory_(std::move(directory)), id_(id), write_version_(write_version) {}
+  ~Pin();
+  Pin(const Pin&) = delete;
+  Pin& operator=(const Pin&) = delete;
+  [[nodiscard]] std::uint64_t write_version() const { return write_version_; }
+
+ private:
+  std::shared_ptr<Directory> directory_;
+  std::uint64_t id_;
+  std::uint64_t write_version_;
+};
+
+struct PinInfo {
+  std::string label;
+  std::uint16_t view = 0;
+  std::uint64_t write_version = 0;
+  std::int64_t age_ms = 0;
+};
+
+struct DirectoryOptions {
+  std::string owner;  // For people: shown to whoever finds the directory taken.
+  std::int64_t lease_ms = storage::kLeaseDefaultMs;
+};
+
+class Directory : public std::enable_shared_from_this<Directory> {
+ public:
+  /// Makes an empty database. kConflict: there is one, or files of one.
+  static Result<std::shared_ptr<Directory>> create(std::unique_ptr<storage::Storage> storage, Environment& environment,
+                                                   const DirectoryOptions& options);
+  /// Takes the lease over the database and brings it to a state that only this epoch writes to (docs/guarantees.md).
+  /// kBusy: it is held. kNotFound: there is none. kCorruption, kUnsupported: it cannot be read.
+  static Result<std::shared_ptr<Directory>> open(std::unique_ptr<storage::Storage> storage, Environment& environment,
+                                                 const DirectoryOptions& options);
+  ~Directory();
+  Directory(const Directory&) = delete;
+  Directory& operator=(const Directory&) = delete;
+
+  /// Ends ownership: lowers the ceilings to what was used, deletes what nobody reads, gives the lease back. The views
+  /// were closed before. Reads of files still held go on.
+  Result<void> close() CAIRN_EXCLUDES(manifest_mutex_);
+
+  /// The manifest as it is now, copied.
+  [[nodiscard]] Manifest manifest() const CAIRN_EXCLUDES(manifest_mutex_);
+  /// Applies `edit` to the manifest and makes the result durable, or changes nothing. An error other than kNoSpace
+  /// and kInvalidArgument ends writing to this directory for good (state()).
+  Result<void> commit(const std::function<Result<void>(Manifest&)>& edit) CAIRN_EXCLUDES(manifest_mutex_);
+
+  /// kReadOnly or kLeaseLost once writing has ended for good; otherwise fine.
+  [[nodiscard]] Result<void> state() const CAIRN_EXCLUDES(state_mutex_);
+  /// Ends writing for good, for `reason`; the first reason stays.
+  void stop_writing(const Error& reason) CAIRN_EXCLUDES(state_mutex_);
+  /// Whether this process may still acknowledge: by time and epoch. Stops writing if not.
+  Result<void> check_lease();
+  /// The same by our own clock only, without I/O.
+  Result<void> check_lease_time();
+
+  struct Stamped {
+    std::uint64_t write_version;
+    std::uint64_t stamp;
+  };
+  /// Makes sure that reserve(count) will find room below the ceilings, with I/O if it must. Before taking locks.
+  Result<void> prepare_versions(std::uint64_t count) CAIRN_EXCLUDES(manifest_mutex_);
+  /// `count` consecutive write versions, of which the first is returned, and a stamp. nullopt: prepare_versions again.
+  std::optional<Stamped> reserve_versions(std::uint64_t count);
+  [[nodiscard]] std::uint64_t versions_used() const { return next_version_.load() - 1; }
+
+  struct NewSegment {
+    std::unique_ptr<segment::SegmentWriter> writer;
+    std::string name;
+  };
+  /// A segment of at least `capacity` bytes, new or recycled, durable in name and header, not yet in the manifest.
+  Result<NewSegment> new_segment(std::uint16_t view, std::uint64_t capacity);
+  /// A name and a file for a sealed file; `identity` is completed with what only the directory knows.
+  Result<std::unique_ptr<storage::AppendFile>> new_sealed(sealed::SealedIdentity& identity, std::uint64_t capacity);
+  /// Deletes a file that never got into the manifest.
+  void abandon(const std::string& name);
+  [[nodiscard]] std::shared_ptr<LiveFile> live(std::shared_ptr<const storage::MappedFile> map) const {
+    return std::make_shared<LiveFile>(std::move(map), keeper_);
+  }
+  /// Deletes or puts aside for reuse what nobody holds any more.
+  void reclaim() CAIRN_EXCLUDES(spares_mutex_);
+
+  /// Pins `visible` as read at the moment the pin is taken.
+  std::shared_ptr<Pin> pin(std::uint16_t view, const std::atomic<std::uint64_t>& visible, const std::string& label)
+      CAIRN_EXCLUDES(pins_mutex_);
+  /// What a job on `view` that begins now must leave visible.
+  [[nodiscard]] Visibility visibility(std::uint16_t view, const std::atomic<std::uint64_t>& visible) const
+      CAIRN_EXCLUDES(pins_mutex_);
+  [[nodiscard]] std::vector<PinInfo> pins() const CAIRN_EXCLUDES(pins_mutex_);
+
+  [[nodiscard]] storage::Storage& storage() { return *storage_; }
+  [[nodiscard]] Environment& environment() { return environment_; }
+  [[nodiscard]] std::uint64_t epoch() const { return epoch_; }
+  [[nodiscard]] const segment::DatabaseId& database_id() const { return database_; }
+  [[nodiscard]] std::uint64_t hash_seed() const { return hash_seed_; }
+  /// What opening had to leave out, a sentence each: torn tails with file and offset.
+  [[nodiscard]] const std::vector<std::string>& reports() const { return reports_; }
+
+ private:
+  friend class Pin;
+  Directory(std::unique_ptr<storage::Storage> storage, Environment& environment);
+  Result<void> take_lease(const DirectoryOptions& options);
+  void schedule_renewal();
+  Result<void> recover_logs(Manifest& manifest);
+  Result<void> recover_log(ViewEntry& view);
+  Result<void> keep_trimmed(const segment::SegmentReader& reader, const segment::Recovered& found);
+  Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, std::uint16_t view,
+                                 const segment::Recovered& found);
+  Result<void> publish(Manifest& manifest) CAIRN_REQUIRES(manifest_mutex_);
+  Result<void> delete_strays() CAIRN_EXCLUDES(manifest_mutex_);
+  void unpin(std::uint64_t id) CAIRN_EXCLUDES(pins_mutex_);
+  FileName new_name(std::string_view suffix);
+  [[nodiscard]] segment::SegmentIdentity segment_identity(const FileName& name, std::uint16_t view);
+  std::uint64_t random() CAIRN_EXCLUDES(state_mutex_);
+
+  std::unique_ptr<storage::Storage> storage_;
+  Environment& environment_;
+  std::unique_ptr<storage::Lease> lease_;
+  std::int64_t lease_ms_ = 0;
+  std::shared_ptr<FileKeeper> keeper_ = std::make_shared<FileKeeper>();
+  std::uint64_t epoch_ = 0;
+  segment::DatabaseId database_{};
+  std::uint64_t hash_seed_ = 0;
+  std::vector<std::string> reports_;
+  std::atomic<bool> closed_{false};
+
+  mutable Mutex manifest_mutex_{Rank::kManifest};
+  Manifest manifest_ CAIRN_GUARDED_BY(manifest_mutex_);
+
+  std::atomic<std::uint64_t> next_file_{1};
+  std::atomic<std::uint64_t> next_version_{1};
+  std::atomic<std::uint64_t> version_ceiling_{0};
+  std::atomic<std::uint64_t> last_stamp_{0};
+  std::atomic<std::uint64_t> stamp_ceiling_{0};
+
+  struct PinState {
+    std::uint64_t id;
+    std::uint16_t view;
+    std::uint64_t write_version;
+    std::int64_t since_boot_ms;
+    std::string label;
+  };
+  mutable Mutex pins_mutex_{Rank::kPins};
+  std::list<PinState> pins_ CAIRN_GUARDED_BY(pins_mutex_);
+  std::uint64_t next_pin_ CAIRN_GUARDED_BY(pins_mutex_) = 1;
+
+  struct Spare {
+    std::string name;
+    std::uint64_t capacity;
+  };
+  Mutex spares_mutex_{Rank::kFiles};
+  std::vector<Spare> spares_ CAIRN_GUARDED_BY(spares_mutex_);
+
+  mutable Mutex state_mutex_{Rank::kLeaf};
+  std::optional<Error> stopped_ CAIRN_GUARDED_BY(state_mutex_);
+  Random random_ CAIRN_GUARDED_BY(state_mutex_);
+  std::atomic<bool> stopped_flag_{false};
+};
+
+}  // namespace cairn::directory

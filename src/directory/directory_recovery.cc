@@ -1,0 +1,111 @@
+// What every open does before anything is served: the logs of the owner before us get their ends. docs/guarantees.md
+// argues each step.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/reached.h"
+#include "directory/directory.h"
+#include "directory/file_name.h"
+
+namespace cairn::directory {
+
+Result<void> Directory::recover_logs(Manifest& manifest) {
+  for (ViewEntry& view : manifest.views) CAIRN_TRY_VOID(recover_log(view));
+  return {};
+}
+
+Result<void> Directory::recover_log(ViewEntry& view) {
+  if (view.log.empty() || view.log.back().state != SegmentState::kActive) return {};
+  SegmentEntry& active = view.log.back();
+  Result<std::shared_ptr<const storage::MappedFile>> file = storage_->open(active.file);
+  if (!file && file.error().code == ErrorCode::kNotFound) return corruption("a live file is missing", active.file);
+  CAIRN_TRY_VOID(file);
+  CAIRN_TRY(reader, segment::SegmentReader::open(*file, database_, FileName::parse(active.file)->number, view.number));
+  CAIRN_TRY(found, reader.recover(active.durable_end));
+  if (found.trimmed_end > found.end) CAIRN_TRY_VOID(keep_trimmed(reader, found));
+
+  // What is not known to be on disk, although it reads well, is written again before anybody sees it.
+  std::uint64_t unsynced = 0;
+  CAIRN_TRY_VOID(reader.replay(found.end, [&](const segment::RecordView& record) -> Result<void> {
+    if (record.offset >= found.durable_end) ++unsynced;
+    return {};
+  }));
+  active = {.file = active.file, .state = SegmentState::kEnded, .end = found.durable_end, .durable_end = 0};
+  if (active.end == segment::kHeaderBytes) view.log.pop_back();
+  if (unsynced == 0) return {};
+  CAIRN_TRY(copy, copy_tail(reader, view.number, found));
+  view.log.push_back(copy);
+  return {};
+}
+
+/// Puts what is cut off aside under the segment's name and says so.
+Result<void> Directory::keep_trimmed(const segment::SegmentReader& reader, const segment::Recovered& found) {
+  const std::string& segment = reader.file()->name();
+  std::string aside = segment.substr(0, segment.size() - kSegmentSuffix.size());
+  aside += kTrimmedSuffix;
+  const ByteView bytes = reader.file()->bytes().substr(found.end, found.trimmed_end - found.end);
+  const Result<void> kept = storage_->publish(aside, bytes);
+  if (!kept && kept.error().code != ErrorCode::kConflict) return kept;  // An earlier try may have kept it.
+  reports_.push_back(fmt::format("trimmed a torn tail of {}: {} bytes from offset {} ({}), never acknowledged as durable; "
+                                 "kept as {}", segment, bytes.size(), found.end, found.why, aside));
+  return {};
+}
+
+/// Writes the records in [durable_end, end) of `reader` again, with their versions, into a segment of this epoch.
+Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, std::uint16_t view,
+                                          const segment::Recovered& found) {
+  CAIRN_REACHED("unsynced tail copied at open");
+  const std::uint64_t bytes = found.end - found.durable_end;
+  CAIRN_TRY(fresh, new_segment(view, segment::kHeaderBytes + bytes + segment::kBatchFrameBytes + 4096));
+  segment::SegmentWriter& writer = *fresh.writer;
+  std::uint64_t batch_begin = 0;
+  std::vector<std::uint64_t> checksums;
+  segment::RecordInput last;
+  const auto close_batch = [&] {
+    if (!checksums.empty()) writer.append_batch_frame(batch_begin, checksums, last);
+    checksums.clear();
+  };
+  // A batch's members are contiguous and share a stamp that no other record has.
+  CAIRN_TRY_VOID(reader.replay(found.end, [&](const segment::RecordView& record) -> Result<void> {
+    if (record.offset < found.durable_end) return {};
+    const bool member = (record.header.flags & segment::kInBatch) != 0;
+    if (!member || record.header.stamp != last.stamp) close_batch();
+    last = {.kind = record.kind(), .flags = record.header.flags, .write_version = record.header.write_version,
+            .stamp = record.header.stamp, .view = record.header.view, .family = record.header.family,
+            .account = record.account, .expiry_ms = record.expiry_ms, .key = record.key, .value = record.value};
+    if (member && checksums.empty()) batch_begin = writer.tail();
+    const segment::RecordView written = writer.append(last);
+    if (member) checksums.push_back(written.header.checksum);
+    return {};
+  }));
+  close_batch();
+  writer.publish();
+  CAIRN_TRY_VOID(writer.file().finish(writer.end()));
+  return SegmentEntry{.file = fresh.name, .state = SegmentState::kEnded, .end = writer.end(), .durable_end = 0};
+}
+
+/// Deletes what no manifest lists: files of interrupted jobs, spares, temporary files, manifests beyond the last three.
+Result<void> Directory::delete_strays() {
+  const Manifest now = manifest();
+  const std::vector<std::string> live = now.files();
+  const std::set<std::string> keep(live.begin(), live.end());
+  CAIRN_TRY(names, storage_->list());
+  std::vector<ManifestName> manifests;
+  for (const std::string& name : names) {
+    if (const auto parsed = ManifestName::parse(name)) manifests.push_back(*parsed);
+    const auto file = FileName::parse(name);
+    const bool stray = (file && file->epoch <= epoch_ && !keep.contains(name)) || name.starts_with(kTemporaryPrefix);
+    if (stray) CAIRN_TRY_VOID(storage_->remove(name));
+  }
+  std::sort(manifests.begin(), manifests.end());
+  for (std::size_t i = 0; i + 3 < manifests.size(); ++i) CAIRN_TRY_VOID(storage_->remove(manifests[i].to_string()));
+  for (const std::string& name : keep) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) return corruption("a live file is missing", name);
+  }
+  return {};
+}
+
+}  // namespace cairn::directory

@@ -1,0 +1,46 @@
+// What all directories open in one process share: clock, job runner, timers, memory budget. Tests bring their own.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "base/clock.h"
+#include "cairn/bytes.h"
+#include "directory/jobs.h"
+
+namespace cairn::directory {
+
+/// Bytes of memory that engines use beyond mapped files: memtable indexes, buffers of jobs. Thread-safe. Over the
+/// limit, whoever can give memory back does so early; nothing is refused.
+class MemoryBudget {
+ public:
+  explicit MemoryBudget(std::uint64_t bytes_max) : bytes_max_(bytes_max) {}
+  void add(std::uint64_t bytes) { used_.fetch_add(bytes, std::memory_order_relaxed); }
+  void subtract(std::uint64_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t used() const { return used_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t bytes_max() const { return bytes_max_; }
+  [[nodiscard]] bool over() const { return used() > bytes_max_; }
+
+ private:
+  const std::uint64_t bytes_max_;
+  std::atomic<std::uint64_t> used_{0};
+};
+
+struct Environment {
+  static constexpr std::uint64_t kMemoryDefault = 512 * kMiB;
+
+  /// `threaded` false: jobs and timers run only when asked to, for simulations.
+  Environment(Clock& the_clock, bool threaded, std::uint64_t memory_bytes_max = kMemoryDefault)
+      : clock(the_clock), memory(memory_bytes_max), jobs(the_clock, threaded ? 2 : 0), leases(the_clock, threaded),
+        syncs(the_clock, threaded) {}
+
+  /// The one of this process.
+  static Environment& process();
+
+  Clock& clock;
+  MemoryBudget memory;
+  JobRunner jobs;
+  Ticker leases;  // Renewals only: nothing slow may keep them waiting.
+  Ticker syncs;   // The sync scheduler: background syncs and idle sync frames of all logs.
+};
+
+}  // namespace cairn::directory

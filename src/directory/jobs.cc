@@ -1,0 +1,167 @@
+#include "directory/jobs.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.h"
+
+namespace cairn::directory {
+
+Result<void> Job::progress(std::uint64_t bytes) {
+  const std::uint64_t done = bytes_done_.fetch_add(bytes) + bytes;
+  while (paused_ && !cancelled_) clock_->sleep_ms(10);
+  if (cancelled_) return fail(ErrorCode::kUnavailable, "the job '" + name_ + "' was cancelled");
+  if (rate_bytes_per_s_ != 0) {
+    const auto due_ms = static_cast<std::int64_t>(done * 1000 / rate_bytes_per_s_);
+    const std::int64_t ahead_ms = started_ms_ + due_ms - clock_->boot_ms();
+    if (ahead_ms > 1) clock_->sleep_ms(std::min<std::int64_t>(ahead_ms, 100));
+  }
+  return {};
+}
+
+JobRunner::JobRunner(Clock& clock, unsigned threads) : clock_(clock) {
+  for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { run_loop(); });
+}
+
+JobRunner::~JobRunner() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  for (std::thread& thread : threads_) thread.join();
+}
+
+std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency,
+                                       std::function<Result<void>(Job&)> work, std::uint64_t rate_bytes_per_s) {
+  auto job = std::make_shared<Job>(name);
+  job->clock_ = &clock_;
+  job->rate_bytes_per_s_ = rate_bytes_per_s;
+  job->work_ = std::move(work);
+  const MutexLock lock(mutex_);
+  if (urgency == Urgency::kUrgent) {
+    waiting_.push_front(job);
+  } else {
+    waiting_.push_back(job);
+  }
+  changed_.notify_all();
+  return job;
+}
+
+bool JobRunner::run_one() {
+  std::shared_ptr<Job> job;
+  {
+    const MutexLock lock(mutex_);
+    if (waiting_.empty()) return false;
+    job = waiting_.front();
+    waiting_.pop_front();
+    running_.push_back(job);
+  }
+  job->started_ms_ = clock_.boot_ms();
+  Result<void> result = job->progress(0);
+  if (result) result = job->work_(*job);
+  job->work_ = nullptr;  // Lets go of what it captured before anyone is told that it is done.
+  const MutexLock lock(mutex_);
+  std::erase(running_, job);
+  job->result_ = std::move(result);
+  changed_.notify_all();
+  return true;
+}
+
+void JobRunner::run_loop() {
+  while (true) {
+    if (run_one()) continue;
+    const MutexLock lock(mutex_);
+    if (stopping_) return;
+    if (waiting_.empty()) changed_.wait(mutex_);
+  }
+}
+
+void JobRunner::run_pending() {
+  while (run_one()) {}
+}
+
+Result<void> JobRunner::wait(const std::shared_ptr<Job>& job) {
+  if (threads_.empty()) {
+    while (!done(job) && run_one()) {}
+  }
+  const MutexLock lock(mutex_);
+  while (!job->result_) changed_.wait(mutex_);
+  return *job->result_;
+}
+
+bool JobRunner::done(const std::shared_ptr<Job>& job) const {
+  const MutexLock lock(mutex_);
+  return job->result_.has_value();
+}
+
+std::vector<std::shared_ptr<Job>> JobRunner::list() const {
+  const MutexLock lock(mutex_);
+  std::vector<std::shared_ptr<Job>> jobs = running_;
+  jobs.insert(jobs.end(), waiting_.begin(), waiting_.end());
+  return jobs;
+}
+
+Ticker::Ticker(Clock& clock, bool threaded) : clock_(clock) {
+  if (threaded) thread_ = std::thread([this] { run_loop(); });
+}
+
+Ticker::~Ticker() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Ticker::after(std::int64_t ms, const void* owner, std::function<void()> callback) {
+  const MutexLock lock(mutex_);
+  entries_.push_back({clock_.boot_ms() + ms, owner, std::move(callback)});
+  changed_.notify_all();
+}
+
+void Ticker::cancel(const void* owner) {
+  const MutexLock lock(mutex_);
+  while (true) {
+    std::erase_if(entries_, [&](const Entry& entry) { return entry.owner == owner; });
+    if (running_ != owner) return;
+    changed_.wait(mutex_);  // Its callback may have asked for another one meanwhile: look again.
+  }
+}
+
+bool Ticker::run_one() {
+  Entry due{};
+  {
+    const MutexLock lock(mutex_);
+    const auto first = std::min_element(entries_.begin(), entries_.end(),
+                                        [](const Entry& a, const Entry& b) { return a.due_ms < b.due_ms; });
+    if (stopping_ || first == entries_.end() || first->due_ms > clock_.boot_ms()) return false;
+    due = std::move(*first);
+    entries_.erase(first);
+    running_ = due.owner;
+  }
+  due.callback();
+  due.callback = nullptr;
+  const MutexLock lock(mutex_);
+  running_ = nullptr;
+  changed_.notify_all();
+  return true;
+}
+
+void Ticker::run_due() {
+  while (run_one()) {}
+}
+
+void Ticker::run_loop() {
+  while (true) {
+    run_due();
+    const MutexLock lock(mutex_);
+    if (stopping_) return;
+    std::int64_t wait_ms = 3'600'000;
+    for (const Entry& entry : entries_) wait_ms = std::min(wait_ms, entry.due_ms - clock_.boot_ms());
+    if (wait_ms > 0) changed_.wait_for(mutex_, std::chrono::milliseconds(wait_ms));
+  }
+}
+
+}  // namespace cairn::directory

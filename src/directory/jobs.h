@@ -1,0 +1,116 @@
+// Background work of a process: every job has a name, progress, a byte-rate limit and a way to be cancelled, and stands
+// in stats while it runs.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "cairn/result.h"
+
+namespace cairn::directory {
+
+class Job {
+ public:
+  explicit Job(std::string name) : name_(std::move(name)) {}
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] std::uint64_t bytes_done() const { return bytes_done_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t bytes_total() const { return bytes_total_.load(std::memory_order_relaxed); }
+  void set_bytes_total(std::uint64_t bytes) { bytes_total_ = bytes; }
+  /// Asks the job to end; its next progress() fails with kUnavailable.
+  void cancel() { cancelled_ = true; }
+  /// Stops it at its next progress() until resume().
+  void pause() { paused_ = true; }
+  void resume() { paused_ = false; }
+
+  /// To be called by the job as it goes: counts `bytes`, sleeps as the rate limit asks, fails if it was cancelled.
+  Result<void> progress(std::uint64_t bytes);
+
+ private:
+  friend class JobRunner;
+  std::string name_;
+  std::atomic<std::uint64_t> bytes_done_{0};
+  std::atomic<std::uint64_t> bytes_total_{0};
+  std::atomic<bool> cancelled_{false};
+  std::atomic<bool> paused_{false};
+  Clock* clock_ = nullptr;
+  std::uint64_t rate_bytes_per_s_ = 0;  // 0: no limit.
+  std::int64_t started_ms_ = 0;
+  std::function<Result<void>(Job&)> work_;
+  std::optional<Result<void>> result_;  // Guarded by the runner's mutex.
+};
+
+/// Thread-safe. One per process.
+class JobRunner {
+ public:
+  /// `threads` 0: nothing runs by itself; run_pending() and wait() run jobs in the caller's thread, in order.
+  JobRunner(Clock& clock, unsigned threads);
+  ~JobRunner();
+  JobRunner(const JobRunner&) = delete;
+  JobRunner& operator=(const JobRunner&) = delete;
+
+  enum class Urgency : std::uint8_t { kUrgent, kNormal };  // An urgent job (writers wait for it) goes first.
+  std::shared_ptr<Job> submit(const std::string& name, Urgency urgency, std::function<Result<void>(Job&)> work,
+                              std::uint64_t rate_bytes_per_s = 0) CAIRN_EXCLUDES(mutex_);
+  /// The job's result, once it has one.
+  Result<void> wait(const std::shared_ptr<Job>& job) CAIRN_EXCLUDES(mutex_);
+  [[nodiscard]] bool done(const std::shared_ptr<Job>& job) const CAIRN_EXCLUDES(mutex_);
+  void run_pending() CAIRN_EXCLUDES(mutex_);
+  /// Jobs that wait or run.
+  [[nodiscard]] std::vector<std::shared_ptr<Job>> list() const CAIRN_EXCLUDES(mutex_);
+
+ private:
+  void run_loop() CAIRN_EXCLUDES(mutex_);
+  bool run_one() CAIRN_EXCLUDES(mutex_);
+
+  Clock& clock_;
+  mutable Mutex mutex_{Rank::kJobs};
+  CondVar changed_;
+  std::deque<std::shared_ptr<Job>> waiting_ CAIRN_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<Job>> running_ CAIRN_GUARDED_BY(mutex_);
+  bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_;
+};
+
+/// Runs callbacks at a time, one after the other, in one thread of its own. Thread-safe. Callbacks belong to an owner,
+/// which cancels them before it goes.
+class Ticker {
+ public:
+  /// Not `threaded`: run_due() runs what is due, in the caller's thread.
+  Ticker(Clock& clock, bool threaded);
+  ~Ticker();
+  Ticker(const Ticker&) = delete;
+  Ticker& operator=(const Ticker&) = delete;
+
+  void after(std::int64_t ms, const void* owner, std::function<void()> callback) CAIRN_EXCLUDES(mutex_);
+  /// Nothing of `owner` runs after this returned. Not to be called from its callbacks.
+  void cancel(const void* owner) CAIRN_EXCLUDES(mutex_);
+  void run_due() CAIRN_EXCLUDES(mutex_);
+
+ private:
+  struct Entry {
+    std::int64_t due_ms;
+    const void* owner;
+    std::function<void()> callback;
+  };
+  void run_loop() CAIRN_EXCLUDES(mutex_);
+  bool run_one() CAIRN_EXCLUDES(mutex_);
+
+  Clock& clock_;
+  Mutex mutex_{Rank::kTicker};
+  CondVar changed_;
+  std::vector<Entry> entries_ CAIRN_GUARDED_BY(mutex_);
+  const void* running_ CAIRN_GUARDED_BY(mutex_) = nullptr;
+  bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace cairn::directory

@@ -1,0 +1,26 @@
+// The one rule that says which stored versions may be dropped. Flush and compaction ask it, as will every other job
+// that drops anything; engines hand in what can still see old versions.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace cairn::directory {
+
+/// What can be seen, fixed when a job begins. Later snapshots stand at or above `horizon`.
+struct Visibility {
+  std::uint64_t horizon = 0;         // The visible version when the job began.
+  std::vector<std::uint64_t> pins;  // Versions that snapshots stand on, ascending.
+};
+
+/// One stored version of a key, as far as the rule is concerned.
+struct StoredVersion {
+  std::uint64_t write_version = 0;
+  bool tombstone = false;
+};
+
+/// For the versions of one key, newest first, says which must be kept. `oldest_layer`: nothing older of this key is
+/// stored anywhere else, so that a tombstone has nothing left to hide.
+std::vector<bool> live_versions(std::span<const StoredVersion> versions, const Visibility& visibility, bool oldest_layer);
+
+}  // namespace cairn::directory

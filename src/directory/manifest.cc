@@ -1,0 +1,312 @@
+#include "directory/manifest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "directory/file_name.h"
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+namespace cairn::directory {
+namespace {
+
+constexpr const char* kCompressionNames[] = {"none", "lz4", "zstd"};
+constexpr std::string_view kChecksumLine = "checksum = \"";
+
+/// One TOML table being read: takes its keys one by one and complains about what is missing, wrong or left over.
+class Section {
+ public:
+  Section(const toml::table& table, std::string path, std::string file)
+      : table_(table), path_(std::move(path)), file_(std::move(file)) {}
+
+  Result<std::uint64_t> integer(const char* key, std::uint64_t most = std::uint64_t{1} << 62) {
+    const auto value = take(key).value_exact<std::int64_t>();
+    if (!value || *value < 0 || static_cast<std::uint64_t>(*value) > most) {
+      return wrong(key, "is not an integer from 0 to " + std::to_string(most));
+    }
+    return static_cast<std::uint64_t>(*value);
+  }
+  Result<std::string> string(const char* key) {
+    auto value = take(key).value_exact<std::string>();
+    if (!value) return wrong(key, "is not a string");
+    return *std::move(value);
+  }
+  /// 64 bits as 16 hexadecimal digits, `words` of them.
+  Result<std::vector<std::uint64_t>> hex(const char* key, std::size_t words) {
+    CAIRN_TRY(text, string(key));
+    std::vector<std::uint64_t> values(words);
+    if (text.size() != words * 16) return wrong(key, "has the wrong length");
+    for (std::size_t i = 0; i < words; ++i) {
+      const char* const begin = text.data() + i * 16;
+      const auto [end, error] = std::from_chars(begin, begin + 16, values[i], 16);
+      if (error != std::errc{} || end != begin + 16) return wrong(key, "is not hexadecimal");
+    }
+    return values;
+  }
+  Result<std::vector<std::string>> strings(const char* key) {
+    const toml::array* const array = take(key).as_array();
+    std::vector<std::string> values;
+    if (array == nullptr || array->empty()) return wrong(key, "is not a list of strings");
+    for (const toml::node& node : *array) {
+      auto value = node.value_exact<std::string>();
+      if (!value) return wrong(key, "is not a list of strings");
+      values.push_back(*std::move(value));
+    }
+    return values;
+  }
+  /// Calls `each` with the sections of an array of tables, which may be absent.
+  template <typename Each>
+  Result<void> sections(const char* key, Each each) {
+    const toml::node_view<const toml::node> node = take(key);
+    if (!node) return {};
+    const toml::array* const array = node.as_array();
+    if (array == nullptr) return wrong(key, "is not an array of tables");
+    for (std::size_t i = 0; i < array->size(); ++i) {
+      const toml::table* const table = array->get(i)->as_table();
+      if (table == nullptr) return wrong(key, "is not an array of tables");
+      Section section(*table, fmt::format("{}{}[{}].", path_, key, i), file_);
+      CAIRN_TRY_VOID(each(section));
+      CAIRN_TRY_VOID(section.done());
+    }
+    return {};
+  }
+  [[nodiscard]] Result<void> done() const {
+    for (const auto& [key, value] : table_) {
+      if (!taken_.contains(std::string(key.str()))) {
+        return fail(ErrorCode::kUnsupported, fmt::format("manifest key {}{} needs a newer Cairn", path_, key.str()), file_);
+      }
+    }
+    return {};
+  }
+  [[nodiscard]] std::unexpected<Error> wrong(const char* key, const std::string& what) const {
+    return corruption(fmt::format("manifest key {}{} {}", path_, key, what), file_);
+  }
+
+ private:
+  toml::node_view<const toml::node> take(const char* key) {
+    taken_.insert(key);
+    return table_[key];
+  }
+
+  const toml::table& table_;
+  std::string path_;
+  std::string file_;
+  std::set<std::string> taken_;
+};
+
+Result<SegmentEntry> read_segment(Section& section) {
+  SegmentEntry entry;
+  CAIRN_TRY(file, section.string("file"));
+  const auto name = FileName::parse(file);
+  if (!name || name->suffix != kSegmentSuffix) return section.wrong("file", "is not the name of a segment");
+  entry.file = file;
+  CAIRN_TRY(state, section.string("state"));
+  if (state == "active") {
+    entry.state = SegmentState::kActive;
+    CAIRN_TRY(durable_end, section.integer("durable_end"));
+    entry.durable_end = durable_end;
+  } else if (state == "ended") {
+    entry.state = SegmentState::kEnded;
+    CAIRN_TRY(end, section.integer("end"));
+    if (end < segment::kHeaderBytes) return section.wrong("end", "lies in the file header");
+    entry.end = end;
+  } else {
+    return fail(ErrorCode::kUnsupported, "segment state '" + state + "' needs a newer Cairn", file);
+  }
+  return entry;
+}
+
+Result<RunEntry> read_run(Section& section) {
+  RunEntry entry;
+  CAIRN_TRY(files, section.strings("files"));
+  for (const std::string& file : files) {
+    const auto name = FileName::parse(file);
+    if (!name || name->suffix != kSealedSuffix) return section.wrong("files", "has what is not the name of a sealed file");
+  }
+  if (files.size() != 1) return fail(ErrorCode::kUnsupported, "a run of several files needs a newer Cairn", files[0]);
+  entry.files = files;
+  CAIRN_TRY(first, section.integer("version_first"));
+  CAIRN_TRY(last, section.integer("version_last"));
+  if (first > last) return section.wrong("version_last", "is below version_first");
+  entry.version_first = first;
+  entry.version_last = last;
+  return entry;
+}
+
+Result<FamilyEntry> read_family(Section& section) {
+  FamilyEntry entry;
+  CAIRN_TRY(name, section.string("name"));
+  if (!valid_name(name)) return section.wrong("name", "is not a valid name");
+  CAIRN_TRY(number, section.integer("number", 0xffff));
+  CAIRN_TRY(compression, section.string("compression"));
+  entry.name = name;
+  entry.number = static_cast<std::uint16_t>(number);
+  const auto* const found = std::find(std::begin(kCompressionNames), std::end(kCompressionNames), compression);
+  if (found == std::end(kCompressionNames)) {
+    return fail(ErrorCode::kUnsupported, "compression '" + compression + "' needs a newer Cairn");
+  }
+  entry.compression = static_cast<sealed::Compression>(found - std::begin(kCompressionNames));
+  CAIRN_TRY_VOID(section.sections("run", [&](Section& run) -> Result<void> {
+    CAIRN_TRY(read, read_run(run));
+    if (!entry.runs.empty() && read.version_first <= entry.runs.back().version_last) {
+      return run.wrong("version_first", "does not ascend from run to run");
+    }
+    entry.runs.push_back(read);
+    return {};
+  }));
+  return entry;
+}
+
+Result<ViewEntry> read_view(Section& section) {
+  ViewEntry entry;
+  CAIRN_TRY(name, section.string("name"));
+  if (!valid_name(name)) return section.wrong("name", "is not a valid name");
+  CAIRN_TRY(kind, section.string("kind"));
+  if (kind != "table") return fail(ErrorCode::kUnsupported, "a view of kind '" + kind + "' needs a newer Cairn");
+  CAIRN_TRY(number, section.integer("number", 0xffff));
+  entry.name = name;
+  entry.kind = kind;
+  entry.number = static_cast<std::uint16_t>(number);
+  CAIRN_TRY_VOID(section.sections("family", [&](Section& family) -> Result<void> {
+    CAIRN_TRY(read, read_family(family));
+    entry.families.push_back(read);
+    return {};
+  }));
+  if (entry.families.empty()) return section.wrong("family", "is missing");
+  if (entry.families.size() != 1) return fail(ErrorCode::kUnsupported, "several families need a newer Cairn");
+  CAIRN_TRY_VOID(section.sections("log", [&](Section& log) -> Result<void> {
+    CAIRN_TRY(read, read_segment(log));
+    if (!entry.log.empty() && entry.log.back().state == SegmentState::kActive) {
+      return log.wrong("state", "follows an active segment");
+    }
+    entry.log.push_back(read);
+    return {};
+  }));
+  return entry;
+}
+
+Result<Manifest> read_manifest(Section& section) {
+  Manifest manifest;
+  CAIRN_TRY(format, section.integer("format"));
+  if (format != 1) return fail(ErrorCode::kUnsupported, "manifest format " + std::to_string(format) + " needs a newer Cairn");
+  CAIRN_TRY(epoch, section.integer("epoch"));
+  CAIRN_TRY(version, section.integer("version"));
+  CAIRN_TRY(database, section.hex("database", 2));
+  CAIRN_TRY(hash_seed, section.hex("hash_seed", 1));
+  CAIRN_TRY(next_file, section.integer("next_file"));
+  CAIRN_TRY(next_view, section.integer("next_view", 0xffff));
+  CAIRN_TRY(version_ceiling, section.integer("version_ceiling"));
+  CAIRN_TRY(stamp_ceiling, section.integer("stamp_ceiling", ~std::uint64_t{0} >> 1));
+  manifest.epoch = epoch;
+  manifest.version = version;
+  manifest.database = {database[0], database[1]};
+  manifest.hash_seed = hash_seed[0];
+  manifest.next_file = next_file;
+  manifest.next_view = static_cast<std::uint16_t>(next_view);
+  manifest.version_ceiling = version_ceiling;
+  manifest.stamp_ceiling = stamp_ceiling;
+  std::set<std::uint16_t> numbers;
+  std::set<std::pair<std::string, std::string>> names;
+  CAIRN_TRY_VOID(section.sections("view", [&](Section& view) -> Result<void> {
+    CAIRN_TRY(read, read_view(view));
+    if (!numbers.insert(read.number).second) return view.wrong("number", "is used twice");
+    if (!names.insert({read.kind, read.name}).second) return view.wrong("name", "is used twice");
+    manifest.views.push_back(read);
+    return {};
+  }));
+  (void)section.string("checksum");
+  CAIRN_TRY_VOID(section.done());
+  return manifest;
+}
+
+}  // namespace
+
+ViewEntry* Manifest::view(const std::string& kind, const std::string& name) {
+  for (ViewEntry& view : views) {
+    if (view.kind == kind && view.name == name) return &view;
+  }
+  return nullptr;
+}
+
+ViewEntry& Manifest::view(std::uint16_t number) {
+  const auto found = std::find_if(views.begin(), views.end(), [&](const ViewEntry& view) { return view.number == number; });
+  CAIRN_ASSERT(found != views.end());
+  return *found;
+}
+
+std::vector<std::string> Manifest::files() const {
+  std::vector<std::string> names;
+  for (const ViewEntry& view : views) {
+    for (const SegmentEntry& segment : view.log) names.push_back(segment.file);
+    for (const FamilyEntry& family : view.families) {
+      for (const RunEntry& run : family.runs) names.insert(names.end(), run.files.begin(), run.files.end());
+    }
+  }
+  return names;
+}
+
+std::string encode_manifest(const Manifest& manifest) {
+  std::string text = fmt::format(
+      "# The manifest of a Cairn directory: what is live, in order. Not for editing: the checksum would not match.\n"
+      "format = 1\nepoch = {}\nversion = {}\ndatabase = \"{:016x}{:016x}\"\nhash_seed = \"{:016x}\"\n"
+      "next_file = {}\nnext_view = {}\nversion_ceiling = {}\nstamp_ceiling = {}\n",
+      manifest.epoch, manifest.version, manifest.database[0], manifest.database[1], manifest.hash_seed,
+      manifest.next_file, manifest.next_view, manifest.version_ceiling, manifest.stamp_ceiling);
+  for (const ViewEntry& view : manifest.views) {
+    text += fmt::format("\n[[view]]\nname = \"{}\"\nkind = \"{}\"\nnumber = {}\n", view.name, view.kind, view.number);
+    for (const FamilyEntry& family : view.families) {
+      text += fmt::format("\n  [[view.family]]\n  name = \"{}\"\n  number = {}\n  compression = \"{}\"\n", family.name,
+                          family.number, kCompressionNames[static_cast<std::size_t>(family.compression)]);
+      for (const RunEntry& run : family.runs) {
+        text += fmt::format("\n    [[view.family.run]]\n    files = [\"{}\"]\n    version_first = {}\n    version_last = {}\n",
+                            fmt::join(run.files, "\", \""), run.version_first, run.version_last);
+      }
+    }
+    for (const SegmentEntry& segment : view.log) {
+      text += fmt::format("\n  [[view.log]]\n  file = \"{}\"\n", segment.file);
+      if (segment.state == SegmentState::kActive) {
+        text += fmt::format("  state = \"active\"\n  durable_end = {}\n", segment.durable_end);
+      } else {
+        text += fmt::format("  state = \"ended\"\n  end = {}\n", segment.end);
+      }
+    }
+  }
+  // TOML has no way back to the top level after a table, so the checksum goes to the front of the rest.
+  const std::size_t at = text.find("format = 1");
+  const std::string body = text.substr(at);
+  return text.substr(0, at) + fmt::format("{}{:016x}\"\n", kChecksumLine, xxh3(text)) + body;
+}
+
+Result<Manifest> decode_manifest(const std::string& text, const std::string& file) {
+  const std::size_t at = text.find(kChecksumLine);
+  const std::size_t line_bytes = kChecksumLine.size() + 16 + 2;
+  if (at == std::string::npos || text.size() < at + line_bytes) return corruption("manifest without a checksum", file, 0);
+  const std::string body = text.substr(0, at) + text.substr(at + line_bytes);
+  if (text.substr(at, line_bytes) != fmt::format("{}{:016x}\"\n", kChecksumLine, xxh3(body))) {
+    return corruption("manifest checksum", file, at);
+  }
+  const toml::parse_result parsed = toml::parse(text);
+  if (!parsed) {
+    const toml::source_position where = parsed.error().source().begin;
+    return corruption(fmt::format("manifest is not TOML: {} (line {})", parsed.error().description(), where.line), file);
+  }
+  Section section(parsed.table(), "", file);
+  Result<Manifest> manifest = read_manifest(section);
+  if (!manifest && manifest.error().file.empty()) manifest.error().file = file;
+  return manifest;
+}
+
+bool valid_name(const std::string& name) {
+  if (name.empty() || name.size() > 64) return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' || c == ':';
+  });
+}
+
+}  // namespace cairn::directory

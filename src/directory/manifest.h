@@ -1,0 +1,78 @@
+// The manifest: which files are live, in order, and how each view is set up. TOML, checksummed, one new file for each
+// version. Changing it is the only commit point of flush, compaction and every other change of the line-up.
+// docs/formats.md shows one.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cairn/result.h"
+#include "sealed/sealed_format.h"
+#include "segment/segment_format.h"
+
+namespace cairn::directory {
+
+enum class SegmentState : std::uint8_t {
+  kActive,  // Taking writes of this epoch: recovery finds its end.
+  kEnded,   // Ends where the manifest says.
+};
+
+struct SegmentEntry {
+  std::string file;
+  SegmentState state = SegmentState::kActive;
+  std::uint64_t end = 0;          // kEnded: every record below verifies, nothing above is read.
+  std::uint64_t durable_end = 0;  // kActive: a sync covered what is below.
+  bool operator==(const SegmentEntry&) const = default;
+};
+
+/// Sealed files of one age. One file each today; several, partitioned by key, are part of the format.
+struct RunEntry {
+  std::vector<std::string> files;
+  std::uint64_t version_first = 0;  // Runs and segments are ordered by the versions they cover.
+  std::uint64_t version_last = 0;
+  bool operator==(const RunEntry&) const = default;
+};
+
+struct FamilyEntry {
+  std::string name;
+  std::uint16_t number = 0;
+  sealed::Compression compression = sealed::Compression::kNone;
+  std::vector<RunEntry> runs;  // Oldest first.
+  bool operator==(const FamilyEntry&) const = default;
+};
+
+struct ViewEntry {
+  std::string name;
+  std::string kind;  // "table"; other engines bring theirs.
+  std::uint16_t number = 0;
+  std::vector<FamilyEntry> families;
+  std::vector<SegmentEntry> log;  // Oldest first; only the last may be active.
+  bool operator==(const ViewEntry&) const = default;
+};
+
+struct Manifest {
+  std::uint64_t epoch = 0;
+  std::uint64_t version = 0;
+  segment::DatabaseId database{};
+  std::uint64_t hash_seed = 0;
+  std::uint64_t next_file = 1;
+  std::uint16_t next_view = 1;
+  std::uint64_t version_ceiling = 0;  // No write version or stamp above these was ever given out.
+  std::uint64_t stamp_ceiling = 0;
+  std::vector<ViewEntry> views;
+  bool operator==(const Manifest&) const = default;
+
+  /// The view's entry, or nullptr.
+  [[nodiscard]] ViewEntry* view(const std::string& kind, const std::string& name);
+  [[nodiscard]] ViewEntry& view(std::uint16_t number);
+  [[nodiscard]] std::vector<std::string> files() const;
+};
+
+std::string encode_manifest(const Manifest& manifest);
+/// `file` is for messages. kCorruption; kUnsupported for what a newer version wrote.
+Result<Manifest> decode_manifest(const std::string& text, const std::string& file);
+
+/// 1 to 64 of a-z A-Z 0-9 _ - . : what a view or family may be called.
+bool valid_name(const std::string& name);
+
+}  // namespace cairn::directory

@@ -1,0 +1,425 @@
+// What is on disk is input, not fact: pages are verified before they are read, and sizes inside them are bounded all
+// the same, since a page may verify and still have been written by a faulty program.
+#include "sealed/sealed_reader.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "sealed/compression.h"
+
+namespace cairn::sealed {
+
+SealedReader::SealedReader(std::shared_ptr<const storage::MappedFile> file, const Preamble& preamble)
+    : file_(std::move(file)), preamble_(preamble), verified_(file_->size() / kPageBytes / 64 + 1) {}
+
+Result<std::shared_ptr<SealedReader>> SealedReader::open(std::shared_ptr<const storage::MappedFile> file,
+                                                         const SealedExpected& expected) {
+  const std::string& name = file->name();
+  if (file->size() < kPageBytes) return corruption("sealed file is shorter than its preamble", name, file->size());
+  const auto preamble = load<Preamble>(file->data());
+  CAIRN_TRY_VOID(file->status());
+  if (preamble.magic != kMagic) return corruption("not a sealed file: wrong magic", name, 0);
+  if (preamble.checksum != xxh3(bytes_of(preamble).substr(0, offsetof(Preamble, checksum)))) {
+    return corruption("sealed file preamble checksum", name, 0);
+  }
+  if (preamble.format != kFormat) {
+    return fail(ErrorCode::kUnsupported, "sealed file format " + std::to_string(preamble.format) + " needs a newer Cairn",
+                name, 8);
+  }
+  if (preamble.flags != 0 || preamble.reserved != decltype(preamble.reserved){}) {
+    return fail(ErrorCode::kUnsupported, "reserved bytes of the preamble are set", name, offsetof(Preamble, flags));
+  }
+  if (preamble.database != expected.database) return corruption("sealed file belongs to another database", name, 16);
+  if (preamble.number != expected.number) return corruption("sealed file carries another file's number", name, 40);
+  if (preamble.view != expected.view || preamble.family != expected.family) {
+    return corruption("sealed file belongs to another view or family", name, 12);
+  }
+  if (preamble.file_bytes != file->size()) {
+    return corruption("sealed file has " + std::to_string(file->size()) + " bytes, not " +
+                          std::to_string(preamble.file_bytes), name, file->size());
+  }
+  if (preamble.compression > Compression::kZstd) {
+    return fail(ErrorCode::kUnsupported, "unknown compression", name, offsetof(Preamble, compression));
+  }
+  const std::shared_ptr<SealedReader> reader(new SealedReader(std::move(file), preamble));
+  CAIRN_TRY_VOID(reader->find_tables());
+  CAIRN_TRY_VOID(reader->check_footer());
+  if (reader->sparse_.length < 8) return corruption("sparse index is too short", name, reader->sparse_.offset);
+  CAIRN_TRY(count, reader->bytes(reader->sparse_.offset, 8, reader->sparse_));
+  reader->unit_count_ = load<std::uint64_t>(count.data());
+  if (reader->unit_count_ > reader->sparse_.length / 4) {
+    return corruption("sparse index count", name, reader->sparse_.offset);
+  }
+  return reader;
+}
+
+Result<void> SealedReader::find_tables() {
+  const std::string& name = file_->name();
+  if (preamble_.table_count > kTablesMax) return corruption("too many index tables", name, 0);
+  for (std::uint32_t i = 0; i < preamble_.table_count; ++i) {
+    const TableEntry& entry = preamble_.tables[i];
+    if (entry.offset % kAlign != 0 || entry.offset < kPageBytes || entry.offset > file_->size() ||
+        entry.length > file_->size() - entry.offset) {
+      return corruption("index table lies outside the file", name, offsetof(Preamble, tables) + i * sizeof(TableEntry));
+    }
+    const Table table{entry.offset, entry.length};
+    switch (entry.kind) {
+      case TableKind::kObjects: objects_ = table; break;
+      case TableKind::kSparse: sparse_ = table; break;
+      case TableKind::kHash: hash_ = table; break;
+      case TableKind::kBounds: bounds_ = table; break;
+      case TableKind::kReplaces: replaces_ = table; break;
+      case TableKind::kPageSums: sums_ = table; break;
+      default:
+        return fail(ErrorCode::kUnsupported, "index table of kind " + std::to_string(static_cast<std::uint32_t>(entry.kind)) +
+                                                 " needs a newer Cairn", name);
+    }
+  }
+  if (objects_.offset == 0 || sparse_.offset == 0 || hash_.length == 0 || hash_.length % sizeof(HashBucket) != 0 ||
+      sums_.length % kPageBytes != 0 || sums_.offset % kPageBytes != 0 || sums_.offset == 0) {
+    return corruption("index tables are missing or malformed", name, offsetof(Preamble, tables));
+  }
+  return {};
+}
+
+Result<void> SealedReader::check_footer() const {
+  const std::string& name = file_->name();
+  const std::uint64_t begin = preamble_.footer_offset;
+  const std::uint64_t sum_pages = sums_.length / kPageBytes;
+  const std::uint64_t length = sizeof(Footer) + round_up(sum_pages * 4, kAlign);
+  if (begin != sums_.offset + sums_.length || file_->size() - begin != length + 8) {
+    return corruption("footer is not where it should be", name, begin);
+  }
+  const bool sound = load<std::uint64_t>(file_->data() + begin + length) == xxh3({file_->data() + begin, length});
+  CAIRN_TRY_VOID(file_->status());
+  if (!sound) return corruption("footer checksum", name, begin);
+  const auto footer = load<Footer>(file_->data() + begin);
+  if (footer.magic != kFooterMagic || footer.page_count != sums_.offset / kPageBytes ||
+      sum_pages != (footer.page_count * 4 + kPageBytes - 1) / kPageBytes) {
+    return corruption("footer does not match the file", name, begin);
+  }
+  const_cast<SealedReader*>(this)->page_count_ = footer.page_count;
+  return {};
+}
+
+Result<void> SealedReader::verify_page(std::uint64_t page) const {
+  const char* const data = file_->data();
+  std::uint64_t sum_at = preamble_.footer_offset + sizeof(Footer) + (page - page_count_) * 4;  // A page of sums.
+  if (page < page_count_) {
+    sum_at = sums_.offset + page * 4;
+    CAIRN_TRY_VOID(ensure(sum_at, 4));
+  }
+  const auto sum = static_cast<std::uint32_t>(xxh3({data + page * kPageBytes, kPageBytes}));
+  const bool sound = sum == load<std::uint32_t>(data + sum_at);
+  CAIRN_TRY_VOID(file_->status());
+  if (!sound) return corruption("page checksum", file_->name(), page * kPageBytes);
+  verified_[page / 64].fetch_or(std::uint64_t{1} << (page % 64), std::memory_order_release);
+  return {};
+}
+
+/// Verifies the pages of [offset, offset + length) that were not yet; the range lies within the file's pages.
+Result<void> SealedReader::ensure(std::uint64_t offset, std::uint64_t length) const {
+  if (length == 0) return {};
+  const std::uint64_t last = (offset + length - 1) / kPageBytes;
+  for (std::uint64_t page = offset / kPageBytes; page <= last; ++page) {
+    const std::uint64_t word = verified_[page / 64].load(std::memory_order_acquire);
+    if ((word >> (page % 64) & 1) == 0) CAIRN_TRY_VOID(verify_page(page));
+  }
+  return {};
+}
+
+Result<ByteView> SealedReader::bytes(std::uint64_t offset, std::uint64_t length, const Table& within) const {
+  if (offset < within.offset || offset - within.offset > within.length ||
+      length > within.length - (offset - within.offset)) {
+    return corruption("an offset or a size points outside its table", file_->name(), offset);
+  }
+  CAIRN_TRY_VOID(ensure(offset, length));
+  return ByteView(file_->data() + offset, length);
+}
+
+Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, std::uint64_t at, std::uint64_t offset) const {
+  if (records.size() - at < sizeof(ObjectHeader)) return corruption("record header runs past its unit", file_->name(), offset);
+  const auto header = load<ObjectHeader>(records.data() + at);
+  const auto kind = static_cast<segment::RecordKind>(header.kind);
+  if ((kind != segment::RecordKind::kPut && kind != segment::RecordKind::kTombstone) || header.key_size == 0 ||
+      (header.flags & ~(segment::kHasAccount | segment::kHasExpiry)) != 0) {
+    return fail(ErrorCode::kUnsupported, "record of an unknown kind", file_->name(), offset);
+  }
+  const std::uint64_t size = object_bytes(header.key_size, header.value_size, header.flags);
+  if (size > records.size() - at) return corruption("record runs past its unit", file_->name(), offset);
+  Entry entry{.key = {}, .value = {}, .kind = kind, .write_version = header.write_version, .stamp = header.stamp};
+  const char* part = records.data() + at + sizeof(ObjectHeader);
+  if ((header.flags & segment::kHasAccount) != 0) {
+    entry.account = load<std::uint64_t>(part);
+    part += 8;
+  }
+  if ((header.flags & segment::kHasExpiry) != 0) {
+    entry.expiry_ms = load<std::int64_t>(part);
+    part += 8;
+  }
+  entry.key = {part, header.key_size};
+  entry.value = {part + header.key_size, header.value_size};
+  return std::pair(entry, size);
+}
+
+Result<std::pair<Entry, std::uint64_t>> SealedReader::object_at(std::uint64_t offset) const {
+  CAIRN_TRY(head, bytes(offset, sizeof(ObjectHeader), objects_));
+  const auto header = load<ObjectHeader>(head.data());
+  CAIRN_TRY(record, bytes(offset, object_bytes(header.key_size, header.value_size, header.flags), objects_));
+  return parse(record, 0, offset);
+}
+
+Result<SealedReader::Unit> SealedReader::unit_at(std::uint64_t offset, std::uint64_t raw_bytes) const {
+  if (preamble_.compression == Compression::kNone) {
+    CAIRN_TRY(records, bytes(offset, raw_bytes, objects_));
+    return Unit{records, offset, nullptr};
+  }
+  CAIRN_TRY(head, bytes(offset, sizeof(UnitHeader), objects_));
+  const auto header = load<UnitHeader>(head.data());
+  CAIRN_TRY(stored, bytes(offset + sizeof(UnitHeader), header.stored_bytes, objects_));
+  if (header.stored_bytes == header.raw_bytes) return Unit{stored, offset, nullptr};
+  // 255 is what lz4 reaches at best; zstd reaches more, but not on units of ours that begin with a record header.
+  if (header.raw_bytes > preamble_.raw_object_bytes) return corruption("unit is too large", file_->name(), offset);
+  auto buffer = std::make_shared<Bytes>();
+  if (!decompress(preamble_.compression, stored, header.raw_bytes, *buffer)) {
+    return corruption("unit does not decompress", file_->name(), offset);
+  }
+  return Unit{*buffer, offset, buffer};
+}
+
+Result<std::pair<SparseEntry, ByteView>> SealedReader::sparse(std::uint64_t index) const {
+  const std::uint64_t entries = sparse_.offset + round_up(8 + unit_count_ * 4, kAlign);
+  CAIRN_TRY(position, bytes(sparse_.offset + 8 + index * 4, 4, sparse_));
+  const std::uint64_t at = entries + std::uint64_t{load<std::uint32_t>(position.data())} * kAlign;
+  CAIRN_TRY(head, bytes(at, sizeof(SparseEntry), sparse_));
+  const auto entry = load<SparseEntry>(head.data());
+  CAIRN_TRY(key, bytes(at + sizeof(SparseEntry), entry.key_size, sparse_));
+  return std::pair(entry, key);
+}
+
+Result<SealedReader::Unit> SealedReader::unit(std::uint64_t index) const {
+  CAIRN_TRY(found, sparse(index));
+  return unit_at(found.first.offset, found.first.raw_bytes);
+}
+
+Result<std::uint64_t> SealedReader::first_unit_from(ByteView key) const {
+  std::uint64_t low = 0;
+  std::uint64_t high = unit_count_;
+  while (low < high) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    CAIRN_TRY(found, sparse(middle));
+    if (found.second < key) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+/// The newest version of `key` not above `version_max`, given that its first version lies at `offset` if the hash
+/// entry is not another key's. `is_key` says whether it was the key.
+Result<std::optional<SealedReader::Hit>> SealedReader::newest_at(std::uint64_t offset, ByteView key,
+                                                                 std::uint64_t version_max, bool& is_key) const {
+  const std::uint64_t end = objects_.offset + objects_.length;
+  if (preamble_.compression == Compression::kNone) {
+    while (offset < end) {
+      CAIRN_TRY(found, object_at(offset));
+      if (found.first.key != key) break;
+      is_key = true;
+      if (found.first.write_version <= version_max) return Hit{found.first, nullptr};
+      offset += found.second;
+    }
+    return std::nullopt;
+  }
+  while (offset < end) {
+    CAIRN_TRY(unit, unit_at(offset, 0));
+    for (std::uint64_t at = 0; at < unit.records.size();) {
+      CAIRN_TRY(found, parse(unit.records, at, offset));
+      at += found.second;
+      if (found.first.key < key) continue;
+      if (found.first.key > key) return std::nullopt;
+      is_key = true;
+      if (found.first.write_version <= version_max) return Hit{found.first, unit.buffer};
+    }
+    if (!is_key) break;  // The entry of another key with the same tag.
+    CAIRN_TRY(head, bytes(offset, sizeof(UnitHeader), objects_));
+    offset += round_up(sizeof(UnitHeader) + load<UnitHeader>(head.data()).stored_bytes, kAlign);
+  }
+  return std::nullopt;
+}
+
+Result<std::optional<SealedReader::Hit>> SealedReader::get(ByteView key, std::uint64_t hash,
+                                                           std::uint64_t version_max) const {
+  const std::uint64_t count = hash_.length / sizeof(HashBucket);
+  std::uint64_t i = bucket_of(hash, count);
+  for (std::uint64_t looked = 0; looked < count; ++looked) {
+    CAIRN_TRY(raw, bytes(hash_.offset + i * sizeof(HashBucket), sizeof(HashBucket), hash_));
+    const auto* const bucket = reinterpret_cast<const HashBucket*>(raw.data());
+    const unsigned entries = std::min<unsigned>(bucket->count, kBucketEntries);
+    for (unsigned e = 0; e < entries; ++e) {
+      if (bucket->entries[e].tag != tag_of(hash)) continue;
+      bool is_key = false;
+      CAIRN_TRY(hit, newest_at(bucket->entries[e].offset(), key, version_max, is_key));
+      if (!is_key) continue;
+      CAIRN_TRY_VOID(file_->status());
+      return hit;
+    }
+    if ((bucket->flags & kOverflowed) == 0) break;
+    i = i + 1 == count ? 0 : i + 1;
+  }
+  CAIRN_TRY_VOID(file_->status());
+  return std::nullopt;
+}
+
+std::vector<std::uint64_t> SealedReader::replaces() const {
+  std::vector<std::uint64_t> numbers(replaces_.length / 8);
+  if (!ensure(replaces_.offset, replaces_.length)) return {};
+  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = load<std::uint64_t>(file_->data() + replaces_.offset + i * 8);
+  return numbers;
+}
+
+Result<void> SealedReader::verify(const std::function<Result<void>(std::uint64_t)>& progress) const {
+  const std::uint64_t pages = page_count_ + sums_.length / kPageBytes;
+  for (std::uint64_t page = 0; page < pages; ++page) {
+    CAIRN_TRY_VOID(verify_page(page));
+    if (page % 256 == 255) CAIRN_TRY_VOID(progress(256 * kPageBytes));
+  }
+  return verify_records(progress);
+}
+
+Result<void> SealedReader::verify_records(const std::function<Result<void>(std::uint64_t)>& progress) const {
+  const std::unique_ptr<Cursor> at = cursor();
+  std::uint64_t records = 0;
+  std::uint64_t keys = 0;
+  Bytes last_key;
+  std::uint64_t last_version = 0;
+  CAIRN_TRY_VOID(at->seek_first());
+  for (; at->valid(); ++records) {
+    const Entry& entry = at->entry();
+    const bool new_key = records == 0 || entry.key != last_key;
+    if (records != 0 && (entry.key < last_key || (!new_key && entry.write_version >= last_version))) {
+      return corruption("record " + std::to_string(records) + " is out of order", file_->name(), objects_.offset);
+    }
+    if (new_key) {
+      ++keys;
+      last_key = entry.key;
+      CAIRN_TRY(hit, get(last_key, xxh3(last_key, preamble_.hash_seed), ~std::uint64_t{0}));
+      if (!hit || hit->entry.write_version != entry.write_version) {
+        return corruption("hash index does not find record " + std::to_string(records), file_->name(), hash_.offset);
+      }
+    }
+    last_version = entry.write_version;
+    CAIRN_TRY_VOID(at->next());
+    if (records % 4096 == 4095) CAIRN_TRY_VOID(progress(0));
+  }
+  if (records != preamble_.record_count || keys != preamble_.key_count) {
+    return corruption("sealed file holds " + std::to_string(records) + " records, not " +
+                          std::to_string(preamble_.record_count), file_->name(), objects_.offset);
+  }
+  return {};
+}
+
+/// Holds one unit at a time, its record offsets parsed, so that it can walk both ways.
+class SealedCursor final : public Cursor {
+ public:
+  explicit SealedCursor(std::shared_ptr<const SealedReader> reader) : reader_(std::move(reader)) {}
+
+  Result<void> seek(ByteView key) override {
+    CAIRN_TRY(first, reader_->first_unit_from(key));
+    CAIRN_TRY_VOID(load_unit(first == 0 ? 0 : first - 1));
+    while (valid_) {
+      CAIRN_TRY(index, lower_bound(key));
+      if (index < offsets_.size()) return to(index);
+      CAIRN_TRY_VOID(load_unit(unit_index_ + 1));
+    }
+    return {};
+  }
+  Result<void> seek_first() override { return load_unit(0); }
+  Result<void> seek_before(ByteView key) override {
+    CAIRN_TRY(first, reader_->first_unit_from(key));
+    valid_ = false;
+    if (first == 0) return {};
+    CAIRN_TRY_VOID(load_unit(first - 1));
+    if (!valid_) return {};
+    CAIRN_TRY(index, lower_bound(key));
+    return to(index - 1);  // The unit's first key is below `key`.
+  }
+  Result<void> seek_last() override {
+    valid_ = false;
+    if (reader_->unit_count_ == 0) return {};
+    CAIRN_TRY_VOID(load_unit(reader_->unit_count_ - 1));
+    return valid_ ? to(offsets_.size() - 1) : Result<void>{};
+  }
+  Result<void> next() override {
+    if (index_ + 1 < offsets_.size()) return to(index_ + 1);
+    return load_unit(unit_index_ + 1);
+  }
+  Result<void> prev() override {
+    if (index_ > 0) return to(index_ - 1);
+    valid_ = false;
+    if (unit_index_ == 0) return {};
+    CAIRN_TRY_VOID(load_unit(unit_index_ - 1));
+    return to(offsets_.size() - 1);
+  }
+  [[nodiscard]] bool valid() const override { return valid_; }
+  [[nodiscard]] const Entry& entry() const override { return entry_; }
+  [[nodiscard]] std::shared_ptr<const void> hold() const override {
+    if (unit_.buffer) return unit_.buffer;
+    return reader_;
+  }
+
+ private:
+  /// Loads unit `index` and stands on its first record; not valid if there is no such unit.
+  Result<void> load_unit(std::uint64_t index) {
+    valid_ = false;
+    offsets_.clear();
+    if (index >= reader_->unit_count_) return {};
+    CAIRN_TRY(unit, reader_->unit(index));
+    unit_ = unit;
+    unit_index_ = index;
+    for (std::uint64_t at = 0; at < unit_.records.size();) {
+      CAIRN_TRY(found, reader_->parse(unit_.records, at, unit_.offset));
+      offsets_.push_back(static_cast<std::uint32_t>(at));
+      at += found.second;
+    }
+    CAIRN_TRY_VOID(reader_->file_->status());
+    if (offsets_.empty()) return corruption("unit without a record", reader_->file_->name(), unit_.offset);
+    return to(0);
+  }
+  Result<void> to(std::uint64_t index) {
+    if (index >= offsets_.size()) return corruption("unit does not match the sparse index", reader_->file_->name(), unit_.offset);
+    CAIRN_TRY(found, reader_->parse(unit_.records, offsets_[index], unit_.offset));
+    entry_ = found.first;
+    index_ = index;
+    valid_ = true;
+    return {};
+  }
+  /// Index of the first record of the unit with a key not below `key`; the number of records if there is none.
+  Result<std::uint64_t> lower_bound(ByteView key) const {
+    std::uint64_t low = 0;
+    std::uint64_t high = offsets_.size();
+    while (low < high) {
+      const std::uint64_t middle = low + (high - low) / 2;
+      CAIRN_TRY(found, reader_->parse(unit_.records, offsets_[middle], unit_.offset));
+      if (found.first.key < key) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+
+  std::shared_ptr<const SealedReader> reader_;
+  SealedReader::Unit unit_;
+  std::uint64_t unit_index_ = 0;
+  std::vector<std::uint32_t> offsets_;
+  std::uint64_t index_ = 0;
+  Entry entry_;
+  bool valid_ = false;
+};
+
+std::unique_ptr<Cursor> SealedReader::cursor() const { return std::make_unique<SealedCursor>(shared_from_this()); }
+
+}  // namespace cairn::sealed

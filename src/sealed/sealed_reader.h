@@ -1,0 +1,93 @@
+// Searches one sealed file where it is mapped. Thread-safe; shares nothing writable but the bits that remember which
+// pages were verified.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "cairn/result.h"
+#include "sealed/entry.h"
+#include "sealed/sealed_format.h"
+#include "storage/storage.h"
+
+namespace cairn::sealed {
+
+/// What a manifest says a file is.
+struct SealedExpected {
+  DatabaseId database{};
+  std::uint64_t number = 0;
+  std::uint16_t view = 0;
+  std::uint16_t family = 0;
+};
+
+class SealedReader : public std::enable_shared_from_this<SealedReader> {
+ public:
+  /// Checks preamble and footer; the rest is verified when it is touched. kCorruption, kUnsupported, kIo.
+  static Result<std::shared_ptr<SealedReader>> open(std::shared_ptr<const storage::MappedFile> file,
+                                                    const SealedExpected& expected);
+
+  struct Hit {
+    Entry entry;
+    std::shared_ptr<const Bytes> buffer;  // What holds the bytes if they were decompressed.
+  };
+  /// The newest version of `key` not above `version_max`. `hash` is xxh3(key, preamble().hash_seed).
+  [[nodiscard]] Result<std::optional<Hit>> get(ByteView key, std::uint64_t hash, std::uint64_t version_max) const;
+
+  /// A cursor that keeps this reader alive.
+  [[nodiscard]] std::unique_ptr<Cursor> cursor() const;
+
+  /// Verifies every page, and that tables and records are what they should be: order, counts, every key in the hash
+  /// index. The first thing found wrong, with its offset. Calls `progress` with bytes done.
+  Result<void> verify(const std::function<Result<void>(std::uint64_t)>& progress) const;
+
+  [[nodiscard]] const Preamble& preamble() const { return preamble_; }
+  [[nodiscard]] const std::shared_ptr<const storage::MappedFile>& file() const { return file_; }
+  [[nodiscard]] std::vector<std::uint64_t> replaces() const;
+
+ private:
+  friend class SealedCursor;
+  struct Table {
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+  };
+  struct Unit {
+    ByteView records;
+    std::uint64_t offset = 0;              // Of the unit in the file, for messages.
+    std::shared_ptr<const Bytes> buffer;  // Owns the records if they were decompressed.
+  };
+
+  SealedReader(std::shared_ptr<const storage::MappedFile> file, const Preamble& preamble);
+  Result<void> find_tables();
+  Result<void> check_footer() const;
+  [[nodiscard]] Result<void> ensure(std::uint64_t offset, std::uint64_t length) const;
+  [[nodiscard]] Result<void> verify_page(std::uint64_t page) const;
+  [[nodiscard]] Result<ByteView> bytes(std::uint64_t offset, std::uint64_t length, const Table& within) const;
+  /// The record at `at` within `records`, and its size.
+  [[nodiscard]] Result<std::pair<Entry, std::uint64_t>> parse(ByteView records, std::uint64_t at, std::uint64_t offset) const;
+  [[nodiscard]] Result<std::pair<Entry, std::uint64_t>> object_at(std::uint64_t offset) const;
+  [[nodiscard]] Result<Unit> unit_at(std::uint64_t offset, std::uint64_t raw_bytes) const;
+  [[nodiscard]] Result<Unit> unit(std::uint64_t index) const;
+  [[nodiscard]] Result<std::pair<SparseEntry, ByteView>> sparse(std::uint64_t index) const;
+  /// Index of the first unit whose first key is not below `key`; unit_count_ if there is none.
+  [[nodiscard]] Result<std::uint64_t> first_unit_from(ByteView key) const;
+  [[nodiscard]] Result<std::optional<Hit>> newest_at(std::uint64_t offset, ByteView key, std::uint64_t version_max,
+                                                     bool& is_key) const;
+  [[nodiscard]] Result<void> verify_records(const std::function<Result<void>(std::uint64_t)>& progress) const;
+
+  std::shared_ptr<const storage::MappedFile> file_;
+  Preamble preamble_;
+  Table objects_;
+  Table sparse_;
+  Table hash_;
+  Table bounds_;
+  Table replaces_;
+  Table sums_;
+  std::uint64_t unit_count_ = 0;
+  std::uint64_t page_count_ = 0;  // Pages that have a sum; the pages of sums come right after them.
+  mutable std::vector<std::atomic<std::uint64_t>> verified_;
+};
+
+}  // namespace cairn::sealed

@@ -1,0 +1,133 @@
+// Segment file, format version 1: an append-only log of records. Any change to the bytes needs a new version
+// number and a new golden file in tests/golden/.
+//
+// Integers are little-endian; sizes and offsets are bytes.
+//
+//   0               128                                    capacity
+//   +---------------+----------+----------+- ... -+---------+
+//   | SegmentHeader | record 0 | record 1 |       | unused  |
+//   +---------------+----------+----------+- ... -+---------+
+//
+//   One record, zero-padded to a multiple of 8:
+//
+//   0          8            12         14     15      16              24      32     34       36
+//   +----------+------------+----------+------+-------+---------------+-------+------+--------+--------------+
+//   | checksum | value_size | key_size | kind | flags | write_version | stamp | view | family | header_check |
+//   +----------+------------+----------+------+-------+---------------+-------+------+--------+--------------+
+//   40: [account 8] [expiry 8] key value pad
+//
+//   checksum       XXH3-64 of everything after it, pad included, seeded by the record's place (record_seed).
+//   value_size     Bytes of the value as stored.
+//   kind           RecordKind; never 0, so a hole of zeros is never a record.
+//   flags          RecordFlags; unknown bits are refused.
+//   write_version  Ascends within a segment. A batch frame carries the last version of its batch, a sync frame the
+//                  last version before it.
+//   stamp          Milliseconds since 1970 << 16 | sequence.
+//   header_check   Low half of XXH3-64 over [8, 36), seeded likewise: sizes are trusted only after it.
+//   account        Present if kHasAccount: to whom the record belongs; else 0.
+//   expiry         Present if kHasExpiry: milliseconds since 1970; else never.
+//
+// A batch is its members, contiguous and flagged kInBatch, and then its frame; without a valid frame none of them
+// exists. A sync frame, the first record after a sync, says how far that sync reached.
+// Where an active segment ends is decided by recovery (recovery.h); where any other ends stands in the manifest.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "base/hash.h"
+
+namespace cairn::segment {
+
+inline constexpr std::uint32_t kFormat = 1;
+inline constexpr std::array<char, 8> kMagic = {'C', 'A', 'I', 'R', 'N', 'S', 'E', 'G'};
+inline constexpr std::uint64_t kRecordAlign = 8;
+
+using DatabaseId = std::array<std::uint64_t, 2>;
+
+enum class RecordKind : std::uint8_t {
+  kNone = 0,
+  kPut = 1,
+  kTombstone = 2,
+  kBatchFrame = 3,
+  kSyncFrame = 4,
+  // Decided and refused as kUnsupported until their engines come.
+  kRangeTombstone = 5,  // Key: first key; value: the key after the last.
+  kExpiryChange = 6,    // Key; no value; the new expiry in its field.
+  kReference = 7,       // Value: {file number, offset, size} of a value in a segment of its own.
+};
+inline constexpr std::uint8_t kRecordKindLast = 7;
+
+enum RecordFlags : std::uint8_t {
+  kHasAccount = 1,
+  kHasExpiry = 2,
+  kInBatch = 4,
+  kCompressed = 8,   // The value begins with its raw size (u32). Reserved: refused as kUnsupported.
+  kEncrypted = 16,   // The value ends with its tag. Reserved: refused as kUnsupported.
+};
+inline constexpr std::uint8_t kFlagsKnown = 31;
+
+struct SegmentHeader {
+  std::array<char, 8> magic;
+  std::uint32_t format;
+  std::uint32_t view;
+  DatabaseId database;
+  std::uint64_t number;
+  std::uint64_t salt;   // New in each life of the file: what an earlier life left never validates.
+  std::uint64_t epoch;
+  std::uint64_t capacity;
+  std::array<std::uint64_t, 7> reserved;  // Written as 0; readers reject anything else.
+  std::uint64_t checksum;                 // XXH3-64 of what is before it.
+};
+static_assert(std::has_unique_object_representations_v<SegmentHeader> && sizeof(SegmentHeader) == 128);
+inline constexpr std::uint64_t kHeaderBytes = sizeof(SegmentHeader);
+
+struct RecordHeader {
+  std::uint64_t checksum;
+  std::uint32_t value_size;
+  std::uint16_t key_size;
+  std::uint8_t kind;
+  std::uint8_t flags;
+  std::uint64_t write_version;
+  std::uint64_t stamp;
+  std::uint16_t view;
+  std::uint16_t family;
+  std::uint32_t header_check;
+};
+static_assert(std::has_unique_object_representations_v<RecordHeader> && sizeof(RecordHeader) == 40);
+static_assert(offsetof(RecordHeader, kind) == 14 && offsetof(RecordHeader, header_check) == 36);
+inline constexpr std::uint64_t kRecordHeaderBytes = sizeof(RecordHeader);
+
+/// Value of a batch frame.
+struct BatchFrame {
+  std::uint64_t first_version;
+  std::uint64_t count;      // Records; their versions are first_version … first_version + count - 1.
+  std::uint64_t bytes;      // From the first member to the frame.
+  std::uint64_t checksums;  // XXH3-64 of the members' checksums, in order.
+};
+static_assert(sizeof(BatchFrame) == 32);
+
+/// Value of a sync frame.
+struct SyncFrame {
+  std::uint64_t group;        // Counts the syncs of this segment from 1.
+  std::uint64_t durable_end;  // What that sync covered: [0, durable_end).
+};
+static_assert(sizeof(SyncFrame) == 16);
+
+inline constexpr std::uint64_t kBatchFrameBytes = kRecordHeaderBytes + sizeof(BatchFrame);
+inline constexpr std::uint64_t kSyncFrameBytes = kRecordHeaderBytes + sizeof(SyncFrame);
+
+/// Seed of one segment's records; with an offset it gives the seed of the record there.
+inline std::uint64_t segment_seed(const DatabaseId& database, std::uint64_t number, std::uint64_t salt) {
+  const std::array<std::uint64_t, 4> parts = {database[0], database[1], number, salt};
+  return xxh3(bytes_of(parts));
+}
+constexpr std::uint64_t record_seed(std::uint64_t segment_seed, std::uint64_t offset) { return mix(segment_seed ^ offset); }
+
+constexpr std::uint64_t record_bytes(std::uint64_t key_size, std::uint64_t value_size, std::uint8_t flags = 0) {
+  const std::uint64_t optional = ((flags & kHasAccount) != 0 ? 8U : 0U) + ((flags & kHasExpiry) != 0 ? 8U : 0U);
+  return round_up(kRecordHeaderBytes + optional + key_size + value_size, kRecordAlign);
+}
+
+}  // namespace cairn::segment

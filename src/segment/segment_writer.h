@@ -1,0 +1,71 @@
+// Appends records to one segment. One writer at a time; readers see the bytes below end().
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "cairn/result.h"
+#include "segment/record.h"
+#include "segment/segment_format.h"
+#include "storage/storage.h"
+
+namespace cairn::segment {
+
+/// What a segment is, apart from its records.
+struct SegmentIdentity {
+  DatabaseId database{};
+  std::uint64_t number = 0;
+  std::uint64_t salt = 0;
+  std::uint64_t epoch = 0;
+  std::uint16_t view = 0;
+};
+
+/// Calls to append from one thread at a time; the rest from any thread.
+class SegmentWriter {
+ public:
+  /// Writes the header into `file` and syncs it. `recycled`: the file holds bytes of an earlier life.
+  static Result<std::unique_ptr<SegmentWriter>> start(std::unique_ptr<storage::AppendFile> file,
+                                                      const SegmentIdentity& identity, bool recycled);
+
+  /// Room needed by `bytes` of records together with what may have to go before or after them.
+  static constexpr std::uint64_t with_slack(std::uint64_t bytes) { return bytes + kSyncFrameBytes + kTerminatorBytes; }
+  [[nodiscard]] bool has_room(std::uint64_t bytes) const {
+    return tail_ + with_slack(bytes) + kSyncFrameBytes <= file_->capacity();
+  }
+
+  /// Encodes `record` at the tail, which moves; nobody sees it before publish(). There is room (has_room).
+  RecordView append(const RecordInput& record);
+  /// Closes the batch whose members are everything appended since `batch_begin`.
+  void append_batch_frame(std::uint64_t batch_begin, std::span<const std::uint64_t> checksums, const RecordInput& last);
+  /// Says in the log how far the last sync reached.
+  void append_sync_frame(std::uint64_t durable_end, std::uint64_t write_version, std::uint64_t stamp);
+  /// Makes everything appended visible to who asks end().
+  void publish();
+
+  /// Everything below is published.
+  [[nodiscard]] std::uint64_t end() const { return end_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::uint64_t tail() const { return tail_; }
+  [[nodiscard]] const SegmentIdentity& identity() const { return identity_; }
+  [[nodiscard]] storage::AppendFile& file() { return *file_; }
+  [[nodiscard]] const std::string& name() const { return file_->name(); }
+  [[nodiscard]] const std::shared_ptr<const storage::MappedFile>& view() const { return file_->view(); }
+
+  /// Zeros kept after the tail of a recycled file, so that stale bytes are not taken for a torn record.
+  static constexpr std::uint64_t kTerminatorBytes = kRecordHeaderBytes;
+
+ private:
+  SegmentWriter(std::unique_ptr<storage::AppendFile> file, const SegmentIdentity& identity, bool recycled);
+
+  std::unique_ptr<storage::AppendFile> file_;
+  SegmentIdentity identity_;
+  std::uint64_t seed_;
+  bool recycled_;
+  std::uint64_t tail_ = kHeaderBytes;
+  std::uint64_t populated_ = 0;
+  std::uint64_t written_back_ = 0;
+  std::uint64_t syncs_ = 0;
+  std::atomic<std::uint64_t> end_{kHeaderBytes};
+};
+
+}  // namespace cairn::segment

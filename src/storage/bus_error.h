@@ -1,0 +1,37 @@
+// A bad sector under a mapped page, or a file cut short under it, raises SIGBUS. The handler here puts a page of
+// zeros over the hole, marks the map bad and lets the reader go on; the reader then finds the mark and reports kIo.
+// The maps of the process are registered here, and so counted and bounded.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "cairn/result.h"
+
+namespace cairn::storage {
+
+/// Half of Linux's default vm.max_map_count: the rest is for the program around us.
+inline constexpr std::uint32_t kMapsMax = 32'000;
+
+/// One registered map; unregistered when destroyed, which must be before the memory is unmapped.
+class BusErrorGuard {
+ public:
+  /// kUnavailable: kMapsMax maps are open.
+  static Result<BusErrorGuard> watch(const char* data, std::uint64_t size);
+  BusErrorGuard(BusErrorGuard&& other) noexcept : slot_(other.slot_) { other.slot_ = kNone; }
+  BusErrorGuard(const BusErrorGuard&) = delete;
+  BusErrorGuard& operator=(const BusErrorGuard&) = delete;
+  BusErrorGuard& operator=(BusErrorGuard&&) = delete;
+  ~BusErrorGuard();
+
+  [[nodiscard]] const std::atomic<bool>& bad() const;
+
+ private:
+  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+  explicit BusErrorGuard(std::uint32_t slot) : slot_(slot) {}
+  std::uint32_t slot_;
+};
+
+/// How many maps are registered in this process now.
+std::uint32_t maps_open();
+
+}  // namespace cairn::storage

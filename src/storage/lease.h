@@ -1,0 +1,30 @@
+// The timed right to own a directory. Each acquisition raises the epoch, which is the fencing token: what an
+// older owner does afterwards is refused or ignored, however late it wakes up.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "cairn/result.h"
+
+namespace cairn::storage {
+
+inline constexpr std::int64_t kLeaseDefaultMs = 10'000;
+
+/// Thread-safe after acquire().
+class Lease {
+ public:
+  virtual ~Lease() = default;
+  /// Takes the lease for `lease_ms` and returns its epoch. `owner` is for people to read.
+  /// kBusy, naming the owner and the time left: it is held.
+  virtual Result<std::uint64_t> acquire(const std::string& owner, std::int64_t lease_ms) = 0;
+  /// To be called every third of the lease time. kLeaseLost: it is over; it cannot be taken back.
+  virtual Result<void> renew() = 0;
+  /// kLeaseLost unless the lease is ours now, by our clock and by the epoch. Called before every acknowledgement.
+  virtual Result<void> check() = 0;
+  /// kLeaseLost if our own clock says it is over; a check without I/O.
+  virtual Result<void> check_time() = 0;
+  /// Gives it up early, so that the next owner need not wait.
+  virtual void release() = 0;
+};
+
+}  // namespace cairn::storage

@@ -1,0 +1,300 @@
+#include "storage/posix_storage.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <optional>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "storage/bus_error.h"
+
+namespace cairn::storage {
+namespace {
+
+class Fd {
+ public:
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  Fd& operator=(Fd&&) = delete;
+  ~Fd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] bool ok() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+class PosixMap final : public MappedFile {
+ public:
+  PosixMap(std::string name, char* data, std::uint64_t size, std::optional<BusErrorGuard> guard)
+      : MappedFile(std::move(name), data, size), guard_(std::move(guard)) {}
+  ~PosixMap() override {
+    guard_.reset();  // Before the addresses can belong to somebody else.
+    if (size() != 0) munmap(const_cast<char*>(data()), size());
+  }
+  PosixMap(const PosixMap&) = delete;
+  PosixMap& operator=(const PosixMap&) = delete;
+  [[nodiscard]] const std::atomic<bool>& bad_flag() const override {
+    static const std::atomic<bool> never{false};
+    return guard_ ? guard_->bad() : never;
+  }
+
+ private:
+  std::optional<BusErrorGuard> guard_;  // None for an empty file, which has no map.
+};
+
+Result<std::shared_ptr<PosixMap>> map_file(const Fd& file, const std::string& name, std::uint64_t size, int protection) {
+  if (size == 0) return std::make_shared<PosixMap>(name, nullptr, 0, std::nullopt);
+  void* const data = mmap(nullptr, size, protection, MAP_SHARED, file.get(), 0);
+  if (data == MAP_FAILED) return system_error(errno, "mapping", name);
+  if ((protection & PROT_WRITE) != 0) madvise(data, size, MADV_DONTFORK);
+  Result<BusErrorGuard> guard = BusErrorGuard::watch(static_cast<char*>(data), size);
+  if (!guard) {
+    munmap(data, size);
+    return std::unexpected(guard.error());
+  }
+  return std::make_shared<PosixMap>(name, static_cast<char*>(data), size, std::move(*guard));
+}
+
+class PosixAppendFile final : public AppendFile {
+ public:
+  PosixAppendFile(Fd file, const std::shared_ptr<PosixMap>& map)
+      : AppendFile(const_cast<char*>(map->data()), map->size(), map), file_(std::move(file)) {}
+
+  Result<void> sync(std::uint64_t /*upto*/) override {
+    if (fdatasync(file_.get()) != 0) return system_error(errno, "syncing", name());
+    return view()->status();
+  }
+  Result<void> finish(std::uint64_t end) override {
+    // A whole page stays mapped beyond `end`, reading as zeros; no reader looks there.
+    if (ftruncate(file_.get(), static_cast<off_t>(end)) != 0) return system_error(errno, "truncating", name());
+    if (fsync(file_.get()) != 0) return system_error(errno, "syncing", name());
+    mprotect(data(), capacity(), PROT_READ);
+    return view()->status();
+  }
+  void write_back(std::uint64_t from, std::uint64_t to) override {
+    sync_file_range(file_.get(), static_cast<off_t>(from), static_cast<off_t>(to - from), SYNC_FILE_RANGE_WRITE);
+  }
+  void populate(std::uint64_t from, std::uint64_t to) override {
+    from = from / 4096 * 4096;
+    to = std::min(to, capacity());
+    if (from < to) madvise(data() + from, to - from, MADV_POPULATE_WRITE);
+  }
+
+ private:
+  Fd file_;
+};
+
+class PosixLock final : public HeldLock {
+ public:
+  explicit PosixLock(Fd file) : file_(std::move(file)) {}
+
+ private:
+  Fd file_;
+};
+
+Result<void> write_all(const Fd& file, ByteView contents, const std::string& name) {
+  std::uint64_t done = 0;
+  while (done < contents.size()) {
+    const ssize_t n = pwrite(file.get(), contents.data() + done, contents.size() - done, static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error(errno, "writing", name);
+    done += static_cast<std::uint64_t>(n);
+  }
+  return {};
+}
+
+std::string first_line_of(const char* path) {
+  std::string line;
+  if (std::FILE* const file = std::fopen(path, "re")) {
+    for (int c = std::fgetc(file); c > ' '; c = std::fgetc(file)) line.push_back(static_cast<char>(c));
+    static_cast<void>(std::fclose(file));
+  }
+  return line;
+}
+
+Result<void> sync_fd_of_directory(const std::string& path) {
+  const Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.ok() || fsync(directory.get()) != 0) return system_error(errno, "syncing directory", path);
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PosixStorage>> PosixStorage::open(const std::string& path, bool create) {
+  if (create && mkdir(path.c_str(), 0777) == 0) {
+    const std::size_t slash = path.find_last_of('/', path.find_last_not_of('/'));
+    const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    CAIRN_TRY_VOID(sync_fd_of_directory(parent));
+  } else if (create && errno != EEXIST) {
+    return system_error(errno, "making directory", path);
+  }
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return system_error(errno, "opening directory", path);
+  return std::unique_ptr<PosixStorage>(new PosixStorage(path, fd));
+}
+
+PosixStorage::~PosixStorage() { close(directory_fd_); }
+
+Result<std::vector<std::string>> PosixStorage::list() {
+  const int fd = openat(directory_fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* const directory = fd < 0 ? nullptr : fdopendir(fd);
+  if (directory == nullptr) return system_error(errno, "listing", path_);
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* const entry = readdir(directory)) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(name);
+    errno = 0;
+  }
+  const int error = errno;
+  closedir(directory);
+  if (error != 0) return system_error(error, "listing", path_);
+  return names;
+}
+
+Result<std::unique_ptr<AppendFile>> PosixStorage::create(const std::string& name, std::uint64_t capacity) {
+  CAIRN_TRY_VOID(check_epoch());
+  Fd file(openat(directory_fd_, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (!file.ok()) return system_error(errno, "creating", name);
+  const int error = posix_fallocate(file.get(), 0, static_cast<off_t>(capacity));
+  if (error != 0) {
+    unlinkat(directory_fd_, name.c_str(), 0);
+    return system_error(error, "allocating room for", name);
+  }
+  Result<std::shared_ptr<PosixMap>> map = map_file(file, name, capacity, PROT_READ | PROT_WRITE);
+  if (!map) {
+    unlinkat(directory_fd_, name.c_str(), 0);
+    return std::unexpected(map.error());
+  }
+  return std::make_unique<PosixAppendFile>(std::move(file), *map);
+}
+
+Result<std::unique_ptr<AppendFile>> PosixStorage::recycle(const std::string& from, const std::string& to) {
+  CAIRN_TRY_VOID(check_epoch());
+  Fd file(openat(directory_fd_, from.c_str(), O_RDWR | O_CLOEXEC));
+  struct stat info {};
+  if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", from);
+  CAIRN_TRY(map, map_file(file, to, static_cast<std::uint64_t>(info.st_size), PROT_READ | PROT_WRITE));
+  if (syscall(SYS_renameat2, directory_fd_, from.c_str(), directory_fd_, to.c_str(), 1U /* RENAME_NOREPLACE */) != 0) {
+    return system_error(errno, "renaming to " + to, from);
+  }
+  return std::make_unique<PosixAppendFile>(std::move(file), map);
+}
+
+Result<std::shared_ptr<const MappedFile>> PosixStorage::open(const std::string& name) {
+  const Fd file(openat(directory_fd_, name.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat info {};
+  if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", name);
+  if (!S_ISREG(info.st_mode)) return fail(ErrorCode::kIo, "not a regular file", name);
+  return map_file(file, name, static_cast<std::uint64_t>(info.st_size), PROT_READ);
+}
+
+Result<Bytes> PosixStorage::read(const std::string& name) {
+  const Fd file(openat(directory_fd_, name.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat info {};
+  if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", name);
+  if (!S_ISREG(info.st_mode)) return fail(ErrorCode::kIo, "not a regular file", name);
+  Bytes bytes(static_cast<std::size_t>(info.st_size), '\0');
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = pread(file.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error(errno, "reading", name);
+    if (n == 0) return fail(ErrorCode::kIo, "the file became shorter while it was read", name, done);
+    done += static_cast<std::size_t>(n);
+  }
+  return bytes;
+}
+
+Result<void> PosixStorage::publish(const std::string& name, ByteView contents) {
+  CAIRN_TRY_VOID(publish_locked(name, contents));  // The lock is let go of at once.
+  return {};
+}
+
+Result<std::unique_ptr<HeldLock>> PosixStorage::publish_locked(const std::string& name, ByteView contents) {
+  CAIRN_TRY_VOID(check_epoch());
+  char temporary[32];
+  std::snprintf(temporary, sizeof temporary, "tmp-%016llx", static_cast<unsigned long long>(system_random()));
+  Fd file(openat(directory_fd_, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (!file.ok()) return system_error(errno, "creating", temporary);
+  const auto give_up = [&](std::unexpected<Error> error) {
+    unlinkat(directory_fd_, temporary, 0);
+    return error;
+  };
+  if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) return give_up(system_error(errno, "locking", temporary));
+  if (Result<void> written = write_all(file, contents, name); !written) {
+    return give_up(std::unexpected(written.error()));
+  }
+  if (fsync(file.get()) != 0) return give_up(system_error(errno, "syncing", name));
+  if (linkat(directory_fd_, temporary, directory_fd_, name.c_str(), 0) != 0) {
+    return give_up(system_error(errno, "publishing", name));
+  }
+  unlinkat(directory_fd_, temporary, 0);
+  CAIRN_TRY_VOID(sync_names());
+  return std::make_unique<PosixLock>(std::move(file));
+}
+
+Result<void> PosixStorage::remove(const std::string& name) {
+  CAIRN_TRY_VOID(check_epoch());
+  if (unlinkat(directory_fd_, name.c_str(), 0) != 0 && errno != ENOENT) return system_error(errno, "removing", name);
+  return {};
+}
+
+Result<void> PosixStorage::sync_names() {
+  if (fsync(directory_fd_) != 0) return system_error(errno, "syncing directory", path_);
+  return {};
+}
+
+Result<void> PosixStorage::check_epoch() {
+  const std::uint64_t epoch = epoch_.load();
+  if (epoch == 0) return {};
+  // In this order: records go oldest first, so a next one that came and went took ours with it before.
+  const bool next_there = faccessat(directory_fd_, lease_name(epoch + 1).c_str(), F_OK, 0) == 0;
+  const bool ours_there = faccessat(directory_fd_, lease_name(epoch).c_str(), F_OK, 0) == 0;
+  if (ours_there && !next_there) return {};
+  return fail(ErrorCode::kLeaseLost, "another owner has taken over the directory", path_);
+}
+
+std::unique_ptr<Lease> PosixStorage::make_lease(Clock& clock) {
+  return std::make_unique<FileLease>(*this, *this, clock);
+}
+
+Result<std::unique_ptr<HeldLock>> PosixStorage::try_lock(const std::string& name) {
+  Fd file(openat(directory_fd_, name.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.ok()) return system_error(errno, "opening", name);
+  if (flock(file.get(), LOCK_EX | LOCK_NB) == 0) return std::make_unique<PosixLock>(std::move(file));
+  if (errno == EWOULDBLOCK) return nullptr;
+  return system_error(errno, "locking", name);
+}
+
+Result<void> PosixStorage::rewrite(const std::string& name, ByteView contents) {
+  const Fd file(openat(directory_fd_, name.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file.ok()) return system_error(errno, "opening", name);
+  CAIRN_TRY_VOID(write_all(file, contents, name));
+  if (fdatasync(file.get()) != 0) return system_error(errno, "syncing", name);
+  return {};
+}
+
+LeaseFiles::Machine PosixStorage::machine() {
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  // The name for people; the machine id where there is one, since names are not unique.
+  return {.host = std::string(host) + "/" + first_line_of("/etc/machine-id"),
+          .boot = first_line_of("/proc/sys/kernel/random/boot_id")};
+}
+
+}  // namespace cairn::storage

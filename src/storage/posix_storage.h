@@ -1,0 +1,46 @@
+// Storage over one directory of a local file system.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "storage/file_lease.h"
+#include "storage/storage.h"
+
+namespace cairn::storage {
+
+class PosixStorage final : public Storage, public LeaseFiles {
+ public:
+  /// Opens directory `path`; makes it if `create` and it is absent (its parent must exist). kNotFound otherwise.
+  static Result<std::unique_ptr<PosixStorage>> open(const std::string& path, bool create);
+  ~PosixStorage() override;
+  PosixStorage(const PosixStorage&) = delete;
+  PosixStorage& operator=(const PosixStorage&) = delete;
+
+  [[nodiscard]] std::string describe() const override { return path_; }
+  Result<std::vector<std::string>> list() override;
+  Result<std::unique_ptr<AppendFile>> create(const std::string& name, std::uint64_t capacity) override;
+  Result<std::unique_ptr<AppendFile>> recycle(const std::string& from, const std::string& to) override;
+  Result<std::shared_ptr<const MappedFile>> open(const std::string& name) override;
+  Result<Bytes> read(const std::string& name) override;
+  Result<void> publish(const std::string& name, ByteView contents) override;
+  Result<void> remove(const std::string& name) override;
+  Result<void> sync_names() override;
+  void set_epoch(std::uint64_t epoch) override { epoch_ = epoch; }
+  Result<void> check_epoch() override;
+  std::unique_ptr<Lease> make_lease(Clock& clock) override;
+
+  Result<std::unique_ptr<HeldLock>> try_lock(const std::string& name) override;
+  Result<std::unique_ptr<HeldLock>> publish_locked(const std::string& name, ByteView contents) override;
+  Result<void> rewrite(const std::string& name, ByteView contents) override;
+  Machine machine() override;
+
+ private:
+  PosixStorage(std::string path, int directory_fd) : path_(std::move(path)), directory_fd_(directory_fd) {}
+
+  std::string path_;
+  int directory_fd_;
+  std::atomic<std::uint64_t> epoch_{0};
+};
+
+}  // namespace cairn::storage

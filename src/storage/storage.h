@@ -1,0 +1,107 @@
+// Where bytes live: a flat set of named files with one owner at a time. Local disk, simulated disk and, later,
+// RADOS fit behind it, so it stays narrow. docs/guarantees.md says what we assume of the medium.
+//
+// Every operation that changes something first checks that the epoch of this owner is still the greatest
+// (set_epoch) and fails with kLeaseLost if it is not.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "cairn/bytes.h"
+#include "cairn/result.h"
+#include "storage/lease.h"
+
+namespace cairn::storage {
+
+/// Bytes of one file, mapped. The address is stable for the life of the object. Thread-safe.
+class MappedFile {
+ public:
+  virtual ~MappedFile() = default;
+  [[nodiscard]] const char* data() const { return data_; }
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  [[nodiscard]] ByteView bytes() const { return {data_, size_}; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+  /// Set, for good, once the device failed under this map; the bytes there read as zeros.
+  [[nodiscard]] virtual const std::atomic<bool>& bad_flag() const = 0;
+  [[nodiscard]] bool bad() const { return bad_flag().load(std::memory_order_acquire); }
+  /// kIo, naming the file, if bad().
+  [[nodiscard]] Result<void> status() const;
+
+ protected:
+  MappedFile(std::string name, const char* data, std::uint64_t size)
+      : name_(std::move(name)), data_(data), size_(size) {}
+
+ private:
+  std::string name_;
+  const char* data_;
+  std::uint64_t size_;
+};
+
+/// A file being written: all its room is allocated, its bytes are written in place. One writer; sync() may run
+/// beside it in another thread. Bytes in `data()` are in no way durable before sync() covered them.
+class AppendFile {
+ public:
+  virtual ~AppendFile() = default;
+  [[nodiscard]] char* data() const { return data_; }
+  [[nodiscard]] std::uint64_t capacity() const { return capacity_; }
+  [[nodiscard]] const std::string& name() const { return view_->name(); }
+  /// The same bytes for readers; outlives the AppendFile.
+  [[nodiscard]] const std::shared_ptr<const MappedFile>& view() const { return view_; }
+
+  /// Makes [0, upto) durable. After an error nothing is known about the file's unsynced bytes, and no later
+  /// sync can make good for it.
+  virtual Result<void> sync(std::uint64_t upto) = 0;
+  /// Makes [0, end) durable and gives back the room after it. Nothing is written afterwards.
+  virtual Result<void> finish(std::uint64_t end) = 0;
+  /// Starts writing [from, to) to the device without waiting, so that dirty bytes do not pile up.
+  virtual void write_back(std::uint64_t from, std::uint64_t to) = 0;
+  /// Makes pages of [from, to) writable ahead of the writer, so that it takes no page faults. Dirties them.
+  virtual void populate(std::uint64_t from, std::uint64_t to) = 0;
+
+ protected:
+  AppendFile(char* data, std::uint64_t capacity, std::shared_ptr<const MappedFile> view)
+      : data_(data), capacity_(capacity), view_(std::move(view)) {}
+
+ private:
+  char* data_;
+  std::uint64_t capacity_;
+  std::shared_ptr<const MappedFile> view_;
+};
+
+/// Thread-safe.
+class Storage {
+ public:
+  virtual ~Storage() = default;
+
+  /// Where it is, for messages.
+  [[nodiscard]] virtual std::string describe() const = 0;
+  /// All names, in no order.
+  virtual Result<std::vector<std::string>> list() = 0;
+  /// A new file with room for `capacity` bytes, reading as zeros. The name is durable after sync_names().
+  /// kNoSpace: nothing was created. kConflict: the name exists.
+  virtual Result<std::unique_ptr<AppendFile>> create(const std::string& name, std::uint64_t capacity) = 0;
+  /// Takes an unused file over under a new name, its blocks and stale bytes included, for writing.
+  virtual Result<std::unique_ptr<AppendFile>> recycle(const std::string& from, const std::string& to) = 0;
+  /// Maps a whole file for reading. kNotFound if it is not there.
+  virtual Result<std::shared_ptr<const MappedFile>> open(const std::string& name) = 0;
+  /// A small file's contents, copied. kNotFound if it is not there.
+  virtual Result<Bytes> read(const std::string& name) = 0;
+  /// A new small file, complete and durable under `name` or not there at all. kConflict: the name exists.
+  virtual Result<void> publish(const std::string& name, ByteView contents) = 0;
+  virtual Result<void> remove(const std::string& name) = 0;
+  /// Makes every name created, recycled or removed so far durable.
+  virtual Result<void> sync_names() = 0;
+
+  /// The epoch that later operations carry; 0 (as at first): not an owner, nothing is checked.
+  virtual void set_epoch(std::uint64_t epoch) = 0;
+  /// kLeaseLost if a greater epoch than ours was taken.
+  virtual Result<void> check_epoch() = 0;
+  /// A lease on this storage, not yet acquired. Must not outlive the storage or the clock.
+  virtual std::unique_ptr<Lease> make_lease(Clock& clock) = 0;
+};
+
+}  // namespace cairn::storage

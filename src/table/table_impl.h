@@ -1,0 +1,167 @@
+// A table: its log, its memtables, its runs, and the ways through them.
+//
+//   table_open.cc    opening (replay), closing, stats
+//   table_write.cc   the commit path, group commit, segments
+//   table_read.cc    get, multi_get, scan
+//   table_jobs.cc    flush and compaction
+//
+// Locks, outermost first; never take one above a lock you hold.
+//   commit_mutex_  Orders writes in the log. Never held across I/O: who needs I/O on the log sets busy_ and lets go.
+//   state_mutex_   The line-up of layers, for writers and jobs. Never held across I/O.
+// Readers take neither: they reach the line-up through Published and filter by visible_version_.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/published.h"
+#include "cairn/table.h"
+#include "directory/directory.h"
+#include "table/line_up.h"
+
+namespace cairn::table {
+
+/// Sizes that tests shrink; the defaults are what core documents.
+struct Tuning {
+  std::uint64_t segment_bytes_first = 1 * kMiB;   // Of a table's log; each next one twice as much.
+  std::uint64_t segment_bytes_max = 64 * kMiB;
+  std::uint64_t background_sync_bytes = 8 * kMiB;  // Of a log without kDisk writes.
+  std::size_t sealed_runs_max = 8;                 // More start a compaction.
+  std::size_t unsealed_segments_at_close_max = 4;  // More are sealed by a clean close.
+  bool compact_by_itself = true;
+};
+
+/// One write of a batch; borrows its bytes.
+struct WriteRef {
+  ByteView key;
+  ByteView value;
+  bool is_erase = false;
+};
+
+inline constexpr std::int64_t kIdleFrameMs = 50;      // An idle log says this long after its last sync how far it reached.
+inline constexpr std::int64_t kFlushRetryMs = 1000;  // After a flush that found no room.
+
+class TableImpl : public std::enable_shared_from_this<TableImpl> {
+ public:
+  /// Opens the view `number` of the manifest: maps its runs, replays its log.
+  static Result<std::shared_ptr<TableImpl>> open(std::shared_ptr<directory::Directory> directory, std::uint16_t number,
+                                                 const TableOptions& options, const Tuning& tuning = {});
+  ~TableImpl();
+  TableImpl(const TableImpl&) = delete;
+  TableImpl& operator=(const TableImpl&) = delete;
+
+  // See cairn/table.h.
+  Result<WriteVersion> write(std::span<const WriteRef> writes, const WriteOptions& options) CAIRN_EXCLUDES(commit_mutex_);
+  [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, const Snapshot& snapshot) const;
+  [[nodiscard]] Result<std::vector<std::optional<Pinned>>> multi_get(std::span<const ByteView> keys,
+                                                                     const Snapshot& snapshot) const;
+  [[nodiscard]] std::unique_ptr<ScanImpl> scan(const Range& range, Direction direction, std::uint64_t limit,
+                                               const Snapshot& snapshot) const;
+  [[nodiscard]] Snapshot snapshot(const std::string& label) const;
+  Result<void> flush() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  Result<void> compact() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  [[nodiscard]] TableStats stats() const CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+
+  /// Merges `count` read-only layers from the `first`-oldest into one. kBusy: one of them is in a job already.
+  Result<void> compact_layers(std::size_t first, std::size_t count) CAIRN_EXCLUDES(state_mutex_);
+  [[nodiscard]] std::size_t layer_count() const { return line_up_.get()->layers.size(); }
+  [[nodiscard]] std::shared_ptr<const LineUp> line_up() const { return line_up_.get(); }
+
+  /// Ends the log and waits for jobs. Writes fail afterwards, reads go on.
+  Result<void> close() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+
+ private:
+  TableImpl(std::shared_ptr<directory::Directory> directory, directory::ViewEntry entry, const TableOptions& options,
+            const Tuning& tuning);
+
+  // table_open.cc
+  Result<void> load();
+  Result<void> replay(const std::vector<directory::SegmentEntry>& log, std::vector<Layer>& layers);
+
+  // table_write.cc
+  Result<void> make_room(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
+  Result<void> wait_for_flush() CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> start_segment(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
+  Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
+  void freeze_memtable() CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
+  WriteVersion append(std::span<const WriteRef> writes, const WriteOptions& options,
+                      const directory::Directory::Stamped& stamped) CAIRN_REQUIRES(commit_mutex_);
+  void append_pending_frame() CAIRN_REQUIRES(commit_mutex_);
+  Result<void> wait_until_visible(WriteVersion version) CAIRN_REQUIRES(commit_mutex_);
+  Result<void> lead_sync() CAIRN_REQUIRES(commit_mutex_);
+  void update_visible() CAIRN_REQUIRES(commit_mutex_);
+  void schedule_idle_frame(std::int64_t ms) CAIRN_REQUIRES(commit_mutex_);
+  void on_idle() CAIRN_EXCLUDES(commit_mutex_);
+  void sync_in_background() CAIRN_EXCLUDES(commit_mutex_);
+
+  // table_jobs.cc
+  void schedule_flush() CAIRN_EXCLUDES(state_mutex_);
+  void schedule_compaction() CAIRN_EXCLUDES(state_mutex_);
+  std::vector<Layer> claim(std::size_t first, std::size_t count, bool& oldest) CAIRN_EXCLUDES(state_mutex_);
+  std::vector<Layer> claim_frozen(bool& oldest) CAIRN_EXCLUDES(state_mutex_);
+  void unclaim(const std::vector<Layer>& layers) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> flush_all(directory::Job& job);
+  Result<void> merge_claimed(directory::Job& job, const std::vector<Layer>& layers, bool oldest);
+  Result<std::shared_ptr<Run>> write_run(directory::Job& job, const std::vector<Layer>& layers, bool oldest);
+  Result<void> install(const std::vector<Layer>& layers, const std::shared_ptr<Run>& run) CAIRN_EXCLUDES(state_mutex_);
+  std::optional<std::pair<std::size_t, std::size_t>> pick_compaction() const;
+
+  [[nodiscard]] std::uint64_t unsealed_bytes_max() const { return 4 * options_.memtable_bytes_max; }
+
+  const std::shared_ptr<directory::Directory> directory_;
+  directory::Environment& environment_;
+  const directory::ViewEntry entry_;  // As the manifest had it at open; name, number and family hold for good.
+  const TableOptions options_;
+  const Tuning tuning_;
+
+  mutable Mutex commit_mutex_{Rank::kCommit};
+  CondVar changed_;  // Of anything guarded by commit_mutex_.
+  bool busy_ CAIRN_GUARDED_BY(commit_mutex_) = false;      // A segment is being started or ended; nobody appends.
+  bool syncing_ CAIRN_GUARDED_BY(commit_mutex_) = false;   // A leader syncs for all who wait.
+  bool closed_ CAIRN_GUARDED_BY(commit_mutex_) = false;
+  std::shared_ptr<segment::SegmentWriter> writer_ CAIRN_GUARDED_BY(commit_mutex_);  // None: nothing unsealed is being written.
+  std::shared_ptr<Memtable> active_ CAIRN_GUARDED_BY(commit_mutex_);
+  std::uint64_t next_segment_bytes_ CAIRN_GUARDED_BY(commit_mutex_);
+  std::uint64_t durable_end_ CAIRN_GUARDED_BY(commit_mutex_) = 0;  // Of writer_.
+  bool frame_pending_ CAIRN_GUARDED_BY(commit_mutex_) = false;     // durable_end_ moved; the log does not say so yet.
+  bool idle_timer_set_ CAIRN_GUARDED_BY(commit_mutex_) = false;
+  bool background_sync_set_ CAIRN_GUARDED_BY(commit_mutex_) = false;
+  std::int64_t last_sync_boot_ms_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
+  bool log_is_synced_ CAIRN_GUARDED_BY(commit_mutex_) = false;  // Since the first kDisk write of this open.
+  WriteVersion applied_version_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
+  WriteVersion synced_version_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
+  WriteVersion last_disk_version_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
+  std::uint64_t stamp_of_last_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
+  std::vector<std::uint64_t> checksums_ CAIRN_GUARDED_BY(commit_mutex_);  // Of the batch being appended.
+
+  mutable Mutex state_mutex_{Rank::kLineUp};
+  std::set<const void*> claimed_ CAIRN_GUARDED_BY(state_mutex_);  // Layers in a job; each in at most one.
+  std::shared_ptr<directory::Job> flush_job_ CAIRN_GUARDED_BY(state_mutex_);
+  std::shared_ptr<directory::Job> compaction_job_ CAIRN_GUARDED_BY(state_mutex_);
+  bool stop_jobs_ CAIRN_GUARDED_BY(state_mutex_) = false;
+
+  Published<LineUp> line_up_;  // Replaced under state_mutex_.
+  std::atomic<WriteVersion> visible_version_{0};  // Stored under commit_mutex_; stands on ends of batches only.
+  std::atomic<std::uint64_t> unsealed_bytes_{0};  // Records in memtables.
+
+  struct Counters {
+    std::atomic<std::uint64_t> writes{0};
+    std::atomic<std::uint64_t> written_bytes{0};
+    std::atomic<std::uint64_t> log_bytes{0};
+    std::atomic<std::uint64_t> sealed_bytes{0};
+    std::atomic<std::uint64_t> stalls{0};
+    std::atomic<std::uint64_t> syncs{0};
+    std::atomic<std::uint64_t> flushes{0};
+    std::atomic<std::uint64_t> compactions{0};
+  };
+  Counters counters_;
+};
+
+}  // namespace cairn::table

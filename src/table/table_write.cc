@@ -1,0 +1,334 @@
+// The way of a write: make room, take versions, encode into the log, index, publish, wait until it is durable and so
+// visible. Group commit: of those who wait one leads and syncs for all that is in the log by then.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/reached.h"
+#include "table/table_impl.h"
+
+namespace cairn::table {
+namespace {
+
+/// The account a key names by itself: "{17}…" belongs to account 17.
+std::uint64_t account_of(ByteView key) {
+  if (!key.starts_with('{')) return 0;
+  std::uint64_t account = 0;
+  for (std::size_t i = 1; i < key.size(); ++i) {
+    if (key[i] == '}') return i == 1 ? 0 : account;
+    const auto digit = static_cast<std::uint64_t>(key[i] - '0');
+    if (digit > 9 || account > (~std::uint64_t{0} - digit) / 10) return 0;
+    account = account * 10 + digit;
+  }
+  return 0;
+}
+
+std::uint64_t log_bytes_of(std::span<const WriteRef> writes) {
+  std::uint64_t bytes = writes.size() > 1 ? segment::kBatchFrameBytes : 0;
+  for (const WriteRef& write : writes) {
+    bytes += segment::record_bytes(write.key.size(), write.value.size(), segment::kHasAccount);
+  }
+  return bytes;
+}
+
+Result<void> check_writes(std::span<const WriteRef> writes, std::uint64_t bytes, std::uint64_t bytes_max) {
+  for (const WriteRef& write : writes) {
+    if (write.key.empty() || write.key.size() > kKeyBytesMax) {
+      return fail(ErrorCode::kInvalidArgument, "a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes; this one has " +
+                                                   std::to_string(write.key.size()));
+    }
+  }
+  if (bytes > bytes_max) {
+    return fail(ErrorCode::kInvalidArgument, "a write takes at most " + std::to_string(bytes_max) +
+                                                 " bytes of log, half a segment; this one takes " + std::to_string(bytes));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<WriteVersion> TableImpl::write(std::span<const WriteRef> writes, const WriteOptions& options) {
+  if (writes.empty()) return visible_version_.load();
+  const std::uint64_t bytes = log_bytes_of(writes);
+  CAIRN_TRY_VOID(check_writes(writes, bytes, tuning_.segment_bytes_max / 2));
+  CAIRN_TRY_VOID(directory_->prepare_versions(writes.size()));
+  std::optional<directory::Directory::Stamped> stamped;
+  while (true) {
+    {
+      const MutexLock lock(commit_mutex_);
+      CAIRN_TRY_VOID(make_room(bytes));
+      stamped = directory_->reserve_versions(writes.size());
+      if (stamped) {
+        const WriteVersion version = append(writes, options, *stamped);
+        CAIRN_TRY_VOID(wait_until_visible(version));
+        return version;
+      }
+    }
+    CAIRN_TRY_VOID(directory_->prepare_versions(writes.size()));
+  }
+}
+
+/// Returns with a segment that takes `bytes` and nobody else changing it. Lets go of the lock while it waits.
+Result<void> TableImpl::make_room(std::uint64_t bytes) {
+  while (true) {
+    if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
+    CAIRN_TRY_VOID(directory_->state());
+    if (busy_) {
+      changed_.wait(commit_mutex_);
+    } else if (unsealed_bytes_.load() > unsealed_bytes_max()) {
+      CAIRN_TRY_VOID(wait_for_flush());
+    } else if (!writer_) {
+      CAIRN_TRY_VOID(start_segment(bytes));
+    } else if (writer_->has_room(bytes)) {
+      return {};
+    } else {
+      const bool full = active_->log_bytes() >= options_.memtable_bytes_max / 2 ||
+                        active_->memory_bytes() >= options_.memtable_bytes_max || environment_.memory.over();
+      CAIRN_TRY_VOID(end_segment());
+      if (full && !busy_ && !writer_) {
+        freeze_memtable();
+        schedule_flush();
+      }
+    }
+  }
+}
+
+/// The hard bound: writes wait for a flush rather than let the logs grow without end.
+Result<void> TableImpl::wait_for_flush() {
+  CAIRN_REACHED("write waited at the bound on unsealed bytes");
+  counters_.stalls.fetch_add(1, std::memory_order_relaxed);
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  const bool frozen = std::any_of(now->layers.begin(), now->layers.end(), [](const Layer& layer) { return !layer.run; });
+  if (!frozen) {
+    CAIRN_TRY_VOID(end_segment());
+    freeze_memtable();
+  }
+  schedule_flush();
+  std::shared_ptr<directory::Job> job;
+  {
+    const MutexLock lock(state_mutex_);
+    job = flush_job_;
+  }
+  if (!job) return {};
+  commit_mutex_.unlock();
+  const Result<void> flushed = environment_.jobs.wait(job);
+  commit_mutex_.lock();
+  return flushed;
+}
+
+/// Puts a new segment at the end of the log. On kNoSpace nothing has changed.
+Result<void> TableImpl::start_segment(std::uint64_t bytes) {
+  const std::uint64_t least = 2 * (segment::kHeaderBytes + segment::SegmentWriter::with_slack(bytes) + segment::kSyncFrameBytes);
+  const std::uint64_t usual = std::min(next_segment_bytes_, options_.memtable_bytes_max);
+  const std::uint64_t capacity = std::max(usual, round_up(least, 64 * kKiB));
+  busy_ = true;
+  commit_mutex_.unlock();
+  Result<directory::Directory::NewSegment> fresh = directory_->new_segment(entry_.number, capacity);
+  Result<void> done = fresh ? directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+    manifest.view(entry_.number).log.push_back({.file = fresh->name, .state = directory::SegmentState::kActive, .end = 0,
+                                                .durable_end = segment::kHeaderBytes});
+    return {};
+  }) : std::unexpected(fresh.error());
+  if (fresh && !done && done.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh->name);
+  commit_mutex_.lock();
+  busy_ = false;
+  changed_.notify_all();
+  if (!done) return done;
+  writer_ = std::move(fresh->writer);
+  active_->add_source({directory_->live(writer_->view()), writer_->file().capacity()});
+  next_segment_bytes_ = std::min(2 * next_segment_bytes_, tuning_.segment_bytes_max);
+  durable_end_ = segment::kHeaderBytes;
+  frame_pending_ = false;
+  return {};
+}
+
+/// Makes the log so far durable and ends its segment there in the manifest. Whatever comes next stands in another
+/// segment, which therefore never acknowledges anything before its predecessor is durable.
+Result<void> TableImpl::end_segment() {
+  if (!writer_) return {};
+  const std::shared_ptr<segment::SegmentWriter> writer = writer_;
+  const std::uint64_t end = writer->end();
+  busy_ = true;
+  const bool closing = closed_;
+  commit_mutex_.unlock();
+  Result<void> done = closing ? writer->file().finish(end) : writer->file().sync(end);
+  if (!done) directory_->stop_writing(done.error());
+  if (done) {
+    done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+      directory::SegmentEntry& last = manifest.view(entry_.number).log.back();
+      last = {.file = writer->name(), .state = directory::SegmentState::kEnded, .end = end, .durable_end = 0};
+      return {};
+    });
+  }
+  commit_mutex_.lock();
+  busy_ = false;
+  changed_.notify_all();
+  if (!done) return done;
+  counters_.syncs.fetch_add(1, std::memory_order_relaxed);
+  synced_version_ = applied_version_;
+  update_visible();
+  writer_.reset();
+  return {};
+}
+
+/// Makes the active memtable a read-only layer. Its segments have ended.
+void TableImpl::freeze_memtable() {
+  CAIRN_ASSERT(!writer_);
+  if (active_->empty()) return;
+  const MutexLock lock(state_mutex_);
+  auto next = std::make_shared<LineUp>(*line_up_.get());
+  next->layers.push_back({.run = nullptr, .memtable = active_});
+  active_ = std::make_shared<Memtable>(environment_.memory);
+  next->active = active_;
+  line_up_.set(std::move(next));
+}
+
+Result<void> TableImpl::freeze_and_wait_until_idle() {
+  while (true) {
+    while (busy_ || syncing_) changed_.wait(commit_mutex_);
+    if (!writer_) break;
+    CAIRN_TRY_VOID(end_segment());
+  }
+  freeze_memtable();
+  return {};
+}
+
+WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOptions& options,
+                               const directory::Directory::Stamped& stamped) {
+  const std::uint64_t tail_before = writer_->tail();
+  append_pending_frame();
+  const std::uint64_t batch_begin = writer_->tail();
+  const bool batch = writes.size() > 1;
+  checksums_.clear();
+  std::vector<std::pair<const char*, segment::RecordView>> records;
+  records.reserve(writes.size());
+  segment::RecordInput input{.flags = static_cast<std::uint8_t>(batch ? segment::kInBatch : 0), .write_version = stamped.write_version,
+                             .stamp = stamped.stamp, .view = entry_.number, .family = entry_.families[0].number,
+                             .key = {}, .value = {}};
+  std::uint64_t user_bytes = 0;
+  for (const WriteRef& write : writes) {
+    input.kind = write.is_erase ? segment::RecordKind::kTombstone : segment::RecordKind::kPut;
+    input.account = options.account.value_or(account_of(write.key));
+    input.key = write.key;
+    input.value = write.value;
+    const char* const at = writer_->file().data() + writer_->tail();
+    const segment::RecordView record = writer_->append(input);
+    records.emplace_back(at, record);
+    if (batch) checksums_.push_back(record.header.checksum);
+    user_bytes += write.key.size() + write.value.size();
+    ++input.write_version;
+  }
+  --input.write_version;
+  if (batch) writer_->append_batch_frame(batch_begin, checksums_, input);
+  // Log before memory: what is indexed is in the log.
+  for (const auto& [at, record] : records) {
+    active_->insert(at, record);
+    unsealed_bytes_.fetch_add(record.bytes, std::memory_order_relaxed);
+  }
+  writer_->publish();
+  applied_version_ = input.write_version;
+  stamp_of_last_ = input.stamp;
+  if (options.durability == Durability::kDisk) {
+    last_disk_version_ = applied_version_;
+    log_is_synced_ = true;
+  }
+  counters_.writes.fetch_add(1, std::memory_order_relaxed);
+  counters_.written_bytes.fetch_add(user_bytes, std::memory_order_relaxed);
+  counters_.log_bytes.fetch_add(writer_->tail() - tail_before, std::memory_order_relaxed);
+  update_visible();
+  if (!log_is_synced_ && !background_sync_set_ && writer_->tail() - durable_end_ >= tuning_.background_sync_bytes) {
+    background_sync_set_ = true;
+    environment_.syncs.after(0, this, [this] { sync_in_background(); });
+  }
+  return applied_version_;
+}
+
+/// The first record after a sync tells the log how far it reached.
+void TableImpl::append_pending_frame() {
+  if (!frame_pending_) return;
+  frame_pending_ = false;
+  writer_->append_sync_frame(durable_end_, applied_version_, stamp_of_last_);
+}
+
+/// Readers may see everything up to the last write, unless a kDisk write in it waits for its sync: then only what the
+/// last sync covered.
+void TableImpl::update_visible() {
+  const WriteVersion visible = synced_version_ >= last_disk_version_ ? applied_version_ : synced_version_;
+  if (visible > visible_version_.load(std::memory_order_relaxed)) visible_version_.store(visible, std::memory_order_release);
+}
+
+/// Returns when readers see `version`, or with the reason why they never will.
+Result<void> TableImpl::wait_until_visible(WriteVersion version) {
+  while (visible_version_.load(std::memory_order_relaxed) < version) {
+    CAIRN_TRY_VOID(directory_->state());
+    if (syncing_ || busy_) {
+      changed_.wait(commit_mutex_);
+    } else {
+      CAIRN_TRY_VOID(lead_sync());
+    }
+  }
+  CAIRN_TRY_VOID(writer_ ? writer_->view()->status() : Result<void>{});
+  // What was stored before this moment is what the next owner finds.
+  return directory_->check_lease_time();
+}
+
+/// Syncs everything that is in the log by now, for all who wait. Lets go of the lock meanwhile.
+Result<void> TableImpl::lead_sync() {
+  const std::shared_ptr<segment::SegmentWriter> writer = writer_;
+  if (!writer) return {};
+  const std::uint64_t end = writer->end();
+  const WriteVersion version = applied_version_;
+  syncing_ = true;
+  commit_mutex_.unlock();
+  Result<void> synced = writer->file().sync(end);
+  if (!synced) directory_->stop_writing(synced.error());
+  if (synced) synced = directory_->check_lease();
+  commit_mutex_.lock();
+  syncing_ = false;
+  changed_.notify_all();
+  if (!synced) {
+    CAIRN_REACHED("sync of the log failed");
+    return directory_->state();
+  }
+  counters_.syncs.fetch_add(1, std::memory_order_relaxed);
+  synced_version_ = std::max(synced_version_, version);
+  update_visible();
+  if (writer == writer_) {
+    durable_end_ = end;
+    frame_pending_ = true;
+    last_sync_boot_ms_ = environment_.clock.boot_ms();
+    schedule_idle_frame(kIdleFrameMs);
+  }
+  return {};
+}
+
+void TableImpl::schedule_idle_frame(std::int64_t ms) {
+  if (idle_timer_set_ || closed_) return;
+  idle_timer_set_ = true;
+  environment_.syncs.after(ms, this, [this] { on_idle(); });
+}
+
+/// An idle log appends its sync frame by itself, once, so that damage to its last group is told from a torn write.
+void TableImpl::on_idle() {
+  const MutexLock lock(commit_mutex_);
+  idle_timer_set_ = false;
+  if (!frame_pending_ || busy_ || closed_ || !writer_ || !directory_->state()) return;
+  const std::int64_t idle_ms = environment_.clock.boot_ms() - last_sync_boot_ms_;
+  if (idle_ms < kIdleFrameMs) {
+    schedule_idle_frame(kIdleFrameMs - idle_ms);
+    return;
+  }
+  CAIRN_REACHED("idle sync frame");
+  append_pending_frame();
+  writer_->publish();
+}
+
+/// A log without kDisk writes is synced every few MiB, so that a crash of the machine loses little of it.
+void TableImpl::sync_in_background() {
+  const MutexLock lock(commit_mutex_);
+  background_sync_set_ = false;
+  if (busy_ || syncing_ || closed_ || !directory_->state()) return;
+  CAIRN_REACHED("log synced in the background");
+  (void)lead_sync();  // A failure has stopped writing; who writes next is told.
+}
+
+}  // namespace cairn::table

@@ -1,0 +1,106 @@
+// One seed, one world: a simulated disk, a clock and the environment of one process over it.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "cairn/cairn.h"
+#include "database/database_impl.h"
+#include "storage/simulated_storage.h"
+
+namespace cairn::test {
+
+template <typename T>
+std::string describe(const Result<T>& result) {
+  return result ? std::string("ok") : result.error().to_string();
+}
+
+#define ASSERT_OK(expr)                                              \
+  do {                                                               \
+    const auto& cairn_ok = (expr);                                   \
+    ASSERT_TRUE(cairn_ok.has_value()) << ::cairn::test::describe(cairn_ok); \
+  } while (false)
+#define EXPECT_OK(expr)                                              \
+  do {                                                               \
+    const auto& cairn_ok = (expr);                                   \
+    EXPECT_TRUE(cairn_ok.has_value()) << ::cairn::test::describe(cairn_ok); \
+  } while (false)
+
+/// Small sizes, so that a few hundred writes see segments end, flushes and compactions.
+inline table::Tuning small_tuning() {
+  table::Tuning tuning;
+  tuning.segment_bytes_first = 4 * kKiB;
+  tuning.segment_bytes_max = 16 * kKiB;
+  tuning.background_sync_bytes = 2 * kKiB;
+  tuning.sealed_runs_max = 4;
+  return tuning;
+}
+inline TableOptions small_options() { return {.memtable_bytes_max = 16 * kKiB}; }
+
+/// A process on a simulated disk: nothing runs by itself. Dropping it without close() is no kill: take
+/// disk.killed() or disk.crashed() for that.
+class Process {
+ public:
+  explicit Process(storage::SimulatedDisk& disk, SimulatedClock& clock)
+      : environment_(std::make_unique<directory::Environment>(clock, false)), disk_(disk) {}
+  ~Process() { database_.reset(); }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  Result<void> open(database::DatabaseImpl::Mode mode = database::DatabaseImpl::Mode::kOpenOrCreate,
+                    const table::Tuning& tuning = small_tuning(), const TableOptions& options = small_options()) {
+    CAIRN_TRY(database, database::DatabaseImpl::open(std::make_unique<storage::SimulatedStorage>(disk_), *environment_, mode,
+                                                     {.owner = "test"}, tuning));
+    database_ = std::move(database);
+    CAIRN_TRY(opened, database_->table("main", options));
+    table_ = opened;
+    return {};
+  }
+  [[nodiscard]] database::DatabaseImpl& database() { return *database_; }
+  [[nodiscard]] table::TableImpl& impl() { return *table_; }
+  [[nodiscard]] Table table() { return Table(table_); }
+  [[nodiscard]] directory::Environment& environment() { return *environment_; }
+  void run_jobs() {
+    environment_->syncs.run_due();
+    environment_->jobs.run_pending();
+  }
+  Result<void> close() { return database_->close(); }
+
+ private:
+  std::unique_ptr<directory::Environment> environment_;
+  storage::SimulatedDisk& disk_;
+  std::unique_ptr<database::DatabaseImpl> database_;
+  std::shared_ptr<table::TableImpl> table_;
+};
+
+using Model = std::map<std::string, std::string>;
+
+/// Everything in the table, forwards; an error ends the test.
+inline Result<Model> scan_all(const Table& table, const Snapshot& snapshot = kNow) {
+  Model found;
+  Scan scan = table.scan(everything(), Direction::kForward, 0, snapshot);
+  for (const auto entry : scan) found.emplace(entry.key, entry.value);
+  CAIRN_TRY_VOID(scan.status());
+  return found;
+}
+
+/// CAIRN_SEED=n runs just that one, CAIRN_SEEDS=n so many; else `usual`.
+inline std::vector<std::uint64_t> seeds_to_run(std::uint64_t usual) {
+  if (const char* const one = std::getenv("CAIRN_SEED")) return {std::strtoull(one, nullptr, 10)};
+  if (const char* const many = std::getenv("CAIRN_SEEDS")) usual = std::strtoull(many, nullptr, 10);
+  std::vector<std::uint64_t> seeds;
+  for (std::uint64_t seed = 1; seed <= usual; ++seed) seeds.push_back(seed);
+  return seeds;
+}
+
+/// Whether this is the long run of `./dev soak`.
+inline bool soaking() { return std::getenv("CAIRN_SOAK") != nullptr; }
+
+}  // namespace cairn::test
