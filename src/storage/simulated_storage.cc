@@ -138,7 +138,7 @@ std::unique_ptr<SimulatedDisk> SimulatedDisk::crashed(std::uint64_t seed) const 
 }
 
 std::unique_ptr<SimulatedDisk> SimulatedDisk::killed() const {
-  auto next = std::make_unique<SimulatedDisk>(1);
+  auto next = std::make_unique<SimulatedDisk>(mix(io_count_.load() + 0x9e3779b97f4a7c15ULL));
   const MutexLock lock(mutex_);
   const MutexLock next_lock(next->mutex_);
   for (const auto& [name, inode] : names_) {
@@ -250,7 +250,7 @@ Result<std::unique_ptr<HeldLock>> SimulatedStorage::publish_locked(const std::st
   std::string temporary;
   {
     const MutexLock lock(disk_.mutex_);
-    temporary = "tmp-" + std::to_string(++disk_.temporary_);
+    temporary = "tmp-" + std::to_string(disk_.random_.next());
   }
   CAIRN_TRY(file, create(temporary, contents.size()));
   std::copy(contents.begin(), contents.end(), file->data());

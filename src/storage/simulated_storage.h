@@ -77,7 +77,6 @@ class SimulatedDisk {
   Random random_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, InodePtr> names_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, InodePtr> durable_names_ CAIRN_GUARDED_BY(mutex_);
-  std::uint64_t temporary_ = 0;
 };
 
 /// One process's door to a SimulatedDisk, which must outlive it.
