@@ -48,16 +48,17 @@ using Result = std::expected<T, Error>;
 #define CAIRN_DETAIL_JOIN2(a, b) a##b
 #define CAIRN_DETAIL_JOIN(a, b) CAIRN_DETAIL_JOIN2(a, b)
 
-/// Declares `name` with the value of `expr`, or returns its error from the enclosing function.
-#define CAIRN_TRY(name, expr)                                                        \
-  auto CAIRN_DETAIL_JOIN(cairn_try_, __LINE__) = (expr);                             \
-  if (!CAIRN_DETAIL_JOIN(cairn_try_, __LINE__))                                      \
-    return std::unexpected(std::move(CAIRN_DETAIL_JOIN(cairn_try_, __LINE__)).error()); \
-  auto name = *std::move(CAIRN_DETAIL_JOIN(cairn_try_, __LINE__))
-
-/// Returns the error of `expr` from the enclosing function, if it has one.
-#define CAIRN_TRY_VOID(expr)                                                  \
-  do {                                                                        \
-    auto&& cairn_try_void = (expr);                                           \
-    if (!cairn_try_void) return std::unexpected(std::move(cairn_try_void).error()); \
+#define CAIRN_DETAIL_TRY(temporary, name, expr)                              \
+  auto temporary = (expr);                                                   \
+  if (!temporary) return std::unexpected(std::move(temporary).error());      \
+  auto name = *std::move(temporary)
+#define CAIRN_DETAIL_TRY_VOID(temporary, expr)                               \
+  do {                                                                       \
+    auto&& temporary = (expr);                                               \
+    if (!temporary) return std::unexpected(std::move(temporary).error());    \
   } while (false)
+
+/// Declares `name` with the value of `expr`, or returns its error from the enclosing function.
+#define CAIRN_TRY(name, expr) CAIRN_DETAIL_TRY(CAIRN_DETAIL_JOIN(cairn_try_, __COUNTER__), name, expr)
+/// Returns the error of `expr` from the enclosing function, if it has one.
+#define CAIRN_TRY_VOID(expr) CAIRN_DETAIL_TRY_VOID(CAIRN_DETAIL_JOIN(cairn_try_, __COUNTER__), expr)

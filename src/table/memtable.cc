@@ -25,7 +25,7 @@ sealed::Entry entry_of(const char* at) {
 
 }  // namespace
 
-Memtable::Memtable(directory::MemoryBudget& memory) : memory_(memory), head_(new_node(kHeightMax)) {}
+Memtable::Memtable(directory::MemoryBudget& memory) : memory_(memory) { head_ = new_node(kHeightMax); }
 
 Memtable::~Memtable() { memory_.subtract(memory_bytes_); }
 

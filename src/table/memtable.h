@@ -73,7 +73,7 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   std::vector<std::unique_ptr<char[]>> blocks_;
   char* block_at_ = nullptr;
   std::uint64_t block_left_ = 0;
-  Node* head_;
+  Node* head_ = nullptr;
   std::atomic<int> height_{1};
   std::uint64_t random_ = 0x2545f4914f6cdd1dULL;
   std::atomic<std::uint64_t> records_{0};

@@ -1,0 +1,72 @@
+#include "cli/cli.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+
+namespace cairn::cli {
+namespace {
+int chosen = 0;
+}
+
+int exit_code(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kNotFound: return 1;
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kConflict:
+    case ErrorCode::kUnsupported: return 2;
+    case ErrorCode::kBusy: return 3;
+    case ErrorCode::kCorruption: return 5;
+    default: return 4;
+  }
+}
+
+void add_common(CLI::App& command, Common& common) {
+  command.add_option("DIR", common.dir, "Directory of the database")->required();
+  command.add_option("--table", common.table, "Name of the table")->capture_default_str();
+  command.add_option("--family", common.family, "Name of the family")->capture_default_str();
+  command.add_flag("--json", common.json, "Answer in JSON");
+}
+
+Result<Database> open_database(const std::string& dir, IfMissing if_missing) {
+  CAIRN_TRY(database, Database::open(dir, {.create_if_missing = if_missing == IfMissing::kCreate, .owner = "the cairn command"}));
+  for (const std::string& report : database.open_reports()) fmt::print(stderr, "cairn: {}\n", report);
+  return database;
+}
+
+Result<Opened> open_table(const Common& common, IfMissing if_missing, const TableOptions& options) {
+  if (common.family != "main") {
+    return fail(ErrorCode::kUnsupported, "there is no family '" + common.family + "': this version has 'main' only");
+  }
+  CAIRN_TRY(database, open_database(common.dir, if_missing));
+  TableOptions table_options = options;
+  table_options.create_if_missing = if_missing == IfMissing::kCreate;
+  CAIRN_TRY(table, database.table(common.table, table_options));
+  return Opened{std::move(database), table};
+}
+
+void set_action(CLI::App& command, const Common& common, std::function<Result<int>()> run) {
+  command.callback([&common, run = std::move(run)] {
+    const Result<int> done = run();
+    if (done) {
+      chosen = *done;
+      return;
+    }
+    const Error& error = done.error();
+    if (common.json) {
+      nlohmann::json object{{"error", name_of(error.code)}, {"message", error.message}};
+      if (!error.file.empty()) object["file"] = error.file;
+      if (error.offset != Error::kNoOffset) object["offset"] = error.offset;
+      fmt::print("{}\n", object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    }
+    fmt::print(stderr, "cairn: {}\n", error.to_string());
+    chosen = exit_code(error.code);
+  });
+}
+
+int chosen_exit_code() { return chosen; }
+
+}  // namespace cairn::cli

@@ -1,0 +1,47 @@
+// What the subcommands share: arguments, opening, output, exit codes.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cairn/cairn.h"
+
+namespace cairn::cli {
+
+/// 0 ok, 1 not found, 2 usage or bad input, 3 busy, 4 I/O, space or lease, 5 damaged.
+int exit_code(ErrorCode code);
+
+/// What most subcommands take.
+struct Common {
+  std::string dir;
+  std::string table = "main";
+  std::string family = "main";
+  bool json = false;
+};
+
+/// Adds DIR, --table, --family and --json to `command`.
+void add_common(CLI::App& command, Common& common);
+
+/// An open database with one table of it. Trimmed tails are reported on stderr when it is opened.
+struct Opened {
+  Database database;
+  Table table;
+};
+enum class IfMissing : std::uint8_t { kFail, kCreate };
+Result<Opened> open_table(const Common& common, IfMissing if_missing, const TableOptions& options = {});
+Result<Database> open_database(const std::string& dir, IfMissing if_missing);
+
+/// Registers `run` as what `command` does; its error is printed, with --json as an object, and becomes the exit code.
+void set_action(CLI::App& command, const Common& common, std::function<Result<int>()> run);
+/// The exit code of the action that ran.
+int chosen_exit_code();
+
+// One a file.
+void add_table_commands(CLI::App& app);
+void add_load(CLI::App& table);
+void add_apply(CLI::App& table);
+void add_stats(CLI::App& table);
+void add_verify(CLI::App& app);
+
+}  // namespace cairn::cli

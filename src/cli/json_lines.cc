@@ -1,0 +1,122 @@
+#include "cli/json_lines.h"
+
+#include <absl/strings/escaping.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/error.h"
+
+namespace cairn::cli {
+namespace {
+
+bool is_utf8(ByteView bytes) {
+  // The library refuses to write what is not UTF-8; asking it keeps reading and writing of one mind.
+  try {
+    (void)nlohmann::json(std::string(bytes)).dump();
+  } catch (const nlohmann::json::type_error&) {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void put_bytes(nlohmann::ordered_json& object, const std::string& name, ByteView bytes) {
+  if (is_utf8(bytes)) {
+    object[name] = std::string(bytes);
+  } else {
+    object[name + "64"] = absl::Base64Escape(absl::string_view(bytes.data(), bytes.size()));
+  }
+}
+
+Result<Bytes> take_bytes(const nlohmann::json& object, const std::string& name) {
+  const auto plain = object.find(name);
+  const auto coded = object.find(name + "64");
+  if ((plain != object.end()) == (coded != object.end())) {
+    return fail(ErrorCode::kInvalidArgument, "/" + name + ": one of \"" + name + "\" and \"" + name + "64\" is needed");
+  }
+  if (plain != object.end()) {
+    if (!plain->is_string()) return fail(ErrorCode::kInvalidArgument, "/" + name + ": not a string");
+    return plain->get<std::string>();
+  }
+  Bytes bytes;
+  if (!coded->is_string() || !absl::Base64Unescape(coded->get<std::string>(), &bytes)) {
+    return fail(ErrorCode::kInvalidArgument, "/" + name + "64: not base64");
+  }
+  return bytes;
+}
+
+std::string to_line(const nlohmann::ordered_json& object) {
+  // Messages may quote input that is not UTF-8; keys and values never get here as such (put_bytes).
+  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+Result<nlohmann::json> parse_json(ByteView text) {
+  try {
+    return nlohmann::json::parse(text);
+  } catch (const nlohmann::json::exception& error) {
+    return fail(ErrorCode::kInvalidArgument, error.what());
+  }
+}
+
+Result<KeyValue> parse_line(ByteView line, LineFormat format) {
+  KeyValue entry;
+  if (format == LineFormat::kTabs) {
+    const std::size_t tab = line.find('\t');
+    if (tab == ByteView::npos) return fail(ErrorCode::kInvalidArgument, "no TAB between key and value");
+    entry = {Bytes(line.substr(0, tab)), Bytes(line.substr(tab + 1))};
+  } else {
+    CAIRN_TRY(object, parse_json(line));
+    if (!object.is_object()) return fail(ErrorCode::kInvalidArgument, "not a JSON object");
+    for (const auto& [name, value] : object.items()) {
+      if (name != "key" && name != "key64" && name != "value" && name != "value64") {
+        return fail(ErrorCode::kInvalidArgument, "/" + name + ": unknown field");
+      }
+    }
+    CAIRN_TRY(key, take_bytes(object, "key"));
+    CAIRN_TRY(value, take_bytes(object, "value"));
+    entry = {key, value};
+  }
+  if (entry.key.empty() || entry.key.size() > kKeyBytesMax) {
+    return fail(ErrorCode::kInvalidArgument, "a key has 1 to 65535 bytes; this one has " + std::to_string(entry.key.size()));
+  }
+  return entry;
+}
+
+std::string entry_line(const Scan::Entry& entry) {
+  nlohmann::ordered_json object;
+  put_bytes(object, "key", entry.key);
+  put_bytes(object, "value", entry.value);
+  return to_line(object);
+}
+
+Result<std::optional<std::string>> LineReader::next() {
+  std::size_t searched = at_;
+  while (true) {
+    const std::size_t end = buffer_.find('\n', searched);
+    if (end != std::string::npos) {
+      std::string line = buffer_.substr(at_, end - at_);
+      at_ = end + 1;
+      return line;
+    }
+    if (ended_) {
+      if (at_ == buffer_.size()) return std::nullopt;
+      std::string line = buffer_.substr(at_);
+      at_ = buffer_.size();
+      return line;
+    }
+    buffer_.erase(0, at_);
+    at_ = 0;
+    searched = buffer_.size();
+    char chunk[64 * 1024];
+    const ssize_t n = read(fd_, chunk, sizeof chunk);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error(errno, "reading input");
+    if (n == 0) ended_ = true;
+    buffer_.append(chunk, static_cast<std::size_t>(n));
+    bytes_read_ += static_cast<std::uint64_t>(n);
+  }
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,48 @@
+// Keys and values as lines of text: {"key":…,"value":…}, {"key64":…,"value64":…} for bytes that are not UTF-8, or
+// KEY TAB VALUE.
+#pragma once
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "cairn/cairn.h"
+
+namespace cairn::cli {
+
+/// Puts `bytes` into `object` as `name`, or as base64 under `name`64 if they are not UTF-8.
+void put_bytes(nlohmann::ordered_json& object, const std::string& name, ByteView bytes);
+/// The bytes that `object` has under `name` or `name`64. kInvalidArgument, naming the JSON pointer.
+Result<Bytes> take_bytes(const nlohmann::json& object, const std::string& name);
+/// One line of JSON.
+std::string to_line(const nlohmann::ordered_json& object);
+/// A JSON text; kInvalidArgument with the position.
+Result<nlohmann::json> parse_json(ByteView text);
+
+struct KeyValue {
+  Bytes key;
+  Bytes value;
+};
+enum class LineFormat : std::uint8_t { kJson, kTabs };
+Result<KeyValue> parse_line(ByteView line, LineFormat format);
+std::string entry_line(const Scan::Entry& entry);
+
+/// Lines of a file descriptor, without their ends. One thread.
+class LineReader {
+ public:
+  explicit LineReader(int fd) : fd_(fd) {}
+  /// The next line, waiting for it; nullopt at the end.
+  Result<std::optional<std::string>> next();
+  /// Whether next() would answer without waiting.
+  [[nodiscard]] bool buffered() const { return ended_ || buffer_.find('\n', at_) != std::string::npos; }
+  [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
+
+ private:
+  int fd_;
+  std::string buffer_;
+  std::size_t at_ = 0;
+  bool ended_ = false;
+  std::uint64_t bytes_read_ = 0;
+};
+
+}  // namespace cairn::cli

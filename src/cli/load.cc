@@ -1,0 +1,175 @@
+// cairn table load: lines into a table.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/json_lines.h"
+
+namespace cairn::cli {
+namespace {
+
+struct LoadArguments {
+  Common common;
+  std::string file;
+  bool ack = false;
+  bool skip_bad = false;
+};
+
+constexpr std::size_t kGroupLines = 1000;
+constexpr std::size_t kAckGroupLines = 64;  // Small, so that no acknowledgement waits long for the others of its group.
+constexpr std::uint64_t kGroupBytes = kMiB;
+
+/// A progress bar on a terminal; silent elsewhere.
+class Progress {
+ public:
+  explicit Progress(std::uint64_t total) : total_(total), shown_(isatty(STDERR_FILENO) == 1) {}
+  void show(std::uint64_t bytes, std::uint64_t lines) {
+    const auto now = std::chrono::steady_clock::now();
+    if (!shown_ || now - last_ < std::chrono::milliseconds(100)) return;
+    last_ = now;
+    if (total_ == 0) {
+      fmt::print(stderr, "\r{:>12} lines", lines);
+    } else {
+      const std::uint64_t filled = std::min<std::uint64_t>(40, bytes * 40 / total_);
+      fmt::print(stderr, "\r[{:<40}] {:>3}%  {} lines", std::string(filled, '='), bytes * 100 / total_, lines);
+    }
+  }
+  void clear() const {
+    if (shown_) fmt::print(stderr, "\r{:70}\r", "");
+  }
+
+ private:
+  std::uint64_t total_;
+  bool shown_;
+  std::chrono::steady_clock::time_point last_;
+};
+
+class Loader {
+ public:
+  Loader(const LoadArguments& arguments, Table table) : arguments_(arguments), table_(std::move(table)) {}
+
+  Result<int> run(int fd, std::uint64_t total_bytes) {
+    LineReader reader(fd);
+    Progress progress(total_bytes);
+    while (true) {
+      CAIRN_TRY(line, reader.next());
+      if (!line) break;
+      ++line_number_;
+      if (Result<void> added = add(*line); !added) {
+        progress.clear();
+        CAIRN_TRY_VOID(bad_line(added.error()));
+      }
+      const std::size_t lines_max = arguments_.ack ? kAckGroupLines : kGroupLines;
+      const bool waiting = arguments_.ack && !reader.buffered();
+      if (batch_.size() >= lines_max || batch_bytes_ >= kGroupBytes || waiting) CAIRN_TRY_VOID(store());
+      progress.show(reader.bytes_read(), line_number_);
+    }
+    CAIRN_TRY_VOID(store());
+    progress.clear();
+    return 0;
+  }
+  [[nodiscard]] std::uint64_t stored() const { return stored_; }
+  [[nodiscard]] std::uint64_t skipped() const { return skipped_; }
+
+ private:
+  Result<void> add(const std::string& line) {
+    if (line.empty()) return {};
+    if (!format_) format_ = guess_format(line);
+    CAIRN_TRY(entry, parse_line(line, *format_));
+    const std::uint64_t bytes = entry.key.size() + entry.value.size();
+    // A large value goes alone, so that its error is its own.
+    if (bytes >= kGroupBytes) CAIRN_TRY_VOID(store());
+    if (arguments_.ack) keys_.push_back(entry.key);
+    batch_.put(entry.key, entry.value);
+    batch_bytes_ += bytes;
+    if (bytes >= kGroupBytes) return store();
+    return {};
+  }
+  [[nodiscard]] LineFormat guess_format(const std::string& line) const {
+    if (arguments_.file.ends_with(".tsv")) return LineFormat::kTabs;
+    if (arguments_.file.ends_with(".jsonl")) return LineFormat::kJson;
+    return line.starts_with('{') && parse_json(line) ? LineFormat::kJson : LineFormat::kTabs;
+  }
+  /// Stores every line before this one, then skips it or ends the load with it.
+  Result<void> bad_line(const Error& error) {
+    if (error.code != ErrorCode::kInvalidArgument) return std::unexpected(error);
+    CAIRN_TRY_VOID(store());
+    const std::string where = fmt::format("{}:{}: {}", arguments_.file, line_number_, error.message);
+    if (!arguments_.skip_bad) {
+      return fail(ErrorCode::kInvalidArgument, where + fmt::format("; the {} lines before it are stored, none after", stored_));
+    }
+    fmt::print(stderr, "cairn: skipped {}\n", where);
+    ++skipped_;
+    return {};
+  }
+  Result<void> store() {
+    if (batch_.empty()) return {};
+    const Batch batch = std::exchange(batch_, {});
+    const std::vector<Bytes> keys = std::exchange(keys_, {});
+    batch_bytes_ = 0;
+    CAIRN_TRY_VOID(table_.write(batch));
+    stored_ += batch.size();
+    std::string lines;
+    for (const Bytes& key : keys) lines += to_line(key_json(key));
+    if (!lines.empty() && (std::fwrite(lines.data(), 1, lines.size(), stdout) != lines.size() || std::fflush(stdout) != 0)) {
+      return system_error(errno, "writing acknowledgements");
+    }
+    return {};
+  }
+  static nlohmann::ordered_json key_json(const Bytes& key) {
+    nlohmann::ordered_json object;
+    put_bytes(object, "key", key);
+    return object.contains("key") ? object["key"] : object;
+  }
+
+  const LoadArguments& arguments_;
+  Table table_;
+  std::optional<LineFormat> format_;
+  Batch batch_;
+  std::uint64_t batch_bytes_ = 0;
+  std::vector<Bytes> keys_;  // Of the batch, to be acknowledged.
+  std::uint64_t line_number_ = 0;
+  std::uint64_t stored_ = 0;
+  std::uint64_t skipped_ = 0;
+};
+
+Result<int> load(const LoadArguments& arguments) {
+  const int fd = arguments.file == "-" ? STDIN_FILENO : open(arguments.file.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat info {};
+  if (fd < 0 || fstat(fd, &info) != 0) {
+    return fail(ErrorCode::kInvalidArgument, "cannot read " + arguments.file + ": " + std::strerror(errno));
+  }
+  CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kCreate));
+  Loader loader(arguments, opened.table);
+  const Result<int> done = loader.run(fd, S_ISREG(info.st_mode) ? static_cast<std::uint64_t>(info.st_size) : 0);
+  const Result<void> closed = opened.database.close();
+  CAIRN_TRY_VOID(done);
+  CAIRN_TRY_VOID(closed);
+  if (arguments.common.json) {
+    fmt::print("{}", to_line({{"ok", true}, {"stored", loader.stored()}, {"skipped", loader.skipped()}}));
+  } else if (!arguments.ack) {
+    fmt::print(stderr, "{} lines stored, {} skipped\n", loader.stored(), loader.skipped());
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_load(CLI::App& table) {
+  static LoadArguments arguments;
+  CLI::App& command = *table.add_subcommand("load", "Store lines of {\"key\":…,\"value\":…} or KEY TAB VALUE");
+  add_common(command, arguments.common);
+  command.add_option("FILE", arguments.file, "A .jsonl or .tsv file, or - for standard input")->required();
+  command.add_flag("--ack", arguments.ack, "Print each key, as a JSON string, once it is durable");
+  command.add_flag("--skip-bad", arguments.skip_bad, "Report bad lines and go on");
+  set_action(command, arguments.common, [] { return load(arguments); });
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,84 @@
+// cairn table stats.
+#include <fmt/format.h>
+
+#include "cli/cli.h"
+#include "cli/json_lines.h"
+
+namespace cairn::cli {
+namespace {
+
+nlohmann::ordered_json to_json(const TableStats& stats) {
+  nlohmann::ordered_json object;
+  object["layers"] = nlohmann::ordered_json::array();
+  for (const LayerStats& layer : stats.layers) {
+    object["layers"].push_back({{"kind", layer.kind}, {"files", layer.files}, {"bytes", layer.bytes},
+                                {"records", layer.records}, {"version_first", layer.version_first},
+                                {"version_last", layer.version_last}});
+  }
+  object["visible_version"] = stats.visible_version;
+  object["unsealed_bytes"] = stats.unsealed_bytes;
+  object["unsealed_bytes_max"] = stats.unsealed_bytes_max;
+  object["stalls"] = stats.stalls;
+  object["writes"] = stats.writes;
+  object["written_bytes"] = stats.written_bytes;
+  object["log_bytes"] = stats.log_bytes;
+  object["sealed_bytes_written"] = stats.sealed_bytes_written;
+  object["syncs"] = stats.syncs;
+  object["flushes"] = stats.flushes;
+  object["compactions"] = stats.compactions;
+  object["write_amplification"] = stats.write_amplification;
+  object["memory_bytes"] = stats.memory_bytes;
+  object["maps_open"] = stats.maps_open;
+  object["maps_max"] = stats.maps_max;
+  object["oldest_pin"] = nullptr;
+  if (stats.oldest_pin) {
+    object["oldest_pin"] = {{"label", stats.oldest_pin->label}, {"write_version", stats.oldest_pin->write_version},
+                            {"age_ms", stats.oldest_pin->age_ms}};
+  }
+  object["jobs"] = nlohmann::ordered_json::array();
+  for (const JobStats& job : stats.jobs) {
+    object["jobs"].push_back({{"name", job.name}, {"bytes_done", job.bytes_done}, {"bytes_total", job.bytes_total}});
+  }
+  object["open_reports"] = stats.open_reports;
+  object["write_state"] = stats.write_state;
+  return object;
+}
+
+void print_for_people(const TableStats& stats) {
+  fmt::print("{:>3}  {:<18} {:>12} {:>12}  {}\n", "", "layer", "records", "bytes", "files");
+  for (std::size_t i = 0; i < stats.layers.size(); ++i) {
+    const LayerStats& layer = stats.layers[i];
+    fmt::print("{:>3}  {:<18} {:>12} {:>12}  {}\n", i, layer.kind, layer.records, layer.bytes, fmt::join(layer.files, " "));
+  }
+  fmt::print("visible version     {}\n", stats.visible_version);
+  fmt::print("unsealed            {} bytes (writes wait at {})\n", stats.unsealed_bytes, stats.unsealed_bytes_max);
+  fmt::print("memory              {} bytes of indexes\n", stats.memory_bytes);
+  fmt::print("maps                {} of at most {}\n", stats.maps_open, stats.maps_max);
+  if (stats.oldest_pin) fmt::print("oldest pin          {}, {} ms old\n", stats.oldest_pin->label, stats.oldest_pin->age_ms);
+  for (const JobStats& job : stats.jobs) fmt::print("job                 {}: {} of {} bytes\n", job.name, job.bytes_done, job.bytes_total);
+  for (const std::string& report : stats.open_reports) fmt::print("report              {}\n", report);
+  if (!stats.write_state.empty()) fmt::print("writing             {}\n", stats.write_state);
+}
+
+Result<int> stats(const Common& common) {
+  CAIRN_TRY(opened, open_table(common, IfMissing::kFail));
+  const TableStats stats = opened.table.stats();
+  if (common.json) {
+    fmt::print("{}", to_line(to_json(stats)));
+  } else {
+    print_for_people(stats);
+  }
+  CAIRN_TRY_VOID(opened.database.close());
+  return 0;
+}
+
+}  // namespace
+
+void add_stats(CLI::App& table) {
+  static Common common;
+  CLI::App& command = *table.add_subcommand("stats", "Layers, bytes, pins and jobs");
+  add_common(command, common);
+  set_action(command, common, [] { return stats(common); });
+}
+
+}  // namespace cairn::cli

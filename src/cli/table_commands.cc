@@ -1,0 +1,220 @@
+// cairn table create, put, get, erase, scan, dump, flush and compact.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <iterator>
+#include <map>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/json_lines.h"
+
+namespace cairn::cli {
+namespace {
+
+struct Arguments {
+  Common common;
+  std::string key;
+  std::string value;
+  std::string from;
+  std::string to;
+  std::string prefix;
+  bool reverse = false;
+  std::uint64_t limit = 0;
+  Compression compression = Compression::kNone;
+  bool has_key = false;
+  bool has_value = false;
+};
+
+Result<void> print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size()) return {};
+  return system_error(errno, "writing output");
+}
+
+Result<int> create(const Arguments& arguments) {
+  CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kCreate));
+  if (arguments.common.family != "main") {
+    return fail(ErrorCode::kUnsupported, "families beyond 'main' need a newer Cairn");
+  }
+  for (const std::string& name : database.tables()) {
+    if (name == arguments.common.table) return fail(ErrorCode::kConflict, "there is a table '" + name + "' already");
+  }
+  CAIRN_TRY_VOID(database.table(arguments.common.table, {.compression = arguments.compression}));
+  CAIRN_TRY_VOID(database.close());
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
+  return 0;
+}
+
+/// All of standard input.
+Result<std::string> read_all() {
+  std::string text;
+  char chunk[64 * 1024];
+  while (true) {
+    const ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
+    if (n < 0) return system_error(errno, "reading standard input");
+    if (n == 0) return text;
+    text.append(chunk, static_cast<std::size_t>(n));
+  }
+}
+
+/// Calls `each` with the key of the command line or, without one, with each line of standard input.
+Result<void> for_each_key(const Arguments& arguments, const std::function<Result<void>(const std::string&)>& each) {
+  if (arguments.has_key) return each(arguments.key);
+  LineReader reader(STDIN_FILENO);
+  while (true) {
+    CAIRN_TRY(line, reader.next());
+    if (!line) return {};
+    CAIRN_TRY_VOID(each(*line));
+  }
+}
+
+Result<void> answer_version(const Arguments& arguments, WriteVersion version) {
+  if (!arguments.common.json) return {};
+  return print(to_line({{"ok", true}, {"version", version}}));
+}
+
+Result<int> put(const Arguments& arguments) {
+  CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
+  if (arguments.has_key) {
+    std::string value = arguments.value;
+    if (!arguments.has_value) {
+      CAIRN_TRY(text, read_all());
+      value = text;
+    }
+    CAIRN_TRY(version, opened.table.put(arguments.key, value));
+    CAIRN_TRY_VOID(answer_version(arguments, version));
+  } else {
+    std::uint64_t number = 0;
+    CAIRN_TRY_VOID(for_each_key(arguments, [&](const std::string& line) -> Result<void> {
+      ++number;
+      const Result<KeyValue> entry = parse_line(line, LineFormat::kTabs);
+      if (!entry) return fail(ErrorCode::kInvalidArgument, fmt::format("-:{}: {}", number, entry.error().message));
+      CAIRN_TRY(version, opened.table.put(entry->key, entry->value));
+      return answer_version(arguments, version);
+    }));
+  }
+  CAIRN_TRY_VOID(opened.database.close());
+  return 0;
+}
+
+Result<int> erase(const Arguments& arguments) {
+  CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
+  CAIRN_TRY_VOID(for_each_key(arguments, [&](const std::string& key) -> Result<void> {
+    CAIRN_TRY(version, opened.table.erase(key));
+    return answer_version(arguments, version);
+  }));
+  CAIRN_TRY_VOID(opened.database.close());
+  return 0;
+}
+
+Result<int> get(const Arguments& arguments) {
+  CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
+  bool all_found = true;
+  CAIRN_TRY_VOID(for_each_key(arguments, [&](const std::string& key) -> Result<void> {
+    CAIRN_TRY(value, opened.table.get(key));
+    if (arguments.common.json) {
+      nlohmann::ordered_json object{{"value", nullptr}};
+      if (value) {
+        object.clear();
+        put_bytes(object, "value", *value);
+      }
+      CAIRN_TRY_VOID(print(to_line(object)));
+    } else if (value) {
+      CAIRN_TRY_VOID(print(Bytes(value->view()) + "\n"));
+    }
+    all_found = all_found && value.has_value();
+    return {};
+  }));
+  CAIRN_TRY_VOID(opened.database.close());
+  return all_found ? 0 : 1;
+}
+
+Result<int> scan(const Arguments& arguments) {
+  CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
+  Range range = prefix(arguments.prefix);
+  if (arguments.from > range.from) range.from = arguments.from;
+  if (!arguments.to.empty() && (range.to.empty() || arguments.to < range.to)) range.to = arguments.to;
+  {
+    Scan entries = opened.table.scan(range, arguments.reverse ? Direction::kReverse : Direction::kForward, arguments.limit);
+    for (const auto entry : entries) CAIRN_TRY_VOID(print(entry_line(entry)));
+    CAIRN_TRY_VOID(entries.status());
+  }
+  CAIRN_TRY_VOID(opened.database.close());
+  return 0;
+}
+
+Result<int> maintain(const Arguments& arguments, Result<void> (Table::*work)()) {
+  CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
+  CAIRN_TRY_VOID((opened.table.*work)());
+  CAIRN_TRY_VOID(opened.database.close());
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
+  return 0;
+}
+
+/// One subcommand with arguments of its own, which live as long as the program.
+CLI::App& add(CLI::App& table, const char* name, const char* help, Arguments& arguments) {
+  CLI::App& command = *table.add_subcommand(name, help);
+  add_common(command, arguments.common);
+  return command;
+}
+
+void add_key(CLI::App& command, Arguments& arguments) {
+  command.add_option_function<std::string>("KEY", [&arguments](const std::string& key) {
+    arguments.key = key;
+    arguments.has_key = true;
+  }, "Without it: a key a line from standard input");
+}
+
+}  // namespace
+
+void add_table_commands(CLI::App& app) {
+  CLI::App& table = *app.add_subcommand("table", "Ordered tables");
+  table.require_subcommand(1);
+  static Arguments arguments;  // One subcommand runs.
+
+  CLI::App& create_command = add(table, "create", "Make a table, and the database if there is none", arguments);
+  const std::map<std::string, Compression> compressions{
+      {"none", Compression::kNone}, {"lz4", Compression::kLz4}, {"zstd", Compression::kZstd}};
+  create_command.add_option("--compression", arguments.compression, "Of sealed files: none, lz4 or zstd")
+      ->transform(CLI::CheckedTransformer(compressions));
+  set_action(create_command, arguments.common, [] { return create(arguments); });
+
+  CLI::App& put_command = add(table, "put", "Store VALUE under KEY", arguments);
+  add_key(put_command, arguments);
+  put_command.add_option_function<std::string>("VALUE", [](const std::string& value) {
+    arguments.value = value;
+    arguments.has_value = true;
+  }, "Without it: all of standard input. Without KEY too: lines of KEY TAB VALUE");
+  set_action(put_command, arguments.common, [] { return put(arguments); });
+
+  CLI::App& get_command = add(table, "get", "Print the value of KEY; exit code 1 if there is none", arguments);
+  add_key(get_command, arguments);
+  set_action(get_command, arguments.common, [] { return get(arguments); });
+
+  CLI::App& erase_command = add(table, "erase", "Erase KEY", arguments);
+  add_key(erase_command, arguments);
+  set_action(erase_command, arguments.common, [] { return erase(arguments); });
+
+  CLI::App& scan_command = add(table, "scan", "Print entries in key order, a JSON object a line", arguments);
+  scan_command.add_option("--from", arguments.from, "First key");
+  scan_command.add_option("--to", arguments.to, "The key after the last");
+  scan_command.add_option("--prefix", arguments.prefix, "Keys that begin with it");
+  scan_command.add_flag("--reverse", arguments.reverse, "From the last to the first");
+  scan_command.add_option("--limit", arguments.limit, "At most so many entries");
+  set_action(scan_command, arguments.common, [] { return scan(arguments); });
+
+  CLI::App& dump_command = add(table, "dump", "Print all entries as load reads them", arguments);
+  set_action(dump_command, arguments.common, [] { return scan(arguments); });
+  CLI::App& flush_command = add(table, "flush", "Seal what is in the log", arguments);
+  set_action(flush_command, arguments.common, [] { return maintain(arguments, &Table::flush); });
+  CLI::App& compact_command = add(table, "compact", "Merge everything into one run", arguments);
+  set_action(compact_command, arguments.common, [] { return maintain(arguments, &Table::compact); });
+
+  add_load(table);
+  add_apply(table);
+  add_stats(table);
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# The main job: the package index of this machine in a table, through load, get, scan, snapshot, kill, reopen, compact
+# and verify. --once: ends by itself; without it the data stays until Enter is pressed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+once=${1:-}
+bin=build/release/bin
+work=build/run
+db=$work/data
+rm -rf "$work"
+mkdir -p "$work"
+step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+ms() { date +%s%3N; }
+
+step "Reading the package index"
+if [ -z "$(apt-cache dumpavail 2>/dev/null | head -c 1)" ]; then
+  { if [ "$(id -u)" = 0 ]; then apt-get update; else sudo apt-get update; fi; } >/dev/null 2>&1 || true
+fi
+apt-cache dumpavail >"$work/index" 2>/dev/null || true
+source_name="apt-cache dumpavail"
+if [ ! -s "$work/index" ]; then cp /var/lib/dpkg/status "$work/index"; source_name=/var/lib/dpkg/status; fi
+$bin/package_index <"$work/index" >"$work/packages.jsonl"
+lines=$(wc -l <"$work/packages.jsonl")
+bytes=$(stat -c %s "$work/packages.jsonl")
+echo "$source_name: $lines packages, $((bytes / 1048576)) MiB of JSON lines, such as"
+head -c 150 "$work/packages.jsonl"; echo " …"
+
+step "Loading them into table 'main', durably"
+begin=$(ms)
+$bin/cairn table load "$db" "$work/packages.jsonl"
+load_ms=$(($(ms) - begin))
+echo "$((lines * 1000 / (load_ms + 1))) packages per second, each group on the device before the next"
+
+step "A get, a prefix scan, and a snapshot that stays as it was"
+key=$(head -1 "$work/packages.jsonl" | sed 's/^{"key":"\([^"]*\)".*/\1/')
+$bin/cairn table get "$db" "$key" | head -c 200; echo " …"
+echo "packages that begin with 'lib': $($bin/cairn table scan "$db" --prefix lib | wc -l); the first three:"
+$bin/cairn table scan "$db" --prefix lib --limit 3 | cut -c1-100
+$bin/cairn table apply "$db" - <<OPERATIONS | cut -c1-100
+snapshot before
+put "$key" "changed"
+get "$key"
+get "$key" @before
+OPERATIONS
+
+step "A second load, killed with SIGKILL half-way"
+half=$((lines / 2))
+$bin/cairn table load "$db" "$work/packages.jsonl" --table second --ack >"$work/acknowledged" 2>"$work/load.log" &
+loader=$!
+while [ "$(wc -l <"$work/acknowledged")" -lt "$half" ] && kill -0 $loader 2>/dev/null; do sleep 0.02; done
+{ kill -9 $loader || true; wait $loader || true; } 2>/dev/null
+# The last line may have been cut off on its way to us; the others are complete acknowledgements.
+head -n "$(wc -l <"$work/acknowledged")" "$work/acknowledged" | sed 's/^"\(.*\)"$/\1/' >"$work/keys"
+acknowledged=$(wc -l <"$work/keys")
+begin=$(ms)
+$bin/cairn table get "$db" --table second <"$work/keys" >"$work/found" 2>"$work/reopen.log" || {
+  echo "LOST: an acknowledged key is missing"; exit 1; }
+reopen_ms=$(($(ms) - begin))
+cat "$work/reopen.log"
+found=$(wc -l <"$work/found")
+echo "$acknowledged keys were acknowledged before the kill; after reopening $found of them are there"
+[ "$found" = "$acknowledged" ]
+
+step "Compacting and verifying"
+$bin/cairn table compact "$db"
+$bin/cairn table compact "$db" --table second
+$bin/cairn verify "$db"
+$bin/cairn table stats "$db"
+
+stored=$(du -sb "$db" | cut -f1)
+step "Summary"
+printf '  %-34s %s\n' "packages loaded" "$lines in $load_ms ms" \
+  "acknowledged before the kill" "$acknowledged" "found again after it" "$found (open and $found gets: $reopen_ms ms)" \
+  "JSON lines / bytes on disk" "$((bytes / 1048576)) MiB / $((stored / 1048576)) MiB" "damage" "none"
+if [ "$once" != --once ]; then
+  printf '\nThe data is in %s; try: %s table scan %s --prefix vim\nPress Enter to delete it and leave. ' "$db" "$bin/cairn" "$db"
+  read -r _ || true
+fi
+rm -rf "$work"
