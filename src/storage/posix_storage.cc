@@ -244,7 +244,7 @@ Result<std::unique_ptr<HeldLock>> PosixStorage::publish_locked(const std::string
     return give_up(system_error(errno, "publishing", name));
   }
   unlinkat(directory_fd_, temporary, 0);
-  CAIRN_TRY_VOID(sync_names());
+  CAIRN_TRY_VOID(sync_published_name());
   return std::make_unique<PosixLock>(std::move(file));
 }
 

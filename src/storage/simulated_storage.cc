@@ -270,7 +270,7 @@ Result<std::unique_ptr<HeldLock>> SimulatedStorage::publish_locked(const std::st
     inode->locked = true;
     held = std::make_unique<SimulatedLock>(disk_, inode);
   }
-  CAIRN_TRY_VOID(sync_names());
+  CAIRN_TRY_VOID(sync_published_name());
   return held;
 }
 

@@ -9,4 +9,10 @@ Result<void> MappedFile::status() const {
   return {};
 }
 
+Result<void> Storage::sync_published_name() {
+  Result<void> synced = sync_names();
+  if (!synced) synced.error().code = ErrorCode::kIo;
+  return synced;
+}
+
 }  // namespace cairn::storage

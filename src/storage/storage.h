@@ -90,7 +90,8 @@ class Storage {
   virtual Result<std::shared_ptr<const MappedFile>> open(const std::string& name) = 0;
   /// A small file's contents, copied. kNotFound if it is not there.
   virtual Result<Bytes> read(const std::string& name) = 0;
-  /// A new small file, complete and durable under `name` or not there at all. kConflict: the name exists.
+  /// A new small file, complete and durable under `name`. kConflict: the name exists; kNoSpace: no room; either way
+  /// nothing was published. After kIo the file may be there or not.
   virtual Result<void> publish(const std::string& name, ByteView contents) = 0;
   virtual Result<void> remove(const std::string& name) = 0;
   /// Makes every name created, recycled or removed so far durable.
@@ -102,6 +103,10 @@ class Storage {
   virtual Result<void> check_epoch() = 0;
   /// A lease on this storage, not yet acquired. Must not outlive the storage or the clock.
   virtual std::unique_ptr<Lease> make_lease(Clock& clock) = 0;
+
+ protected:
+  /// The last step of publish(): sync_names(), whose every failure is kIo, since the name is there by then.
+  Result<void> sync_published_name();
 };
 
 }  // namespace cairn::storage

@@ -119,7 +119,7 @@ Result<void> TableImpl::wait_for_flush() {
 Result<void> TableImpl::start_segment(std::uint64_t bytes) {
   const std::uint64_t least = 2 * (segment::kHeaderBytes + segment::SegmentWriter::with_slack(bytes) + segment::kSyncFrameBytes);
   const std::uint64_t usual = std::min(next_segment_bytes_, options_.memtable_bytes_max);
-  const std::uint64_t capacity = std::max(usual, round_up(least, 64 * kKiB));
+  const std::uint64_t capacity = std::max(usual, round_up(least, 4 * kKiB));
   busy_ = true;
   commit_mutex_.unlock();
   Result<directory::Directory::NewSegment> fresh = directory_->new_segment(entry_.number, capacity);
