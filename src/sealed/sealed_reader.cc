@@ -102,6 +102,12 @@ Result<void> SealedReader::check_footer() const {
   return {};
 }
 
+/// The error for bytes that make no sense: after a bus error they are zeros, and that is what is to be said.
+std::unexpected<Error> SealedReader::damaged(std::string message, std::uint64_t offset) const {
+  if (file_->bad()) return std::unexpected(file_->status().error());
+  return corruption(std::move(message), file_->name(), offset);
+}
+
 Result<void> SealedReader::verify_page(std::uint64_t page) const {
   const char* const data = file_->data();
   std::uint64_t sum_at = preamble_.footer_offset + sizeof(Footer) + (page - page_count_) * 4;  // A page of sums.
@@ -111,8 +117,7 @@ Result<void> SealedReader::verify_page(std::uint64_t page) const {
   }
   const auto sum = static_cast<std::uint32_t>(xxh3({data + page * kPageBytes, kPageBytes}));
   const bool sound = sum == load<std::uint32_t>(data + sum_at);
-  CAIRN_TRY_VOID(file_->status());
-  if (!sound) return corruption("page checksum", file_->name(), page * kPageBytes);
+  if (!sound) return damaged("page checksum", page * kPageBytes);
   verified_[page / 64].fetch_or(std::uint64_t{1} << (page % 64), std::memory_order_release);
   return {};
 }
@@ -131,14 +136,14 @@ Result<void> SealedReader::ensure(std::uint64_t offset, std::uint64_t length) co
 Result<ByteView> SealedReader::bytes(std::uint64_t offset, std::uint64_t length, const Table& within) const {
   if (offset < within.offset || offset - within.offset > within.length ||
       length > within.length - (offset - within.offset)) {
-    return corruption("an offset or a size points outside its table", file_->name(), offset);
+    return damaged("an offset or a size points outside its table", offset);
   }
   CAIRN_TRY_VOID(ensure(offset, length));
   return ByteView(file_->data() + offset, length);
 }
 
 Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, std::uint64_t at, std::uint64_t offset) const {
-  if (records.size() - at < sizeof(ObjectHeader)) return corruption("record header runs past its unit", file_->name(), offset);
+  if (records.size() - at < sizeof(ObjectHeader)) return damaged("record header runs past its unit", offset);
   const auto header = load<ObjectHeader>(records.data() + at);
   const auto kind = static_cast<segment::RecordKind>(header.kind);
   if ((kind != segment::RecordKind::kPut && kind != segment::RecordKind::kTombstone) || header.key_size == 0 ||
@@ -146,7 +151,7 @@ Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, st
     return fail(ErrorCode::kUnsupported, "record of an unknown kind", file_->name(), offset);
   }
   const std::uint64_t size = object_bytes(header.key_size, header.value_size, header.flags);
-  if (size > records.size() - at) return corruption("record runs past its unit", file_->name(), offset);
+  if (size > records.size() - at) return damaged("record runs past its unit", offset);
   Entry entry{.key = {}, .value = {}, .kind = kind, .write_version = header.write_version, .stamp = header.stamp};
   const char* part = records.data() + at + sizeof(ObjectHeader);
   if ((header.flags & segment::kHasAccount) != 0) {
@@ -179,10 +184,10 @@ Result<SealedReader::Unit> SealedReader::unit_at(std::uint64_t offset, std::uint
   CAIRN_TRY(stored, bytes(offset + sizeof(UnitHeader), header.stored_bytes, objects_));
   if (header.stored_bytes == header.raw_bytes) return Unit{stored, offset, nullptr};
   // 255 is what lz4 reaches at best; zstd reaches more, but not on units of ours that begin with a record header.
-  if (header.raw_bytes > preamble_.raw_object_bytes) return corruption("unit is too large", file_->name(), offset);
+  if (header.raw_bytes > preamble_.raw_object_bytes) return damaged("unit is too large", offset);
   auto buffer = std::make_shared<Bytes>();
   if (!decompress(preamble_.compression, stored, header.raw_bytes, *buffer)) {
-    return corruption("unit does not decompress", file_->name(), offset);
+    return damaged("unit does not decompress", offset);
   }
   return Unit{*buffer, offset, buffer};
 }
@@ -299,14 +304,14 @@ Result<void> SealedReader::verify_records(const std::function<Result<void>(std::
     const Entry& entry = at->entry();
     const bool new_key = records == 0 || entry.key != last_key;
     if (records != 0 && (entry.key < last_key || (!new_key && entry.write_version >= last_version))) {
-      return corruption("record " + std::to_string(records) + " is out of order", file_->name(), objects_.offset);
+      return damaged("record " + std::to_string(records) + " is out of order", objects_.offset);
     }
     if (new_key) {
       ++keys;
       last_key = entry.key;
       CAIRN_TRY(hit, get(last_key, xxh3(last_key, preamble_.hash_seed), ~std::uint64_t{0}));
       if (!hit || hit->entry.write_version != entry.write_version) {
-        return corruption("hash index does not find record " + std::to_string(records), file_->name(), hash_.offset);
+        return damaged("hash index does not find record " + std::to_string(records), hash_.offset);
       }
     }
     last_version = entry.write_version;
@@ -314,8 +319,8 @@ Result<void> SealedReader::verify_records(const std::function<Result<void>(std::
     if (records % 4096 == 4095) CAIRN_TRY_VOID(progress(0));
   }
   if (records != preamble_.record_count || keys != preamble_.key_count) {
-    return corruption("sealed file holds " + std::to_string(records) + " records, not " +
-                          std::to_string(preamble_.record_count), file_->name(), objects_.offset);
+    return damaged("sealed file holds " + std::to_string(records) + " records, not " +
+                          std::to_string(preamble_.record_count), objects_.offset);
   }
   return {};
 }
@@ -384,11 +389,11 @@ class SealedCursor final : public Cursor {
       at += found.second;
     }
     CAIRN_TRY_VOID(reader_->file_->status());
-    if (offsets_.empty()) return corruption("unit without a record", reader_->file_->name(), unit_.offset);
+    if (offsets_.empty()) return reader_->damaged("unit without a record", unit_.offset);
     return to(0);
   }
   Result<void> to(std::uint64_t index) {
-    if (index >= offsets_.size()) return corruption("unit does not match the sparse index", reader_->file_->name(), unit_.offset);
+    if (index >= offsets_.size()) return reader_->damaged("unit does not match the sparse index", unit_.offset);
     CAIRN_TRY(found, reader_->parse(unit_.records, offsets_[index], unit_.offset));
     entry_ = found.first;
     index_ = index;

@@ -63,6 +63,7 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   Result<void> find_tables();
   Result<void> check_footer() const;
   [[nodiscard]] Result<void> ensure(std::uint64_t offset, std::uint64_t length) const;
+  [[nodiscard]] std::unexpected<Error> damaged(std::string message, std::uint64_t offset) const;
   [[nodiscard]] Result<void> verify_page(std::uint64_t page) const;
   [[nodiscard]] Result<ByteView> bytes(std::uint64_t offset, std::uint64_t length, const Table& within) const;
   /// The record at `at` within `records`, and its size.

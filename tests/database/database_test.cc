@@ -1,0 +1,304 @@
+// The public interface on a real disk.
+#include "cairn/cairn.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+
+#include "support/temporary_directory.h"
+#include "support/world.h"
+
+namespace cairn::test {
+namespace {
+
+Result<Database> open(const std::string& path) { return Database::open(path, {.create_if_missing = true}); }
+
+TEST(Database, KeepsWhatWasWrittenAcrossReopening) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("db");
+  {
+    auto database = open(path);
+    ASSERT_OK(database);
+    auto table = database->table("users");
+    ASSERT_OK(table);
+    ASSERT_OK(table->put("alice", "1"));
+    ASSERT_OK(table->put("empty", ""));
+    ASSERT_OK(table->put("gone", "x"));
+    ASSERT_OK(table->erase("gone"));
+    ASSERT_OK(database->close());
+  }
+  auto database = open(path);
+  ASSERT_OK(database);
+  EXPECT_EQ(database->tables(), std::vector<std::string>{"users"});
+  auto table = database->table("users");
+  ASSERT_OK(table);
+  const auto alice = table->get("alice");
+  ASSERT_OK(alice);
+  ASSERT_TRUE(alice->has_value());
+  EXPECT_EQ((*alice)->view(), "1");
+  const auto empty = table->get("empty");
+  ASSERT_OK(empty);
+  ASSERT_TRUE(empty->has_value()) << "an empty value is a value";
+  EXPECT_EQ((*empty)->size(), 0U);
+  const auto gone = table->get("gone");
+  ASSERT_OK(gone);
+  EXPECT_FALSE(gone->has_value());
+}
+
+TEST(Database, OpeningNothingIsNotFoundAndMakesNothing) {
+  const TemporaryDirectory directory;
+  const auto absent = Database::open(directory.file("absent"));
+  ASSERT_FALSE(absent.has_value());
+  EXPECT_EQ(absent.error().code, ErrorCode::kNotFound);
+  const auto empty = Database::open(directory.path());
+  ASSERT_FALSE(empty.has_value());
+  EXPECT_EQ(empty.error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
+}
+
+TEST(Database, CreateRefusesADatabaseThatIsThere) {
+  const TemporaryDirectory directory;
+  ASSERT_OK(Database::create(directory.path()));
+  const auto again = Database::create(directory.path());
+  ASSERT_FALSE(again.has_value());
+  EXPECT_EQ(again.error().code, ErrorCode::kConflict);
+}
+
+TEST(Database, RefusesBadArgumentsWithoutHarm) {
+  const TemporaryDirectory directory;
+  auto database = open(directory.path());
+  ASSERT_OK(database);
+  for (const char* const name : {"", "with space", "slash/", "ünicode"}) {
+    const auto table = database->table(name);
+    ASSERT_FALSE(table.has_value()) << name;
+    EXPECT_EQ(table.error().code, ErrorCode::kInvalidArgument);
+  }
+  EXPECT_EQ(database->table("t", {.memtable_bytes_max = 1}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(database->table("t", {.create_if_missing = false}).error().code, ErrorCode::kNotFound);
+  auto table = database->table("t");
+  ASSERT_OK(table);
+  EXPECT_EQ(table->put("", "v").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(table->put(std::string(65'536, 'k'), "v").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(table->put("k", std::string(33 * kMiB, 'v')).error().code, ErrorCode::kInvalidArgument);
+  Batch batch;
+  batch.put("good", "v");
+  batch.put("", "v");
+  EXPECT_EQ(table->write(batch).error().code, ErrorCode::kInvalidArgument);
+  const auto good = table->get("good");
+  ASSERT_OK(good);
+  EXPECT_FALSE(good->has_value()) << "nothing of a refused batch is applied";
+  const auto empty = table->get("");
+  ASSERT_OK(empty);
+  EXPECT_FALSE(empty->has_value());
+}
+
+TEST(Database, TakesTheLargestKeyAndAValueOfHalfASegment) {
+  const TemporaryDirectory directory;
+  const std::string key(kKeyBytesMax, '\xff');
+  const std::string value(31 * kMiB, 'v');
+  {
+    auto database = open(directory.path());
+    ASSERT_OK(database);
+    auto table = database->table("t", {.compression = Compression::kZstd});
+    ASSERT_OK(table);
+    ASSERT_OK(table->put(key, value));
+    ASSERT_OK(table->put(std::string(1, '\0'), "nul"));
+    ASSERT_OK(table->flush());
+  }
+  auto database = open(directory.path());
+  ASSERT_OK(database);
+  auto table = database->table("t");
+  ASSERT_OK(table);
+  const auto hit = table->get(key);
+  ASSERT_OK(hit);
+  ASSERT_TRUE(hit->has_value());
+  EXPECT_TRUE((*hit)->view() == value);
+  std::size_t found = 0;
+  Scan scan = table->scan(prefix("\xff"));
+  for (const auto entry : scan) found += entry.value.size();
+  EXPECT_EQ(found, value.size());
+}
+
+TEST(Database, TablesOfOneDirectoryAreApart) {
+  const TemporaryDirectory directory;
+  auto database = open(directory.path());
+  ASSERT_OK(database);
+  auto one = database->table("one");
+  auto two = database->table("two");
+  ASSERT_OK(one);
+  ASSERT_OK(two);
+  ASSERT_OK(one->put("key", "1"));
+  ASSERT_OK(two->put("key", "2"));
+  ASSERT_OK(one->compact());
+  EXPECT_EQ((*two->get("key"))->view(), "2");
+  EXPECT_EQ((*one->get("key"))->view(), "1");
+}
+
+TEST(Database, MultiGetAnswersInOrder) {
+  const TemporaryDirectory directory;
+  auto database = open(directory.path());
+  ASSERT_OK(database);
+  auto table = database->table("t");
+  ASSERT_OK(table);
+  ASSERT_OK(table->put("a", "1"));
+  ASSERT_OK(table->flush());
+  ASSERT_OK(table->put("b", "2"));
+  const std::vector<ByteView> keys = {"b", "missing", "a"};
+  const auto values = table->multi_get(keys);
+  ASSERT_OK(values);
+  EXPECT_EQ(values->at(0)->view(), "2");
+  EXPECT_FALSE(values->at(1).has_value());
+  EXPECT_EQ(values->at(2)->view(), "1");
+}
+
+TEST(Database, APinnedValueOutlivesFlushCompactionAndTheDatabase) {
+  const TemporaryDirectory directory;
+  Pinned from_log;
+  Pinned from_sealed;
+  {
+    auto database = open(directory.path());
+    ASSERT_OK(database);
+    auto table = database->table("t");
+    ASSERT_OK(table);
+    ASSERT_OK(table->put("key", "value"));
+    from_log = **table->get("key");
+    ASSERT_OK(table->flush());
+    from_sealed = **table->get("key");
+    for (int i = 0; i < 10; ++i) {
+      ASSERT_OK(table->put("key", "other"));
+      ASSERT_OK(table->compact());
+    }
+  }
+  EXPECT_EQ(from_log.view(), "value");
+  EXPECT_EQ(from_sealed.view(), "value");
+  EXPECT_TRUE(from_sealed.status().has_value());
+}
+
+TEST(Database, ABusErrorIsAnErrorOfThatReadAndNotTheEndOfTheProcess) {
+  const TemporaryDirectory directory;
+  auto database = open(directory.path());
+  ASSERT_OK(database);
+  auto table = database->table("t");
+  ASSERT_OK(table);
+  for (int i = 0; i < 1000; ++i) ASSERT_OK(table->put("key" + std::to_string(i), std::string(100, 'v'), {.durability = Durability::kKernel}));
+  ASSERT_OK(table->flush());
+  const auto pinned = table->get("key500");
+  ASSERT_OK(pinned);
+  ASSERT_TRUE(pinned->has_value());
+  for (const auto& entry : std::filesystem::directory_iterator(directory.path())) {
+    if (entry.path().extension() == ".sealed") std::filesystem::resize_file(entry.path(), 4096);
+  }
+  const auto hit = table->get("key700");
+  ASSERT_FALSE(hit.has_value());
+  EXPECT_EQ(hit.error().code, ErrorCode::kIo) << hit.error().to_string();
+  Scan scan = table->scan();
+  while (scan.valid()) scan.next();
+  ASSERT_FALSE(scan.status().has_value());
+  EXPECT_EQ(scan.status().error().code, ErrorCode::kIo) << scan.status().error().to_string();
+  EXPECT_FALSE((*pinned)->status().has_value()) << "bytes handed out before say so too";
+  ASSERT_OK(table->put("still", "writable"));
+}
+
+TEST(Database, AJobHoldsNoReaderUpAndWritersReadersAndJobsAgree) {
+  // Under TSan this is the test of the commit path, the line-up and the pins. Each batch moves one unit between two
+  // keys, so that every consistent view has the same sum.
+  const TemporaryDirectory directory;
+  auto database = open(directory.path());
+  ASSERT_OK(database);
+  auto table = database->table("t", {.memtable_bytes_max = kMiB});
+  ASSERT_OK(table);
+  constexpr int kAccounts = 16;
+  constexpr int kStart = 1000;
+  Batch start;
+  for (int i = 0; i < kAccounts; ++i) start.put("account" + std::to_string(i), std::to_string(kStart));
+  ASSERT_OK(table->write(start));
+  std::atomic<bool> stop{false};
+  std::atomic<int> sums{0};
+  std::vector<std::thread> threads;
+  std::mutex transfers;
+  for (int w = 0; w < 2; ++w) {
+    threads.emplace_back([&, w] {
+      Random random(static_cast<std::uint64_t>(w));
+      for (int i = 0; i < 1500; ++i) {
+        const std::string from = "account" + std::to_string(random.below(kAccounts));
+        const std::string to = "account" + std::to_string(random.below(kAccounts));
+        if (from == to) continue;
+        const std::lock_guard<std::mutex> lock(transfers);
+        Batch batch;
+        batch.put(from, std::to_string(std::stoi(Bytes(**table->get(from))) - 1));
+        batch.put(to, std::to_string(std::stoi(Bytes(**table->get(to))) + 1));
+        batch.put("filler" + std::to_string(i), std::string(400, 'f'));
+        EXPECT_OK(table->write(batch, {.durability = i % 50 == 0 ? Durability::kDisk : Durability::kKernel}));
+      }
+    });
+  }
+  for (int s = 0; s < 2; ++s) {  // Lone writers, so that groups form.
+    threads.emplace_back([&, s] {
+      for (int i = 0; i < 60; ++i) EXPECT_OK(table->put("lone" + std::to_string(s), std::to_string(i)));
+    });
+  }
+  for (int r = 0; r < 2; ++r) {
+    threads.emplace_back([&, r] {
+      while (!stop) {
+        const Snapshot snapshot = r == 0 ? kNow : table->snapshot();
+        int sum = 0;
+        Scan scan = table->scan(prefix("account"), r == 0 ? Direction::kForward : Direction::kReverse, 0, snapshot);
+        for (const auto entry : scan) sum += std::stoi(Bytes(entry.value));
+        EXPECT_OK(scan.status());
+        EXPECT_EQ(sum, kAccounts * kStart);
+        ++sums;
+      }
+    });
+  }
+  threads.emplace_back([&] {
+    while (!stop) {
+      EXPECT_OK(table->flush());
+      EXPECT_OK(table->compact());
+      (void)table->stats();
+    }
+  });
+  for (int i = 0; i < 4; ++i) threads[static_cast<std::size_t>(i)].join();
+  stop = true;
+  for (std::size_t i = 4; i < threads.size(); ++i) threads[i].join();
+  EXPECT_GT(sums.load(), 0);
+  const Result<VerifyReport> report = database->verify();
+  ASSERT_OK(report);
+  EXPECT_TRUE(report->damages.empty());
+}
+
+TEST(Database, StatsNameTheOldestPinAndTheLayers) {
+  const TemporaryDirectory directory;
+  auto database = open(directory.path());
+  ASSERT_OK(database);
+  auto table = database->table("t");
+  ASSERT_OK(table);
+  ASSERT_OK(table->put("key", "value"));
+  const Snapshot snapshot = table->snapshot("the report of May");
+  ASSERT_OK(table->put("key", "newer"));
+  ASSERT_OK(table->compact());
+  const TableStats stats = table->stats();
+  ASSERT_TRUE(stats.oldest_pin.has_value());
+  EXPECT_EQ(stats.oldest_pin->label, "the report of May");
+  ASSERT_EQ(stats.layers.size(), 2U);
+  EXPECT_EQ(stats.layers[0].kind, "sealed");
+  EXPECT_EQ(stats.layers[0].records, 2U) << "the pinned version is kept";
+  EXPECT_EQ((*table->get("key", snapshot))->view(), "value");
+}
+
+TEST(Database, ManyTablesShareTheThreadsOfTheProcess) {
+  const TemporaryDirectory directory;
+  auto database = open(directory.path());
+  ASSERT_OK(database);
+  const auto threads = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/task"), std::filesystem::directory_iterator{});
+  };
+  ASSERT_OK(database->table("first"));
+  const auto before = threads();
+  for (int i = 0; i < 200; ++i) ASSERT_OK(database->table("table" + std::to_string(i)));
+  EXPECT_EQ(threads(), before);
+}
+
+}  // namespace
+}  // namespace cairn::test

@@ -1,0 +1,21 @@
+// A process that owns a database with a short lease and writes until it is told it no longer may: for tests that stop
+// and kill real processes. Prints the number of each acknowledged write; exits 0 when a write fails with kLeaseLost.
+#include <cstdio>
+#include <string>
+
+#include "cairn/cairn.h"
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  auto database = cairn::Database::open(argv[1], {.create_if_missing = true, .owner = "the stopped owner", .lease_ms = std::stol(argv[2])});
+  if (!database) return 3;
+  auto table = database->table("main");
+  if (!table) return 3;
+  for (int i = 0;; ++i) {
+    const auto durability = i % 2 == 0 ? cairn::Durability::kDisk : cairn::Durability::kKernel;
+    const auto written = table->put("key" + std::to_string(i), std::to_string(i), {.durability = durability});
+    if (!written) return written.error().code == cairn::ErrorCode::kLeaseLost ? 0 : 4;
+    std::printf("%d\n", i);
+    std::fflush(stdout);
+  }
+}
