@@ -9,7 +9,8 @@ int main() {
   std::string field;
   const auto flush = [&] {
     if (stanza.contains("Package")) {
-      const nlohmann::ordered_json line{{"key", stanza["Package"]}, {"value", stanza.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)}};
+      const nlohmann::ordered_json line{{"key", stanza["Package"]},
+                                        {"value", stanza.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)}};
       std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
     }
     stanza = nlohmann::ordered_json::object();

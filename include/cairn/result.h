@@ -9,19 +9,19 @@ namespace cairn {
 
 /// What kind of failure it was; callers branch on this, people read the message.
 enum class ErrorCode : std::uint8_t {
-  kInvalidArgument,   ///< The call itself is wrong; nothing was done.
-  kNotFound,          ///< What was named is not there (a database, a table; an absent key is no error).
-  kConflict,          ///< It exists already, or changed under the caller.
-  kBusy,              ///< Another owner holds the directory.
-  kLeaseLost,         ///< This process no longer owns the directory; reads go on, writes do not.
-  kReadOnly,          ///< An earlier write of accepted bytes failed; reopen to write again.
-  kNoSpace,           ///< No room; nothing was applied, try again when there is.
-  kIo,                ///< The device or the operating system failed.
-  kCorruption,        ///< Stored bytes are not what was written.
+  kInvalidArgument,  ///< The call itself is wrong; nothing was done.
+  kNotFound,         ///< What was named is not there (a database, a table; an absent key is no error).
+  kConflict,         ///< It exists already, or changed under the caller.
+  kBusy,             ///< Another owner holds the directory.
+  kLeaseLost,        ///< This process no longer owns the directory; reads go on, writes do not.
+  kReadOnly,         ///< An earlier write of accepted bytes failed; reopen to write again.
+  kNoSpace,          ///< No room; nothing was applied, try again when there is.
+  kIo,               ///< The device or the operating system failed.
+  kCorruption,       ///< Stored bytes are not what was written.
   kTimeout,
   kPermissionDenied,
-  kUnavailable,       ///< A resource of this process is exhausted or shut down.
-  kUnsupported,       ///< A format or feature this version does not have.
+  kUnavailable,  ///< A resource of this process is exhausted or shut down.
+  kUnsupported,  ///< A format or feature this version does not have.
 };
 
 /// The name of `code` as printed, such as "kNotFound".
@@ -48,14 +48,14 @@ using Result = std::expected<T, Error>;
 #define CAIRN_DETAIL_JOIN2(a, b) a##b
 #define CAIRN_DETAIL_JOIN(a, b) CAIRN_DETAIL_JOIN2(a, b)
 
-#define CAIRN_DETAIL_TRY(temporary, name, expr)                              \
-  auto temporary = (expr);                                                   \
-  if (!temporary) return std::unexpected(std::move(temporary).error());      \
+#define CAIRN_DETAIL_TRY(temporary, name, expr)                         \
+  auto temporary = (expr);                                              \
+  if (!temporary) return std::unexpected(std::move(temporary).error()); \
   auto name = *std::move(temporary)
-#define CAIRN_DETAIL_TRY_VOID(temporary, expr)                               \
-  do {                                                                       \
-    auto&& temporary = (expr);                                               \
-    if (!temporary) return std::unexpected(std::move(temporary).error());    \
+#define CAIRN_DETAIL_TRY_VOID(temporary, expr)                            \
+  do {                                                                    \
+    auto&& temporary = (expr);                                            \
+    if (!temporary) return std::unexpected(std::move(temporary).error()); \
   } while (false)
 
 /// Declares `name` with the value of `expr`, or returns its error from the enclosing function.

@@ -185,9 +185,9 @@ struct TableStats {
   std::uint32_t maps_open = 0;     ///< Of the process, at most maps_max.
   std::uint32_t maps_max = 0;
   std::optional<PinStats> oldest_pin;
-  std::vector<JobStats> jobs;              ///< Of the process.
+  std::vector<JobStats> jobs;             ///< Of the process.
   std::vector<std::string> open_reports;  ///< What opening had to leave out.
-  std::string write_state;                 ///< Empty, or why nothing can be written.
+  std::string write_state;                ///< Empty, or why nothing can be written.
 };
 
 /// One named table of an open Database. A handle: cheap to copy, safe to use from any thread, valid as long as the
@@ -215,8 +215,8 @@ class Table {
   [[nodiscard]] Result<std::vector<std::optional<Pinned>>> multi_get(std::span<const ByteView> keys,
                                                                      const Snapshot& snapshot = kNow) const;
   /// The entries of `range`, at most `limit` of them (0: all). Errors come with the scan's status().
-  [[nodiscard]] Scan scan(const Range& range = everything(), Direction direction = Direction::kForward,
-                          std::uint64_t limit = 0, const Snapshot& snapshot = kNow) const;
+  [[nodiscard]] Scan scan(const Range& range = everything(), Direction direction = Direction::kForward, std::uint64_t limit = 0,
+                          const Snapshot& snapshot = kNow) const;
   /// The table as it is now. `label` names it in stats.
   [[nodiscard]] Snapshot snapshot(const std::string& label = "snapshot") const;
 

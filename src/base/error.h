@@ -13,8 +13,7 @@ inline std::unexpected<Error> fail(ErrorCode code, std::string message, std::str
   return std::unexpected(Error{code, std::move(message), std::move(file), offset});
 }
 
-inline std::unexpected<Error> corruption(std::string message, std::string file,
-                                         std::uint64_t offset = Error::kNoOffset) {
+inline std::unexpected<Error> corruption(std::string message, std::string file, std::uint64_t offset = Error::kNoOffset) {
   return fail(ErrorCode::kCorruption, std::move(message), std::move(file), offset);
 }
 

@@ -5,8 +5,6 @@
 
 namespace cairn {
 
-std::uint64_t xxh3(ByteView bytes, std::uint64_t seed) {
-  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
-}
+std::uint64_t xxh3(ByteView bytes, std::uint64_t seed) { return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed); }
 
 }  // namespace cairn

@@ -13,16 +13,16 @@
 namespace cairn {
 
 enum class Rank : std::uint8_t {
-  kDatabase = 1,   // Open views of a Database.
-  kJobs = 2,       // JobRunner's queue. Never held while a job runs.
-  kTicker = 3,     // Ticker's list. Never held while a callback runs.
-  kManifest = 4,   // Directory: one manifest switch at a time. Held across its I/O.
-  kCommit = 5,     // Table: order of writes in its log. Never held across a sync.
-  kLineUp = 6,     // Table: the line-up of layers, for writers and jobs. Never held across I/O.
-  kPins = 7,       // Directory: the list of pinned versions.
-  kFiles = 8,      // Directory: spare segments and files to delete.
-  kReclaim = 9,    // Published<T>: one reclaimer at a time.
-  kLeaf = 10,      // Anything that calls nothing while it is held.
+  kDatabase = 1,  // Open views of a Database.
+  kManifest = 2,  // Directory: one manifest switch at a time. Held across its I/O.
+  kCommit = 3,    // Table: order of writes in its log. Never held across I/O.
+  kLineUp = 4,    // Table: the line-up of layers, for writers and jobs. Never held across I/O.
+  kPins = 5,      // Directory: the list of pinned versions.
+  kFiles = 6,     // Directory: spare segments and files to delete.
+  kReclaim = 7,   // Published<T>: one reclaimer at a time.
+  kJobs = 8,      // JobRunner's queue. Never held while a job runs.
+  kTicker = 9,    // Ticker's list. Never held while a callback runs.
+  kLeaf = 10,     // Anything that calls nothing while it is held.
 };
 
 class CAIRN_CAPABILITY("mutex") Mutex {

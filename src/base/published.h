@@ -19,8 +19,7 @@ namespace cairn {
 template <typename T>
 class Published {
  public:
-  explicit Published(std::shared_ptr<const T> value)
-      : current_(new std::shared_ptr<const T>(std::move(value))) {}
+  explicit Published(std::shared_ptr<const T> value) : current_(new std::shared_ptr<const T>(std::move(value))) {}
   ~Published() { delete current_.load(); }
   Published(const Published&) = delete;
   Published& operator=(const Published&) = delete;

@@ -9,7 +9,8 @@ std::atomic<ReachedProbe*>& head() {
 }  // namespace
 
 ReachedProbe::ReachedProbe(const char* name) : name_(name), next_(head().load()) {
-  while (!head().compare_exchange_weak(next_, this)) {}
+  while (!head().compare_exchange_weak(next_, this)) {
+  }
 }
 
 std::vector<std::string> ReachedProbe::hit_names() {

@@ -23,8 +23,8 @@ class ReachedProbe {
 
 }  // namespace cairn
 
-#define CAIRN_REACHED(name)                     \
-  do {                                          \
+#define CAIRN_REACHED(name)                         \
+  do {                                              \
     static ::cairn::ReachedProbe cairn_probe(name); \
-    cairn_probe.hit();                          \
+    cairn_probe.hit();                              \
   } while (false)

@@ -114,8 +114,8 @@ class Applier {
       CAIRN_TRY_VOID(operation == "flush" ? table_.flush() : table_.compact());
       return ok;
     }
-    return fail(ErrorCode::kInvalidArgument, "unknown operation '" + operation +
-                                                 "': put, erase, get, scan, snapshot, flush or compact");
+    return fail(ErrorCode::kInvalidArgument,
+                "unknown operation '" + operation + "': put, erase, get, scan, snapshot, flush or compact");
   }
   Result<nlohmann::ordered_json> get(LineParser& parser) {
     CAIRN_TRY(key, parser.bytes("key"));

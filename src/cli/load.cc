@@ -142,7 +142,7 @@ class Loader {
 
 Result<int> load(const LoadArguments& arguments) {
   const int fd = arguments.file == "-" ? STDIN_FILENO : open(arguments.file.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat info {};
+  struct stat info{};
   if (fd < 0 || fstat(fd, &info) != 0) {
     return fail(ErrorCode::kInvalidArgument, "cannot read " + arguments.file + ": " + std::strerror(errno));
   }

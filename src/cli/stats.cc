@@ -11,8 +11,11 @@ nlohmann::ordered_json to_json(const TableStats& stats) {
   nlohmann::ordered_json object;
   object["layers"] = nlohmann::ordered_json::array();
   for (const LayerStats& layer : stats.layers) {
-    object["layers"].push_back({{"kind", layer.kind}, {"files", layer.files}, {"bytes", layer.bytes},
-                                {"records", layer.records}, {"version_first", layer.version_first},
+    object["layers"].push_back({{"kind", layer.kind},
+                                {"files", layer.files},
+                                {"bytes", layer.bytes},
+                                {"records", layer.records},
+                                {"version_first", layer.version_first},
                                 {"version_last", layer.version_last}});
   }
   object["visible_version"] = stats.visible_version;
@@ -32,7 +35,8 @@ nlohmann::ordered_json to_json(const TableStats& stats) {
   object["maps_max"] = stats.maps_max;
   object["oldest_pin"] = nullptr;
   if (stats.oldest_pin) {
-    object["oldest_pin"] = {{"label", stats.oldest_pin->label}, {"write_version", stats.oldest_pin->write_version},
+    object["oldest_pin"] = {{"label", stats.oldest_pin->label},
+                            {"write_version", stats.oldest_pin->write_version},
                             {"age_ms", stats.oldest_pin->age_ms}};
   }
   object["jobs"] = nlohmann::ordered_json::array();
@@ -55,7 +59,8 @@ void print_for_people(const TableStats& stats) {
   fmt::print("memory              {} bytes of indexes\n", stats.memory_bytes);
   fmt::print("maps                {} of at most {}\n", stats.maps_open, stats.maps_max);
   if (stats.oldest_pin) fmt::print("oldest pin          {}, {} ms old\n", stats.oldest_pin->label, stats.oldest_pin->age_ms);
-  for (const JobStats& job : stats.jobs) fmt::print("job                 {}: {} of {} bytes\n", job.name, job.bytes_done, job.bytes_total);
+  for (const JobStats& job : stats.jobs)
+    fmt::print("job                 {}: {} of {} bytes\n", job.name, job.bytes_done, job.bytes_total);
   for (const std::string& report : stats.open_reports) fmt::print("report              {}\n", report);
   if (!stats.write_state.empty()) fmt::print("writing             {}\n", stats.write_state);
 }

@@ -161,10 +161,13 @@ CLI::App& add(CLI::App& table, const char* name, const char* help, Arguments& ar
 }
 
 void add_key(CLI::App& command, Arguments& arguments) {
-  command.add_option_function<std::string>("KEY", [&arguments](const std::string& key) {
-    arguments.key = key;
-    arguments.has_key = true;
-  }, "Without it: a key a line from standard input");
+  command.add_option_function<std::string>(
+      "KEY",
+      [&arguments](const std::string& key) {
+        arguments.key = key;
+        arguments.has_key = true;
+      },
+      "Without it: a key a line from standard input");
 }
 
 }  // namespace
@@ -183,10 +186,13 @@ void add_table_commands(CLI::App& app) {
 
   CLI::App& put_command = add(table, "put", "Store VALUE under KEY", arguments);
   add_key(put_command, arguments);
-  put_command.add_option_function<std::string>("VALUE", [](const std::string& value) {
-    arguments.value = value;
-    arguments.has_value = true;
-  }, "Without it: all of standard input. Without KEY too: lines of KEY TAB VALUE");
+  put_command.add_option_function<std::string>(
+      "VALUE",
+      [](const std::string& value) {
+        arguments.value = value;
+        arguments.has_value = true;
+      },
+      "Without it: all of standard input. Without KEY too: lines of KEY TAB VALUE");
   set_action(put_command, arguments.common, [] { return put(arguments); });
 
   CLI::App& get_command = add(table, "get", "Print the value of KEY; exit code 1 if there is none", arguments);

@@ -14,8 +14,8 @@ constexpr std::int64_t kLeaseMostMs = 3'600'000;
 
 Result<void> check_options(const TableOptions& options) {
   if (options.memtable_bytes_max < kMiB || options.memtable_bytes_max > kGiB) {
-    return fail(ErrorCode::kInvalidArgument, "memtable_bytes_max is " + std::to_string(options.memtable_bytes_max) +
-                                                 ", not from 1 MiB to 1 GiB");
+    return fail(ErrorCode::kInvalidArgument,
+                "memtable_bytes_max is " + std::to_string(options.memtable_bytes_max) + ", not from 1 MiB to 1 GiB");
   }
   return {};
 }
@@ -32,8 +32,8 @@ Result<std::uint64_t> verify_file(directory::Directory& directory, const std::st
     CAIRN_TRY_VOID(progress(segment_end));
     return segment_end;
   }
-  CAIRN_TRY(reader, sealed::SealedReader::open(map, {.database = directory.database_id(), .number = parsed->number,
-                                                     .view = view, .family = family}));
+  CAIRN_TRY(reader, sealed::SealedReader::open(
+                        map, {.database = directory.database_id(), .number = parsed->number, .view = view, .family = family}));
   CAIRN_TRY_VOID(reader->verify(progress));
   return map->size();
 }
@@ -75,10 +75,13 @@ Result<std::shared_ptr<table::TableImpl>> DatabaseImpl::table(const std::string&
     if (!options.create_if_missing) return fail(ErrorCode::kNotFound, "there is no table '" + name + "'");
     CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& next) -> Result<void> {
       if (next.next_view == 0xffff) return fail(ErrorCode::kInvalidArgument, "a directory holds at most 65,534 views");
-      next.views.push_back({.name = name, .kind = "table", .number = next.next_view++,
-                            .families = {{.name = "main", .number = 0,
-                                          .compression = static_cast<sealed::Compression>(options.compression), .runs = {}}},
-                            .log = {}});
+      next.views.push_back(
+          {.name = name,
+           .kind = "table",
+           .number = next.next_view++,
+           .families =
+               {{.name = "main", .number = 0, .compression = static_cast<sealed::Compression>(options.compression), .runs = {}}},
+           .log = {}});
       return {};
     }));
     manifest = directory_->manifest();
@@ -170,8 +173,8 @@ Result<Database> Database::create(const std::string& path, const DatabaseOptions
 }
 
 Result<Database> Database::open(const std::string& path, const DatabaseOptions& options) {
-  return open_path(path, options, options.create_if_missing ? database::DatabaseImpl::Mode::kOpenOrCreate
-                                                            : database::DatabaseImpl::Mode::kOpen);
+  return open_path(path, options,
+                   options.create_if_missing ? database::DatabaseImpl::Mode::kOpenOrCreate : database::DatabaseImpl::Mode::kOpen);
 }
 
 Result<Table> Database::table(const std::string& name, const TableOptions& options) {

@@ -25,8 +25,7 @@ class DatabaseImpl {
   DatabaseImpl(const DatabaseImpl&) = delete;
   DatabaseImpl& operator=(const DatabaseImpl&) = delete;
 
-  Result<std::shared_ptr<table::TableImpl>> table(const std::string& name, const TableOptions& options)
-      CAIRN_EXCLUDES(mutex_);
+  Result<std::shared_ptr<table::TableImpl>> table(const std::string& name, const TableOptions& options) CAIRN_EXCLUDES(mutex_);
   [[nodiscard]] std::vector<std::string> tables() const;
   Result<VerifyReport> verify(const std::function<void(std::uint64_t)>& progress);
   [[nodiscard]] directory::Directory& directory() { return *directory_; }

@@ -18,9 +18,9 @@
 #include "directory/file_name.h"
 #include "directory/liveness.h"
 #include "directory/manifest.h"
+#include "sealed/sealed_writer.h"
 #include "segment/segment_reader.h"
 #include "segment/segment_writer.h"
-#include "sealed/sealed_writer.h"
 #include "storage/storage.h"
 
 namespace cairn::directory {
@@ -187,8 +187,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<void> recover_logs(Manifest& manifest);
   Result<void> recover_log(ViewEntry& view);
   Result<void> keep_trimmed(const segment::SegmentReader& reader, const segment::Recovered& found);
-  Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, std::uint16_t view,
-                                 const segment::Recovered& found);
+  Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, std::uint16_t view, const segment::Recovered& found);
   Result<void> publish(Manifest& manifest) CAIRN_REQUIRES(manifest_mutex_);
   Result<void> delete_strays() CAIRN_EXCLUDES(manifest_mutex_);
   void unpin(std::uint64_t id) CAIRN_EXCLUDES(pins_mutex_);

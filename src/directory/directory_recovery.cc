@@ -49,8 +49,10 @@ Result<void> Directory::keep_trimmed(const segment::SegmentReader& reader, const
   const ByteView bytes = reader.file()->bytes().substr(found.end, found.trimmed_end - found.end);
   const Result<void> kept = storage_->publish(aside, bytes);
   if (!kept && kept.error().code != ErrorCode::kConflict) return kept;  // An earlier try may have kept it.
-  reports_.push_back(fmt::format("trimmed a torn tail of {}: {} bytes from offset {} ({}), never acknowledged as durable; "
-                                 "kept as {}", segment, bytes.size(), found.end, found.why, aside));
+  reports_.push_back(
+      fmt::format("trimmed a torn tail of {}: {} bytes from offset {} ({}), never acknowledged as durable; "
+                  "kept as {}",
+                  segment, bytes.size(), found.end, found.why, aside));
   return {};
 }
 
@@ -73,9 +75,16 @@ Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, 
     if (record.offset < found.durable_end) return {};
     const bool member = (record.header.flags & segment::kInBatch) != 0;
     if (!member || record.header.stamp != last.stamp) close_batch();
-    last = {.kind = record.kind(), .flags = record.header.flags, .write_version = record.header.write_version,
-            .stamp = record.header.stamp, .view = record.header.view, .family = record.header.family,
-            .account = record.account, .expiry_ms = record.expiry_ms, .key = record.key, .value = record.value};
+    last = {.kind = record.kind(),
+            .flags = record.header.flags,
+            .write_version = record.header.write_version,
+            .stamp = record.header.stamp,
+            .view = record.header.view,
+            .family = record.header.family,
+            .account = record.account,
+            .expiry_ms = record.expiry_ms,
+            .key = record.key,
+            .value = record.value};
     if (member && checksums.empty()) batch_begin = writer.tail();
     const segment::RecordView written = writer.append(last);
     if (member) checksums.push_back(written.header.checksum);

@@ -30,7 +30,10 @@ struct Environment {
 
   /// `threaded` false: jobs and timers run only when asked to, for simulations.
   Environment(Clock& the_clock, bool threaded, std::uint64_t memory_bytes_max = kMemoryDefault)
-      : clock(the_clock), memory(memory_bytes_max), jobs(the_clock, threaded ? 2 : 0), leases(the_clock, threaded),
+      : clock(the_clock),
+        memory(memory_bytes_max),
+        jobs(the_clock, threaded ? 2 : 0),
+        leases(the_clock, threaded),
         syncs(the_clock, threaded) {}
 
   /// The one of this process.

@@ -32,8 +32,8 @@ JobRunner::~JobRunner() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency,
-                                       std::function<Result<void>(Job&)> work, std::uint64_t rate_bytes_per_s) {
+std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency, std::function<Result<void>(Job&)> work,
+                                       std::uint64_t rate_bytes_per_s) {
   auto job = std::make_shared<Job>(name);
   job->clock_ = &clock_;
   job->rate_bytes_per_s_ = rate_bytes_per_s;
@@ -78,12 +78,14 @@ void JobRunner::run_loop() {
 }
 
 void JobRunner::run_pending() {
-  while (run_one()) {}
+  while (run_one()) {
+  }
 }
 
 Result<void> JobRunner::wait(const std::shared_ptr<Job>& job) {
   if (threads_.empty()) {
-    while (!done(job) && run_one()) {}
+    while (!done(job) && run_one()) {
+    }
   }
   const MutexLock lock(mutex_);
   while (!job->result_) changed_.wait(mutex_);
@@ -134,8 +136,8 @@ bool Ticker::run_one() {
   Entry due{};
   {
     const MutexLock lock(mutex_);
-    const auto first = std::min_element(entries_.begin(), entries_.end(),
-                                        [](const Entry& a, const Entry& b) { return a.due_ms < b.due_ms; });
+    const auto first =
+        std::min_element(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.due_ms < b.due_ms; });
     if (stopping_ || first == entries_.end() || first->due_ms > clock_.boot_ms()) return false;
     due = std::move(*first);
     entries_.erase(first);
@@ -150,7 +152,8 @@ bool Ticker::run_one() {
 }
 
 void Ticker::run_due() {
-  while (run_one()) {}
+  while (run_one()) {
+  }
 }
 
 void Ticker::run_loop() {

@@ -9,7 +9,7 @@ namespace cairn::directory {
 
 /// What can be seen, fixed when a job begins. Later snapshots stand at or above `horizon`.
 struct Visibility {
-  std::uint64_t horizon = 0;         // The visible version when the job began.
+  std::uint64_t horizon = 0;        // The visible version when the job began.
   std::vector<std::uint64_t> pins;  // Versions that snapshots stand on, ascending.
 };
 

@@ -256,8 +256,8 @@ std::string encode_manifest(const Manifest& manifest) {
       "# The manifest of a Cairn directory: what is live, in order. Not for editing: the checksum would not match.\n"
       "format = 1\nepoch = {}\nversion = {}\ndatabase = \"{:016x}{:016x}\"\nhash_seed = \"{:016x}\"\n"
       "next_file = {}\nnext_view = {}\nversion_ceiling = {}\nstamp_ceiling = {}\n",
-      manifest.epoch, manifest.version, manifest.database[0], manifest.database[1], manifest.hash_seed,
-      manifest.next_file, manifest.next_view, manifest.version_ceiling, manifest.stamp_ceiling);
+      manifest.epoch, manifest.version, manifest.database[0], manifest.database[1], manifest.hash_seed, manifest.next_file,
+      manifest.next_view, manifest.version_ceiling, manifest.stamp_ceiling);
   for (const ViewEntry& view : manifest.views) {
     text += fmt::format("\n[[view]]\nname = \"{}\"\nkind = \"{}\"\nnumber = {}\n", view.name, view.kind, view.number);
     for (const FamilyEntry& family : view.families) {
@@ -291,6 +291,11 @@ Result<Manifest> decode_manifest(const std::string& text, const std::string& fil
   if (text.substr(at, line_bytes) != fmt::format("{}{:016x}\"\n", kChecksumLine, xxh3(body))) {
     return corruption("manifest checksum", file, at);
   }
+  // We write ASCII only; the parser (3.3.0) has undefined behaviour on some malformed UTF-8.
+  const auto foreign = std::find_if(text.begin(), text.end(), [](char c) { return static_cast<signed char>(c) < 0; });
+  if (foreign != text.end()) {
+    return corruption("manifest byte is not ASCII", file, static_cast<std::uint64_t>(foreign - text.begin()));
+  }
   const toml::parse_result parsed = toml::parse(text);
   if (!parsed) {
     const toml::source_position where = parsed.error().source().begin;
@@ -305,7 +310,8 @@ Result<Manifest> decode_manifest(const std::string& text, const std::string& fil
 bool valid_name(const std::string& name) {
   if (name.empty() || name.size() > 64) return false;
   return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' || c == ':';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' ||
+           c == ':';
   });
 }
 

@@ -13,7 +13,7 @@ struct Entry {
   segment::RecordKind kind = segment::RecordKind::kPut;
   std::uint64_t write_version = 0;
   std::uint64_t stamp = 0;
-  std::uint64_t account = 0;    // 0: none.
+  std::uint64_t account = 0;   // 0: none.
   std::int64_t expiry_ms = 0;  // 0: never.
 
   [[nodiscard]] std::uint8_t flags() const {

@@ -39,7 +39,7 @@ inline constexpr std::array<char, 8> kFooterMagic = {'C', 'A', 'I', 'R', 'N', 'E
 inline constexpr std::uint64_t kPageBytes = 4096;
 inline constexpr std::uint64_t kAlign = 8;
 inline constexpr std::uint32_t kTablesMax = 32;
-inline constexpr std::uint32_t kOffsetUnit = 8;                      // Of u32 offsets.
+inline constexpr std::uint32_t kOffsetUnit = 8;                                         // Of u32 offsets.
 inline constexpr std::uint64_t kFileBytesMax = (std::uint64_t{1} << 32) * kOffsetUnit;  // What they reach.
 
 using DatabaseId = std::array<std::uint64_t, 2>;
@@ -145,9 +145,7 @@ struct Footer {
 };
 static_assert(sizeof(Footer) == 16);
 
-constexpr std::uint64_t bucket_of(std::uint64_t hash, std::uint64_t bucket_count) {
-  return ((hash >> 32) * bucket_count) >> 32;
-}
+constexpr std::uint64_t bucket_of(std::uint64_t hash, std::uint64_t bucket_count) { return ((hash >> 32) * bucket_count) >> 32; }
 constexpr std::uint16_t tag_of(std::uint64_t hash) { return static_cast<std::uint16_t>(hash); }
 constexpr std::uint64_t bucket_count_for(std::uint64_t keys) { return (keys / kBucketKeysMean) + 1; }
 

@@ -23,8 +23,8 @@ Result<std::shared_ptr<SealedReader>> SealedReader::open(std::shared_ptr<const s
     return corruption("sealed file preamble checksum", name, 0);
   }
   if (preamble.format != kFormat) {
-    return fail(ErrorCode::kUnsupported, "sealed file format " + std::to_string(preamble.format) + " needs a newer Cairn",
-                name, 8);
+    return fail(ErrorCode::kUnsupported, "sealed file format " + std::to_string(preamble.format) + " needs a newer Cairn", name,
+                8);
   }
   if (preamble.flags != 0 || preamble.reserved != decltype(preamble.reserved){}) {
     return fail(ErrorCode::kUnsupported, "reserved bytes of the preamble are set", name, offsetof(Preamble, flags));
@@ -35,8 +35,8 @@ Result<std::shared_ptr<SealedReader>> SealedReader::open(std::shared_ptr<const s
     return corruption("sealed file belongs to another view or family", name, 12);
   }
   if (preamble.file_bytes != file->size()) {
-    return corruption("sealed file has " + std::to_string(file->size()) + " bytes, not " +
-                          std::to_string(preamble.file_bytes), name, file->size());
+    return corruption("sealed file has " + std::to_string(file->size()) + " bytes, not " + std::to_string(preamble.file_bytes),
+                      name, file->size());
   }
   if (preamble.compression > Compression::kZstd) {
     return fail(ErrorCode::kUnsupported, "unknown compression", name, offsetof(Preamble, compression));
@@ -71,8 +71,9 @@ Result<void> SealedReader::find_tables() {
       case TableKind::kReplaces: replaces_ = table; break;
       case TableKind::kPageSums: sums_ = table; break;
       default:
-        return fail(ErrorCode::kUnsupported, "index table of kind " + std::to_string(static_cast<std::uint32_t>(entry.kind)) +
-                                                 " needs a newer Cairn", name);
+        return fail(ErrorCode::kUnsupported,
+                    "index table of kind " + std::to_string(static_cast<std::uint32_t>(entry.kind)) + " needs a newer Cairn",
+                    name);
     }
   }
   if (objects_.offset == 0 || sparse_.offset == 0 || hash_.length == 0 || hash_.length % sizeof(HashBucket) != 0 ||
@@ -134,8 +135,7 @@ Result<void> SealedReader::ensure(std::uint64_t offset, std::uint64_t length) co
 }
 
 Result<ByteView> SealedReader::bytes(std::uint64_t offset, std::uint64_t length, const Table& within) const {
-  if (offset < within.offset || offset - within.offset > within.length ||
-      length > within.length - (offset - within.offset)) {
+  if (offset < within.offset || offset - within.offset > within.length || length > within.length - (offset - within.offset)) {
     return damaged("an offset or a size points outside its table", offset);
   }
   CAIRN_TRY_VOID(ensure(offset, length));
@@ -146,6 +146,7 @@ Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, st
   if (records.size() - at < sizeof(ObjectHeader)) return damaged("record header runs past its unit", offset);
   const auto header = load<ObjectHeader>(records.data() + at);
   const auto kind = static_cast<segment::RecordKind>(header.kind);
+  if (kind == segment::RecordKind::kNone) return damaged("record kind is zero", offset);
   if ((kind != segment::RecordKind::kPut && kind != segment::RecordKind::kTombstone) || header.key_size == 0 ||
       (header.flags & ~(segment::kHasAccount | segment::kHasExpiry)) != 0) {
     return fail(ErrorCode::kUnsupported, "record of an unknown kind", file_->name(), offset);
@@ -224,8 +225,8 @@ Result<std::uint64_t> SealedReader::first_unit_from(ByteView key) const {
 
 /// The newest version of `key` not above `version_max`, given that its first version lies at `offset` if the hash
 /// entry is not another key's. `is_key` says whether it was the key.
-Result<std::optional<SealedReader::Hit>> SealedReader::newest_at(std::uint64_t offset, ByteView key,
-                                                                 std::uint64_t version_max, bool& is_key) const {
+Result<std::optional<SealedReader::Hit>> SealedReader::newest_at(std::uint64_t offset, ByteView key, std::uint64_t version_max,
+                                                                 bool& is_key) const {
   const std::uint64_t end = objects_.offset + objects_.length;
   if (preamble_.compression == Compression::kNone) {
     while (offset < end) {
@@ -254,8 +255,7 @@ Result<std::optional<SealedReader::Hit>> SealedReader::newest_at(std::uint64_t o
   return std::nullopt;
 }
 
-Result<std::optional<SealedReader::Hit>> SealedReader::get(ByteView key, std::uint64_t hash,
-                                                           std::uint64_t version_max) const {
+Result<std::optional<SealedReader::Hit>> SealedReader::get(ByteView key, std::uint64_t hash, std::uint64_t version_max) const {
   const std::uint64_t count = hash_.length / sizeof(HashBucket);
   std::uint64_t i = bucket_of(hash, count);
   for (std::uint64_t looked = 0; looked < count; ++looked) {
@@ -319,8 +319,8 @@ Result<void> SealedReader::verify_records(const std::function<Result<void>(std::
     if (records % 4096 == 4095) CAIRN_TRY_VOID(progress(0));
   }
   if (records != preamble_.record_count || keys != preamble_.key_count) {
-    return damaged("sealed file holds " + std::to_string(records) + " records, not " +
-                          std::to_string(preamble_.record_count), objects_.offset);
+    return damaged("sealed file holds " + std::to_string(records) + " records, not " + std::to_string(preamble_.record_count),
+                   objects_.offset);
   }
   return {};
 }

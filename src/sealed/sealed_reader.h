@@ -55,7 +55,7 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   };
   struct Unit {
     ByteView records;
-    std::uint64_t offset = 0;              // Of the unit in the file, for messages.
+    std::uint64_t offset = 0;             // Of the unit in the file, for messages.
     std::shared_ptr<const Bytes> buffer;  // Owns the records if they were decompressed.
   };
 

@@ -119,7 +119,8 @@ void SealedWriter::close_unit() {
     unit_.clear();
   }
   sparse_positions_.push_back(static_cast<std::uint32_t>(sparse_entries_.size() / kAlign));
-  const SparseEntry entry{.offset = unit_begin_, .raw_bytes = static_cast<std::uint32_t>(raw_bytes),
+  const SparseEntry entry{.offset = unit_begin_,
+                          .raw_bytes = static_cast<std::uint32_t>(raw_bytes),
                           .key_size = static_cast<std::uint32_t>(unit_first_key_.size())};
   sparse_entries_.append(bytes_of(entry));
   sparse_entries_.append(unit_first_key_);
@@ -147,7 +148,8 @@ void SealedWriter::write_hash() {
       i = i + 1 == count ? 0 : i + 1;
     }
     const auto offset = static_cast<std::uint32_t>(key.offset / kOffsetUnit);
-    buckets[i].entries[buckets[i].count++] = {.tag = tag_of(key.hash), .offset_low = static_cast<std::uint16_t>(offset),
+    buckets[i].entries[buckets[i].count++] = {.tag = tag_of(key.hash),
+                                              .offset_low = static_cast<std::uint16_t>(offset),
                                               .offset_high = static_cast<std::uint16_t>(offset >> 16)};
   }
   tail_ += count * sizeof(HashBucket);
@@ -167,9 +169,7 @@ void SealedWriter::write_page_sums() {
   preamble_.checksum = xxh3(bytes_of(preamble_).substr(0, offsetof(Preamble, checksum)));
   store(at(0), preamble_);
 
-  const auto sum_page = [&](std::uint64_t page) {
-    return static_cast<std::uint32_t>(xxh3({at(page * kPageBytes), kPageBytes}));
-  };
+  const auto sum_page = [&](std::uint64_t page) { return static_cast<std::uint32_t>(xxh3({at(page * kPageBytes), kPageBytes})); };
   for (std::uint64_t page = 0; page < pages; ++page) store(at(sums_begin + page * 4), sum_page(page));
   put(bytes_of(Footer{.magic = kFooterMagic, .page_count = pages}));
   for (std::uint64_t i = 0; i < sum_pages; ++i) put(bytes_of(sum_page(sums_begin / kPageBytes + i)));

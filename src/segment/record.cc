@@ -12,13 +12,9 @@ std::uint8_t flags_of(const RecordInput& record) {
                                    (record.expiry_ms != 0 ? kHasExpiry : 0));
 }
 
-std::uint32_t header_check(const char* at, std::uint64_t seed) {
-  return static_cast<std::uint32_t>(xxh3({at + 8, 28}, seed));
-}
+std::uint32_t header_check(const char* at, std::uint64_t seed) { return static_cast<std::uint32_t>(xxh3({at + 8, 28}, seed)); }
 
-std::uint64_t checksum(const char* at, std::uint64_t bytes, std::uint64_t seed) {
-  return xxh3({at + 8, bytes - 8}, seed);
-}
+std::uint64_t checksum(const char* at, std::uint64_t bytes, std::uint64_t seed) { return xxh3({at + 8, bytes - 8}, seed); }
 
 }  // namespace
 
@@ -77,8 +73,7 @@ RecordView view_record(const char* at, std::uint64_t offset) {
   return record;
 }
 
-std::optional<RecordHeader> check_header(const char* at, std::uint64_t bytes_left, std::uint64_t seed,
-                                         const char*& why) {
+std::optional<RecordHeader> check_header(const char* at, std::uint64_t bytes_left, std::uint64_t seed, const char*& why) {
   why = "record header runs past the end";
   if (bytes_left < kRecordHeaderBytes) return std::nullopt;
   const auto header = load<RecordHeader>(at);
@@ -93,8 +88,8 @@ std::optional<RecordHeader> check_header(const char* at, std::uint64_t bytes_lef
   return header;
 }
 
-std::optional<RecordView> check_record(const char* at, std::uint64_t offset, std::uint64_t bytes_left,
-                                       std::uint64_t seed, const char*& why) {
+std::optional<RecordView> check_record(const char* at, std::uint64_t offset, std::uint64_t bytes_left, std::uint64_t seed,
+                                       const char*& why) {
   if (!check_header(at, bytes_left, seed, why)) return std::nullopt;
   const RecordView record = view_record(at, offset);
   why = "record checksum";
@@ -107,8 +102,7 @@ std::optional<RecordView> check_record(const char* at, std::uint64_t offset, std
 
 Result<void> check_supported(const RecordHeader& header, const std::string& file, std::uint64_t offset) {
   if (header.kind > static_cast<std::uint8_t>(RecordKind::kSyncFrame)) {
-    return fail(ErrorCode::kUnsupported, "record kind " + std::to_string(header.kind) + " needs a newer Cairn", file,
-                offset);
+    return fail(ErrorCode::kUnsupported, "record kind " + std::to_string(header.kind) + " needs a newer Cairn", file, offset);
   }
   if ((header.flags & (kCompressed | kEncrypted)) != 0) {
     return fail(ErrorCode::kUnsupported, "compressed or encrypted records need a newer Cairn", file, offset);

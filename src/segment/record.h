@@ -16,7 +16,7 @@ struct RecordInput {
   std::uint64_t stamp = 0;
   std::uint16_t view = 0;
   std::uint16_t family = 0;
-  std::uint64_t account = 0;  // 0: none.
+  std::uint64_t account = 0;   // 0: none.
   std::int64_t expiry_ms = 0;  // 0: none.
   ByteView key;
   ByteView value;
@@ -45,12 +45,11 @@ RecordView view_record(const char* at, std::uint64_t offset);
 
 /// The header at `at`, if header_check holds and the record fits into `bytes_left`; else nullopt and, in `why`,
 /// a sentence.
-std::optional<RecordHeader> check_header(const char* at, std::uint64_t bytes_left, std::uint64_t record_seed,
-                                         const char*& why);
+std::optional<RecordHeader> check_header(const char* at, std::uint64_t bytes_left, std::uint64_t record_seed, const char*& why);
 
 /// The whole record at `at`, checksum included; else nullopt and `why`.
-std::optional<RecordView> check_record(const char* at, std::uint64_t offset, std::uint64_t bytes_left,
-                                       std::uint64_t record_seed, const char*& why);
+std::optional<RecordView> check_record(const char* at, std::uint64_t offset, std::uint64_t bytes_left, std::uint64_t record_seed,
+                                       const char*& why);
 
 /// kUnsupported for kinds and flags that this version reserves.
 Result<void> check_supported(const RecordHeader& header, const std::string& file, std::uint64_t offset);

@@ -63,8 +63,8 @@ enum RecordFlags : std::uint8_t {
   kHasAccount = 1,
   kHasExpiry = 2,
   kInBatch = 4,
-  kCompressed = 8,   // The value begins with its raw size (u32). Reserved: refused as kUnsupported.
-  kEncrypted = 16,   // The value ends with its tag. Reserved: refused as kUnsupported.
+  kCompressed = 8,  // The value begins with its raw size (u32). Reserved: refused as kUnsupported.
+  kEncrypted = 16,  // The value ends with its tag. Reserved: refused as kUnsupported.
 };
 inline constexpr std::uint8_t kFlagsKnown = 31;
 
@@ -74,7 +74,7 @@ struct SegmentHeader {
   std::uint32_t view;
   DatabaseId database;
   std::uint64_t number;
-  std::uint64_t salt;   // New in each life of the file: what an earlier life left never validates.
+  std::uint64_t salt;  // New in each life of the file: what an earlier life left never validates.
   std::uint64_t epoch;
   std::uint64_t capacity;
   std::array<std::uint64_t, 7> reserved;  // Written as 0; readers reject anything else.

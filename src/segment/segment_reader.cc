@@ -30,9 +30,7 @@ bool frame_matches(const RecordView& frame, const std::vector<RecordView>& membe
 }  // namespace
 
 SegmentReader::SegmentReader(std::shared_ptr<const storage::MappedFile> file, const SegmentIdentity& identity)
-    : file_(std::move(file)),
-      identity_(identity),
-      seed_(segment_seed(identity.database, identity.number, identity.salt)) {}
+    : file_(std::move(file)), identity_(identity), seed_(segment_seed(identity.database, identity.number, identity.salt)) {}
 
 Result<SegmentReader> SegmentReader::open(std::shared_ptr<const storage::MappedFile> file, const DatabaseId& database,
                                           std::uint64_t number, std::uint16_t view) {
@@ -52,8 +50,9 @@ Result<SegmentReader> SegmentReader::open(std::shared_ptr<const storage::MappedF
   if (header.database != database) return corruption("segment belongs to another database", name, 16);
   if (header.number != number) return corruption("segment carries another file's number", name, 32);
   if (header.view != view) return corruption("segment belongs to another view", name, 12);
-  return SegmentReader(std::move(file), {.database = header.database, .number = header.number, .salt = header.salt,
-                                         .epoch = header.epoch, .view = view});
+  return SegmentReader(
+      std::move(file),
+      {.database = header.database, .number = header.number, .salt = header.salt, .epoch = header.epoch, .view = view});
 }
 
 std::optional<RecordView> SegmentReader::record_at(std::uint64_t offset, std::uint64_t end, const char*& why) const {

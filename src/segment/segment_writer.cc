@@ -7,8 +7,8 @@
 
 namespace cairn::segment {
 namespace {
-// Populating dirties pages, which the next sync then writes; far ahead it made one sync take 38 ms (core figures in
-// docs/decisions/0006). Not populating at all costs a page fault every 4 KiB.
+// Populating dirties pages, which the next sync then writes; not populating costs a page fault every 4 KiB:
+// docs/decisions/0006-populating-segments.md.
 constexpr std::uint64_t kPopulateBytes = 256 * kKiB;
 constexpr std::uint64_t kWriteBackBytes = 4 * kMiB;
 }  // namespace
@@ -54,19 +54,26 @@ RecordView SegmentWriter::append(const RecordInput& record) {
 
 void SegmentWriter::append_batch_frame(std::uint64_t batch_begin, std::span<const std::uint64_t> checksums,
                                        const RecordInput& last) {
-  const BatchFrame frame{
-      .first_version = last.write_version + 1 - checksums.size(),
-      .count = checksums.size(),
-      .bytes = tail_ - batch_begin,
-      .checksums = xxh3({reinterpret_cast<const char*>(checksums.data()), checksums.size_bytes()})};
-  append({.kind = RecordKind::kBatchFrame, .write_version = last.write_version, .stamp = last.stamp,
-          .view = identity_.view, .key = {}, .value = bytes_of(frame)});
+  const BatchFrame frame{.first_version = last.write_version + 1 - checksums.size(),
+                         .count = checksums.size(),
+                         .bytes = tail_ - batch_begin,
+                         .checksums = xxh3({reinterpret_cast<const char*>(checksums.data()), checksums.size_bytes()})};
+  append({.kind = RecordKind::kBatchFrame,
+          .write_version = last.write_version,
+          .stamp = last.stamp,
+          .view = identity_.view,
+          .key = {},
+          .value = bytes_of(frame)});
 }
 
 void SegmentWriter::append_sync_frame(std::uint64_t durable_end, std::uint64_t write_version, std::uint64_t stamp) {
   const SyncFrame frame{.group = ++syncs_, .durable_end = durable_end};
-  append({.kind = RecordKind::kSyncFrame, .write_version = write_version, .stamp = stamp, .view = identity_.view,
-          .key = {}, .value = bytes_of(frame)});
+  append({.kind = RecordKind::kSyncFrame,
+          .write_version = write_version,
+          .stamp = stamp,
+          .view = identity_.view,
+          .key = {},
+          .value = bytes_of(frame)});
 }
 
 void SegmentWriter::publish() {

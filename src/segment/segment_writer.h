@@ -25,8 +25,8 @@ struct SegmentIdentity {
 class SegmentWriter {
  public:
   /// Writes the header into `file` and syncs it. `recycled`: the file holds bytes of an earlier life.
-  static Result<std::unique_ptr<SegmentWriter>> start(std::unique_ptr<storage::AppendFile> file,
-                                                      const SegmentIdentity& identity, bool recycled);
+  static Result<std::unique_ptr<SegmentWriter>> start(std::unique_ptr<storage::AppendFile> file, const SegmentIdentity& identity,
+                                                      bool recycled);
 
   /// Room needed by `bytes` of records together with what may have to go before or after them.
   static constexpr std::uint64_t with_slack(std::uint64_t bytes) { return bytes + kSyncFrameBytes + kTerminatorBytes; }

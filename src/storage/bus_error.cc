@@ -64,7 +64,7 @@ void on_bus_error(int signal, siginfo_t* info, void* context) {
 void install_once() {
   static std::once_flag once;
   std::call_once(once, [] {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = on_bus_error;
     action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
     sigemptyset(&action.sa_mask);
@@ -78,8 +78,8 @@ Result<BusErrorGuard> BusErrorGuard::watch(const char* data, std::uint64_t size)
   install_once();
   const MutexLock lock(slots_mutex);
   if (slots_used.load() == kMapsMax) {
-    return fail(ErrorCode::kUnavailable, "this process has " + std::to_string(kMapsMax) +
-                                             " files mapped, the most Cairn allows; compact or close tables");
+    return fail(ErrorCode::kUnavailable,
+                "this process has " + std::to_string(kMapsMax) + " files mapped, the most Cairn allows; compact or close tables");
   }
   std::uint32_t free = 0;
   while (slots[free].begin.load() != 0) ++free;

@@ -41,9 +41,8 @@ Bytes encode_lease(const LeaseRecord& record) {
   Bytes text = fmt::format(
       "format = 1\nowner = {}\nhost = {}\nboot = {}\npid = {}\nstarted = {}\nepoch = {}\nlease_ms = {}\n"
       "renewed = {}\nrenewals = {}\nreleased = {}\n",
-      one_line(record.owner, 100), one_line(record.host, 64), one_line(record.boot, 40), record.pid,
-      record.started_wall_ms, record.epoch, record.lease_ms, record.renewed_boot_ms, record.renewals,
-      record.released ? 1 : 0);
+      one_line(record.owner, 100), one_line(record.host, 64), one_line(record.boot, 40), record.pid, record.started_wall_ms,
+      record.epoch, record.lease_ms, record.renewed_boot_ms, record.renewals, record.released ? 1 : 0);
   text += fmt::format("checksum = {:016x}\n", xxh3(text));
   text.resize(kRecordBytes, '\n');
   return text;
@@ -51,8 +50,7 @@ Bytes encode_lease(const LeaseRecord& record) {
 
 Result<LeaseRecord> decode_lease(ByteView text, const std::string& file) {
   const std::size_t at = text.find("checksum = ");
-  if (at == ByteView::npos || text.size() != kRecordBytes ||
-      text.substr(at) != [&] {
+  if (at == ByteView::npos || text.size() != kRecordBytes || text.substr(at) != [&] {
         std::string rest = fmt::format("checksum = {:016x}\n", xxh3(text.substr(0, at)));
         rest.resize(kRecordBytes - at, '\n');
         return rest;
@@ -139,8 +137,9 @@ Result<void> FileLease::ensure_free(const std::string& name) {
     const bool elsewhere = record->boot != here.boot;
     const bool renewed = first_seen && *first_seen != *text;
     if (!elsewhere || renewed) {
-      return fail(ErrorCode::kBusy, fmt::format("held by {} (pid {} on {}) for another {} ms", record->owner,
-                                                record->pid, record->host, left_ms), name);
+      return fail(ErrorCode::kBusy,
+                  fmt::format("held by {} (pid {} on {}) for another {} ms", record->owner, record->pid, record->host, left_ms),
+                  name);
     }
     if (!first_seen) first_seen = *text;
     clock_.sleep_ms(std::min<std::int64_t>(left_ms, 100));
@@ -154,9 +153,16 @@ Result<std::uint64_t> FileLease::acquire(const std::string& owner, std::int64_t 
 
   const LeaseFiles::Machine here = files_.machine();
   const std::int64_t now_ms = clock_.boot_ms();
-  record_ = LeaseRecord{.owner = owner, .host = here.host, .boot = here.boot, .pid = getpid(),
-                        .started_wall_ms = clock_.wall_ms(), .epoch = found.empty() ? 1 : found.back() + 1,
-                        .lease_ms = lease_ms, .renewed_boot_ms = now_ms, .renewals = 0, .released = false};
+  record_ = LeaseRecord{.owner = owner,
+                        .host = here.host,
+                        .boot = here.boot,
+                        .pid = getpid(),
+                        .started_wall_ms = clock_.wall_ms(),
+                        .epoch = found.empty() ? 1 : found.back() + 1,
+                        .lease_ms = lease_ms,
+                        .renewed_boot_ms = now_ms,
+                        .renewals = 0,
+                        .released = false};
   const std::string name = lease_name(record_.epoch);
   Result<std::unique_ptr<HeldLock>> lock = files_.publish_locked(name, encode_lease(record_));
   if (!lock && lock.error().code == ErrorCode::kConflict) {

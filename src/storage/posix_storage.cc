@@ -186,7 +186,7 @@ Result<std::unique_ptr<AppendFile>> PosixStorage::create(const std::string& name
 Result<std::unique_ptr<AppendFile>> PosixStorage::recycle(const std::string& from, const std::string& to) {
   CAIRN_TRY_VOID(check_epoch());
   Fd file(openat(directory_fd_, from.c_str(), O_RDWR | O_CLOEXEC));
-  struct stat info {};
+  struct stat info{};
   if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", from);
   CAIRN_TRY(map, map_file(file, to, static_cast<std::uint64_t>(info.st_size), PROT_READ | PROT_WRITE));
   if (syscall(SYS_renameat2, directory_fd_, from.c_str(), directory_fd_, to.c_str(), 1U /* RENAME_NOREPLACE */) != 0) {
@@ -197,7 +197,7 @@ Result<std::unique_ptr<AppendFile>> PosixStorage::recycle(const std::string& fro
 
 Result<std::shared_ptr<const MappedFile>> PosixStorage::open(const std::string& name) {
   const Fd file(openat(directory_fd_, name.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat info {};
+  struct stat info{};
   if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", name);
   if (!S_ISREG(info.st_mode)) return fail(ErrorCode::kIo, "not a regular file", name);
   return map_file(file, name, static_cast<std::uint64_t>(info.st_size), PROT_READ);
@@ -205,7 +205,7 @@ Result<std::shared_ptr<const MappedFile>> PosixStorage::open(const std::string& 
 
 Result<Bytes> PosixStorage::read(const std::string& name) {
   const Fd file(openat(directory_fd_, name.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat info {};
+  struct stat info{};
   if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", name);
   if (!S_ISREG(info.st_mode)) return fail(ErrorCode::kIo, "not a regular file", name);
   Bytes bytes(static_cast<std::size_t>(info.st_size), '\0');
@@ -269,9 +269,7 @@ Result<void> PosixStorage::check_epoch() {
   return fail(ErrorCode::kLeaseLost, "another owner has taken over the directory", path_);
 }
 
-std::unique_ptr<Lease> PosixStorage::make_lease(Clock& clock) {
-  return std::make_unique<FileLease>(*this, *this, clock);
-}
+std::unique_ptr<Lease> PosixStorage::make_lease(Clock& clock) { return std::make_unique<FileLease>(*this, *this, clock); }
 
 Result<std::unique_ptr<HeldLock>> PosixStorage::try_lock(const std::string& name) {
   Fd file(openat(directory_fd_, name.c_str(), O_RDONLY | O_CLOEXEC));

@@ -111,45 +111,54 @@ SimulatedDisk::InodePtr SimulatedDisk::survivor(const Inode& inode, Random& rand
   return copy;
 }
 
+std::unique_ptr<SimulatedDisk> SimulatedDisk::with_files(std::uint64_t seed, std::map<std::string, InodePtr> names) {
+  auto disk = std::make_unique<SimulatedDisk>(seed);
+  const MutexLock lock(disk->mutex_);
+  disk->durable_names_ = names;
+  disk->names_ = std::move(names);
+  return disk;
+}
+
 std::unique_ptr<SimulatedDisk> SimulatedDisk::crashed(std::uint64_t seed) const {
   Random random(seed);
-  auto next = std::make_unique<SimulatedDisk>(random.next());
-  const MutexLock lock(mutex_);
-  std::map<std::string, InodePtr> surviving;
-  for (const auto& [name, inode] : durable_names_) {
-    const auto now = names_.find(name);
-    const bool unchanged = now != names_.end() && now->second == inode;
-    if (unchanged || random.one_in(2)) surviving[name] = inode;
+  const std::uint64_t next_seed = random.next();
+  std::map<std::string, InodePtr> names;
+  {
+    const MutexLock lock(mutex_);
+    std::map<std::string, InodePtr> surviving;
+    for (const auto& [name, inode] : durable_names_) {
+      const auto now = names_.find(name);
+      const bool unchanged = now != names_.end() && now->second == inode;
+      if (unchanged || random.one_in(2)) surviving[name] = inode;
+    }
+    for (const auto& [name, inode] : names_) {
+      const auto before = durable_names_.find(name);
+      const bool synced = before != durable_names_.end() && before->second == inode;
+      if (!synced && random.one_in(2)) surviving[name] = inode;
+    }
+    std::map<const Inode*, InodePtr> copies;  // Two names of one file stay two names of one file.
+    for (const auto& [name, inode] : surviving) {
+      InodePtr& copy = copies[inode.get()];
+      if (!copy) copy = survivor(*inode, random);
+      names[name] = copy;
+    }
   }
-  for (const auto& [name, inode] : names_) {
-    const auto before = durable_names_.find(name);
-    const bool synced = before != durable_names_.end() && before->second == inode;
-    if (!synced && random.one_in(2)) surviving[name] = inode;
-  }
-  const MutexLock next_lock(next->mutex_);
-  std::map<const Inode*, InodePtr> copies;
-  for (const auto& [name, inode] : surviving) {
-    InodePtr& copy = copies[inode.get()];
-    if (!copy) copy = survivor(*inode, random);
-    next->names_[name] = copy;
-  }
-  next->durable_names_ = next->names_;
-  return next;
+  return with_files(next_seed, std::move(names));
 }
 
 std::unique_ptr<SimulatedDisk> SimulatedDisk::killed() const {
-  auto next = std::make_unique<SimulatedDisk>(mix(io_count_.load() + 0x9e3779b97f4a7c15ULL));
-  const MutexLock lock(mutex_);
-  const MutexLock next_lock(next->mutex_);
-  for (const auto& [name, inode] : names_) {
-    auto copy = std::make_shared<Inode>(inode->size);
-    std::memcpy(copy->live.data(), inode->live.data(), inode->size);
-    copy->clean = copy->live;
-    copy->durable = copy->live;
-    next->names_[name] = copy;
+  std::map<std::string, InodePtr> names;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [name, inode] : names_) {
+      auto copy = std::make_shared<Inode>(inode->size);
+      std::memcpy(copy->live.data(), inode->live.data(), inode->size);
+      copy->clean = copy->live;
+      copy->durable = copy->live;
+      names[name] = copy;
+    }
   }
-  next->durable_names_ = next->names_;
-  return next;
+  return with_files(mix(io_count_.load() + 0x9e3779b97f4a7c15ULL), std::move(names));
 }
 
 std::map<std::string, std::uint64_t> SimulatedDisk::file_sizes() const {
@@ -297,9 +306,7 @@ Result<void> SimulatedStorage::check_epoch() {
   return fail(ErrorCode::kLeaseLost, "another owner has taken over the directory", describe());
 }
 
-std::unique_ptr<Lease> SimulatedStorage::make_lease(Clock& clock) {
-  return std::make_unique<FileLease>(*this, *this, clock);
-}
+std::unique_ptr<Lease> SimulatedStorage::make_lease(Clock& clock) { return std::make_unique<FileLease>(*this, *this, clock); }
 
 Result<std::unique_ptr<HeldLock>> SimulatedStorage::try_lock(const std::string& name) {
   const MutexLock lock(disk_.mutex_);

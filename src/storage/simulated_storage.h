@@ -68,6 +68,7 @@ class SimulatedDisk {
   Result<void> before(Io io, const std::string& name);
   void sync_inode(Inode& inode, std::uint64_t upto, bool failing) CAIRN_REQUIRES(mutex_);
   [[nodiscard]] std::uint64_t space_used() const CAIRN_REQUIRES(mutex_);
+  static std::unique_ptr<SimulatedDisk> with_files(std::uint64_t seed, std::map<std::string, InodePtr> names);
   static InodePtr survivor(const Inode& inode, Random& random);
 
   Hook hook_;

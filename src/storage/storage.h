@@ -32,8 +32,7 @@ class MappedFile {
   [[nodiscard]] Result<void> status() const;
 
  protected:
-  MappedFile(std::string name, const char* data, std::uint64_t size)
-      : name_(std::move(name)), data_(data), size_(size) {}
+  MappedFile(std::string name, const char* data, std::uint64_t size) : name_(std::move(name)), data_(data), size_(size) {}
 
  private:
   std::string name_;

@@ -19,8 +19,13 @@ std::uint64_t head_of(ByteView key) {
 
 sealed::Entry entry_of(const char* at) {
   const segment::RecordView record = segment::view_record(at, 0);
-  return {.key = record.key, .value = record.value, .kind = record.kind(), .write_version = record.header.write_version,
-          .stamp = record.header.stamp, .account = record.account, .expiry_ms = record.expiry_ms};
+  return {.key = record.key,
+          .value = record.value,
+          .kind = record.kind(),
+          .write_version = record.header.write_version,
+          .stamp = record.header.stamp,
+          .account = record.account,
+          .expiry_ms = record.expiry_ms};
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ namespace cairn::table {
 
 /// Sizes that tests shrink; the defaults are what core documents.
 struct Tuning {
-  std::uint64_t segment_bytes_first = 1 * kMiB;   // Of a table's log; each next one twice as much.
+  std::uint64_t segment_bytes_first = 1 * kMiB;  // Of a table's log; each next one twice as much.
   std::uint64_t segment_bytes_max = 64 * kMiB;
   std::uint64_t background_sync_bytes = 8 * kMiB;  // Of a log without kDisk writes.
   std::size_t sealed_runs_max = 8;                 // More start a compaction.
@@ -44,7 +44,7 @@ struct WriteRef {
   bool is_erase = false;
 };
 
-inline constexpr std::int64_t kIdleFrameMs = 50;      // An idle log says this long after its last sync how far it reached.
+inline constexpr std::int64_t kIdleFrameMs = 50;     // An idle log says this long after its last sync how far it reached.
 inline constexpr std::int64_t kFlushRetryMs = 1000;  // After a flush that found no room.
 
 class TableImpl : public std::enable_shared_from_this<TableImpl> {
@@ -91,8 +91,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
   void freeze_memtable() CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
   Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
-  WriteVersion append(std::span<const WriteRef> writes, const WriteOptions& options,
-                      const directory::Directory::Stamped& stamped) CAIRN_REQUIRES(commit_mutex_);
+  WriteVersion append(std::span<const WriteRef> writes, const WriteOptions& options, const directory::Directory::Stamped& stamped)
+      CAIRN_REQUIRES(commit_mutex_);
   void append_pending_frame() CAIRN_REQUIRES(commit_mutex_);
   Result<void> wait_until_visible(WriteVersion version) CAIRN_REQUIRES(commit_mutex_);
   Result<void> lead_sync() CAIRN_REQUIRES(commit_mutex_);
@@ -102,6 +102,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   void sync_in_background() CAIRN_EXCLUDES(commit_mutex_);
 
   // table_jobs.cc
+  [[nodiscard]] bool frozen_unclaimed() const CAIRN_REQUIRES(state_mutex_);
   void schedule_flush() CAIRN_EXCLUDES(state_mutex_);
   void schedule_compaction() CAIRN_EXCLUDES(state_mutex_);
   std::vector<Layer> claim(std::size_t first, std::size_t count, bool& oldest) CAIRN_EXCLUDES(state_mutex_);
@@ -122,9 +123,9 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   const Tuning tuning_;
 
   mutable Mutex commit_mutex_{Rank::kCommit};
-  CondVar changed_;  // Of anything guarded by commit_mutex_.
-  bool busy_ CAIRN_GUARDED_BY(commit_mutex_) = false;      // A segment is being started or ended; nobody appends.
-  bool syncing_ CAIRN_GUARDED_BY(commit_mutex_) = false;   // A leader syncs for all who wait.
+  CondVar changed_;                                       // Of anything guarded by commit_mutex_.
+  bool busy_ CAIRN_GUARDED_BY(commit_mutex_) = false;     // A segment is being started or ended; nobody appends.
+  bool syncing_ CAIRN_GUARDED_BY(commit_mutex_) = false;  // A leader syncs for all who wait.
   bool closed_ CAIRN_GUARDED_BY(commit_mutex_) = false;
   std::shared_ptr<segment::SegmentWriter> writer_ CAIRN_GUARDED_BY(commit_mutex_);  // None: nothing unsealed is being written.
   std::shared_ptr<Memtable> active_ CAIRN_GUARDED_BY(commit_mutex_);
@@ -147,7 +148,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   std::shared_ptr<directory::Job> compaction_job_ CAIRN_GUARDED_BY(state_mutex_);
   bool stop_jobs_ CAIRN_GUARDED_BY(state_mutex_) = false;
 
-  Published<LineUp> line_up_;  // Replaced under state_mutex_.
+  Published<LineUp> line_up_;                     // Replaced under state_mutex_.
   std::atomic<WriteVersion> visible_version_{0};  // Stored under commit_mutex_; stands on ends of batches only.
   std::atomic<std::uint64_t> unsealed_bytes_{0};  // Records in memtables.
 

@@ -119,9 +119,11 @@ void TableImpl::unclaim(const std::vector<Layer>& layers) {
 /// Writes the live part of `layers` into a sealed file; nullptr if nothing of them lives.
 Result<std::shared_ptr<Run>> TableImpl::write_run(directory::Job& job, const std::vector<Layer>& layers, bool oldest) {
   const directory::Visibility visibility = directory_->visibility(entry_.number, visible_version_);
-  sealed::SealedIdentity identity{.view = entry_.number, .family = entry_.families[0].number,
+  sealed::SealedIdentity identity{.view = entry_.number,
+                                  .family = entry_.families[0].number,
                                   .version_first = layers.front().version_first(),
-                                  .version_last = layers.back().version_last(), .replaces = {}};
+                                  .version_last = layers.back().version_last(),
+                                  .replaces = {}};
   for (const std::string& name : files_of(layers)) identity.replaces.push_back(directory::FileName::parse(name)->number);
   const sealed::SealedBounds bounds = bounds_of(layers);
   job.set_bytes_total(bounds.object_bytes);
@@ -149,8 +151,10 @@ Result<std::shared_ptr<Run>> TableImpl::write_run(directory::Job& job, const std
   }
   auto run = std::make_shared<Run>();
   CAIRN_TRY(map, directory_->storage().open(name));
-  CAIRN_TRY(reader, sealed::SealedReader::open(map, {.database = identity.database, .number = identity.number,
-                                                     .view = identity.view, .family = identity.family}));
+  CAIRN_TRY(
+      reader,
+      sealed::SealedReader::open(
+          map, {.database = identity.database, .number = identity.number, .view = identity.view, .family = identity.family}));
   run->file = directory_->live(map);
   run->reader = reader;
   run->entry = {.files = {name}, .version_first = identity.version_first, .version_last = identity.version_last};
@@ -177,9 +181,8 @@ Result<void> TableImpl::install(const std::vector<Layer>& layers, const std::sha
   {
     const MutexLock lock(state_mutex_);
     auto next = std::make_shared<LineUp>(*line_up_.get());
-    const auto place = std::find_if(next->layers.begin(), next->layers.end(), [&](const Layer& layer) {
-      return layer.identity() == layers.front().identity();
-    });
+    const auto place = std::find_if(next->layers.begin(), next->layers.end(),
+                                    [&](const Layer& layer) { return layer.identity() == layers.front().identity(); });
     const auto after = next->layers.erase(place, place + static_cast<std::ptrdiff_t>(layers.size()));
     if (run) next->layers.insert(after, {.run = run, .memtable = nullptr});
     line_up_.set(std::move(next));
@@ -216,6 +219,14 @@ Result<void> TableImpl::flush_all(directory::Job& job) {
   return {};
 }
 
+bool TableImpl::frozen_unclaimed() const {
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  for (const Layer& layer : now->layers) {
+    if (layer.memtable && !claimed_.contains(layer.identity())) return true;
+  }
+  return false;
+}
+
 /// Starts a flush of what is frozen, unless one is under way.
 void TableImpl::schedule_flush() {
   const MutexLock lock(state_mutex_);
@@ -226,10 +237,7 @@ void TableImpl::schedule_flush() {
     {
       const MutexLock job_lock(state_mutex_);
       flush_job_.reset();
-      const std::shared_ptr<const LineUp> now = line_up_.get();
-      again = !stop_jobs_ && std::any_of(now->layers.begin(), now->layers.end(), [&](const Layer& layer) {
-        return layer.memtable && !claimed_.contains(layer.identity());
-      });
+      again = !stop_jobs_ && frozen_unclaimed();
     }
     if (done && again) schedule_flush();  // Frozen between our last look and now.
     if (!done && again && directory_->state()) {
@@ -292,9 +300,9 @@ Result<void> TableImpl::compact_layers(std::size_t first, std::size_t count) {
   bool oldest = false;
   const std::vector<Layer> layers = claim(first, count, oldest);
   if (layers.empty()) return fail(ErrorCode::kBusy, "a layer is being merged already, or is not there");
-  const auto job = environment_.jobs.submit("compaction " + entry_.name, directory::JobRunner::Urgency::kNormal,
-                                            [&](directory::Job& running) { return merge_claimed(running, layers, oldest); },
-                                            options_.job_bytes_per_s_max);
+  const auto job = environment_.jobs.submit(
+      "compaction " + entry_.name, directory::JobRunner::Urgency::kNormal,
+      [&](directory::Job& running) { return merge_claimed(running, layers, oldest); }, options_.job_bytes_per_s_max);
   const Result<void> done = environment_.jobs.wait(job);
   if (!done) unclaim(layers);  // A job cancelled before it began has not.
   if (done) counters_.compactions.fetch_add(1, std::memory_order_relaxed);

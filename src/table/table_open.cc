@@ -42,7 +42,8 @@ Result<void> TableImpl::load() {
     CAIRN_TRY_VOID(map);
     CAIRN_TRY(reader, sealed::SealedReader::open(*map, {.database = directory_->database_id(),
                                                         .number = directory::FileName::parse(name)->number,
-                                                        .view = entry_.number, .family = family.number}));
+                                                        .view = entry_.number,
+                                                        .family = family.number}));
     auto run = std::make_shared<Run>();
     run->file = directory_->live(*map);
     run->reader = reader;
@@ -53,11 +54,12 @@ Result<void> TableImpl::load() {
   std::sort(layers.begin(), layers.end(), [](const Layer& a, const Layer& b) { return a.version_first() < b.version_first(); });
   for (std::size_t i = 1; i < layers.size(); ++i) {
     if (layers[i].version_first() <= layers[i - 1].version_last()) {
-      return corruption("layers of table '" + entry_.name + "' overlap in their versions", layers[i].run ? layers[i].run->entry.files[0] : "");
+      return corruption("layers of table '" + entry_.name + "' overlap in their versions",
+                        layers[i].run ? layers[i].run->entry.files[0] : "");
     }
   }
-  const bool much = unsealed_bytes_.load() > options_.memtable_bytes_max ||
-                    entry_.log.size() > tuning_.unsealed_segments_at_close_max;
+  const bool much =
+      unsealed_bytes_.load() > options_.memtable_bytes_max || entry_.log.size() > tuning_.unsealed_segments_at_close_max;
   {
     const MutexLock lock(commit_mutex_);
     // A table without layers has only the versions that are still to come.
@@ -147,8 +149,12 @@ TableStats TableImpl::stats() const {
   TableStats stats;
   const std::shared_ptr<const LineUp> now = line_up_.get();
   const auto add_memtable = [&](const Memtable& memtable, const char* kind, bool with_files) {
-    LayerStats layer{.kind = kind, .files = {}, .bytes = memtable.log_bytes(), .records = memtable.record_count(),
-                     .version_first = memtable.version_first(), .version_last = memtable.version_last()};
+    LayerStats layer{.kind = kind,
+                     .files = {},
+                     .bytes = memtable.log_bytes(),
+                     .records = memtable.record_count(),
+                     .version_first = memtable.version_first(),
+                     .version_last = memtable.version_last()};
     if (with_files) {
       for (const Memtable::Source& source : memtable.sources()) layer.files.push_back(source.file->map()->name());
     }
@@ -159,9 +165,12 @@ TableStats TableImpl::stats() const {
     if (layer.memtable) {
       add_memtable(*layer.memtable, "memory, read-only", true);
     } else {
-      stats.layers.push_back({.kind = "sealed", .files = layer.run->entry.files, .bytes = layer.bytes(),
+      stats.layers.push_back({.kind = "sealed",
+                              .files = layer.run->entry.files,
+                              .bytes = layer.bytes(),
                               .records = layer.run->reader->preamble().record_count,
-                              .version_first = layer.version_first(), .version_last = layer.version_last()});
+                              .version_first = layer.version_first(),
+                              .version_last = layer.version_last()});
     }
   }
   {

@@ -33,8 +33,8 @@ std::uint64_t log_bytes_of(std::span<const WriteRef> writes) {
 Result<void> check_writes(std::span<const WriteRef> writes, std::uint64_t bytes, std::uint64_t bytes_max) {
   for (const WriteRef& write : writes) {
     if (write.key.empty() || write.key.size() > kKeyBytesMax) {
-      return fail(ErrorCode::kInvalidArgument, "a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes; this one has " +
-                                                   std::to_string(write.key.size()));
+      return fail(ErrorCode::kInvalidArgument,
+                  "a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes; this one has " + std::to_string(write.key.size()));
     }
   }
   if (bytes > bytes_max) {
@@ -124,10 +124,12 @@ Result<void> TableImpl::start_segment(std::uint64_t bytes) {
   commit_mutex_.unlock();
   Result<directory::Directory::NewSegment> fresh = directory_->new_segment(entry_.number, capacity);
   Result<void> done = fresh ? directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    manifest.view(entry_.number).log.push_back({.file = fresh->name, .state = directory::SegmentState::kActive, .end = 0,
-                                                .durable_end = segment::kHeaderBytes});
+    manifest.view(entry_.number)
+        .log.push_back(
+            {.file = fresh->name, .state = directory::SegmentState::kActive, .end = 0, .durable_end = segment::kHeaderBytes});
     return {};
-  }) : std::unexpected(fresh.error());
+  })
+                            : std::unexpected(fresh.error());
   if (fresh && !done && done.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh->name);
   commit_mutex_.lock();
   busy_ = false;
@@ -201,9 +203,13 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
   checksums_.clear();
   std::vector<std::pair<const char*, segment::RecordView>> records;
   records.reserve(writes.size());
-  segment::RecordInput input{.flags = static_cast<std::uint8_t>(batch ? segment::kInBatch : 0), .write_version = stamped.write_version,
-                             .stamp = stamped.stamp, .view = entry_.number, .family = entry_.families[0].number,
-                             .key = {}, .value = {}};
+  segment::RecordInput input{.flags = static_cast<std::uint8_t>(batch ? segment::kInBatch : 0),
+                             .write_version = stamped.write_version,
+                             .stamp = stamped.stamp,
+                             .view = entry_.number,
+                             .family = entry_.families[0].number,
+                             .key = {},
+                             .value = {}};
   std::uint64_t user_bytes = 0;
   for (const WriteRef& write : writes) {
     input.kind = write.is_erase ? segment::RecordKind::kTombstone : segment::RecordKind::kPut;

@@ -109,11 +109,13 @@ TEST_F(Command, ExitCodesSayWhatWasWrong) {
 }
 
 TEST_F(Command, LoadStoresEveryLineBeforeABadOneAndNoneAfter) {
-  const Ran ran = run({"table", "load", db_, "-"}, "{\"key\":\"a\",\"value\":\"1\"}\n{\"key\":7}\n{\"key\":\"b\",\"value\":\"2\"}\n");
+  const Ran ran =
+      run({"table", "load", db_, "-"}, "{\"key\":\"a\",\"value\":\"1\"}\n{\"key\":7}\n{\"key\":\"b\",\"value\":\"2\"}\n");
   EXPECT_EQ(ran.code, 2);
   EXPECT_NE(errors().find("-:2: "), std::string::npos) << errors();
   EXPECT_EQ(run({"table", "dump", db_}).out, "{\"key\":\"a\",\"value\":\"1\"}\n");
-  const Ran skipping = run({"table", "load", db_, "-", "--skip-bad", "--json"}, "{\"key\":\"c\",\"value\":\"1\"}\nbad\n{\"key\":\"d\",\"value\":\"2\"}\n");
+  const Ran skipping = run({"table", "load", db_, "-", "--skip-bad", "--json"},
+                           "{\"key\":\"c\",\"value\":\"1\"}\nbad\n{\"key\":\"d\",\"value\":\"2\"}\n");
   EXPECT_EQ(skipping.code, 0);
   EXPECT_EQ(skipping.out, "{\"ok\":true,\"stored\":2,\"skipped\":1}\n");
 }
@@ -125,7 +127,9 @@ TEST_F(Command, DumpAndLoadCarryAnyBytes) {
 }
 
 TEST_F(Command, AckPrintsEachKeyOnceItIsDurable) {
-  EXPECT_EQ(run({"table", "load", db_, "-", "--ack"}, "{\"key\":\"a\",\"value\":\"1\"}\n{\"key\":\"q\\\"\",\"value\":\"\"}\n").out, "\"a\"\n\"q\\\"\"\n");
+  EXPECT_EQ(
+      run({"table", "load", db_, "-", "--ack"}, "{\"key\":\"a\",\"value\":\"1\"}\n{\"key\":\"q\\\"\",\"value\":\"\"}\n").out,
+      "\"a\"\n\"q\\\"\"\n");
 }
 
 TEST_F(Command, AckIsNotHeldBackForMoreInput) {
@@ -157,10 +161,11 @@ TEST_F(Command, AckIsNotHeldBackForMoreInput) {
 
 TEST_F(Command, ApplyAnswersEachLineAndGoesOn) {
   EXPECT_EQ(run({"table", "create", db_}).code, 0);
-  const Ran ran = run({"table", "apply", db_, "-"},
-                      "put \"a b\" \"1\"\nsnapshot s\nput \"a b\" \"2\"\nget \"a b\" @s\nget {\"key64\":\"YSBi\"}\nerase \"a b\"\n"
-                      "get \"a b\"\nput \"x\"\nwhat\nget \"x\" @none\nput {\"key64\":\"/w==\"} {\"value64\":\"/w==\"}\nflush\ncompact\n"
-                      "scan \"\" \"\"\nscan \"\" \"\" @s\nput \"\" \"v\"\n");
+  const Ran ran =
+      run({"table", "apply", db_, "-"},
+          "put \"a b\" \"1\"\nsnapshot s\nput \"a b\" \"2\"\nget \"a b\" @s\nget {\"key64\":\"YSBi\"}\nerase \"a b\"\n"
+          "get \"a b\"\nput \"x\"\nwhat\nget \"x\" @none\nput {\"key64\":\"/w==\"} {\"value64\":\"/w==\"}\nflush\ncompact\n"
+          "scan \"\" \"\"\nscan \"\" \"\" @s\nput \"\" \"v\"\n");
   EXPECT_EQ(ran.code, 0);
   std::stringstream in(ran.out);
   std::vector<std::string> answers;
@@ -202,7 +207,8 @@ TEST_F(Command, DamageExitsWith5AndNamesFileAndOffset) {
 
 TEST_F(Command, FiftyKillsDuringLoadLoseNoAcknowledgedKey) {
   std::string lines;
-  for (int i = 0; i < 60'000; ++i) lines += "{\"key\":\"key" + std::to_string(i) + "\",\"value\":\"" + std::string(60, 'v') + "\"}\n";
+  for (int i = 0; i < 60'000; ++i)
+    lines += "{\"key\":\"key" + std::to_string(i) + "\",\"value\":\"" + std::string(60, 'v') + "\"}\n";
   std::ofstream(directory_.file("lines")) << lines;
   const int kills = 50;
   for (int i = 0; i < kills; ++i) {
@@ -229,7 +235,8 @@ TEST_F(Command, FiftyKillsDuringLoadLoseNoAcknowledgedKey) {
 }
 
 TEST_F(Command, AStoppedOwnerIsTakenOverAndAcknowledgesNothingAfterwards) {
-  const std::string owner_process = std::string(CAIRN_COMMAND).substr(0, std::string(CAIRN_COMMAND).rfind('/')) + "/cairn_owner_process";
+  const std::string owner_process =
+      std::string(CAIRN_COMMAND).substr(0, std::string(CAIRN_COMMAND).rfind('/')) + "/cairn_owner_process";
   const int rounds = 10;
   for (int round = 0; round < rounds; ++round) {
     SCOPED_TRACE("round " + std::to_string(round));

@@ -82,7 +82,7 @@ void flip_bits(const storage::SimulatedDisk& store, bool may_trim, const char* o
   EXPECT_GT(outcome.reported, 0U);
 }
 
-std::uint64_t flips() { return soaking() ? 20'000 : 4'000; }
+std::uint64_t flips() { return sample(4'000, 20'000); }
 
 /// A closed store with a sealed file (of some compression), and a log that was ended.
 TEST(BitFlip, AClosedStore) {
@@ -115,7 +115,7 @@ TEST(BitFlip, TheLogOfAStoreKilledWhileIdle) {
   for (int i = 0; i < 12; ++i) ASSERT_OK(scripted_write(process.table(), written, i, Durability::kDisk));
   clock.advance_ms(100);
   process.run_jobs();
-  flip_bits(disk, false, ".segment", soaking() ? 200'000 : 6'000);
+  flip_bits(disk, false, ".segment", sample(6'000, 200'000));
 }
 
 /// Killed in mid-write: the last group may be taken for a tear, but not without saying so.
@@ -125,8 +125,9 @@ TEST(BitFlip, TheLogOfAStoreKilledInMidWrite) {
   Written written;
   Process process(disk, clock);
   ASSERT_OK(process.open());
-  for (int i = 0; i < 12; ++i) ASSERT_OK(scripted_write(process.table(), written, i, i < 8 ? Durability::kDisk : Durability::kKernel));
-  flip_bits(disk, true, ".segment", soaking() ? 200'000 : 6'000);
+  for (int i = 0; i < 12; ++i)
+    ASSERT_OK(scripted_write(process.table(), written, i, i < 8 ? Durability::kDisk : Durability::kKernel));
+  flip_bits(disk, true, ".segment", sample(6'000, 200'000));
 }
 
 /// The same with a recycled segment, whose unused space is full of an earlier life.

@@ -182,7 +182,8 @@ TEST(Database, ABusErrorIsAnErrorOfThatReadAndNotTheEndOfTheProcess) {
   ASSERT_OK(database);
   auto table = database->table("t");
   ASSERT_OK(table);
-  for (int i = 0; i < 1000; ++i) ASSERT_OK(table->put("key" + std::to_string(i), std::string(100, 'v'), {.durability = Durability::kKernel}));
+  for (int i = 0; i < 1000; ++i)
+    ASSERT_OK(table->put("key" + std::to_string(i), std::string(100, 'v'), {.durability = Durability::kKernel}));
   ASSERT_OK(table->flush());
   const auto pinned = table->get("key500");
   ASSERT_OK(pinned);

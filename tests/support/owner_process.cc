@@ -7,7 +7,8 @@
 
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
-  auto database = cairn::Database::open(argv[1], {.create_if_missing = true, .owner = "the stopped owner", .lease_ms = std::stol(argv[2])});
+  auto database =
+      cairn::Database::open(argv[1], {.create_if_missing = true, .owner = "the stopped owner", .lease_ms = std::stol(argv[2])});
   if (!database) return 3;
   auto table = database->table("main");
   if (!table) return 3;

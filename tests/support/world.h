@@ -22,14 +22,14 @@ std::string describe(const Result<T>& result) {
   return result ? std::string("ok") : result.error().to_string();
 }
 
-#define ASSERT_OK(expr)                                              \
-  do {                                                               \
-    const auto& cairn_ok = (expr);                                   \
+#define ASSERT_OK(expr)                                                     \
+  do {                                                                      \
+    const auto& cairn_ok = (expr);                                          \
     ASSERT_TRUE(cairn_ok.has_value()) << ::cairn::test::describe(cairn_ok); \
   } while (false)
-#define EXPECT_OK(expr)                                              \
-  do {                                                               \
-    const auto& cairn_ok = (expr);                                   \
+#define EXPECT_OK(expr)                                                     \
+  do {                                                                      \
+    const auto& cairn_ok = (expr);                                          \
     EXPECT_TRUE(cairn_ok.has_value()) << ::cairn::test::describe(cairn_ok); \
   } while (false)
 
@@ -102,5 +102,14 @@ inline std::vector<std::uint64_t> seeds_to_run(std::uint64_t usual) {
 
 /// Whether this is the long run of `./dev soak`.
 inline bool soaking() { return std::getenv("CAIRN_SOAK") != nullptr; }
+
+/// A tenth of `usual` where a sanitizer makes everything many times slower; `./dev soak` takes `most`.
+inline std::uint64_t sample(std::uint64_t usual, std::uint64_t most) {
+#if defined(CAIRN_CHECK_RANKS)
+  return soaking() ? most : (usual + 9) / 10;
+#else
+  return soaking() ? most : usual;
+#endif
+}
 
 }  // namespace cairn::test

@@ -114,7 +114,8 @@ TEST(TableFaults, EveryIoFailingOnceNeverLosesWhatWasAcknowledged) {
         return {};
       });
       for (int i = 0; i < 60; ++i) {
-        const Result<void> done = scripted_write(process.table(), written, i, i % 2 == 0 ? Durability::kDisk : Durability::kKernel);
+        const Result<void> done =
+            scripted_write(process.table(), written, i, i % 2 == 0 ? Durability::kDisk : Durability::kKernel);
         if (done && i % 2 == 0) acknowledged = written.writes.size();
         if (!done && done.error().code == ErrorCode::kNoSpace) {
           written.writes.pop_back();

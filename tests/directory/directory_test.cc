@@ -1,0 +1,196 @@
+// Manifest, names, liveness, jobs and timers.
+#include <gtest/gtest.h>
+
+#include "directory/file_name.h"
+#include "directory/jobs.h"
+#include "directory/liveness.h"
+#include "directory/manifest.h"
+#include "storage/file_lease.h"
+#include "support/world.h"
+
+namespace cairn::test {
+namespace {
+
+using namespace directory;  // NOLINT(google-build-using-namespace)
+
+Manifest example() {
+  Manifest manifest{.epoch = 3,
+                    .version = 7,
+                    .database = {1, ~std::uint64_t{0}},
+                    .hash_seed = 5,
+                    .next_file = 9,
+                    .next_view = 2,
+                    .version_ceiling = 100,
+                    .stamp_ceiling = 200,
+                    .views = {}};
+  manifest.views.push_back({.name = "users",
+                            .kind = "table",
+                            .number = 1,
+                            .families = {{.name = "main",
+                                          .number = 0,
+                                          .compression = sealed::Compression::kLz4,
+                                          .runs = {{.files = {"4-2-0000abcd.sealed"}, .version_first = 1, .version_last = 9}}}},
+                            .log = {{.file = "5-3-0000abce.segment", .state = SegmentState::kEnded, .end = 4096},
+                                    {.file = "6-3-0000abcf.segment", .durable_end = 128}}});
+  return manifest;
+}
+
+std::string with_checksum(std::string text, const std::string& from, const std::string& to) {
+  const std::size_t line = text.find("checksum");
+  text.erase(line, text.find('\n', line) - line + 1);
+  text.replace(text.find(from), from.size(), to);
+  char checksum[64];
+  std::snprintf(checksum, sizeof checksum, "checksum = \"%016lx\"\n", xxh3(text));
+  return checksum + text;
+}
+
+TEST(Manifest, IsReadAsItWasWritten) {
+  const auto read = decode_manifest(encode_manifest(example()), "manifest-3-7");
+  ASSERT_OK(read);
+  EXPECT_EQ(*read, example());
+}
+
+TEST(Manifest, EveryFlippedBitAndEveryCutIsRefused) {
+  const std::string text = encode_manifest(example());
+  for (std::size_t bit = 0; bit < text.size() * 8; ++bit) {
+    std::string damaged = text;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+    ASSERT_FALSE(decode_manifest(damaged, "m").has_value()) << bit;
+  }
+  for (std::size_t size = 0; size < text.size(); ++size) ASSERT_FALSE(decode_manifest(text.substr(0, size), "m").has_value());
+}
+
+TEST(Manifest, NamesWhatIsWrongAndWhere) {
+  const std::string text = encode_manifest(example());
+  const auto fails = [&](const std::string& from, const std::string& to) {
+    const auto read = decode_manifest(with_checksum(text, from, to), "manifest-3-7");
+    EXPECT_FALSE(read.has_value());
+    return read ? "" : read.error().to_string();
+  };
+  EXPECT_EQ(fails("end = 4096", "end = -1"),
+            "kCorruption: manifest key view[0].log[0].end is not an integer from 0 to 4611686018427387904 (manifest-3-7)");
+  EXPECT_EQ(fails("format = 1", "format = 2"), "kUnsupported: manifest format 2 needs a newer Cairn (manifest-3-7)");
+  EXPECT_EQ(fails("epoch = 3", "epoch = 3\nfancy = 1"), "kUnsupported: manifest key fancy needs a newer Cairn (manifest-3-7)");
+  EXPECT_EQ(fails("4-2-0000abcd.sealed", "../etc/passwd"),
+            "kCorruption: manifest key view[0].family[0].run[0].files has what is not the name of a sealed file (manifest-3-7)");
+  EXPECT_EQ(fails("state = \"ended\"\n  end = 4096", "state = \"active\"\n  durable_end = 1"),
+            "kCorruption: manifest key view[0].log[1].state follows an active segment (manifest-3-7)");
+}
+
+TEST(FileNames, AreReadOnlyAsTheyAreWritten) {
+  const auto name = FileName::parse("13-7-00009f2c.sealed");
+  ASSERT_TRUE(name.has_value());
+  EXPECT_EQ(name->number, 13U);
+  EXPECT_EQ(name->to_string(), "13-7-00009f2c.sealed");
+  for (const char* const wrong : {"", "13-7-9f2c.sealed", "013-7-00009f2c.sealed", "13-7-00009f2c.sealed.bak", "13-7.sealed",
+                                  "manifest-1-1", "-1-7-00009f2c.sealed"}) {
+    EXPECT_FALSE(FileName::parse(wrong).has_value()) << wrong;
+  }
+  EXPECT_LT(*ManifestName::parse("manifest-9-99"), *ManifestName::parse("manifest-10-1"));
+}
+
+TEST(LeaseRecord, EveryFlippedBitIsRefused) {
+  const Bytes text = storage::encode_lease({.owner = "o", .host = "h", .boot = "b", .pid = 1, .epoch = 2, .lease_ms = 3});
+  EXPECT_EQ(storage::decode_lease(text, "lease-2")->owner, "o");
+  for (std::size_t bit = 0; bit < text.size() * 8; ++bit) {
+    Bytes damaged = text;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+    ASSERT_FALSE(storage::decode_lease(damaged, "lease-2").has_value()) << bit;
+  }
+}
+
+std::vector<bool> live(std::vector<StoredVersion> versions, const Visibility& visibility, bool oldest) {
+  return live_versions(versions, visibility, oldest);
+}
+
+TEST(Liveness, KeepsWhatSomebodyCanSee) {
+  EXPECT_EQ(live({{9}, {5}, {2}}, {.horizon = 10, .pins = {}}, false), (std::vector<bool>{true, false, false}));
+  EXPECT_EQ(live({{9}, {5}, {2}}, {.horizon = 10, .pins = {5}}, false), (std::vector<bool>{true, true, false}));
+  EXPECT_EQ(live({{9}, {5}, {2}}, {.horizon = 10, .pins = {4, 8}}, false), (std::vector<bool>{true, true, true}));
+  EXPECT_EQ(live({{9}, {5}, {2}}, {.horizon = 6, .pins = {}}, false), (std::vector<bool>{true, true, false}))
+      << "9 is not visible yet";
+}
+
+TEST(Liveness, DropsATombstoneOnlyOverNothing) {
+  EXPECT_EQ(live({{9, true}, {5}}, {.horizon = 10, .pins = {}}, true), (std::vector<bool>{false, false}));
+  EXPECT_EQ(live({{9, true}, {5}}, {.horizon = 10, .pins = {}}, false), (std::vector<bool>{true, false}));
+  EXPECT_EQ(live({{9, true}, {5}}, {.horizon = 10, .pins = {6}}, true), (std::vector<bool>{true, true}));
+  EXPECT_EQ(live({{9, true}, {5}}, {.horizon = 7, .pins = {}}, true), (std::vector<bool>{true, true}));
+}
+
+TEST(Jobs, RunInOrderWithUrgentOnesFirstAndGiveTheirResult) {
+  SimulatedClock clock;
+  JobRunner runner(clock, 0);
+  std::string order;
+  const auto job = [&](char c) {
+    return [&order, c](Job&) -> Result<void> {
+      order += c;
+      return {};
+    };
+  };
+  runner.submit("a", JobRunner::Urgency::kNormal, job('a'));
+  runner.submit("b", JobRunner::Urgency::kUrgent, job('b'));
+  const auto last = runner.submit("c", JobRunner::Urgency::kNormal,
+                                  [](Job&) -> Result<void> { return std::unexpected(Error{ErrorCode::kIo, "no", "", 0}); });
+  EXPECT_EQ(runner.list().size(), 3U);
+  EXPECT_EQ(runner.wait(last).error().code, ErrorCode::kIo);
+  EXPECT_EQ(order, "ba");
+  EXPECT_TRUE(runner.list().empty());
+}
+
+TEST(Jobs, KeepToTheirRateAndCountTheirBytes) {
+  SimulatedClock clock;
+  JobRunner runner(clock, 0);
+  const auto work = [](Job& running) -> Result<void> {
+    for (int i = 0; i < 50; ++i) CAIRN_TRY_VOID(running.progress(1000));
+    return {};
+  };
+  const auto job = runner.submit("slow", JobRunner::Urgency::kNormal, work, 10'000);
+  const std::int64_t begin = clock.boot_ms();
+  EXPECT_OK(runner.wait(job));
+  EXPECT_NEAR(static_cast<double>(clock.boot_ms() - begin), 5000, 200);
+  EXPECT_EQ(job->bytes_done(), 50'000U);
+}
+
+TEST(Jobs, CanBeCancelledPausedAndResumed) {
+  JobRunner runner(system_clock(), 1);
+  std::atomic<int> rounds{0};
+  const auto job = runner.submit("endless", JobRunner::Urgency::kNormal, [&](Job& running) -> Result<void> {
+    while (true) {
+      CAIRN_TRY_VOID(running.progress(1));
+      ++rounds;
+    }
+  });
+  while (rounds == 0) system_clock().sleep_ms(1);
+  job->pause();
+  system_clock().sleep_ms(30);
+  const int paused_at = rounds;
+  system_clock().sleep_ms(30);
+  EXPECT_EQ(rounds, paused_at);
+  job->resume();
+  while (rounds == paused_at) system_clock().sleep_ms(1);
+  job->cancel();
+  EXPECT_EQ(runner.wait(job).error().code, ErrorCode::kUnavailable);
+}
+
+TEST(Ticker, RunsWhatIsDueAndNothingOfACancelledOwner) {
+  SimulatedClock clock;
+  Ticker ticker(clock, false);
+  std::string order;
+  int owner = 0;
+  int other = 0;
+  ticker.after(20, &owner, [&] { order += 'b'; });
+  ticker.after(10, &owner, [&] { order += 'a'; });
+  ticker.after(30, &other, [&] { order += 'c'; });
+  ticker.after(40, &owner, [&] { order += 'd'; });
+  clock.advance_ms(25);
+  ticker.run_due();
+  EXPECT_EQ(order, "ab");
+  ticker.cancel(&owner);
+  clock.advance_ms(100);
+  ticker.run_due();
+  EXPECT_EQ(order, "abc");
+}
+
+}  // namespace
+}  // namespace cairn::test

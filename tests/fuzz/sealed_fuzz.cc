@@ -1,0 +1,75 @@
+// Any bytes as a sealed file: opening, point reads, walks both ways and verify end with an answer or an error. An odd first
+// byte asks for all checksums to be made right first, so that what lies behind them is reached too.
+#include "sealed/sealed_reader.h"
+#include "support/memory_file.h"
+
+using namespace cairn;          // NOLINT(google-build-using-namespace)
+using namespace cairn::sealed;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+constexpr DatabaseId kDatabase{1, 2};
+
+void repair(Bytes& bytes) {
+  if (bytes.size() < 3 * kPageBytes) bytes.resize(3 * kPageBytes);
+  auto preamble = load<Preamble>(bytes.data());
+  preamble.magic = kMagic;
+  preamble.format = kFormat;
+  preamble.database = kDatabase;
+  preamble.number = 1;
+  preamble.view = 1;
+  preamble.family = 0;
+  preamble.flags = 0;
+  preamble.reserved = {};
+  preamble.file_bytes = bytes.size();
+  preamble.checksum = xxh3(bytes_of(preamble).substr(0, offsetof(Preamble, checksum)));
+  store(bytes.data(), preamble);
+  const TableEntry* sums = nullptr;
+  for (const TableEntry& table : preamble.tables) {
+    if (table.kind == TableKind::kPageSums) sums = &table;
+  }
+  if (sums == nullptr || sums->offset % kPageBytes != 0 || sums->offset + sums->length != preamble.footer_offset) return;
+  if (preamble.footer_offset > bytes.size() || sums->offset > preamble.footer_offset) return;
+  const std::uint64_t pages = sums->offset / kPageBytes;
+  if (pages * 4 > sums->length) return;
+  const auto sum = [&](std::uint64_t page) {
+    return static_cast<std::uint32_t>(xxh3({bytes.data() + page * kPageBytes, kPageBytes}));
+  };
+  for (std::uint64_t page = 0; page < pages; ++page) store(bytes.data() + sums->offset + page * 4, sum(page));
+  const std::uint64_t sum_pages = sums->length / kPageBytes;
+  const std::uint64_t footer = preamble.footer_offset;
+  const std::uint64_t length = sizeof(Footer) + round_up(sum_pages * 4, kAlign);
+  if (bytes.size() != footer + length + 8) return;
+  store(bytes.data() + footer, Footer{.magic = kFooterMagic, .page_count = pages});
+  for (std::uint64_t i = 0; i < sum_pages; ++i) store(bytes.data() + footer + sizeof(Footer) + i * 4, sum(pages + i));
+  store(bytes.data() + footer + length, xxh3({bytes.data() + footer, length}));
+}
+
+void walk(const SealedReader& reader) {
+  const auto cursor = reader.cursor();
+  int steps = 0;
+  for (Result<void> at = cursor->seek_first(); at && cursor->valid() && ++steps < 1000; at = cursor->next()) {
+    const Bytes key(cursor->entry().key);
+    (void)reader.get(key, xxh3(key, reader.preamble().hash_seed), ~std::uint64_t{0});
+  }
+  for (Result<void> at = cursor->seek_last(); at && cursor->valid() && ++steps < 2000; at = cursor->prev()) {
+  }
+  (void)cursor->seek("m");
+  (void)cursor->seek_before("m");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  auto bytes = std::make_shared<Bytes>(reinterpret_cast<const char*>(data) + 1, size - 1);
+  if ((data[0] & 1) != 0) repair(*bytes);
+  const auto reader =
+      SealedReader::open(std::make_shared<test::MemoryFile>(bytes), {.database = kDatabase, .number = 1, .view = 1, .family = 0});
+  if (!reader) return 0;
+  walk(**reader);
+  (void)(*reader)->get("key1", xxh3("key1", (*reader)->preamble().hash_seed), 5);
+  (void)(*reader)->verify([](std::uint64_t) { return Result<void>{}; });
+  (void)(*reader)->replaces();
+  return 0;
+}

@@ -1,0 +1,99 @@
+// Writes the seeds of the fuzzing corpus: fuzz_seeds DIRECTORY
+#include <fstream>
+#include <string>
+
+#include "directory/manifest.h"
+#include "sealed/sealed_writer.h"
+#include "segment/segment_writer.h"
+#include "storage/file_lease.h"
+#include "support/memory_file.h"
+
+using namespace cairn;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+void save(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+
+Bytes segment_seed_file() {
+  auto bytes = std::make_shared<Bytes>(2048, '\0');
+  auto writer = *segment::SegmentWriter::start(std::make_unique<test::MemoryAppendFile>(bytes),
+                                               {.database = {1, 2}, .number = 1, .salt = 3, .epoch = 1, .view = 1}, false);
+  writer->append({.write_version = 1, .stamp = 1, .view = 1, .key = "north", .value = "1"});
+  writer->append_sync_frame(writer->tail(), 1, 1);
+  const std::uint64_t begin = writer->tail();
+  segment::RecordInput input{
+      .flags = segment::kInBatch, .write_version = 2, .stamp = 2, .view = 1, .account = 7, .key = "{7}south", .value = ""};
+  std::vector<std::uint64_t> checksums{writer->append(input).header.checksum};
+  input = {.kind = segment::RecordKind::kTombstone,
+           .flags = segment::kInBatch,
+           .write_version = 3,
+           .stamp = 2,
+           .view = 1,
+           .key = "north",
+           .value = ""};
+  checksums.push_back(writer->append(input).header.checksum);
+  writer->append_batch_frame(begin, checksums, input);
+  writer->publish();
+  return *bytes;
+}
+
+Bytes sealed_seed_file(sealed::Compression compression) {
+  auto bytes = std::make_shared<Bytes>(256 * 1024, '\0');
+  sealed::SealedIdentity identity{
+      .database = {1, 2}, .hash_seed = 5, .number = 1, .salt = 3, .epoch = 1, .view = 1, .replaces = {4}};
+  sealed::SealedWriter writer(std::make_unique<test::MemoryAppendFile>(bytes), identity,
+                              {.compression = compression, .unit_bytes = 512});
+  for (int i = 0; i < 60; ++i) {
+    const std::string key = "key" + std::to_string(1000 + i);
+    writer.add({.key = key,
+                .value = "a value that compresses, compresses, compresses",
+                .write_version = 200 - static_cast<std::uint64_t>(i)});
+    if (i % 7 == 0)
+      writer.add({.key = key, .value = "", .kind = segment::RecordKind::kTombstone, .write_version = 3, .account = 9});
+  }
+  return bytes->substr(0, *writer.finish());
+}
+
+std::string manifest_seed() {
+  directory::Manifest manifest{.epoch = 3,
+                               .version = 7,
+                               .database = {1, 2},
+                               .hash_seed = 5,
+                               .next_file = 9,
+                               .next_view = 2,
+                               .version_ceiling = 100,
+                               .stamp_ceiling = 200,
+                               .views = {}};
+  manifest.views.push_back({.name = "users",
+                            .kind = "table",
+                            .number = 1,
+                            .families = {{.name = "main",
+                                          .number = 0,
+                                          .compression = sealed::Compression::kLz4,
+                                          .runs = {{.files = {"4-2-0000abcd.sealed"}, .version_first = 1, .version_last = 9}}}},
+                            .log = {{.file = "5-3-0000abce.segment", .state = directory::SegmentState::kEnded, .end = 4096},
+                                    {.file = "6-3-0000abcf.segment", .durable_end = 128}}});
+  return directory::encode_manifest(manifest);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  const std::string to = argv[1];
+  for (const char mode : {'\0', '\1'}) {
+    const std::string suffix = mode == '\1' ? "-repaired" : "";
+    save(to + "/segment/small" + suffix, mode + segment_seed_file());
+    save(to + "/sealed/plain" + suffix, mode + sealed_seed_file(sealed::Compression::kNone));
+    save(to + "/sealed/lz4" + suffix, mode + sealed_seed_file(sealed::Compression::kLz4));
+    save(to + "/sealed/zstd" + suffix, mode + sealed_seed_file(sealed::Compression::kZstd));
+  }
+  save(to + "/manifest/whole", manifest_seed());
+  const std::string text = manifest_seed();
+  const std::size_t line = text.find("checksum");
+  save(to + "/manifest/body", text.substr(text.find('\n', line) + 1));
+  save(to + "/manifest/lease",
+       storage::encode_lease({.owner = "o", .host = "h", .boot = "b", .pid = 1, .epoch = 2, .lease_ms = 3}));
+  save(to + "/manifest/name", "13-7-00009f2c.sealed");
+  return 0;
+}

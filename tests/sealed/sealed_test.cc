@@ -1,0 +1,175 @@
+// A sealed file against the sorted list it was made from, for every compression.
+#include <gtest/gtest.h>
+
+#include "sealed/sealed_reader.h"
+#include "sealed/sealed_writer.h"
+#include "support/memory_file.h"
+#include "support/world.h"
+
+namespace cairn::test {
+namespace {
+
+using sealed::object_bytes;
+using sealed::sealed_bytes_max;
+using sealed::SealedBounds;
+using sealed::SealedReader;
+using sealed::SealedWriter;
+
+struct Stored {
+  std::string key;
+  std::string value;
+  std::uint64_t version;
+  bool tombstone;
+};
+
+class SealedFile : public testing::TestWithParam<sealed::Compression> {
+ protected:
+  void write(const std::vector<Stored>& records) {
+    SealedBounds bounds{.replaces = 2};
+    for (const Stored& record : records) {
+      ++bounds.records;
+      bounds.object_bytes += object_bytes(record.key.size(), record.value.size(), 3);
+      bounds.key_bytes_max = std::max<std::uint64_t>(bounds.key_bytes_max, record.key.size());
+    }
+    bytes = std::make_shared<Bytes>(sealed_bytes_max(bounds), '\0');
+    SealedWriter writer(std::make_unique<MemoryAppendFile>(bytes),
+                        {.database = {1, 2}, .hash_seed = 5, .number = 9, .salt = 1, .epoch = 1, .view = 4, .replaces = {7, 8}},
+                        {.compression = GetParam(), .unit_bytes = 1024});
+    for (const Stored& record : records) {
+      writer.add({.key = record.key,
+                  .value = record.value,
+                  .kind = record.tombstone ? segment::RecordKind::kTombstone : segment::RecordKind::kPut,
+                  .write_version = record.version,
+                  .stamp = record.version,
+                  .account = record.version % 3});
+    }
+    const auto size = writer.finish();
+    ASSERT_OK(size);
+    bytes->resize(*size);
+    const auto opened =
+        SealedReader::open(std::make_shared<MemoryFile>(bytes), {.database = {1, 2}, .number = 9, .view = 4, .family = 0});
+    ASSERT_OK(opened);
+    reader = *opened;
+  }
+  static std::vector<Stored> many(std::uint64_t seed, std::size_t count) {
+    Random random(seed);
+    std::map<std::string, std::vector<Stored>> by_key;
+    for (std::size_t i = 0; i < count; ++i) {
+      std::string key = "key" + std::to_string(random.below(count / 2 + 1));
+      if (random.one_in(10)) key += std::string(random.below(300), 'k');
+      by_key[key].push_back({key, std::string(random.below(random.one_in(30) ? 5000 : 60), 'v'), count - i, random.one_in(5)});
+    }
+    std::vector<Stored> records;
+    for (const auto& [key, versions] : by_key) records.insert(records.end(), versions.begin(), versions.end());
+    return records;
+  }
+  [[nodiscard]] auto get(const std::string& key, std::uint64_t version_max) const {
+    return reader->get(key, xxh3(key, 5), version_max);
+  }
+
+  std::shared_ptr<Bytes> bytes;
+  std::shared_ptr<SealedReader> reader;
+};
+
+TEST_P(SealedFile, FindsTheNewestVersionNotAboveTheOneAsked) {
+  const auto records = many(1, 3000);
+  write(records);
+  for (const Stored& record : records) {
+    const auto hit = get(record.key, record.version);
+    ASSERT_OK(hit);
+    ASSERT_TRUE(hit->has_value()) << record.key;
+    EXPECT_EQ((*hit)->entry.write_version, record.version);
+    EXPECT_EQ((*hit)->entry.value, record.value);
+    EXPECT_EQ((*hit)->entry.account, record.version % 3);
+  }
+  for (int i = 0; i < 3000; ++i) {
+    const auto miss = get("absent" + std::to_string(i), ~std::uint64_t{0});
+    ASSERT_OK(miss);
+    EXPECT_FALSE(miss->has_value());
+  }
+  EXPECT_EQ(reader->replaces(), (std::vector<std::uint64_t>{7, 8}));
+  EXPECT_OK(reader->verify([](std::uint64_t) { return Result<void>{}; }));
+}
+
+TEST_P(SealedFile, WalksBothWaysFromAnywhere) {
+  const auto records = many(2, 1200);
+  write(records);
+  const auto cursor = reader->cursor();
+  std::size_t i = 0;
+  ASSERT_OK(cursor->seek_first());
+  for (; cursor->valid(); ++i) {
+    ASSERT_EQ(cursor->entry().key, records[i].key);
+    ASSERT_EQ(cursor->entry().write_version, records[i].version);
+    ASSERT_OK(cursor->next());
+  }
+  EXPECT_EQ(i, records.size());
+  ASSERT_OK(cursor->seek_last());
+  while (cursor->valid()) {
+    --i;
+    ASSERT_EQ(cursor->entry().write_version, records[i].version);
+    ASSERT_OK(cursor->prev());
+  }
+  EXPECT_EQ(i, 0U);
+  Random random(3);
+  for (int n = 0; n < 500; ++n) {
+    const std::string key =
+        random.one_in(2) ? records[random.below(records.size())].key : "key" + std::to_string(random.below(2000));
+    const auto at =
+        std::lower_bound(records.begin(), records.end(), key, [](const Stored& a, const std::string& b) { return a.key < b; });
+    ASSERT_OK(cursor->seek(key));
+    ASSERT_EQ(cursor->valid(), at != records.end());
+    if (cursor->valid()) {
+      ASSERT_EQ(cursor->entry().write_version, at->version);
+    }
+    ASSERT_OK(cursor->seek_before(key));
+    ASSERT_EQ(cursor->valid(), at != records.begin());
+    if (cursor->valid()) {
+      ASSERT_EQ(cursor->entry().write_version, std::prev(at)->version);
+    }
+  }
+}
+
+TEST_P(SealedFile, AKeyWithVersionsOverManyUnitsIsFoundAtEach) {
+  std::vector<Stored> records{{"a", "first", 1, false}};
+  for (std::uint64_t version = 500; version > 0; --version) records.push_back({"b", std::string(100, 'v'), version + 10, false});
+  records.push_back({"c", "last", 2, false});
+  write(records);
+  for (const std::uint64_t version : {11, 12, 250, 510}) {
+    const auto hit = get("b", version);
+    ASSERT_OK(hit);
+    ASSERT_TRUE(hit->has_value());
+    EXPECT_EQ((*hit)->entry.write_version, version);
+  }
+  EXPECT_FALSE((*get("b", 10)).has_value());
+}
+
+TEST_P(SealedFile, EveryFlippedBitIsCaughtByVerify) {
+  write(many(4, 30));
+  Random random(5);
+  for (int i = 0; i < 3000; ++i) {
+    const std::uint64_t bit = random.below(bytes->size() * 8);
+    auto damaged = std::make_shared<Bytes>(*bytes);
+    (*damaged)[bit / 8] = static_cast<char>((*damaged)[bit / 8] ^ (1 << (bit % 8)));
+    auto opened =
+        SealedReader::open(std::make_shared<MemoryFile>(damaged), {.database = {1, 2}, .number = 9, .view = 4, .family = 0});
+    ASSERT_FALSE(opened.has_value() && (*opened)->verify([](std::uint64_t) { return Result<void>{}; }).has_value())
+        << "bit " << bit;
+  }
+}
+
+TEST_P(SealedFile, ATruncatedFileIsRefused) {
+  write(many(6, 50));
+  for (std::size_t size = 0; size < bytes->size(); size += 97) {
+    const auto cut = std::make_shared<Bytes>(bytes->substr(0, size));
+    const auto opened =
+        SealedReader::open(std::make_shared<MemoryFile>(cut), {.database = {1, 2}, .number = 9, .view = 4, .family = 0});
+    ASSERT_FALSE(opened.has_value());
+    EXPECT_EQ(opened.error().code, ErrorCode::kCorruption);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SealedFile,
+                         testing::Values(sealed::Compression::kNone, sealed::Compression::kLz4, sealed::Compression::kZstd));
+
+}  // namespace
+}  // namespace cairn::test

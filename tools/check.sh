@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# ./dev check, after the clang build (which is the thread-safety analysis): format, structure, clang-tidy, docs, fuzz.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+git ls-files '*.cc' '*.h' | xargs clang-format-19 --dry-run -Werror
+echo "format: clang-format-19 has nothing to change"
+python3 tools/structure.py
+
+# clang-tidy: what the last commit or the work tree changed; everything with CAIRN_TIDY=all.
+if [ "${CAIRN_TIDY:-changed}" = all ] || ! base=$(git rev-parse -q --verify "${CAIRN_TIDY_BASE:-HEAD~1}"); then
+  changed=$(git ls-files 'src/*.cc')
+else
+  changed=$({ git diff --name-only --diff-filter=d "$base"; } | grep -E '^src/.*\.(cc|h)$' | sed 's/\.h$/.cc/' | sort -u || true)
+  changed=$(for file in $changed; do [ -f "$file" ] && echo "$file"; done)
+fi
+if [ -n "$changed" ]; then
+  # shellcheck disable=SC2086
+  printf '%s\n' $changed | grep -v simulated | xargs -r -P 2 -n 1 clang-tidy-19 -p build/clang --quiet 2>/dev/null
+fi
+echo "clang-tidy: $(echo "$changed" | wc -w) files, nothing found"
+tools/check_docs.sh
+tools/fuzz.sh 20
