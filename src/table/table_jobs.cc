@@ -85,7 +85,7 @@ std::vector<Layer> TableImpl::claim(std::size_t first, std::size_t count, bool& 
   const std::shared_ptr<const LineUp> now = line_up_.get();
   if (count == 0 || first + count > now->layers.size()) return {};
   const auto begin = now->layers.begin() + static_cast<std::ptrdiff_t>(first);
-  const std::vector<Layer> layers(begin, begin + static_cast<std::ptrdiff_t>(count));
+  std::vector<Layer> layers(begin, begin + static_cast<std::ptrdiff_t>(count));
   for (const Layer& layer : layers) {
     if (claimed_.contains(layer.identity())) return {};
   }
@@ -124,7 +124,9 @@ Result<std::shared_ptr<Run>> TableImpl::write_run(directory::Job& job, const std
                                   .version_first = layers.front().version_first(),
                                   .version_last = layers.back().version_last(),
                                   .replaces = {}};
-  for (const std::string& name : files_of(layers)) identity.replaces.push_back(directory::FileName::parse(name)->number);
+  const std::vector<std::string> inputs = files_of(layers);
+  identity.replaces.reserve(inputs.size());
+  for (const std::string& input : inputs) identity.replaces.push_back(directory::FileName::parse(input)->number);
   const sealed::SealedBounds bounds = bounds_of(layers);
   job.set_bytes_total(bounds.object_bytes);
 
@@ -132,6 +134,7 @@ Result<std::shared_ptr<Run>> TableImpl::write_run(directory::Job& job, const std
   const std::string name = file->name();
   sealed::SealedWriter writer(std::move(file), identity, {.compression = entry_.families[0].compression});
   std::vector<std::unique_ptr<sealed::Cursor>> cursors;
+  cursors.reserve(layers.size());
   for (const Layer& layer : layers) cursors.push_back(layer.cursor());
   MergeCursor merged(std::move(cursors));
   Result<void> done = copy_live(merged, writer, visibility, oldest, job);

@@ -12,6 +12,7 @@ constexpr std::uint64_t kNoEnd = ~std::uint64_t{0};
 
 std::vector<std::unique_ptr<sealed::Cursor>> cursors_of(const LineUp& line_up) {
   std::vector<std::unique_ptr<sealed::Cursor>> cursors;
+  cursors.reserve(line_up.layers.size() + 1);
   for (const Layer& layer : line_up.layers) cursors.push_back(layer.cursor());
   cursors.push_back(line_up.active->cursor());
   return cursors;
