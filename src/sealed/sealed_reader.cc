@@ -41,7 +41,7 @@ Result<std::shared_ptr<SealedReader>> SealedReader::open(std::shared_ptr<const s
   if (preamble.compression > Compression::kZstd) {
     return fail(ErrorCode::kUnsupported, "unknown compression", name, offsetof(Preamble, compression));
   }
-  const std::shared_ptr<SealedReader> reader(new SealedReader(std::move(file), preamble));
+  std::shared_ptr<SealedReader> reader(new SealedReader(std::move(file), preamble));
   CAIRN_TRY_VOID(reader->find_tables());
   CAIRN_TRY_VOID(reader->check_footer());
   if (reader->sparse_.length < 8) return corruption("sparse index is too short", name, reader->sparse_.offset);

@@ -123,19 +123,18 @@ Result<void> FileLease::ensure_free(const std::string& name) {
     }
     if (record->released) return {};
     if (lock && record->host == here.host) return {};  // The owner's process is gone.
-    std::int64_t left_ms = 0;
-    if (record->boot == here.boot) {
+    const bool elsewhere = record->boot != here.boot;
+    const bool renewed = first_seen && *first_seen != *text;
+    std::int64_t left_ms = record->lease_ms;  // After a renewal that we saw from elsewhere.
+    if (!elsewhere) {
       left_ms = record->renewed_boot_ms + record->lease_ms - clock_.boot_ms();
-    } else {
-      if (first_seen && *first_seen != *text) left_ms = record->lease_ms;  // It was renewed: somebody is there.
+    } else if (!renewed) {
       left_ms = watched_since_ms + record->lease_ms - clock_.boot_ms();
     }
     if (left_ms <= 0) {
       CAIRN_REACHED("lease taken over after its time");
       return {};
     }
-    const bool elsewhere = record->boot != here.boot;
-    const bool renewed = first_seen && *first_seen != *text;
     if (!elsewhere || renewed) {
       return fail(ErrorCode::kBusy,
                   fmt::format("held by {} (pid {} on {}) for another {} ms", record->owner, record->pid, record->host, left_ms),

@@ -94,7 +94,7 @@ SimulatedDisk::InodePtr SimulatedDisk::survivor(const Inode& inode, Random& rand
   const bool size_survived = inode.durable.size() == inode.size || random.one_in(2);
   const std::uint64_t size = size_survived ? inode.size : inode.durable.size();
   auto copy = std::make_shared<Inode>(size);
-  std::memcpy(copy->live.data(), inode.durable.data(), std::min<std::uint64_t>(size, inode.durable.size()));
+  std::copy_n(inode.durable.data(), std::min<std::uint64_t>(size, inode.durable.size()), copy->live.data());
   const std::uint64_t mode = random.below(4);  // 0: nothing unsynced survives; 1: everything; else a mixture.
   for (std::uint64_t at = 0; at < std::min(size, inode.size); at += kPage) {
     const std::uint64_t n = std::min(kPage, size - at);
@@ -152,7 +152,7 @@ std::unique_ptr<SimulatedDisk> SimulatedDisk::killed() const {
     const MutexLock lock(mutex_);
     for (const auto& [name, inode] : names_) {
       auto copy = std::make_shared<Inode>(inode->size);
-      std::memcpy(copy->live.data(), inode->live.data(), inode->size);
+      std::copy_n(inode->live.data(), inode->size, copy->live.data());
       copy->clean = copy->live;
       copy->durable = copy->live;
       names[name] = copy;

@@ -101,11 +101,14 @@ class SimulatedStorage final : public Storage, public LeaseFiles {
   Result<std::unique_ptr<HeldLock>> try_lock(const std::string& name) override;
   Result<std::unique_ptr<HeldLock>> publish_locked(const std::string& name, ByteView contents) override;
   Result<void> rewrite(const std::string& name, ByteView contents) override;
-  Machine machine() override { return {.host = "simulated", .boot = "simulated"}; }
+  Machine machine() override { return machine_; }
+  /// Puts this process on another machine.
+  void set_machine(const Machine& machine) { machine_ = machine; }
 
  private:
   SimulatedDisk& disk_;
   std::atomic<std::uint64_t> epoch_{0};
+  Machine machine_{.host = "simulated", .boot = "simulated"};
 };
 
 }  // namespace cairn::storage

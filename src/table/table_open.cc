@@ -100,8 +100,12 @@ Result<void> TableImpl::replay(const std::vector<directory::SegmentEntry>& log, 
     }));
     if (fresh) layers.push_back({.run = nullptr, .memtable = memtable});
   }
-  // An ended segment may hold nothing but sync frames.
-  std::erase_if(layers, [](const Layer& layer) { return layer.memtable && layer.memtable->empty(); });
+  if (memtable && memtable->empty()) {
+    // Segments without a record: they go with the first flush.
+    const MutexLock lock(commit_mutex_);
+    for (const Memtable::Source& source : memtable->sources()) active_->add_source(source);
+    layers.pop_back();
+  }
   for (const Layer& layer : layers) {
     if (layer.memtable) unsealed_bytes_.fetch_add(layer.memtable->log_bytes(), std::memory_order_relaxed);
   }
