@@ -73,7 +73,7 @@ Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, 
   // A batch's members are contiguous and share a stamp that no other record has.
   CAIRN_TRY_VOID(reader.replay(found.end, [&](const segment::RecordView& record) -> Result<void> {
     if (record.offset < found.durable_end) return {};
-    const bool member = (record.header.flags & segment::kInBatch) != 0;
+    const bool member = (record.header.flags & kInBatch) != 0;
     if (!member || record.header.stamp != last.stamp) close_batch();
     last = {.kind = record.kind(),
             .flags = record.header.flags,

@@ -1,23 +1,24 @@
 // One version of one key, wherever it is kept.
 #pragma once
 #include <cstdint>
+#include <memory>
 
+#include "base/record_kind.h"
 #include "cairn/bytes.h"
-#include "segment/segment_format.h"
 
 namespace cairn::sealed {
 
 struct Entry {
   ByteView key;
   ByteView value;
-  segment::RecordKind kind = segment::RecordKind::kPut;
+  RecordKind kind = RecordKind::kPut;
   std::uint64_t write_version = 0;
   std::uint64_t stamp = 0;
   std::uint64_t account = 0;   // 0: none.
   std::int64_t expiry_ms = 0;  // 0: never.
 
   [[nodiscard]] std::uint8_t flags() const {
-    return static_cast<std::uint8_t>((account != 0 ? segment::kHasAccount : 0) | (expiry_ms != 0 ? segment::kHasExpiry : 0));
+    return static_cast<std::uint8_t>((account != 0 ? kHasAccount : 0) | (expiry_ms != 0 ? kHasExpiry : 0));
   }
 };
 

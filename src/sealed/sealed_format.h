@@ -103,8 +103,8 @@ static_assert(std::has_unique_object_representations_v<Preamble> && sizeof(Pream
 struct ObjectHeader {
   std::uint32_t value_size;
   std::uint16_t key_size;
-  std::uint8_t kind;   // segment::RecordKind: put or tombstone.
-  std::uint8_t flags;  // segment::RecordFlags: has account, has expiry.
+  std::uint8_t kind;   // RecordKind: put or tombstone.
+  std::uint8_t flags;  // RecordFlags: has account, has expiry.
   std::uint64_t write_version;
   std::uint64_t stamp;
 };

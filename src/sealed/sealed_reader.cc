@@ -145,21 +145,21 @@ Result<ByteView> SealedReader::bytes(std::uint64_t offset, std::uint64_t length,
 Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, std::uint64_t at, std::uint64_t offset) const {
   if (records.size() - at < sizeof(ObjectHeader)) return damaged("record header runs past its unit", offset);
   const auto header = load<ObjectHeader>(records.data() + at);
-  const auto kind = static_cast<segment::RecordKind>(header.kind);
-  if (kind == segment::RecordKind::kNone) return damaged("record kind is zero", offset);
-  if ((kind != segment::RecordKind::kPut && kind != segment::RecordKind::kTombstone) || header.key_size == 0 ||
-      (header.flags & ~(segment::kHasAccount | segment::kHasExpiry)) != 0) {
+  const auto kind = static_cast<RecordKind>(header.kind);
+  if (kind == RecordKind::kNone) return damaged("record kind is zero", offset);
+  if ((kind != RecordKind::kPut && kind != RecordKind::kTombstone) || header.key_size == 0 ||
+      (header.flags & ~(kHasAccount | kHasExpiry)) != 0) {
     return fail(ErrorCode::kUnsupported, "record of an unknown kind", file_->name(), offset);
   }
   const std::uint64_t size = object_bytes(header.key_size, header.value_size, header.flags);
   if (size > records.size() - at) return damaged("record runs past its unit", offset);
   Entry entry{.key = {}, .value = {}, .kind = kind, .write_version = header.write_version, .stamp = header.stamp};
   const char* part = records.data() + at + sizeof(ObjectHeader);
-  if ((header.flags & segment::kHasAccount) != 0) {
+  if ((header.flags & kHasAccount) != 0) {
     entry.account = load<std::uint64_t>(part);
     part += 8;
   }
-  if ((header.flags & segment::kHasExpiry) != 0) {
+  if ((header.flags & kHasExpiry) != 0) {
     entry.expiry_ms = load<std::int64_t>(part);
     part += 8;
   }

@@ -93,7 +93,7 @@ void SealedWriter::add(const Entry& entry) {
 
   preamble_.raw_object_bytes += object_bytes(entry.key.size(), entry.value.size(), header.flags);
   preamble_.key_bytes_max = std::max<std::uint32_t>(preamble_.key_bytes_max, header.key_size);
-  if (entry.kind == segment::RecordKind::kTombstone) ++preamble_.tombstone_count;
+  if (entry.kind == RecordKind::kTombstone) ++preamble_.tombstone_count;
   preamble_.stamp_first = preamble_.record_count == 0 ? entry.stamp : std::min(preamble_.stamp_first, entry.stamp);
   preamble_.stamp_last = std::max(preamble_.stamp_last, entry.stamp);
   ++preamble_.record_count;

@@ -37,6 +37,7 @@
 #include <type_traits>
 
 #include "base/hash.h"
+#include "base/record_kind.h"
 
 namespace cairn::segment {
 
@@ -45,28 +46,6 @@ inline constexpr std::array<char, 8> kMagic = {'C', 'A', 'I', 'R', 'N', 'S', 'E'
 inline constexpr std::uint64_t kRecordAlign = 8;
 
 using DatabaseId = std::array<std::uint64_t, 2>;
-
-enum class RecordKind : std::uint8_t {
-  kNone = 0,
-  kPut = 1,
-  kTombstone = 2,
-  kBatchFrame = 3,
-  kSyncFrame = 4,
-  // Decided and refused as kUnsupported until their engines come.
-  kRangeTombstone = 5,  // Key: first key; value: the key after the last.
-  kExpiryChange = 6,    // Key; no value; the new expiry in its field.
-  kReference = 7,       // Value: {file number, offset, size} of a value in a segment of its own.
-};
-inline constexpr std::uint8_t kRecordKindLast = 7;
-
-enum RecordFlags : std::uint8_t {
-  kHasAccount = 1,
-  kHasExpiry = 2,
-  kInBatch = 4,
-  kCompressed = 8,  // The value begins with its raw size (u32). Reserved: refused as kUnsupported.
-  kEncrypted = 16,  // The value ends with its tag. Reserved: refused as kUnsupported.
-};
-inline constexpr std::uint8_t kFlagsKnown = 31;
 
 struct SegmentHeader {
   std::array<char, 8> magic;

@@ -61,7 +61,7 @@ Result<void> copy_live(sealed::Cursor& from, sealed::SealedWriter& to, const dir
     do {
       const sealed::Entry& entry = from.entry();
       versions.push_back({entry, from.hold()});
-      stored.push_back({entry.write_version, entry.kind == segment::RecordKind::kTombstone});
+      stored.push_back({entry.write_version, entry.kind == RecordKind::kTombstone});
       uncounted += sealed::object_bytes(entry.key.size(), entry.value.size(), entry.flags());
       CAIRN_TRY_VOID(from.next());
     } while (from.valid() && from.entry().key == versions.front().entry.key);

@@ -19,7 +19,7 @@ std::vector<std::unique_ptr<sealed::Cursor>> cursors_of(const LineUp& line_up) {
 }
 
 std::optional<Pinned> from_memtable(const sealed::Entry& entry, const std::shared_ptr<const Memtable>& memtable) {
-  if (entry.kind == segment::RecordKind::kTombstone) return std::nullopt;
+  if (entry.kind == RecordKind::kTombstone) return std::nullopt;
   for (const Memtable::Source& source : memtable->sources()) {
     const ByteView bytes = source.file->map()->bytes();
     if (entry.value.data() >= bytes.data() && entry.value.data() <= bytes.data() + bytes.size()) {
@@ -30,7 +30,7 @@ std::optional<Pinned> from_memtable(const sealed::Entry& entry, const std::share
 }
 
 std::optional<Pinned> from_run(const sealed::SealedReader::Hit& hit, const std::shared_ptr<const Run>& run) {
-  if (hit.entry.kind == segment::RecordKind::kTombstone) return std::nullopt;
+  if (hit.entry.kind == RecordKind::kTombstone) return std::nullopt;
   if (hit.buffer) return Pinned(hit.entry.value, hit.buffer, nullptr);
   return Pinned(hit.entry.value, run, &run->reader->file()->bad_flag());
 }
@@ -125,7 +125,7 @@ Result<void> ScanImpl::find_forward() {
       const sealed::Entry& entry = cursor_.entry();
       if (!decided && entry.write_version <= version_max_) {
         decided = true;
-        if (entry.kind == segment::RecordKind::kPut) {
+        if (entry.kind == RecordKind::kPut) {
           found_ = true;
           value_ = entry.value;
           hold_ = cursor_.hold();
@@ -146,7 +146,7 @@ Result<void> ScanImpl::find_reverse() {
     while (cursor_.valid() && cursor_.entry().key == key_) {
       const sealed::Entry& entry = cursor_.entry();
       if (entry.write_version <= version_max_) {
-        found_ = entry.kind == segment::RecordKind::kPut;
+        found_ = entry.kind == RecordKind::kPut;
         value_ = entry.value;
         hold_ = cursor_.hold();
       }

@@ -25,7 +25,7 @@ std::uint64_t account_of(ByteView key) {
 std::uint64_t log_bytes_of(std::span<const WriteRef> writes) {
   std::uint64_t bytes = writes.size() > 1 ? segment::kBatchFrameBytes : 0;
   for (const WriteRef& write : writes) {
-    bytes += segment::record_bytes(write.key.size(), write.value.size(), segment::kHasAccount);
+    bytes += segment::record_bytes(write.key.size(), write.value.size(), kHasAccount);
   }
   return bytes;
 }
@@ -203,7 +203,7 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
   checksums_.clear();
   std::vector<std::pair<const char*, segment::RecordView>> records;
   records.reserve(writes.size());
-  segment::RecordInput input{.flags = static_cast<std::uint8_t>(batch ? segment::kInBatch : 0),
+  segment::RecordInput input{.flags = static_cast<std::uint8_t>(batch ? kInBatch : 0),
                              .write_version = stamped.write_version,
                              .stamp = stamped.stamp,
                              .view = entry_.number,
@@ -212,7 +212,7 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
                              .value = {}};
   std::uint64_t user_bytes = 0;
   for (const WriteRef& write : writes) {
-    input.kind = write.is_erase ? segment::RecordKind::kTombstone : segment::RecordKind::kPut;
+    input.kind = write.is_erase ? RecordKind::kTombstone : RecordKind::kPut;
     input.account = options.account.value_or(account_of(write.key));
     input.key = write.key;
     input.value = write.value;

@@ -22,15 +22,10 @@ Bytes segment_seed_file() {
   writer->append_sync_frame(writer->tail(), 1, 1);
   const std::uint64_t begin = writer->tail();
   segment::RecordInput input{
-      .flags = segment::kInBatch, .write_version = 2, .stamp = 2, .view = 1, .account = 7, .key = "{7}south", .value = ""};
+      .flags = kInBatch, .write_version = 2, .stamp = 2, .view = 1, .account = 7, .key = "{7}south", .value = ""};
   std::vector<std::uint64_t> checksums{writer->append(input).header.checksum};
-  input = {.kind = segment::RecordKind::kTombstone,
-           .flags = segment::kInBatch,
-           .write_version = 3,
-           .stamp = 2,
-           .view = 1,
-           .key = "north",
-           .value = ""};
+  input = {
+      .kind = RecordKind::kTombstone, .flags = kInBatch, .write_version = 3, .stamp = 2, .view = 1, .key = "north", .value = ""};
   checksums.push_back(writer->append(input).header.checksum);
   writer->append_batch_frame(begin, checksums, input);
   writer->publish();
@@ -48,8 +43,7 @@ Bytes sealed_seed_file(sealed::Compression compression) {
     writer.add({.key = key,
                 .value = "a value that compresses, compresses, compresses",
                 .write_version = 200 - static_cast<std::uint64_t>(i)});
-    if (i % 7 == 0)
-      writer.add({.key = key, .value = "", .kind = segment::RecordKind::kTombstone, .write_version = 3, .account = 9});
+    if (i % 7 == 0) writer.add({.key = key, .value = "", .kind = RecordKind::kTombstone, .write_version = 3, .account = 9});
   }
   return bytes->substr(0, *writer.finish());
 }

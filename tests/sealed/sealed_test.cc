@@ -38,7 +38,7 @@ class SealedFile : public testing::TestWithParam<sealed::Compression> {
     for (const Stored& record : records) {
       writer.add({.key = record.key,
                   .value = record.value,
-                  .kind = record.tombstone ? segment::RecordKind::kTombstone : segment::RecordKind::kPut,
+                  .kind = record.tombstone ? RecordKind::kTombstone : RecordKind::kPut,
                   .write_version = record.version,
                   .stamp = record.version,
                   .account = record.version % 3});
