@@ -9,9 +9,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "directory/file_name.h"
-
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
+#include "directory/toml.h"
 
 namespace cairn::directory {
 namespace {
@@ -19,23 +17,23 @@ namespace {
 constexpr const char* kCompressionNames[] = {"none", "lz4", "zstd"};
 constexpr std::string_view kChecksumLine = "checksum = \"";
 
-/// One TOML table being read: takes its keys one by one and complains about what is missing, wrong or left over.
+/// One table being read: takes its keys one by one and complains about what is missing, wrong or left over.
 class Section {
  public:
-  Section(const toml::table& table, std::string path, std::string file)
+  Section(const TomlTable& table, std::string path, std::string file)
       : table_(table), path_(std::move(path)), file_(std::move(file)) {}
 
   Result<std::uint64_t> integer(const char* key, std::uint64_t most = std::uint64_t{1} << 62) {
-    const auto value = take(key).value_exact<std::int64_t>();
-    if (!value || *value < 0 || static_cast<std::uint64_t>(*value) > most) {
+    const auto* const value = take<std::int64_t>(key);
+    if (value == nullptr || *value < 0 || static_cast<std::uint64_t>(*value) > most) {
       return wrong(key, "is not an integer from 0 to " + std::to_string(most));
     }
     return static_cast<std::uint64_t>(*value);
   }
   Result<std::string> string(const char* key) {
-    auto value = take(key).value_exact<std::string>();
-    if (!value) return wrong(key, "is not a string");
-    return *std::move(value);
+    const auto* const value = take<std::string>(key);
+    if (value == nullptr) return wrong(key, "is not a string");
+    return *value;
   }
   /// 64 bits as 16 hexadecimal digits, `words` of them.
   Result<std::vector<std::uint64_t>> hex(const char* key, std::size_t words) {
@@ -50,38 +48,26 @@ class Section {
     return values;
   }
   Result<std::vector<std::string>> strings(const char* key) {
-    const toml::array* const array = take(key).as_array();
-    std::vector<std::string> values;
-    if (array == nullptr || array->empty()) return wrong(key, "is not a list of strings");
-    for (const toml::node& node : *array) {
-      auto value = node.value_exact<std::string>();
-      if (!value) return wrong(key, "is not a list of strings");
-      values.push_back(*std::move(value));
-    }
-    return values;
+    const auto* const value = take<std::vector<std::string>>(key);
+    if (value == nullptr || value->empty()) return wrong(key, "is not a list of strings");
+    return *value;
   }
   /// Calls `each` with the sections of an array of tables, which may be absent.
   template <typename Each>
   Result<void> sections(const char* key, Each each) {
-    const toml::node_view<const toml::node> node = take(key);
-    if (!node) return {};
-    const toml::array* const array = node.as_array();
-    if (array == nullptr) return wrong(key, "is not an array of tables");
-    for (std::size_t i = 0; i < array->size(); ++i) {
-      const toml::table* const table = array->get(i)->as_table();
-      if (table == nullptr) return wrong(key, "is not an array of tables");
-      Section section(*table, fmt::format("{}{}[{}].", path_, key, i), file_);
+    taken_.insert(key);
+    const auto found = table_.tables.find(key);
+    if (found == table_.tables.end()) return {};
+    for (std::size_t i = 0; i < found->second.size(); ++i) {
+      Section section(found->second[i], fmt::format("{}{}[{}].", path_, key, i), file_);
       CAIRN_TRY_VOID(each(section));
       CAIRN_TRY_VOID(section.done());
     }
     return {};
   }
   [[nodiscard]] Result<void> done() const {
-    for (const auto& [key, value] : table_) {
-      if (!taken_.contains(std::string(key.str()))) {
-        return fail(ErrorCode::kUnsupported, fmt::format("manifest key {}{} needs a newer Cairn", path_, key.str()), file_);
-      }
-    }
+    for (const auto& [key, value] : table_.values) CAIRN_TRY_VOID(known(key));
+    for (const auto& [key, tables] : table_.tables) CAIRN_TRY_VOID(known(key));
     return {};
   }
   [[nodiscard]] std::unexpected<Error> wrong(const char* key, const std::string& what) const {
@@ -89,12 +75,18 @@ class Section {
   }
 
  private:
-  toml::node_view<const toml::node> take(const char* key) {
+  template <typename T>
+  const T* take(const char* key) {
     taken_.insert(key);
-    return table_[key];
+    const auto found = table_.values.find(key);
+    return found == table_.values.end() ? nullptr : std::get_if<T>(&found->second);
+  }
+  [[nodiscard]] Result<void> known(const std::string& key) const {
+    if (taken_.contains(key)) return {};
+    return fail(ErrorCode::kUnsupported, fmt::format("manifest key {}{} needs a newer Cairn", path_, key), file_);
   }
 
-  const toml::table& table_;
+  const TomlTable& table_;
   std::string path_;
   std::string file_;
   std::set<std::string> taken_;
@@ -291,17 +283,8 @@ Result<Manifest> decode_manifest(const std::string& text, const std::string& fil
   if (text.substr(at, line_bytes) != fmt::format("{}{:016x}\"\n", kChecksumLine, xxh3(body))) {
     return corruption("manifest checksum", file, at);
   }
-  // We write ASCII only; the parser (3.3.0) has undefined behaviour on some malformed UTF-8.
-  const auto foreign = std::find_if(text.begin(), text.end(), [](char c) { return static_cast<signed char>(c) < 0; });
-  if (foreign != text.end()) {
-    return corruption("manifest byte is not ASCII", file, static_cast<std::uint64_t>(foreign - text.begin()));
-  }
-  const toml::parse_result parsed = toml::parse(text);
-  if (!parsed) {
-    const toml::source_position where = parsed.error().source().begin;
-    return corruption(fmt::format("manifest is not TOML: {} (line {})", parsed.error().description(), where.line), file);
-  }
-  Section section(parsed.table(), "", file);
+  CAIRN_TRY(table, parse_toml(text, file));
+  Section section(table, "", file);
   Result<Manifest> manifest = read_manifest(section);
   if (!manifest && manifest.error().file.empty()) manifest.error().file = file;
   return manifest;
