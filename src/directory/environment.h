@@ -25,6 +25,19 @@ class MemoryBudget {
   std::atomic<std::uint64_t> used_{0};
 };
 
+/// A share of the budget, held as long as this lives.
+class MemoryUse {
+ public:
+  MemoryUse(MemoryBudget& budget, std::uint64_t bytes) : budget_(budget), bytes_(bytes) { budget_.add(bytes_); }
+  ~MemoryUse() { budget_.subtract(bytes_); }
+  MemoryUse(const MemoryUse&) = delete;
+  MemoryUse& operator=(const MemoryUse&) = delete;
+
+ private:
+  MemoryBudget& budget_;
+  const std::uint64_t bytes_;
+};
+
 struct Environment {
   static constexpr std::uint64_t kMemoryDefault = 512 * kMiB;
 

@@ -41,6 +41,9 @@ std::uint64_t sealed_bytes_max(const SealedBounds& bounds);
 
 class SealedWriter {
  public:
+  /// Memory it takes until finish(), when the number of buckets of the hash index is known.
+  static constexpr std::uint64_t kMemoryBytesPerRecord = 16;
+
   /// `file` has room for sealed_bytes_max of what will be added.
   SealedWriter(std::unique_ptr<storage::AppendFile> file, SealedIdentity identity, SealedOptions options);
 
@@ -78,7 +81,8 @@ class SealedWriter {
   std::uint64_t written_back_ = 0;
   Bytes sparse_entries_;
   std::vector<std::uint32_t> sparse_positions_;
-  std::vector<KeyHash> hashes_;  // 16 bytes a key until finish(): the bucket count is known only then.
+  static_assert(sizeof(KeyHash) == kMemoryBytesPerRecord);
+  std::vector<KeyHash> hashes_;
   Bytes first_key_;
   Bytes last_key_;
   Bytes compressed_;

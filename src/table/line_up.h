@@ -26,6 +26,10 @@ struct Layer {
   [[nodiscard]] std::uint64_t version_first() const { return run ? run->entry.version_first : memtable->version_first(); }
   [[nodiscard]] std::uint64_t version_last() const { return run ? run->entry.version_last : memtable->version_last(); }
   [[nodiscard]] std::unique_ptr<sealed::Cursor> cursor() const { return run ? run->reader->cursor() : memtable->cursor(); }
+  /// The first of its files.
+  [[nodiscard]] const std::string& file_name() const {
+    return run ? run->entry.files.front() : memtable->sources().front().file->map()->name();
+  }
   [[nodiscard]] std::uint64_t bytes() const { return run ? run->reader->preamble().file_bytes : memtable->log_bytes(); }
 };
 

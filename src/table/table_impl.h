@@ -81,8 +81,11 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
             const Tuning& tuning);
 
   // table_open.cc
-  Result<void> load();
-  Result<void> replay(const std::vector<directory::SegmentEntry>& log, std::vector<Layer>& layers);
+  Result<void> load() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  Result<void> replay() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  Result<void> add_replayed(const std::shared_ptr<Memtable>& memtable) CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  void wait_until_below_bound() CAIRN_EXCLUDES(state_mutex_);
+  void raise_versions(WriteVersion version) CAIRN_REQUIRES(commit_mutex_);
 
   // table_write.cc
   Result<void> make_room(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
@@ -147,6 +150,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   std::shared_ptr<directory::Job> flush_job_ CAIRN_GUARDED_BY(state_mutex_);
   std::shared_ptr<directory::Job> compaction_job_ CAIRN_GUARDED_BY(state_mutex_);
   bool stop_jobs_ CAIRN_GUARDED_BY(state_mutex_) = false;
+  bool loaded_ CAIRN_GUARDED_BY(state_mutex_) = false;  // Before, neighbours in the line-up need not be neighbours.
 
   Published<LineUp> line_up_;                     // Replaced under state_mutex_.
   std::atomic<WriteVersion> visible_version_{0};  // Stored under commit_mutex_; stands on ends of batches only.

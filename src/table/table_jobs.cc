@@ -132,6 +132,7 @@ Result<std::shared_ptr<Run>> TableImpl::write_run(directory::Job& job, const std
 
   CAIRN_TRY(file, directory_->new_sealed(identity, sealed::sealed_bytes_max(bounds)));
   const std::string name = file->name();
+  const directory::MemoryUse memory(environment_.memory, bounds.records * sealed::SealedWriter::kMemoryBytesPerRecord);
   sealed::SealedWriter writer(std::move(file), identity, {.compression = entry_.families[0].compression});
   std::vector<std::unique_ptr<sealed::Cursor>> cursors;
   cursors.reserve(layers.size());
@@ -279,7 +280,7 @@ std::optional<std::pair<std::size_t, std::size_t>> TableImpl::pick_compaction() 
 void TableImpl::schedule_compaction() {
   if (!tuning_.compact_by_itself || !pick_compaction()) return;
   const MutexLock lock(state_mutex_);
-  if (compaction_job_ || stop_jobs_) return;
+  if (compaction_job_ || stop_jobs_ || !loaded_) return;
   const auto work = [this](directory::Job& job) {
     Result<void> done;
     if (const auto picked = pick_compaction()) {

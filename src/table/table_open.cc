@@ -9,6 +9,20 @@
 #include "table/table_impl.h"
 
 namespace cairn::table {
+namespace {
+
+bool older(const Layer& a, const Layer& b) { return a.version_first() < b.version_first(); }
+
+Result<void> check_apart(const std::vector<Layer>& layers) {
+  for (std::size_t i = 1; i < layers.size(); ++i) {
+    if (layers[i].version_first() <= layers[i - 1].version_last()) {
+      return corruption("layers of a table overlap in their versions", layers[i].file_name());
+    }
+  }
+  return {};
+}
+
+}  // namespace
 
 TableImpl::TableImpl(std::shared_ptr<directory::Directory> directory, directory::ViewEntry entry, const TableOptions& options,
                      const Tuning& tuning)
@@ -50,41 +64,44 @@ Result<void> TableImpl::load() {
     run->entry = entry;
     layers.push_back({.run = run, .memtable = nullptr});
   }
-  CAIRN_TRY_VOID(replay(entry_.log, layers));
-  std::sort(layers.begin(), layers.end(), [](const Layer& a, const Layer& b) { return a.version_first() < b.version_first(); });
-  for (std::size_t i = 1; i < layers.size(); ++i) {
-    if (layers[i].version_first() <= layers[i - 1].version_last()) {
-      return corruption("layers of table '" + entry_.name + "' overlap in their versions",
-                        layers[i].run ? layers[i].run->entry.files[0] : "");
-    }
-  }
-  const bool much =
-      unsealed_bytes_.load() > options_.memtable_bytes_max || entry_.log.size() > tuning_.unsealed_segments_at_close_max;
+  std::sort(layers.begin(), layers.end(), older);
+  CAIRN_TRY_VOID(check_apart(layers));
   {
     const MutexLock lock(commit_mutex_);
     // A table without layers has only the versions that are still to come.
-    applied_version_ = layers.empty() ? 0 : layers.back().version_last();
-    synced_version_ = applied_version_;
-    visible_version_ = applied_version_;
+    raise_versions(layers.empty() ? 0 : layers.back().version_last());
     line_up_.set(std::make_shared<LineUp>(LineUp{.layers = std::move(layers), .active = active_}));
   }
-  if (much) schedule_flush();
+  CAIRN_TRY_VOID(replay());
+  {
+    const MutexLock lock(state_mutex_);
+    loaded_ = true;
+  }
+  if (unsealed_bytes_.load() > options_.memtable_bytes_max || entry_.log.size() > tuning_.unsealed_segments_at_close_max) {
+    schedule_flush();
+  }
+  schedule_compaction();
   return {};
 }
 
-/// Indexes the unsealed segments, which have all ended, in memtables of the usual size.
-Result<void> TableImpl::replay(const std::vector<directory::SegmentEntry>& log, std::vector<Layer>& layers) {
+/// Indexes the unsealed segments, which have all ended, in memtables of the usual size. A full one is flushed while the
+/// next is filled, so that opening takes no more memory than running did.
+Result<void> TableImpl::replay() {
   std::shared_ptr<Memtable> memtable;
   WriteVersion last_version = 0;
-  for (const directory::SegmentEntry& segment : log) {
+  for (const directory::SegmentEntry& segment : entry_.log) {
     Result<std::shared_ptr<const storage::MappedFile>> map = directory_->storage().open(segment.file);
     if (!map && map.error().code == ErrorCode::kNotFound) return corruption("a live file is missing", segment.file);
     CAIRN_TRY_VOID(map);
     CAIRN_TRY(reader, segment::SegmentReader::open(*map, directory_->database_id(),
                                                    directory::FileName::parse(segment.file)->number, entry_.number));
-    if (!memtable || memtable->log_bytes() >= options_.memtable_bytes_max) memtable = nullptr;
-    const bool fresh = !memtable;
-    if (fresh) memtable = std::make_shared<Memtable>(environment_.memory);
+    if (memtable && memtable->log_bytes() >= options_.memtable_bytes_max) {
+      CAIRN_TRY_VOID(add_replayed(memtable));
+      schedule_flush();
+      wait_until_below_bound();
+      memtable = nullptr;
+    }
+    if (!memtable) memtable = std::make_shared<Memtable>(environment_.memory);
     memtable->add_source({directory_->live(*map), 0});
     CAIRN_TRY_VOID(reader.replay(segment.end, [&](const segment::RecordView& record) -> Result<void> {
       if (record.header.write_version <= last_version) {
@@ -98,18 +115,46 @@ Result<void> TableImpl::replay(const std::vector<directory::SegmentEntry>& log, 
       memtable->insert((*map)->data() + record.offset, record);
       return {};
     }));
-    if (fresh) layers.push_back({.run = nullptr, .memtable = memtable});
   }
-  if (memtable && memtable->empty()) {
-    // Segments without a record: they go with the first flush.
-    const MutexLock lock(commit_mutex_);
-    for (const Memtable::Source& source : memtable->sources()) active_->add_source(source);
-    layers.pop_back();
-  }
-  for (const Layer& layer : layers) {
-    if (layer.memtable) unsealed_bytes_.fetch_add(layer.memtable->log_bytes(), std::memory_order_relaxed);
-  }
+  if (!memtable) return {};
+  if (!memtable->empty()) return add_replayed(memtable);
+  // Segments without a record: they go with the first flush.
+  const MutexLock lock(commit_mutex_);
+  for (const Memtable::Source& source : memtable->sources()) active_->add_source(source);
   return {};
+}
+
+/// Puts a replayed memtable in its place in the line-up: a job may have sealed newer logs before it.
+Result<void> TableImpl::add_replayed(const std::shared_ptr<Memtable>& memtable) {
+  const MutexLock commit_lock(commit_mutex_);
+  const MutexLock lock(state_mutex_);
+  auto next = std::make_shared<LineUp>(*line_up_.get());
+  const Layer layer{.run = nullptr, .memtable = memtable};
+  next->layers.insert(std::upper_bound(next->layers.begin(), next->layers.end(), layer, older), layer);
+  CAIRN_TRY_VOID(check_apart(next->layers));
+  unsealed_bytes_.fetch_add(memtable->log_bytes(), std::memory_order_relaxed);
+  raise_versions(memtable->version_last());
+  line_up_.set(std::move(next));
+  return {};
+}
+
+/// Replay keeps to the bound that writes keep to, unless nothing can be flushed now: reads come first.
+void TableImpl::wait_until_below_bound() {
+  if (unsealed_bytes_.load() <= unsealed_bytes_max()) return;
+  CAIRN_REACHED("replay waited for a flush");
+  std::shared_ptr<directory::Job> job;
+  {
+    const MutexLock lock(state_mutex_);
+    job = flush_job_;
+  }
+  if (job) (void)environment_.jobs.wait(job);
+}
+
+/// What was read from the directory is durable, applied and visible.
+void TableImpl::raise_versions(WriteVersion version) {
+  applied_version_ = std::max(applied_version_, version);
+  synced_version_ = applied_version_;
+  visible_version_ = applied_version_;
 }
 
 Result<void> TableImpl::close() {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "storage/bus_error.h"
 #include "support/temporary_directory.h"
 #include "support/world.h"
 
@@ -174,6 +175,31 @@ TEST(Database, APinnedValueOutlivesFlushCompactionAndTheDatabase) {
   EXPECT_EQ(from_log.view(), "value");
   EXPECT_EQ(from_sealed.view(), "value");
   EXPECT_TRUE(from_sealed.status().has_value());
+}
+
+TEST(Database, TheNumberOfMapsIsBoundedAndOneOverItIsAnErrorThatSaysSo) {
+  const TemporaryDirectory directory;
+  auto database = open(directory.path());
+  ASSERT_OK(database);
+  auto table = database->table("t");
+  ASSERT_OK(table);
+  ASSERT_OK(table->put("key", "value"));
+  {
+    std::vector<storage::BusErrorGuard> others;
+    static const char byte = 0;
+    while (storage::maps_open() < storage::kMapsMax) {
+      auto guard = storage::BusErrorGuard::watch(&byte, 1);
+      ASSERT_OK(guard);
+      others.push_back(std::move(*guard));
+    }
+    const auto refused = table->flush();
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable) << refused.error().to_string();
+    const auto hit = table->get("key");
+    ASSERT_OK(hit);
+    EXPECT_EQ((*hit)->view(), "value");
+  }
+  EXPECT_OK(table->flush());
 }
 
 TEST(Database, ABusErrorIsAnErrorOfThatReadAndNotTheEndOfTheProcess) {

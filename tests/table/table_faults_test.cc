@@ -153,6 +153,31 @@ TEST(TableFaults, WritesWaitAtTheBoundOnUnsealedBytesAndAreCounted) {
   EXPECT_EQ(stats.unsealed_bytes_max, 4 * small_options().memtable_bytes_max);
 }
 
+TEST(TableFaults, ReplayOfLogsFarOverTheBoundTakesNoMoreMemoryThanRunningDid) {
+  storage::SimulatedDisk disk(1);
+  SimulatedClock clock;
+  Model model;
+  std::unique_ptr<storage::SimulatedDisk> killed;
+  {
+    Process process(disk, clock);  // Nothing asks for a flush: all of it stays in logs.
+    ASSERT_OK(process.open(database::DatabaseImpl::Mode::kOpenOrCreate, small_tuning(), {.memtable_bytes_max = 64 * kMiB}));
+    for (int i = 0; i < 2000; ++i) {
+      const std::string key = "key" + std::to_string(i % 700);
+      model[key] = std::to_string(i) + std::string(500, 'v');
+      ASSERT_OK(process.table().put(key, model[key], {.durability = Durability::kKernel}));
+    }
+    ASSERT_GT(process.table().stats().unsealed_bytes, 60 * small_options().memtable_bytes_max);
+    killed = disk.killed();
+  }
+  Process next(*killed, clock);
+  ASSERT_OK(next.open(database::DatabaseImpl::Mode::kOpen));
+  const TableStats stats = next.table().stats();
+  EXPECT_LE(stats.unsealed_bytes, stats.unsealed_bytes_max + 2 * small_options().memtable_bytes_max);
+  const Result<Model> found = scan_all(next.table());
+  ASSERT_OK(found);
+  EXPECT_EQ(*found, model);
+}
+
 TEST(TableFaults, AShortOrMissingFileIsNamedAndNeverAShorterTable) {
   storage::SimulatedDisk disk(1);
   SimulatedClock clock;
