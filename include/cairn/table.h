@@ -1,8 +1,10 @@
 // An ordered, durable map from byte strings to byte strings, kept as an LSM tree.
 // To use it, read this file. To change it, start at docs/paths.md.
 #pragma once
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -17,7 +19,7 @@ namespace cairn {
 
 namespace table {
 class TableImpl;
-class ScanImpl;
+class EntrySource;
 }  // namespace table
 namespace directory {
 class Pin;
@@ -33,10 +35,35 @@ enum class Durability : std::uint8_t {
 
 enum class Compression : std::uint8_t { kNone, kLz4, kZstd };
 
+/// Takes the term of a record out of its value; nullopt: it has none. Must give the same term for the same value, for
+/// good, and be safe to call from any thread.
+using Extractor = std::function<std::optional<Bytes>(ByteView value)>;
+
+/// Makes `extractor` known as `name` in this process, for index definitions in manifests to refer to. Call it before
+/// opening tables. kInvalidArgument: a name with quotes, backslashes or anything but printable ASCII.
+Result<void> register_extractor(const std::string& name, Extractor extractor);
+
+/// A term index: records are found by a term in their value.
+struct IndexOptions {
+  std::string name;  ///< 1 to 32 characters of a-z A-Z 0-9 _ - . :
+  /// Terms up to this length are kept as they are, longer ones as a hash of it. 1 to 1,024 bytes.
+  std::uint32_t term_bytes = 16;
+  /// json:/POINTER (RFC 6901; a string as it is, a number or boolean as its JSON text), bytes:OFFSET,LENGTH, or a name given
+  /// to register_extractor().
+  std::string extractor;
+};
+
+/// What a family is made with. All of it is fixed then, and ignored for one that exists.
+struct FamilyOptions {
+  bool create_if_missing = true;
+  Compression compression = Compression::kNone;  ///< Of sealed files.
+  std::chrono::milliseconds ttl{0};              ///< A record is gone this long after it was written; 0: never.
+  std::vector<IndexOptions> indexes;             ///< At most 16.
+};
+
 struct TableOptions {
   bool create_if_missing = true;
-  /// Of sealed files. Fixed when the table is created; ignored for one that exists.
-  Compression compression = Compression::kNone;
+  FamilyOptions main;  ///< The family every table has.
   /// Log bytes that one memtable takes before it is sealed. 1 MiB to 1 GiB.
   std::uint64_t memtable_bytes_max = 64 * kMiB;
   /// Bytes per second that flush and compaction may read and write; 0 for no limit.
@@ -52,25 +79,8 @@ struct WriteOptions {
   std::optional<std::uint64_t> account;
 };
 
-/// Writes that happen together or not at all. Of two writes to one key the later wins. Owns its bytes.
-class Batch {
- public:
-  void put(ByteView key, ByteView value) { writes_.push_back({Bytes(key), Bytes(value), false}); }
-  void erase(ByteView key) { writes_.push_back({Bytes(key), Bytes(), true}); }
-  void clear() { writes_.clear(); }
-  [[nodiscard]] std::size_t size() const { return writes_.size(); }
-  [[nodiscard]] bool empty() const { return writes_.empty(); }
-
-  struct Write {
-    Bytes key;
-    Bytes value;
-    bool is_erase;
-  };
-  [[nodiscard]] const std::vector<Write>& writes() const { return writes_; }
-
- private:
-  std::vector<Write> writes_;
-};
+class Batch;
+class Table;
 
 /// The state of one table at one moment. Cheap to copy; as long as a copy lives, what it sees is kept, which costs disk
 /// space: the oldest one is named in stats. A default Snapshot means "now".
@@ -127,7 +137,7 @@ class Scan {
     Scan* scan_;
   };
 
-  explicit Scan(std::unique_ptr<table::ScanImpl> impl);
+  explicit Scan(std::unique_ptr<table::EntrySource> impl);
   Scan(Scan&&) noexcept;
   Scan& operator=(Scan&&) noexcept;
   ~Scan();
@@ -143,11 +153,12 @@ class Scan {
   static std::default_sentinel_t end() { return {}; }
 
  private:
-  std::unique_ptr<table::ScanImpl> impl_;
+  std::unique_ptr<table::EntrySource> impl_;
 };
 
 struct LayerStats {
-  std::string kind;  ///< "sealed", "memory, read-only" or "memory, writable".
+  std::string family;  ///< Empty: of all families.
+  std::string kind;    ///< "sealed", "memory, read-only" or "memory, writable".
   std::vector<std::string> files;
   std::uint64_t bytes = 0;  ///< On disk.
   std::uint64_t records = 0;
@@ -190,16 +201,25 @@ struct TableStats {
   std::string write_state;                ///< Empty, or why nothing can be written.
 };
 
-/// One named table of an open Database. A handle: cheap to copy, safe to use from any thread, valid as long as the
-/// Database it came from.
+/// One family of a named table of an open Database: at first the family `main`. A handle: cheap to copy, safe to use from any
+/// thread, valid as long as the Database it came from.
 class Table {
  public:
-  explicit Table(std::shared_ptr<table::TableImpl> impl) : impl_(std::move(impl)) {}
+  explicit Table(std::shared_ptr<table::TableImpl> impl, std::uint16_t family = 0) : impl_(std::move(impl)), family_(family) {}
+
+  /// The family `name` of this table, made on first use. Families share log, snapshots and batches, each has its own
+  /// keys and options. Errors: kNotFound, there is none and options.create_if_missing is false; kInvalidArgument; and as
+  /// write().
+  [[nodiscard]] Result<Table> family(const std::string& name, const FamilyOptions& options = {}) const;
+  [[nodiscard]] std::vector<std::string> families() const;
 
   /// Stores `value` under `key`, and returns the write version it was given. Errors: as write().
   Result<WriteVersion> put(ByteView key, ByteView value, const WriteOptions& options = {});
   /// Erases `key`, present or not. Errors: as write().
   Result<WriteVersion> erase(ByteView key, const WriteOptions& options = {});
+  /// Erases every key in `range`, at a cost that does not depend on how many there are. kInvalidArgument: the range is
+  /// empty. Other errors: as write().
+  Result<WriteVersion> erase_range(const Range& range, const WriteOptions& options = {});
   /// Applies all of `batch` or none of it, and returns the write version of its last write. An empty batch does nothing.
   /// It is acknowledged when readers see it. Waits if background work is too far behind (stats: stalls).
   /// Errors: kInvalidArgument, a key or the whole batch is over its limit; kNoSpace, no room: nothing was applied,
@@ -217,18 +237,53 @@ class Table {
   /// The entries of `range`, at most `limit` of them (0: all). Errors come with the scan's status().
   [[nodiscard]] Scan scan(const Range& range = everything(), Direction direction = Direction::kForward, std::uint64_t limit = 0,
                           const Snapshot& snapshot = kNow) const;
-  /// The table as it is now. `label` names it in stats.
+  /// The entries whose term in `index` is `term`, in order of key. kInvalidArgument, as the scan's status(): there is no
+  /// such index.
+  [[nodiscard]] Scan find(const std::string& index, ByteView term, const Snapshot& snapshot = kNow) const;
+  /// The table, all of its families, as it is now. `label` names it in stats.
   [[nodiscard]] Snapshot snapshot(const std::string& label = "snapshot") const;
 
-  /// Seals everything written so far; returns when that is durable.
+  /// Seals everything written so far, in all families; returns when that is durable.
   Result<void> flush();
-  /// Merges everything sealed and unsealed into one run, dropping what nothing can see.
+  /// Merges everything sealed and unsealed into one run for each family, dropping what nothing can see.
   Result<void> compact();
 
   [[nodiscard]] TableStats stats() const;
 
  private:
+  friend class Batch;
   std::shared_ptr<table::TableImpl> impl_;
+  std::uint16_t family_ = 0;
+};
+
+/// Writes that happen together or not at all, in one family of a table or several. Of two writes to one key the later
+/// wins. Owns its bytes.
+class Batch {
+ public:
+  /// Into the family that write() is called on.
+  void put(ByteView key, ByteView value) { add(nullptr, Kind::kPut, key, value); }
+  void erase(ByteView key) { add(nullptr, Kind::kErase, key, {}); }
+  void erase_range(const Range& range) { add(nullptr, Kind::kEraseRange, range.from, range.to); }
+  /// Into `family`, which must be of the same table.
+  void put(const Table& family, ByteView key, ByteView value) { add(&family, Kind::kPut, key, value); }
+  void erase(const Table& family, ByteView key) { add(&family, Kind::kErase, key, {}); }
+  void erase_range(const Table& family, const Range& range) { add(&family, Kind::kEraseRange, range.from, range.to); }
+  void clear() { writes_.clear(); }
+  [[nodiscard]] std::size_t size() const { return writes_.size(); }
+  [[nodiscard]] bool empty() const { return writes_.empty(); }
+
+ private:
+  friend class Table;
+  enum class Kind : std::uint8_t { kPut, kErase, kEraseRange };
+  struct Write {
+    const table::TableImpl* table;  // nullptr: the one that write() is called on.
+    std::uint16_t family;
+    Kind kind;
+    Bytes key;
+    Bytes value;  // Of a range: its end.
+  };
+  void add(const Table* into, Kind kind, ByteView key, ByteView value);
+  std::vector<Write> writes_;
 };
 
 }  // namespace cairn

@@ -10,10 +10,10 @@ enum class RecordKind : std::uint8_t {
   kTombstone = 2,
   kBatchFrame = 3,
   kSyncFrame = 4,
+  kRangeTombstone = 5,  // Key: first key, or empty; value: the key after the last, or empty: no end.
   // Decided and refused as kUnsupported until their engines come.
-  kRangeTombstone = 5,  // Key: first key; value: the key after the last.
-  kExpiryChange = 6,    // Key; no value; the new expiry in its field.
-  kReference = 7,       // Value: {file number, offset, size} of a value in a segment of its own.
+  kExpiryChange = 6,  // Key; no value; the new expiry in its field.
+  kReference = 7,     // Value: {file number, offset, size} of a value in a segment of its own.
 };
 inline constexpr std::uint8_t kRecordKindLast = 7;
 

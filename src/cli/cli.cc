@@ -38,14 +38,12 @@ Result<Database> open_database(const std::string& dir, IfMissing if_missing) {
 }
 
 Result<Opened> open_table(const Common& common, IfMissing if_missing, const TableOptions& options) {
-  if (common.family != "main") {
-    return fail(ErrorCode::kUnsupported, "there is no family '" + common.family + "': this version has 'main' only");
-  }
   CAIRN_TRY(database, open_database(common.dir, if_missing));
   TableOptions table_options = options;
   table_options.create_if_missing = if_missing == IfMissing::kCreate;
   CAIRN_TRY(table, database.table(common.table, table_options));
-  return Opened{std::move(database), table};
+  CAIRN_TRY(family, table.family(common.family, {.create_if_missing = if_missing == IfMissing::kCreate}));
+  return Opened{std::move(database), family};
 }
 
 void set_action(CLI::App& command, const Common& common, std::function<Result<int>()> run) {

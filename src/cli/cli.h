@@ -23,7 +23,7 @@ struct Common {
 /// Adds DIR, --table, --family and --json to `command`.
 void add_common(CLI::App& command, Common& common);
 
-/// An open database with one table of it. Trimmed tails are reported on stderr when it is opened.
+/// An open database with one family of a table of it. Trimmed tails are reported on stderr when it is opened.
 struct Opened {
   Database database;
   Table table;

@@ -11,7 +11,8 @@ nlohmann::ordered_json to_json(const TableStats& stats) {
   nlohmann::ordered_json object;
   object["layers"] = nlohmann::ordered_json::array();
   for (const LayerStats& layer : stats.layers) {
-    object["layers"].push_back({{"kind", layer.kind},
+    object["layers"].push_back({{"family", layer.family},
+                                {"kind", layer.kind},
                                 {"files", layer.files},
                                 {"bytes", layer.bytes},
                                 {"records", layer.records},
@@ -49,10 +50,11 @@ nlohmann::ordered_json to_json(const TableStats& stats) {
 }
 
 void print_for_people(const TableStats& stats) {
-  fmt::print("{:>3}  {:<18} {:>12} {:>12}  {}\n", "", "layer", "records", "bytes", "files");
+  fmt::print("{:>3}  {:<18} {:<12} {:>12} {:>12}  {}\n", "", "layer", "family", "records", "bytes", "files");
   for (std::size_t i = 0; i < stats.layers.size(); ++i) {
     const LayerStats& layer = stats.layers[i];
-    fmt::print("{:>3}  {:<18} {:>12} {:>12}  {}\n", i, layer.kind, layer.records, layer.bytes, fmt::join(layer.files, " "));
+    fmt::print("{:>3}  {:<18} {:<12} {:>12} {:>12}  {}\n", i, layer.kind, layer.family, layer.records, layer.bytes,
+               fmt::join(layer.files, " "));
   }
   fmt::print("visible version     {}\n", stats.visible_version);
   fmt::print("unsealed            {} bytes (writes wait at {})\n", stats.unsealed_bytes, stats.unsealed_bytes_max);

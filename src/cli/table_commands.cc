@@ -1,8 +1,10 @@
-// cairn table create, put, get, erase, scan, dump, flush and compact.
+// cairn table create, put, get, erase, scan, find, dump, flush and compact.
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <iterator>
 #include <map>
@@ -23,7 +25,9 @@ struct Arguments {
   std::string prefix;
   bool reverse = false;
   std::uint64_t limit = 0;
-  Compression compression = Compression::kNone;
+  FamilyOptions family;
+  std::string index;
+  std::string term;
   bool has_key = false;
   bool has_value = false;
 };
@@ -33,18 +37,54 @@ Result<void> print(const std::string& text) {
   return system_error(errno, "writing output");
 }
 
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 Result<int> create(const Arguments& arguments) {
-  CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kCreate));
-  if (arguments.common.family != "main") {
-    return fail(ErrorCode::kUnsupported, "families beyond 'main' need a newer Cairn");
+  const Common& common = arguments.common;
+  CAIRN_TRY(database, open_database(common.dir, IfMissing::kCreate));
+  const bool is_there = contains(database.tables(), common.table);
+  if (is_there && common.family == "main") return fail(ErrorCode::kConflict, "there is a table '" + common.table + "' already");
+  TableOptions options;
+  if (common.family == "main") options.main = arguments.family;
+  CAIRN_TRY(table, database.table(common.table, options));
+  if (common.family != "main") {
+    if (contains(table.families(), common.family)) {
+      return fail(ErrorCode::kConflict, "table '" + common.table + "' has a family '" + common.family + "' already");
+    }
+    CAIRN_TRY_VOID(table.family(common.family, arguments.family));
   }
-  for (const std::string& name : database.tables()) {
-    if (name == arguments.common.table) return fail(ErrorCode::kConflict, "there is a table '" + name + "' already");
-  }
-  CAIRN_TRY_VOID(database.table(arguments.common.table, {.compression = arguments.compression}));
   CAIRN_TRY_VOID(database.close());
-  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
+  if (common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
   return 0;
+}
+
+/// NAME:LENGTH:EXTRACTOR; the extractor may contain colons.
+IndexOptions parse_index(const std::string& text) {
+  const std::size_t first = text.find(':');
+  const std::size_t second = first == std::string::npos ? first : text.find(':', first + 1);
+  IndexOptions index{.name = text.substr(0, first)};
+  const char* const begin = text.data() + first + 1;
+  const bool whole =
+      second != std::string::npos && std::from_chars(begin, text.data() + second, index.term_bytes).ptr == text.data() + second;
+  if (!whole || begin == text.data() + second) throw CLI::ValidationError("'" + text + "' is not NAME:LENGTH:EXTRACTOR");
+  index.extractor = text.substr(second + 1);
+  return index;
+}
+
+/// A number and ms, s, m, h or d.
+std::chrono::milliseconds parse_duration(const std::string& text) {
+  const std::map<std::string, std::int64_t> units{{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
+  std::int64_t count = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, count);
+  const auto unit = units.find(std::string(rest, end));
+  constexpr std::int64_t kMost = std::int64_t{1} << 30;  // Of days: far beyond any date, far below overflow.
+  if (error != std::errc{} || unit == units.end() || count <= 0 || count > kMost) {
+    throw CLI::ValidationError("'" + text + "' is not a duration such as 500ms, 30s, 15m, 12h or 30d");
+  }
+  return std::chrono::milliseconds(count * unit->second);
 }
 
 /// All of standard input.
@@ -145,6 +185,21 @@ Result<int> scan(const Arguments& arguments) {
   return 0;
 }
 
+Result<int> find(const Arguments& arguments) {
+  CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
+  bool found = false;
+  {
+    Scan entries = opened.table.find(arguments.index, arguments.term);
+    for (const auto entry : entries) {
+      CAIRN_TRY_VOID(print(entry_line(entry)));
+      found = true;
+    }
+    CAIRN_TRY_VOID(entries.status());
+  }
+  CAIRN_TRY_VOID(opened.database.close());
+  return found ? 0 : 1;
+}
+
 Result<int> maintain(const Arguments& arguments, Result<void> (Table::*work)()) {
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
   CAIRN_TRY_VOID((opened.table.*work)());
@@ -177,11 +232,22 @@ void add_table_commands(CLI::App& app) {
   table.require_subcommand(1);
   static Arguments arguments;  // One subcommand runs.
 
-  CLI::App& create_command = add(table, "create", "Make a table, and the database if there is none", arguments);
+  CLI::App& create_command = add(table, "create", "Make a table or a family, and the database if there is none", arguments);
   const std::map<std::string, Compression> compressions{
       {"none", Compression::kNone}, {"lz4", Compression::kLz4}, {"zstd", Compression::kZstd}};
-  create_command.add_option("--compression", arguments.compression, "Of sealed files: none, lz4 or zstd")
+  create_command.add_option("--compression", arguments.family.compression, "Of sealed files: none, lz4 or zstd")
       ->transform(CLI::CheckedTransformer(compressions));
+  create_command.add_option_function<std::string>(
+      "--ttl", [](const std::string& text) { arguments.family.ttl = parse_duration(text); },
+      "Records end this long after they were written: 500ms, 30s, 15m, 12h, 30d");
+  create_command
+      .add_option_function<std::vector<std::string>>(
+          "--index",
+          [](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) arguments.family.indexes.push_back(parse_index(text));
+          },
+          "NAME:LENGTH:EXTRACTOR, as section:16:json:/Section; again for more")
+      ->take_all();
   set_action(create_command, arguments.common, [] { return create(arguments); });
 
   CLI::App& put_command = add(table, "put", "Store VALUE under KEY", arguments);
@@ -210,6 +276,11 @@ void add_table_commands(CLI::App& app) {
   scan_command.add_flag("--reverse", arguments.reverse, "From the last to the first");
   scan_command.add_option("--limit", arguments.limit, "At most so many entries");
   set_action(scan_command, arguments.common, [] { return scan(arguments); });
+
+  CLI::App& find_command = add(table, "find", "Print entries by a term; exit code 1 if there are none", arguments);
+  find_command.add_option("INDEX", arguments.index, "Name of the term index")->required();
+  find_command.add_option("TERM", arguments.term, "The term")->required();
+  set_action(find_command, arguments.common, [] { return find(arguments); });
 
   CLI::App& dump_command = add(table, "dump", "Print all entries as load reads them", arguments);
   set_action(dump_command, arguments.common, [] { return scan(arguments); });

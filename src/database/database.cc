@@ -73,15 +73,10 @@ Result<std::shared_ptr<table::TableImpl>> DatabaseImpl::table(const std::string&
   const directory::ViewEntry* view = manifest.view("table", name);
   if (view == nullptr) {
     if (!options.create_if_missing) return fail(ErrorCode::kNotFound, "there is no table '" + name + "'");
+    CAIRN_TRY(main, table::family_entry("main", options.main));
     CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& next) -> Result<void> {
       if (next.next_view == 0xffff) return fail(ErrorCode::kInvalidArgument, "a directory holds at most 65,534 views");
-      next.views.push_back(
-          {.name = name,
-           .kind = "table",
-           .number = next.next_view++,
-           .families =
-               {{.name = "main", .number = 0, .compression = static_cast<sealed::Compression>(options.compression), .runs = {}}},
-           .log = {}});
+      next.views.push_back({.name = name, .kind = "table", .number = next.next_view++, .families = {main}, .log = {}});
       return {};
     }));
     manifest = directory_->manifest();

@@ -103,6 +103,7 @@ Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Stor
   directory->next_file_ = manifest.next_file;
   directory->next_version_ = manifest.version_ceiling + 1;
   directory->last_stamp_ = manifest.stamp_ceiling;
+  directory->latest_ms_ = manifest.clock_ms;
   CAIRN_TRY_VOID(directory->recover_logs(manifest));
   manifest.version_ceiling += kVersionsAhead;
   manifest.stamp_ceiling = std::max(manifest.stamp_ceiling, stamp_of(environment.clock.wall_ms())) + stamp_of(kStampMsAhead);
@@ -153,6 +154,7 @@ Result<void> Directory::publish(Manifest& manifest) {
   manifest.epoch = epoch_;
   ++manifest.version;
   manifest.next_file = next_file_.load();
+  manifest.clock_ms = now_ms();
   CAIRN_TRY_VOID(check_lease());
   const std::string name = ManifestName{manifest.epoch, manifest.version}.to_string();
   Result<void> published = storage_->publish(name, encode_manifest(manifest));
@@ -247,6 +249,14 @@ std::optional<Directory::Stamped> Directory::reserve_versions(std::uint64_t coun
   return Stamped{first, stamp};
 }
 
+std::int64_t Directory::now_ms() const {
+  const std::int64_t wall_ms = environment_.clock.wall_ms();
+  std::int64_t latest = latest_ms_.load(std::memory_order_relaxed);
+  while (latest < wall_ms && !latest_ms_.compare_exchange_weak(latest, wall_ms, std::memory_order_relaxed)) {
+  }
+  return std::max(latest, wall_ms);
+}
+
 std::uint64_t Directory::random() {
   const MutexLock lock(state_mutex_);
   return random_.next();
@@ -256,11 +266,7 @@ FileName Directory::new_name(std::string_view suffix) {
   return {.number = next_file_.fetch_add(1), .epoch = epoch_, .random = static_cast<std::uint32_t>(random()), .suffix = suffix};
 }
 
-segment::SegmentIdentity Directory::segment_identity(const FileName& name, std::uint16_t view) {
-  return {.database = database_, .number = name.number, .salt = random(), .epoch = epoch_, .view = view};
-}
-
-Result<Directory::NewSegment> Directory::new_segment(std::uint16_t view, std::uint64_t capacity) {
+Result<Directory::NewSegment> Directory::new_segment(std::uint16_t view, const std::string& view_name, std::uint64_t capacity) {
   CAIRN_TRY_VOID(state());
   reclaim();
   const FileName name = new_name(kSegmentSuffix);
@@ -278,8 +284,14 @@ Result<Directory::NewSegment> Directory::new_segment(std::uint16_t view, std::ui
   Result<std::unique_ptr<storage::AppendFile>> file =
       spare ? storage_->recycle(spare->name, file_name) : storage_->create(file_name, capacity);
   if (!file) return std::unexpected(file.error());
+  const segment::SegmentIdentity identity{.database = database_,
+                                          .number = name.number,
+                                          .salt = segment::salt_of(database_, file_name),
+                                          .epoch = epoch_,
+                                          .view = view,
+                                          .view_name = view_name};
   Result<std::unique_ptr<segment::SegmentWriter>> writer =
-      segment::SegmentWriter::start(*std::move(file), segment_identity(name, view), spare.has_value());
+      segment::SegmentWriter::start(*std::move(file), identity, spare.has_value());
   Result<void> named = writer ? storage_->sync_names() : std::unexpected(writer.error());
   if (!named) {
     // It holds nothing that was accepted: dropping it makes good for the failed sync.

@@ -145,6 +145,9 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<void> prepare_versions(std::uint64_t count) CAIRN_EXCLUDES(manifest_mutex_);
   /// `count` consecutive write versions, of which the first is returned, and a stamp. nullopt: prepare_versions again.
   std::optional<Stamped> reserve_versions(std::uint64_t count);
+  /// Milliseconds since 1970 by the wall clock, but never less than it said before, in this open or an earlier one: what
+  /// has expired stays so.
+  [[nodiscard]] std::int64_t now_ms() const;
   [[nodiscard]] std::uint64_t versions_used() const { return next_version_.load() - 1; }
 
   struct NewSegment {
@@ -152,7 +155,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
     std::string name;
   };
   /// A segment of at least `capacity` bytes, new or recycled, durable in name and header, not yet in the manifest.
-  Result<NewSegment> new_segment(std::uint16_t view, std::uint64_t capacity);
+  Result<NewSegment> new_segment(std::uint16_t view, const std::string& view_name, std::uint64_t capacity);
   /// A name and a file for a sealed file; `identity` is completed with what only the directory knows.
   Result<std::unique_ptr<storage::AppendFile>> new_sealed(sealed::SealedIdentity& identity, std::uint64_t capacity);
   /// Deletes a file that never got into the manifest.
@@ -187,12 +190,11 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<void> recover_logs(Manifest& manifest);
   Result<void> recover_log(ViewEntry& view);
   Result<void> keep_trimmed(const segment::SegmentReader& reader, const segment::Recovered& found);
-  Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, std::uint16_t view, const segment::Recovered& found);
+  Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const segment::Recovered& found);
   Result<void> publish(Manifest& manifest) CAIRN_REQUIRES(manifest_mutex_);
   Result<void> delete_strays() CAIRN_EXCLUDES(manifest_mutex_);
   void unpin(std::uint64_t id) CAIRN_EXCLUDES(pins_mutex_);
   FileName new_name(std::string_view suffix);
-  [[nodiscard]] segment::SegmentIdentity segment_identity(const FileName& name, std::uint16_t view);
   std::uint64_t random() CAIRN_EXCLUDES(state_mutex_);
 
   std::unique_ptr<storage::Storage> storage_;
@@ -214,6 +216,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   std::atomic<std::uint64_t> version_ceiling_{0};
   std::atomic<std::uint64_t> last_stamp_{0};
   std::atomic<std::uint64_t> stamp_ceiling_{0};
+  mutable std::atomic<std::int64_t> latest_ms_{0};  // What now_ms() said last.
 
   struct PinState {
     std::uint64_t id;

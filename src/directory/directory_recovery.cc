@@ -36,7 +36,7 @@ Result<void> Directory::recover_log(ViewEntry& view) {
   active = {.file = active.file, .state = SegmentState::kEnded, .end = found.durable_end, .durable_end = 0};
   if (active.end == segment::kHeaderBytes) view.log.pop_back();
   if (unsynced == 0) return {};
-  CAIRN_TRY(copy, copy_tail(reader, view.number, found));
+  CAIRN_TRY(copy, copy_tail(reader, view, found));
   view.log.push_back(copy);
   return {};
 }
@@ -57,11 +57,11 @@ Result<void> Directory::keep_trimmed(const segment::SegmentReader& reader, const
 }
 
 /// Writes the records in [durable_end, end) of `reader` again, with their versions, into a segment of this epoch.
-Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, std::uint16_t view,
+Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, const ViewEntry& view,
                                           const segment::Recovered& found) {
   CAIRN_REACHED("unsynced tail copied at open");
   const std::uint64_t bytes = found.end - found.durable_end;
-  CAIRN_TRY(fresh, new_segment(view, segment::kHeaderBytes + bytes + segment::kBatchFrameBytes + 4096));
+  CAIRN_TRY(fresh, new_segment(view.number, view.name, segment::kHeaderBytes + bytes + segment::kBatchFrameBytes + 4096));
   segment::SegmentWriter& writer = *fresh.writer;
   std::uint64_t batch_begin = 0;
   std::vector<std::uint64_t> checksums;

@@ -26,4 +26,16 @@ std::vector<bool> live_versions(std::span<const StoredVersion> versions, const V
   return live;
 }
 
+std::vector<bool> live_range_tombstones(std::span<const std::uint64_t> versions, const Visibility& visibility,
+                                        bool oldest_layer) {
+  std::vector<StoredVersion> stored;
+  for (const std::uint64_t version : versions) stored.push_back({version, true});
+  std::vector<bool> live = live_versions(stored, visibility, false);
+  for (std::size_t i = 0; i < versions.size() && oldest_layer; ++i) {
+    const bool seen_below = !visibility.pins.empty() && visibility.pins.front() < versions[i];
+    if (versions[i] <= visibility.horizon && !seen_below) live[i] = false;
+  }
+  return live;
+}
+
 }  // namespace cairn::directory

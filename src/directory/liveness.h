@@ -23,4 +23,8 @@ struct StoredVersion {
 /// stored anywhere else, so that a tombstone has nothing left to hide.
 std::vector<bool> live_versions(std::span<const StoredVersion> versions, const Visibility& visibility, bool oldest_layer);
 
+/// The same for the range tombstones over the same keys, given by their versions. One that is not above the horizon and
+/// that no pin is older than hides nothing any more in the oldest layer.
+std::vector<bool> live_range_tombstones(std::span<const std::uint64_t> versions, const Visibility& visibility, bool oldest_layer);
+
 }  // namespace cairn::directory

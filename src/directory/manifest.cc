@@ -47,6 +47,20 @@ class Section {
     }
     return values;
   }
+  /// Bytes as hexadecimal digits.
+  Result<Bytes> hex_bytes(const char* key) {
+    CAIRN_TRY(text, string(key));
+    Bytes bytes;
+    for (std::size_t i = 0; i < text.size(); i += 2) {
+      std::uint8_t byte = 0;
+      const char* const begin = text.data() + i;
+      const auto [end, error] = std::from_chars(begin, text.data() + std::min(i + 2, text.size()), byte, 16);
+      if (error != std::errc{} || end != begin + 2) return wrong(key, "is not hexadecimal");
+      bytes.push_back(static_cast<char>(byte));
+    }
+    return bytes;
+  }
+  [[nodiscard]] bool has(const char* key) const { return table_.values.contains(key); }
   Result<std::vector<std::string>> strings(const char* key) {
     const auto* const value = take<std::vector<std::string>>(key);
     if (value == nullptr || value->empty()) return wrong(key, "is not a list of strings");
@@ -121,14 +135,49 @@ Result<RunEntry> read_run(Section& section) {
     const auto name = FileName::parse(file);
     if (!name || name->suffix != kSealedSuffix) return section.wrong("files", "has what is not the name of a sealed file");
   }
-  if (files.size() != 1) return fail(ErrorCode::kUnsupported, "a run of several files needs a newer Cairn", files[0]);
   entry.files = files;
   CAIRN_TRY(first, section.integer("version_first"));
   CAIRN_TRY(last, section.integer("version_last"));
   if (first > last) return section.wrong("version_last", "is below version_first");
   entry.version_first = first;
   entry.version_last = last;
+  if (section.has("from")) {
+    CAIRN_TRY(from, section.hex_bytes("from"));
+    if (from.empty()) return section.wrong("from", "is empty");
+    entry.from = from;
+  }
   return entry;
+}
+
+Result<IndexEntry> read_index(Section& section) {
+  IndexEntry entry;
+  CAIRN_TRY(name, section.string("name"));
+  if (!valid_name(name) || name.size() > sealed::kTableNameBytes) return section.wrong("name", "is not a valid name");
+  CAIRN_TRY(key_bytes, section.integer("key_bytes", kTermBytesMax));
+  if (key_bytes == 0) return section.wrong("key_bytes", "is 0");
+  CAIRN_TRY(extractor, section.string("extractor"));
+  entry.name = name;
+  entry.key_bytes = static_cast<std::uint32_t>(key_bytes);
+  entry.extractor = extractor;
+  return entry;
+}
+
+/// Runs ascend in their versions, but for the inputs of a merge under way, which lie within those of its output.
+Result<void> check_order(const std::vector<RunEntry>& runs, const RunEntry& next, const Section& section) {
+  if (runs.empty()) {
+    if (!next.from.empty()) return section.wrong("from", "has no run before it");
+    return {};
+  }
+  const RunEntry& last = runs.back();
+  const RunEntry& output = *std::find_if(runs.rbegin(), runs.rend(), [](const RunEntry& run) { return run.from.empty(); });
+  const bool input = !next.from.empty();
+  const bool within = next.version_first >= output.version_first && next.version_last <= output.version_last;
+  const bool ascends = next.version_first > (input && last.from.empty() ? output.version_first - 1 : last.version_last);
+  if (input ? !within || !ascends : next.version_first <= output.version_last) {
+    return section.wrong("version_first", "does not ascend from run to run");
+  }
+  if (input && !last.from.empty() && last.from != next.from) return section.wrong("from", "differs between inputs of one merge");
+  return {};
 }
 
 Result<FamilyEntry> read_family(Section& section) {
@@ -146,12 +195,20 @@ Result<FamilyEntry> read_family(Section& section) {
   entry.compression = static_cast<sealed::Compression>(found - std::begin(kCompressionNames));
   CAIRN_TRY_VOID(section.sections("run", [&](Section& run) -> Result<void> {
     CAIRN_TRY(read, read_run(run));
-    if (!entry.runs.empty() && read.version_first <= entry.runs.back().version_last) {
-      return run.wrong("version_first", "does not ascend from run to run");
-    }
+    CAIRN_TRY_VOID(check_order(entry.runs, read, run));
     entry.runs.push_back(read);
     return {};
   }));
+  if (section.has("ttl_ms")) {
+    CAIRN_TRY(ttl_ms, section.integer("ttl_ms"));
+    entry.ttl_ms = static_cast<std::int64_t>(ttl_ms);
+  }
+  CAIRN_TRY_VOID(section.sections("index", [&](Section& index) -> Result<void> {
+    CAIRN_TRY(read, read_index(index));
+    entry.indexes.push_back(read);
+    return {};
+  }));
+  if (entry.indexes.size() > kIndexesMax) return section.wrong("index", "is there too often");
   return entry;
 }
 
@@ -167,11 +224,11 @@ Result<ViewEntry> read_view(Section& section) {
   entry.number = static_cast<std::uint16_t>(number);
   CAIRN_TRY_VOID(section.sections("family", [&](Section& family) -> Result<void> {
     CAIRN_TRY(read, read_family(family));
+    if (read.number != entry.families.size()) return family.wrong("number", "is not its place in the list");
     entry.families.push_back(read);
     return {};
   }));
   if (entry.families.empty()) return section.wrong("family", "is missing");
-  if (entry.families.size() != 1) return fail(ErrorCode::kUnsupported, "several families need a newer Cairn");
   CAIRN_TRY_VOID(section.sections("log", [&](Section& log) -> Result<void> {
     CAIRN_TRY(read, read_segment(log));
     if (!entry.log.empty() && entry.log.back().state == SegmentState::kActive) {
@@ -195,6 +252,8 @@ Result<Manifest> read_manifest(Section& section) {
   CAIRN_TRY(next_view, section.integer("next_view", 0xffff));
   CAIRN_TRY(version_ceiling, section.integer("version_ceiling"));
   CAIRN_TRY(stamp_ceiling, section.integer("stamp_ceiling", ~std::uint64_t{0} >> 1));
+  CAIRN_TRY(clock_ms, section.integer("clock_ms"));
+  manifest.clock_ms = static_cast<std::int64_t>(clock_ms);
   manifest.epoch = epoch;
   manifest.version = version;
   manifest.database = {database[0], database[1]};
@@ -247,17 +306,26 @@ std::string encode_manifest(const Manifest& manifest) {
   std::string text = fmt::format(
       "# The manifest of a Cairn directory: what is live, in order. Not for editing: the checksum would not match.\n"
       "format = 1\nepoch = {}\nversion = {}\ndatabase = \"{:016x}{:016x}\"\nhash_seed = \"{:016x}\"\n"
-      "next_file = {}\nnext_view = {}\nversion_ceiling = {}\nstamp_ceiling = {}\n",
+      "next_file = {}\nnext_view = {}\nversion_ceiling = {}\nstamp_ceiling = {}\nclock_ms = {}\n",
       manifest.epoch, manifest.version, manifest.database[0], manifest.database[1], manifest.hash_seed, manifest.next_file,
-      manifest.next_view, manifest.version_ceiling, manifest.stamp_ceiling);
+      manifest.next_view, manifest.version_ceiling, manifest.stamp_ceiling, manifest.clock_ms);
   for (const ViewEntry& view : manifest.views) {
     text += fmt::format("\n[[view]]\nname = \"{}\"\nkind = \"{}\"\nnumber = {}\n", view.name, view.kind, view.number);
     for (const FamilyEntry& family : view.families) {
       text += fmt::format("\n  [[view.family]]\n  name = \"{}\"\n  number = {}\n  compression = \"{}\"\n", family.name,
                           family.number, kCompressionNames[static_cast<std::size_t>(family.compression)]);
+      if (family.ttl_ms != 0) text += fmt::format("  ttl_ms = {}\n", family.ttl_ms);
+      for (const IndexEntry& index : family.indexes) {
+        text += fmt::format("\n    [[view.family.index]]\n    name = \"{}\"\n    key_bytes = {}\n    extractor = \"{}\"\n",
+                            index.name, index.key_bytes, index.extractor);
+      }
       for (const RunEntry& run : family.runs) {
         text += fmt::format("\n    [[view.family.run]]\n    files = [\"{}\"]\n    version_first = {}\n    version_last = {}\n",
                             fmt::join(run.files, "\", \""), run.version_first, run.version_last);
+        if (!run.from.empty()) {
+          const auto* const bytes = reinterpret_cast<const unsigned char*>(run.from.data());
+          text += fmt::format("    from = \"{:02x}\"\n", fmt::join(bytes, bytes + run.from.size(), ""));
+        }
       }
     }
     for (const SegmentEntry& segment : view.log) {
@@ -288,6 +356,11 @@ Result<Manifest> decode_manifest(const std::string& text, const std::string& fil
   Result<Manifest> manifest = read_manifest(section);
   if (!manifest && manifest.error().file.empty()) manifest.error().file = file;
   return manifest;
+}
+
+bool valid_text(const std::string& text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
 }
 
 bool valid_name(const std::string& name) {

@@ -27,16 +27,28 @@ struct SegmentEntry {
 
 /// Sealed files of one age. One file each today; several, partitioned by key, are part of the format.
 struct RunEntry {
-  std::vector<std::string> files;
+  std::vector<std::string> files;   // Ordered by key; each says in its preamble which keys it covers.
   std::uint64_t version_first = 0;  // Runs and segments are ordered by the versions they cover.
   std::uint64_t version_last = 0;
+  /// Not empty: a merge has moved the keys below it on to the run it is making, the nearest one before this in the
+  /// list that has no `from`. All its inputs have the same.
+  Bytes from;
   bool operator==(const RunEntry&) const = default;
+};
+
+struct IndexEntry {
+  std::string name;
+  std::uint32_t key_bytes = 0;
+  std::string extractor;
+  bool operator==(const IndexEntry&) const = default;
 };
 
 struct FamilyEntry {
   std::string name;
-  std::uint16_t number = 0;
+  std::uint16_t number = 0;  // Its place among the view's families.
   sealed::Compression compression = sealed::Compression::kNone;
+  std::int64_t ttl_ms = 0;  // 0: for ever.
+  std::vector<IndexEntry> indexes;
   std::vector<RunEntry> runs;  // Oldest first.
   bool operator==(const FamilyEntry&) const = default;
 };
@@ -59,6 +71,7 @@ struct Manifest {
   std::uint16_t next_view = 1;
   std::uint64_t version_ceiling = 0;  // No write version or stamp above these was ever given out.
   std::uint64_t stamp_ceiling = 0;
+  std::int64_t clock_ms = 0;  // When this version was written: no later open reads an earlier time.
   std::vector<ViewEntry> views;
   bool operator==(const Manifest&) const = default;
 
@@ -74,5 +87,9 @@ Result<Manifest> decode_manifest(const std::string& text, const std::string& fil
 
 /// 1 to 64 of a-z A-Z 0-9 _ - . : what a view or family may be called.
 bool valid_name(const std::string& name);
+/// Printable ASCII without quotes and backslashes: what an extractor may be called.
+bool valid_text(const std::string& text);
+inline constexpr std::uint32_t kTermBytesMax = 1024;
+inline constexpr std::size_t kIndexesMax = 16;  // Of a family; a sealed file has room for 32 tables of all kinds.
 
 }  // namespace cairn::directory

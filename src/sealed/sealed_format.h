@@ -3,11 +3,15 @@
 //
 // Integers are little-endian; sizes and offsets are bytes from the start of the file.
 //
-//   0          4096                                                        page          page
-//   +----------+--------------+--------+------+--------+----------+- pad -+------------+--------+
-//   | Preamble | object table | sparse | hash | bounds | replaces |       | page sums  | footer |
-//   +----------+--------------+--------+------+--------+----------+-------+------------+--------+
+//   0          4096                                                                             size-4096
+//   +----------+-----------+-----------+--------------+--------+------+-------+----- ... ----+- pad -+----------+
+//   | Preamble | sums of   | page sums | object table | sparse | hash | terms | range tombs, |       | Preamble |
+//   |          | page sums |           |              |        |      |       | bounds, …    |       | again    |
+//   +----------+-----------+-----------+--------------+--------+------+-------+----- ... ----+- pad -+----------+
 //
+//   sums of sums  u32, low half of XXH3-64 of each page of "page sums"; zero pad to a page. Covered by the preamble.
+//   page sums     u32 for each page of the file, likewise; 0 for the pages up to the object table and for the last. They
+//                 stand before what they cover, so that a file that was cut short can still be checked.
 //   object table  Records in order of key, then newest first: ObjectHeader, [account 8], [expiry 8], key, value, zero pad
 //                 to 8. Compressed: units of such records, each a UnitHeader, its stored bytes, zero pad to 8; raw if
 //                 stored_bytes equals raw_bytes.
@@ -16,13 +20,16 @@
 //   hash          Buckets of 64 bytes. Bucket of a key: high half of its hash, scaled to the number of buckets; its tag:
 //                 the low 16 bits. A full bucket overflows into the next, the last into the first. One entry per
 //                 distinct key, at its newest record or, compressed, at that record's unit.
-//   bounds        The first key, then the last.
+//   terms         One table for each term index, named after it: {term, u32 offset / 8}, sorted by term, then offset, of
+//                 the record or, compressed, of its unit; key_bytes is the length of a term.
+//   range tombs   ObjectHeader of kind range tombstone, first key, key after the last (none: no end), zero pad to 8; by
+//                 first key, those of one first key newest first. They do not overlap unless they are equal.
+//   bounds        The first key, the last; then the first key and the key after the last that the file covers: all that
+//                 its run holds between them is in this file. An empty second bound is no end.
 //   replaces      u64 numbers of the files whose records this one holds.
-//   page sums     u32, low half of XXH3-64 of each 4 KiB page from 0 up to here. Zero pad to a whole page.
-//   footer        Footer, then u32 sums of the pages of "page sums", zero pad to 8, then u64 XXH3-64 of the footer.
+//   last page     The preamble again, for repair.
 //
-// Every byte of the file is covered: pages by page sums, those by the footer, the footer by itself. A page is verified
-// when it is first touched.
+// Every byte of the file is covered. A page is verified when it is first touched.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -35,7 +42,6 @@ namespace cairn::sealed {
 
 inline constexpr std::uint32_t kFormat = 1;
 inline constexpr std::array<char, 8> kMagic = {'C', 'A', 'I', 'R', 'N', 'S', 'L', 'D'};
-inline constexpr std::array<char, 8> kFooterMagic = {'C', 'A', 'I', 'R', 'N', 'E', 'N', 'D'};
 inline constexpr std::uint64_t kPageBytes = 4096;
 inline constexpr std::uint64_t kAlign = 8;
 inline constexpr std::uint32_t kTablesMax = 32;
@@ -53,20 +59,20 @@ enum class TableKind : std::uint32_t {
   kHash = 3,
   kBounds = 4,
   kReplaces = 5,
-  kPageSums = 6,
-  // Decided and refused as kUnsupported until they come.
-  kTerms = 7,            // {term, u32 offset / 8}, by term, then offset; key_bytes is the term's length.
-  kRangeTombstones = 8,  // ObjectHeader, first key, key after the last; by first key.
+  kTerms = 6,
+  kRangeTombstones = 7,
 };
 
+inline constexpr std::size_t kTableNameBytes = 32;
+
 struct TableEntry {
-  std::array<char, 16> name;
+  std::array<char, kTableNameBytes> name;
   TableKind kind;
   std::uint32_t key_bytes;  // Of index entries with keys of fixed length; else 0.
   std::uint64_t offset;
   std::uint64_t length;
 };
-static_assert(sizeof(TableEntry) == 40);
+static_assert(sizeof(TableEntry) == 56);
 
 struct Preamble {
   std::array<char, 8> magic;
@@ -85,20 +91,34 @@ struct Preamble {
   std::uint64_t record_count;
   std::uint64_t key_count;  // Distinct keys.
   std::uint64_t tombstone_count;
+  std::uint64_t range_tombstone_count;
   std::uint64_t raw_object_bytes;
   std::uint64_t file_bytes;
-  std::uint64_t footer_offset;
+  std::uint64_t sum_pages;      // Pages of page sums.
+  std::uint64_t sums_checksum;  // XXH3-64 of the pages of sums of page sums.
   std::uint32_t first_key_bytes;
   std::uint32_t last_key_bytes;
+  std::uint32_t cover_from_bytes;
+  std::uint32_t cover_to_bytes;
   std::uint32_t key_bytes_max;
   Compression compression;
   std::uint32_t table_count;
-  std::uint32_t flags;  // Reserved: 0.
+  std::uint32_t flags;             // Reserved: 0.
+  std::array<char, 64> view_name;  // Zero-padded, as the next: for repair without a manifest.
+  std::array<char, 64> family_name;
   std::array<TableEntry, kTablesMax> tables;
-  std::array<std::uint64_t, 330> reserved;  // Written as 0; readers reject anything else.
+  std::array<std::uint64_t, 247> reserved;  // Written as 0; readers reject anything else.
   std::uint64_t checksum;                   // XXH3-64 of what is before it.
 };
 static_assert(std::has_unique_object_representations_v<Preamble> && sizeof(Preamble) == kPageBytes);
+
+/// Where what the preamble does not list lies.
+constexpr std::uint64_t sums_of_sums_bytes(std::uint64_t sum_pages) { return round_up(sum_pages * 4, kPageBytes); }
+constexpr std::uint64_t page_sums_offset(std::uint64_t sum_pages) { return kPageBytes + sums_of_sums_bytes(sum_pages); }
+constexpr std::uint64_t objects_offset(std::uint64_t sum_pages) { return page_sums_offset(sum_pages) + sum_pages * kPageBytes; }
+constexpr std::uint64_t sum_pages_for(std::uint64_t file_bytes) {
+  return (round_up(file_bytes, kPageBytes) / kPageBytes * 4 + kPageBytes - 1) / kPageBytes;
+}
 
 struct ObjectHeader {
   std::uint32_t value_size;
@@ -138,12 +158,6 @@ struct HashBucket {
 };
 inline constexpr std::uint8_t kOverflowed = 1;
 static_assert(sizeof(HashBucket) == 64 && std::has_unique_object_representations_v<HashBucket>);
-
-struct Footer {
-  std::array<char, 8> magic;
-  std::uint64_t page_count;  // Pages that have a sum.
-};
-static_assert(sizeof(Footer) == 16);
 
 constexpr std::uint64_t bucket_of(std::uint64_t hash, std::uint64_t bucket_count) { return ((hash >> 32) * bucket_count) >> 32; }
 constexpr std::uint16_t tag_of(std::uint64_t hash) { return static_cast<std::uint16_t>(hash); }

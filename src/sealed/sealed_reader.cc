@@ -38,12 +38,16 @@ Result<std::shared_ptr<SealedReader>> SealedReader::open(std::shared_ptr<const s
     return corruption("sealed file has " + std::to_string(file->size()) + " bytes, not " + std::to_string(preamble.file_bytes),
                       name, file->size());
   }
+  if (file->size() % kPageBytes != 0 || preamble.sum_pages < sum_pages_for(file->size()) ||
+      preamble.sum_pages > file->size() / kPageBytes || objects_offset(preamble.sum_pages) + kPageBytes > file->size()) {
+    return corruption("page sums do not match the size of the file", name, offsetof(Preamble, sum_pages));
+  }
   if (preamble.compression > Compression::kZstd) {
     return fail(ErrorCode::kUnsupported, "unknown compression", name, offsetof(Preamble, compression));
   }
   std::shared_ptr<SealedReader> reader(new SealedReader(std::move(file), preamble));
   CAIRN_TRY_VOID(reader->find_tables());
-  CAIRN_TRY_VOID(reader->check_footer());
+  CAIRN_TRY_VOID(reader->check_sums());
   if (reader->sparse_.length < 8) return corruption("sparse index is too short", name, reader->sparse_.offset);
   CAIRN_TRY(count, reader->bytes(reader->sparse_.offset, 8, reader->sparse_));
   reader->unit_count_ = load<std::uint64_t>(count.data());
@@ -58,18 +62,25 @@ Result<void> SealedReader::find_tables() {
   if (preamble_.table_count > kTablesMax) return corruption("too many index tables", name, 0);
   for (std::uint32_t i = 0; i < preamble_.table_count; ++i) {
     const TableEntry& entry = preamble_.tables[i];
-    if (entry.offset % kAlign != 0 || entry.offset < kPageBytes || entry.offset > file_->size() ||
-        entry.length > file_->size() - entry.offset) {
+    if (entry.offset % kAlign != 0 || entry.offset < objects_offset(preamble_.sum_pages) ||
+        entry.offset > file_->size() - kPageBytes || entry.length > file_->size() - kPageBytes - entry.offset) {
       return corruption("index table lies outside the file", name, offsetof(Preamble, tables) + i * sizeof(TableEntry));
     }
-    const Table table{entry.offset, entry.length};
+    Table table{.offset = entry.offset, .length = entry.length, .key_bytes = entry.key_bytes, .name = {}};
     switch (entry.kind) {
       case TableKind::kObjects: objects_ = table; break;
       case TableKind::kSparse: sparse_ = table; break;
       case TableKind::kHash: hash_ = table; break;
       case TableKind::kBounds: bounds_ = table; break;
       case TableKind::kReplaces: replaces_ = table; break;
-      case TableKind::kPageSums: sums_ = table; break;
+      case TableKind::kRangeTombstones: range_tombstones_ = table; break;
+      case TableKind::kTerms:
+        table.name.assign(entry.name.begin(), std::find(entry.name.begin(), entry.name.end(), '\0'));
+        if (entry.key_bytes == 0 || entry.length % (std::uint64_t{entry.key_bytes} + 4) != 0) {
+          return corruption("term table is malformed", name, entry.offset);
+        }
+        terms_.push_back(std::move(table));
+        break;
       default:
         return fail(ErrorCode::kUnsupported,
                     "index table of kind " + std::to_string(static_cast<std::uint32_t>(entry.kind)) + " needs a newer Cairn",
@@ -77,29 +88,17 @@ Result<void> SealedReader::find_tables() {
     }
   }
   if (objects_.offset == 0 || sparse_.offset == 0 || hash_.length == 0 || hash_.length % sizeof(HashBucket) != 0 ||
-      sums_.length % kPageBytes != 0 || sums_.offset % kPageBytes != 0 || sums_.offset == 0) {
+      bounds_.length != std::uint64_t{preamble_.first_key_bytes} + preamble_.last_key_bytes + preamble_.cover_from_bytes +
+                            preamble_.cover_to_bytes) {
     return corruption("index tables are missing or malformed", name, offsetof(Preamble, tables));
   }
   return {};
 }
 
-Result<void> SealedReader::check_footer() const {
-  const std::string& name = file_->name();
-  const std::uint64_t begin = preamble_.footer_offset;
-  const std::uint64_t sum_pages = sums_.length / kPageBytes;
-  const std::uint64_t length = sizeof(Footer) + round_up(sum_pages * 4, kAlign);
-  if (begin != sums_.offset + sums_.length || file_->size() - begin != length + 8) {
-    return corruption("footer is not where it should be", name, begin);
-  }
-  const bool sound = load<std::uint64_t>(file_->data() + begin + length) == xxh3({file_->data() + begin, length});
-  CAIRN_TRY_VOID(file_->status());
-  if (!sound) return corruption("footer checksum", name, begin);
-  const auto footer = load<Footer>(file_->data() + begin);
-  if (footer.magic != kFooterMagic || footer.page_count != sums_.offset / kPageBytes ||
-      sum_pages != (footer.page_count * 4 + kPageBytes - 1) / kPageBytes) {
-    return corruption("footer does not match the file", name, begin);
-  }
-  const_cast<SealedReader*>(this)->page_count_ = footer.page_count;
+/// The sums of page sums, which check the page sums, which check the pages.
+Result<void> SealedReader::check_sums() const {
+  const bool sound = preamble_.sums_checksum == xxh3({file_->data() + kPageBytes, sums_of_sums_bytes(preamble_.sum_pages)});
+  if (!sound) return damaged("sums of page sums", kPageBytes);
   return {};
 }
 
@@ -111,9 +110,11 @@ std::unexpected<Error> SealedReader::damaged(std::string message, std::uint64_t 
 
 Result<void> SealedReader::verify_page(std::uint64_t page) const {
   const char* const data = file_->data();
-  std::uint64_t sum_at = preamble_.footer_offset + sizeof(Footer) + (page - page_count_) * 4;  // A page of sums.
-  if (page < page_count_) {
-    sum_at = sums_.offset + page * 4;
+  const std::uint64_t sums = page_sums_offset(preamble_.sum_pages);
+  const std::uint64_t first_sums_page = sums / kPageBytes;
+  std::uint64_t sum_at = kPageBytes + (page - first_sums_page) * 4;  // A page of sums.
+  if (page >= first_sums_page + preamble_.sum_pages) {
+    sum_at = sums + page * 4;
     CAIRN_TRY_VOID(ensure(sum_at, 4));
   }
   const auto sum = static_cast<std::uint32_t>(xxh3({data + page * kPageBytes, kPageBytes}));
@@ -147,7 +148,8 @@ Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, st
   const auto header = load<ObjectHeader>(records.data() + at);
   const auto kind = static_cast<RecordKind>(header.kind);
   if (kind == RecordKind::kNone) return damaged("record kind is zero", offset);
-  if ((kind != RecordKind::kPut && kind != RecordKind::kTombstone) || header.key_size == 0 ||
+  const bool known = kind == RecordKind::kPut || kind == RecordKind::kTombstone || kind == RecordKind::kRangeTombstone;
+  if (!known || (header.key_size == 0 && kind != RecordKind::kRangeTombstone) ||
       (header.flags & ~(kHasAccount | kHasExpiry)) != 0) {
     return fail(ErrorCode::kUnsupported, "record of an unknown kind", file_->name(), offset);
   }
@@ -277,6 +279,23 @@ Result<std::optional<SealedReader::Hit>> SealedReader::get(ByteView key, std::ui
   return std::nullopt;
 }
 
+bool SealedReader::may_contain(std::uint64_t hash) const {
+  const std::uint64_t count = hash_.length / sizeof(HashBucket);
+  std::uint64_t i = bucket_of(hash, count);
+  for (std::uint64_t looked = 0; looked < count; ++looked) {
+    const Result<ByteView> raw = bytes(hash_.offset + i * sizeof(HashBucket), sizeof(HashBucket), hash_);
+    if (!raw || file_->bad()) return true;
+    const auto* const bucket = reinterpret_cast<const HashBucket*>(raw->data());
+    const unsigned entries = std::min<unsigned>(bucket->count, kBucketEntries);
+    for (unsigned e = 0; e < entries; ++e) {
+      if (bucket->entries[e].tag == tag_of(hash)) return true;
+    }
+    if ((bucket->flags & kOverflowed) == 0) return false;
+    i = i + 1 == count ? 0 : i + 1;
+  }
+  return false;
+}
+
 std::vector<std::uint64_t> SealedReader::replaces() const {
   std::vector<std::uint64_t> numbers(replaces_.length / 8);
   if (!ensure(replaces_.offset, replaces_.length)) return {};
@@ -284,13 +303,102 @@ std::vector<std::uint64_t> SealedReader::replaces() const {
   return numbers;
 }
 
+Result<std::pair<ByteView, ByteView>> SealedReader::cover() const {
+  CAIRN_TRY(bounds, bytes(bounds_.offset, bounds_.length, bounds_));
+  const ByteView cover = bounds.substr(std::uint64_t{preamble_.first_key_bytes} + preamble_.last_key_bytes);
+  return std::pair(cover.substr(0, preamble_.cover_from_bytes), cover.substr(preamble_.cover_from_bytes));
+}
+
+Result<std::vector<Entry>> SealedReader::range_tombstones() const {
+  std::vector<Entry> found;
+  CAIRN_TRY(records, bytes(range_tombstones_.offset, range_tombstones_.length, range_tombstones_));
+  for (std::uint64_t at = 0; at < records.size();) {
+    CAIRN_TRY(parsed, parse(records, at, range_tombstones_.offset + at));
+    if (parsed.first.kind != RecordKind::kRangeTombstone) {
+      return damaged("not a range tombstone", range_tombstones_.offset + at);
+    }
+    found.push_back(parsed.first);
+    at += parsed.second;
+  }
+  CAIRN_TRY_VOID(file_->status());
+  if (found.size() != preamble_.range_tombstone_count) return damaged("number of range tombstones", range_tombstones_.offset);
+  return found;
+}
+
+/// Index of the first entry of `table` with a term not below `term`.
+Result<std::uint64_t> SealedReader::first_term_from(const Table& table, ByteView term) const {
+  const std::uint64_t entry_bytes = std::uint64_t{table.key_bytes} + 4;
+  std::uint64_t low = 0;
+  std::uint64_t high = table.length / entry_bytes;
+  while (low < high) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    CAIRN_TRY(found, bytes(table.offset + middle * entry_bytes, table.key_bytes, table));
+    if (found < term) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+Result<void> SealedReader::find_term(ByteView table, ByteView term,
+                                     const std::function<Result<void>(const Entry&)>& visit) const {
+  const auto found = std::find_if(terms_.begin(), terms_.end(), [&](const Table& each) { return each.name == table; });
+  if (found == terms_.end()) return damaged("term index '" + std::string(table) + "' is missing", offsetof(Preamble, tables));
+  if (term.size() != found->key_bytes) return damaged("terms have another length", found->offset);
+  const std::uint64_t entry_bytes = std::uint64_t{found->key_bytes} + 4;
+  CAIRN_TRY(first, first_term_from(*found, term));
+  for (std::uint64_t i = first; i < found->length / entry_bytes; ++i) {
+    CAIRN_TRY(raw, bytes(found->offset + i * entry_bytes, entry_bytes, *found));
+    if (raw.substr(0, found->key_bytes) != term) break;
+    const std::uint64_t offset = std::uint64_t{load<std::uint32_t>(raw.data() + found->key_bytes)} * kOffsetUnit;
+    if (preamble_.compression == Compression::kNone) {
+      CAIRN_TRY(record, object_at(offset));
+      CAIRN_TRY_VOID(visit(record.first));
+      continue;
+    }
+    CAIRN_TRY(unit, unit_at(offset, 0));
+    for (std::uint64_t at = 0; at < unit.records.size();) {
+      CAIRN_TRY(record, parse(unit.records, at, offset));
+      CAIRN_TRY_VOID(visit(record.first));
+      at += record.second;
+    }
+  }
+  return file_->status();
+}
+
 Result<void> SealedReader::verify(const std::function<Result<void>(std::uint64_t)>& progress) const {
-  const std::uint64_t pages = page_count_ + sums_.length / kPageBytes;
-  for (std::uint64_t page = 0; page < pages; ++page) {
+  const std::uint64_t last = file_->size() / kPageBytes - 1;
+  for (std::uint64_t page = page_sums_offset(preamble_.sum_pages) / kPageBytes; page < last; ++page) {
     CAIRN_TRY_VOID(verify_page(page));
     if (page % 256 == 255) CAIRN_TRY_VOID(progress(256 * kPageBytes));
   }
+  if (ByteView(file_->data() + last * kPageBytes, kPageBytes) != bytes_of(preamble_)) {
+    return damaged("the second preamble differs from the first", last * kPageBytes);
+  }
+  CAIRN_TRY_VOID(range_tombstones());
+  for (const Table& table : terms_) CAIRN_TRY_VOID(verify_terms(table));
   return verify_records(progress);
+}
+
+/// Each entry in order, and pointing at a record or a unit.
+Result<void> SealedReader::verify_terms(const Table& table) const {
+  const std::uint64_t entry_bytes = std::uint64_t{table.key_bytes} + 4;
+  ByteView last;
+  for (std::uint64_t at = table.offset; at < table.offset + table.length; at += entry_bytes) {
+    CAIRN_TRY(raw, bytes(at, entry_bytes, table));
+    const ByteView term = raw.substr(0, table.key_bytes);
+    if (term < last) return damaged("terms are out of order", at);
+    last = term;
+    const std::uint64_t offset = std::uint64_t{load<std::uint32_t>(raw.data() + table.key_bytes)} * kOffsetUnit;
+    if (preamble_.compression == Compression::kNone) {
+      CAIRN_TRY_VOID(object_at(offset));
+    } else {
+      CAIRN_TRY_VOID(unit_at(offset, 0));
+    }
+  }
+  return {};
 }
 
 Result<void> SealedReader::verify_records(const std::function<Result<void>(std::uint64_t)>& progress) const {

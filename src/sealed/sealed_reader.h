@@ -25,7 +25,7 @@ struct SealedExpected {
 
 class SealedReader : public std::enable_shared_from_this<SealedReader> {
  public:
-  /// Checks preamble and footer; the rest is verified when it is touched. kCorruption, kUnsupported, kIo.
+  /// Checks the preamble; the rest is verified when it is touched. kCorruption, kUnsupported, kIo.
   static Result<std::shared_ptr<SealedReader>> open(std::shared_ptr<const storage::MappedFile> file,
                                                     const SealedExpected& expected);
 
@@ -35,6 +35,20 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   };
   /// The newest version of `key` not above `version_max`. `hash` is xxh3(key, preamble().hash_seed).
   [[nodiscard]] Result<std::optional<Hit>> get(ByteView key, std::uint64_t hash, std::uint64_t version_max) const;
+
+  /// Whether it may hold the key with that hash: false is certain.
+  [[nodiscard]] bool may_contain(std::uint64_t hash) const;
+
+  /// Calls `visit` with each record that has `term` (of the table's length) in the term table `table`, in order of key;
+  /// compressed, with other records of its unit too.
+  [[nodiscard]] Result<void> find_term(ByteView table, ByteView term,
+                                       const std::function<Result<void>(const Entry&)>& visit) const;
+
+  /// The range tombstones, in order. Their bytes stay as long as this reader.
+  [[nodiscard]] Result<std::vector<Entry>> range_tombstones() const;
+
+  /// Keys in [from, to) are what it covers: of its run nothing between them is in another file. Empty: no bound.
+  [[nodiscard]] Result<std::pair<ByteView, ByteView>> cover() const;
 
   /// A cursor that keeps this reader alive.
   [[nodiscard]] std::unique_ptr<Cursor> cursor() const;
@@ -52,6 +66,8 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   struct Table {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
+    std::uint32_t key_bytes = 0;
+    std::string name;  // Of a term table.
   };
   struct Unit {
     ByteView records;
@@ -61,7 +77,7 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
 
   SealedReader(std::shared_ptr<const storage::MappedFile> file, const Preamble& preamble);
   Result<void> find_tables();
-  Result<void> check_footer() const;
+  Result<void> check_sums() const;
   [[nodiscard]] Result<void> ensure(std::uint64_t offset, std::uint64_t length) const;
   [[nodiscard]] std::unexpected<Error> damaged(std::string message, std::uint64_t offset) const;
   [[nodiscard]] Result<void> verify_page(std::uint64_t page) const;
@@ -76,6 +92,8 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   [[nodiscard]] Result<std::uint64_t> first_unit_from(ByteView key) const;
   [[nodiscard]] Result<std::optional<Hit>> newest_at(std::uint64_t offset, ByteView key, std::uint64_t version_max,
                                                      bool& is_key) const;
+  [[nodiscard]] Result<std::uint64_t> first_term_from(const Table& table, ByteView term) const;
+  [[nodiscard]] Result<void> verify_terms(const Table& table) const;
   [[nodiscard]] Result<void> verify_records(const std::function<Result<void>(std::uint64_t)>& progress) const;
 
   std::shared_ptr<const storage::MappedFile> file_;
@@ -85,9 +103,9 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   Table hash_;
   Table bounds_;
   Table replaces_;
-  Table sums_;
+  Table range_tombstones_;
+  std::vector<Table> terms_;
   std::uint64_t unit_count_ = 0;
-  std::uint64_t page_count_ = 0;  // Pages that have a sum; the pages of sums come right after them.
   mutable std::vector<std::atomic<std::uint64_t>> verified_;
 };
 

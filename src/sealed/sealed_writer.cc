@@ -10,6 +10,20 @@ namespace cairn::sealed {
 namespace {
 constexpr std::uint64_t kSparseUnitBytes = 4 * kKiB;  // Records between two sparse entries, uncompressed.
 constexpr std::uint64_t kWriteBackBytes = 4 * kMiB;
+
+template <std::size_t kSize>
+void set_name(std::array<char, kSize>& to, ByteView name) {
+  std::copy_n(name.begin(), std::min(name.size(), kSize), to.begin());
+}
+
+ObjectHeader header_of(const Entry& entry) {
+  return {.value_size = static_cast<std::uint32_t>(entry.value.size()),
+          .key_size = static_cast<std::uint16_t>(entry.key.size()),
+          .kind = static_cast<std::uint8_t>(entry.kind),
+          .flags = entry.flags(),
+          .write_version = entry.write_version,
+          .stamp = entry.stamp};
+}
 }  // namespace
 
 std::uint64_t sealed_bytes_max(const SealedBounds& bounds) {
@@ -17,14 +31,17 @@ std::uint64_t sealed_bytes_max(const SealedBounds& bounds) {
   const std::uint64_t objects = bounds.object_bytes + units * (sizeof(UnitHeader) + kAlign);
   const std::uint64_t sparse = 16 + units * (4 + sizeof(SparseEntry) + round_up(bounds.key_bytes_max, kAlign));
   const std::uint64_t hash = 64 + bucket_count_for(bounds.records) * sizeof(HashBucket);
-  const std::uint64_t data = kPageBytes + objects + sparse + hash + 2 * bounds.key_bytes_max + 8 * bounds.replaces + 64;
-  const std::uint64_t pages = data / kPageBytes + 2;
-  const std::uint64_t sums = round_up(pages * 4, kPageBytes);
-  return round_up(data, kPageBytes) + sums + sizeof(Footer) + round_up(sums / kPageBytes * 4, kAlign) + 8 + kPageBytes;
+  const std::uint64_t terms = bounds.records * bounds.term_bytes + kTablesMax * kAlign;
+  const std::uint64_t data = objects + sparse + hash + terms + 4 * bounds.key_bytes_max + 8 * bounds.replaces + 64;
+  const std::uint64_t pages = data / kPageBytes + 8;
+  const std::uint64_t sum_pages = pages / 1000 + 1;  // A page of sums covers 1,024, itself among them.
+  return (pages + 2 * sum_pages) * kPageBytes;
 }
 
 SealedWriter::SealedWriter(std::unique_ptr<storage::AppendFile> file, SealedIdentity identity, SealedOptions options)
-    : file_(std::move(file)), identity_(std::move(identity)), options_(options) {
+    : file_(std::move(file)), identity_(std::move(identity)), options_(std::move(options)), terms_(options_.terms.size()) {
+  preamble_.sum_pages = sum_pages_for(file_->capacity());
+  tail_ = objects_offset(preamble_.sum_pages);
   start_table(TableKind::kObjects, "objects", kPageBytes);
 }
 
@@ -36,12 +53,13 @@ void SealedWriter::put(ByteView bytes) {
 
 void SealedWriter::pad_to(std::uint64_t align) { tail_ = round_up(tail_, align); }  // The file reads as zeros.
 
-void SealedWriter::start_table(TableKind kind, const char* name, std::uint64_t align) {
+void SealedWriter::start_table(TableKind kind, ByteView name, std::uint64_t align, std::uint32_t key_bytes) {
   pad_to(align);
   CAIRN_ASSERT(preamble_.table_count < kTablesMax);
   TableEntry& table = preamble_.tables[preamble_.table_count++];
-  std::copy_n(name, std::min<std::size_t>(std::strlen(name), table.name.size()), table.name.begin());
+  set_name(table.name, name);
   table.kind = kind;
+  table.key_bytes = key_bytes;
   table.offset = tail_;
 }
 
@@ -50,7 +68,7 @@ void SealedWriter::end_table() {
   table.length = tail_ - table.offset;
 }
 
-void SealedWriter::add(const Entry& entry) {
+void SealedWriter::add(const Entry& entry, std::span<const TermOf> terms) {
   const bool compressing = options_.compression != Compression::kNone;
   const bool new_key = preamble_.record_count == 0 || entry.key != last_key_;
   CAIRN_ASSERT(preamble_.record_count == 0 || entry.key >= last_key_);
@@ -61,12 +79,10 @@ void SealedWriter::add(const Entry& entry) {
     unit_begin_ = tail_;
     unit_first_key_ = entry.key;
   }
-  const ObjectHeader header{.value_size = static_cast<std::uint32_t>(entry.value.size()),
-                            .key_size = static_cast<std::uint16_t>(entry.key.size()),
-                            .kind = static_cast<std::uint8_t>(entry.kind),
-                            .flags = entry.flags(),
-                            .write_version = entry.write_version,
-                            .stamp = entry.stamp};
+  const ObjectHeader header = header_of(entry);
+  for (const TermOf& term : terms) {
+    terms_[term.table].emplace_back(term.term, static_cast<std::uint32_t>(tail_ / kOffsetUnit));
+  }
   const auto write = [&](ByteView bytes) {
     if (compressing) {
       unit_.append(bytes);
@@ -92,10 +108,8 @@ void SealedWriter::add(const Entry& entry) {
   }
 
   preamble_.raw_object_bytes += object_bytes(entry.key.size(), entry.value.size(), header.flags);
-  preamble_.key_bytes_max = std::max<std::uint32_t>(preamble_.key_bytes_max, header.key_size);
   if (entry.kind == RecordKind::kTombstone) ++preamble_.tombstone_count;
-  preamble_.stamp_first = preamble_.record_count == 0 ? entry.stamp : std::min(preamble_.stamp_first, entry.stamp);
-  preamble_.stamp_last = std::max(preamble_.stamp_last, entry.stamp);
+  count(entry);
   ++preamble_.record_count;
   if (tail_ - written_back_ >= kWriteBackBytes) {
     file_->write_back(written_back_, tail_);
@@ -156,39 +170,79 @@ void SealedWriter::write_hash() {
   end_table();
 }
 
-void SealedWriter::write_page_sums() {
-  start_table(TableKind::kPageSums, "page sums", kPageBytes);
-  const std::uint64_t sums_begin = tail_;
-  const std::uint64_t pages = sums_begin / kPageBytes;
-  tail_ += round_up(pages * 4, kPageBytes);
-  end_table();
-  preamble_.footer_offset = tail_;
-  const std::uint64_t sum_pages = (tail_ - sums_begin) / kPageBytes;
-  preamble_.file_bytes = tail_ + sizeof(Footer) + round_up(sum_pages * 4, kAlign) + 8;
-  CAIRN_ASSERT(preamble_.file_bytes <= file_->capacity());
-  preamble_.checksum = xxh3(bytes_of(preamble_).substr(0, offsetof(Preamble, checksum)));
-  store(at(0), preamble_);
-
-  const auto sum_page = [&](std::uint64_t page) { return static_cast<std::uint32_t>(xxh3({at(page * kPageBytes), kPageBytes})); };
-  for (std::uint64_t page = 0; page < pages; ++page) store(at(sums_begin + page * 4), sum_page(page));
-  put(bytes_of(Footer{.magic = kFooterMagic, .page_count = pages}));
-  for (std::uint64_t i = 0; i < sum_pages; ++i) put(bytes_of(sum_page(sums_begin / kPageBytes + i)));
-  pad_to(kAlign);
-  put(bytes_of(xxh3({at(preamble_.footer_offset), tail_ - preamble_.footer_offset})));
+/// What every stored thing counts for.
+void SealedWriter::count(const Entry& entry) {
+  const bool first = preamble_.record_count + preamble_.range_tombstone_count == 0;
+  preamble_.key_bytes_max = std::max(preamble_.key_bytes_max, static_cast<std::uint32_t>(entry.key.size()));
+  preamble_.stamp_first = first ? entry.stamp : std::min(preamble_.stamp_first, entry.stamp);
+  preamble_.stamp_last = std::max(preamble_.stamp_last, entry.stamp);
 }
 
-Result<std::uint64_t> SealedWriter::finish() {
+void SealedWriter::add_range_tombstone(const Entry& tombstone) {
+  count(tombstone);
+  ++preamble_.range_tombstone_count;
+  range_tombstones_.append(bytes_of(header_of(tombstone)));
+  range_tombstones_.append(tombstone.key);
+  range_tombstones_.append(tombstone.value);
+  range_tombstones_.resize(round_up(range_tombstones_.size(), kAlign));
+}
+
+void SealedWriter::write_terms() {
+  for (std::size_t i = 0; i < terms_.size(); ++i) {
+    start_table(TableKind::kTerms, options_.terms[i].name, kAlign, options_.terms[i].key_bytes);
+    std::sort(terms_[i].begin(), terms_[i].end());
+    terms_[i].erase(std::unique(terms_[i].begin(), terms_[i].end()), terms_[i].end());  // Two records of one unit.
+    for (const auto& [term, offset] : terms_[i]) {
+      put(term);
+      put(bytes_of(offset));
+    }
+    end_table();
+  }
+}
+
+/// Range tombstones, bounds and the numbers of the files that are replaced.
+void SealedWriter::write_small_tables(ByteView cover_to) {
+  if (!range_tombstones_.empty()) {
+    start_table(TableKind::kRangeTombstones, "range tombstones", kAlign);
+    put(range_tombstones_);
+    end_table();
+  }
+  start_table(TableKind::kBounds, "bounds", kAlign);
+  for (const ByteView bound : {ByteView(first_key_), ByteView(last_key_), ByteView(identity_.cover_from), cover_to}) put(bound);
+  end_table();
+  preamble_.first_key_bytes = static_cast<std::uint32_t>(first_key_.size());
+  preamble_.last_key_bytes = static_cast<std::uint32_t>(last_key_.size());
+  preamble_.cover_from_bytes = static_cast<std::uint32_t>(identity_.cover_from.size());
+  preamble_.cover_to_bytes = static_cast<std::uint32_t>(cover_to.size());
+  start_table(TableKind::kReplaces, "replaces", kAlign);
+  for (const std::uint64_t number : identity_.replaces) put(bytes_of(number));
+  end_table();
+}
+
+/// The sums of all pages, and the preamble at both ends.
+void SealedWriter::write_preamble() {
+  pad_to(kPageBytes);
+  const std::uint64_t sums = page_sums_offset(preamble_.sum_pages);
+  const std::uint64_t first_page = objects_offset(preamble_.sum_pages) / kPageBytes;
+  const std::uint64_t last_page = tail_ / kPageBytes;
+  CAIRN_ASSERT(tail_ + kPageBytes <= file_->capacity());
+  const auto sum_page = [&](std::uint64_t page) { return static_cast<std::uint32_t>(xxh3({at(page * kPageBytes), kPageBytes})); };
+  for (std::uint64_t page = first_page; page < last_page; ++page) store(at(sums + page * 4), sum_page(page));
+  for (std::uint64_t i = 0; i < preamble_.sum_pages; ++i) store(at(kPageBytes + i * 4), sum_page(sums / kPageBytes + i));
+  preamble_.sums_checksum = xxh3({at(kPageBytes), sums_of_sums_bytes(preamble_.sum_pages)});
+  preamble_.file_bytes = tail_ + kPageBytes;
+  preamble_.checksum = xxh3(bytes_of(preamble_).substr(0, offsetof(Preamble, checksum)));
+  store(at(0), preamble_);
+  put(bytes_of(preamble_));
+}
+
+Result<std::uint64_t> SealedWriter::finish(ByteView cover_to) {
   close_unit();
   end_table();
   write_sparse();
   write_hash();
-  start_table(TableKind::kBounds, "bounds", kAlign);
-  put(first_key_);
-  put(last_key_);
-  end_table();
-  start_table(TableKind::kReplaces, "replaces", kAlign);
-  for (const std::uint64_t number : identity_.replaces) put(bytes_of(number));
-  end_table();
+  write_terms();
+  write_small_tables(cover_to);
 
   preamble_.magic = kMagic;
   preamble_.format = kFormat;
@@ -201,10 +255,10 @@ Result<std::uint64_t> SealedWriter::finish() {
   preamble_.epoch = identity_.epoch;
   preamble_.version_first = identity_.version_first;
   preamble_.version_last = identity_.version_last;
-  preamble_.first_key_bytes = static_cast<std::uint32_t>(first_key_.size());
-  preamble_.last_key_bytes = static_cast<std::uint32_t>(last_key_.size());
   preamble_.compression = options_.compression;
-  write_page_sums();
+  set_name(preamble_.view_name, identity_.view_name);
+  set_name(preamble_.family_name, identity_.family_name);
+  write_preamble();
   CAIRN_TRY_VOID(file_->finish(tail_));
   return tail_;
 }

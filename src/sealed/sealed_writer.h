@@ -1,7 +1,10 @@
 // Writes one sealed file from entries in order.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "cairn/result.h"
@@ -22,44 +25,75 @@ struct SealedIdentity {
   std::uint16_t family = 0;
   std::uint64_t version_first = 0;
   std::uint64_t version_last = 0;
+  std::string view_name;
+  std::string family_name;
+  Bytes cover_from;
   std::vector<std::uint64_t> replaces;
+};
+
+struct TermTable {
+  std::string name;  // At most kTableNameBytes.
+  std::uint32_t key_bytes = 0;
 };
 
 struct SealedOptions {
   Compression compression = Compression::kNone;
   std::uint32_t unit_bytes = 16 * kKiB;  // Raw size of a compressed unit.
+  std::vector<TermTable> terms;
 };
 
 /// Upper bounds of what will be added; they decide how much room is allocated.
 struct SealedBounds {
-  std::uint64_t records = 0;
-  std::uint64_t object_bytes = 0;  // Sum of object_bytes().
+  std::uint64_t records = 0;       // Without range tombstones.
+  std::uint64_t object_bytes = 0;  // Sum of object_bytes(), of range tombstones too.
   std::uint64_t key_bytes_max = 0;
   std::uint64_t replaces = 0;
+  std::uint64_t term_bytes = 0;  // Of an entry of each term table: the sum of their key_bytes, and 4 for each.
+
+  void add(const SealedBounds& other) {
+    records += other.records;
+    object_bytes += other.object_bytes;
+    key_bytes_max = std::max(key_bytes_max, other.key_bytes_max);
+    replaces += other.replaces;
+    term_bytes = std::max(term_bytes, other.term_bytes);
+  }
 };
 std::uint64_t sealed_bytes_max(const SealedBounds& bounds);
 
+/// A term of an entry: its table, by position in SealedOptions::terms, and its bytes, of that table's length.
+struct TermOf {
+  std::size_t table = 0;
+  Bytes term;
+};
+
 class SealedWriter {
  public:
-  /// Memory it takes until finish(), when the number of buckets of the hash index is known.
+  /// Memory it takes until finish(), when the number of buckets of the hash index is known; terms come on top.
   static constexpr std::uint64_t kMemoryBytesPerRecord = 16;
 
   /// `file` has room for sealed_bytes_max of what will be added.
   SealedWriter(std::unique_ptr<storage::AppendFile> file, SealedIdentity identity, SealedOptions options);
 
   /// Adds an entry; keys ascend, versions of one key descend.
-  void add(const Entry& entry);
+  void add(const Entry& entry, std::span<const TermOf> terms = {});
+  /// Adds a range tombstone: key and value are its bounds. In order, disjoint or equal.
+  void add_range_tombstone(const Entry& tombstone);
   [[nodiscard]] std::uint64_t record_count() const { return preamble_.record_count; }
-  /// Completes the file and makes it durable; its name is so after sync_names(). Returns its size.
-  Result<std::uint64_t> finish();
+  [[nodiscard]] const std::string& name() const { return file_->name(); }
+  /// Completes the file, which covers keys below `cover_to` (empty: all), and makes it durable; its name is so after
+  /// sync_names(). Returns its size.
+  Result<std::uint64_t> finish(ByteView cover_to = {});
 
  private:
   void close_unit();
-  void start_table(TableKind kind, const char* name, std::uint64_t align);
+  void start_table(TableKind kind, ByteView name, std::uint64_t align, std::uint32_t key_bytes = 0);
   void end_table();
   void write_sparse();
   void write_hash();
-  void write_page_sums();
+  void write_terms();
+  void write_small_tables(ByteView cover_to);
+  void count(const Entry& entry);
+  void write_preamble();
   void put(ByteView bytes);
   void pad_to(std::uint64_t align);
   [[nodiscard]] char* at(std::uint64_t offset) { return file_->data() + offset; }
@@ -73,9 +107,9 @@ class SealedWriter {
   SealedIdentity identity_;
   SealedOptions options_;
   Preamble preamble_{};
-  std::uint64_t tail_ = kPageBytes;
-  std::uint64_t unit_begin_ = kPageBytes;  // Uncompressed: where the open unit began.
-  Bytes unit_;                             // Compressed: the open unit's records.
+  std::uint64_t tail_ = 0;
+  std::uint64_t unit_begin_ = 0;  // Uncompressed: where the open unit began.
+  Bytes unit_;                    // Compressed: the open unit's records.
   Bytes unit_first_key_;
   bool unit_open_ = false;
   std::uint64_t written_back_ = 0;
@@ -83,6 +117,8 @@ class SealedWriter {
   std::vector<std::uint32_t> sparse_positions_;
   static_assert(sizeof(KeyHash) == kMemoryBytesPerRecord);
   std::vector<KeyHash> hashes_;
+  std::vector<std::vector<std::pair<Bytes, std::uint32_t>>> terms_;  // Of each table: term, offset.
+  Bytes range_tombstones_;
   Bytes first_key_;
   Bytes last_key_;
   Bytes compressed_;

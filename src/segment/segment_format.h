@@ -3,7 +3,7 @@
 //
 // Integers are little-endian; sizes and offsets are bytes.
 //
-//   0               128                                    capacity
+//   0               256                                    capacity
 //   +---------------+----------+----------+- ... -+---------+
 //   | SegmentHeader | record 0 | record 1 |       | unused  |
 //   +---------------+----------+----------+- ... -+---------+
@@ -53,13 +53,14 @@ struct SegmentHeader {
   std::uint32_t view;
   DatabaseId database;
   std::uint64_t number;
-  std::uint64_t salt;  // New in each life of the file: what an earlier life left never validates.
+  std::uint64_t salt;  // salt_of its name: new in each life of the file, so what an earlier life left never validates.
   std::uint64_t epoch;
   std::uint64_t capacity;
-  std::array<std::uint64_t, 7> reserved;  // Written as 0; readers reject anything else.
-  std::uint64_t checksum;                 // XXH3-64 of what is before it.
+  std::array<char, 64> view_name;          // Zero-padded: for repair without a manifest.
+  std::array<std::uint64_t, 15> reserved;  // Written as 0; readers reject anything else.
+  std::uint64_t checksum;                  // XXH3-64 of what is before it.
 };
-static_assert(std::has_unique_object_representations_v<SegmentHeader> && sizeof(SegmentHeader) == 128);
+static_assert(std::has_unique_object_representations_v<SegmentHeader> && sizeof(SegmentHeader) == 256);
 inline constexpr std::uint64_t kHeaderBytes = sizeof(SegmentHeader);
 
 struct RecordHeader {
@@ -96,6 +97,11 @@ static_assert(sizeof(SyncFrame) == 16);
 
 inline constexpr std::uint64_t kBatchFrameBytes = kRecordHeaderBytes + sizeof(BatchFrame);
 inline constexpr std::uint64_t kSyncFrameBytes = kRecordHeaderBytes + sizeof(SyncFrame);
+
+/// Derived from the name, so that repair can read the records of a file whose header is damaged.
+inline std::uint64_t salt_of(const DatabaseId& database, ByteView file_name) {
+  return xxh3(file_name, database[0] ^ mix(database[1]));
+}
 
 /// Seed of one segment's records; with an offset it gives the seed of the record there.
 inline std::uint64_t segment_seed(const DatabaseId& database, std::uint64_t number, std::uint64_t salt) {

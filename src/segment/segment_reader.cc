@@ -85,7 +85,7 @@ Result<void> SegmentReader::walk(std::uint64_t end, Walk& state, const Visitor* 
     const bool member = (record->header.flags & kInBatch) != 0;
     const bool frame = record->kind() == RecordKind::kBatchFrame;
     if (!members.empty() && !member && !frame) return refuse("record inside an unfinished batch");
-    const bool data = record->kind() == RecordKind::kPut || record->kind() == RecordKind::kTombstone;
+    const bool data = !frame && record->kind() != RecordKind::kSyncFrame;
     if (data && record->header.write_version <= last_version) return refuse("write version does not ascend");
     if (data) last_version = record->header.write_version;
     at += record->bytes;

@@ -27,7 +27,7 @@ class SegmentReader {
   static Result<SegmentReader> open(std::shared_ptr<const storage::MappedFile> file, const DatabaseId& database,
                                     std::uint64_t number, std::uint16_t view);
 
-  /// Called with each put and tombstone; the views stay valid as long as file() lives.
+  /// Called with each record that is no frame; the views stay valid as long as file() lives.
   using Visitor = std::function<Result<void>(const RecordView&)>;
   /// Visits the records in [first record, end), each verified; batches whole. kCorruption at the first that does
   /// not verify: below an end, everything must.

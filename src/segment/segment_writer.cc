@@ -29,8 +29,10 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::start(std::unique_ptr<stor
                        .salt = identity.salt,
                        .epoch = identity.epoch,
                        .capacity = file->capacity(),
+                       .view_name = {},
                        .reserved = {},
                        .checksum = 0};
+  std::copy_n(identity.view_name.begin(), std::min(identity.view_name.size(), header.view_name.size()), header.view_name.begin());
   header.checksum = xxh3(bytes_of(header).substr(0, offsetof(SegmentHeader, checksum)));
   std::memset(file->data() + kHeaderBytes, 0, kTerminatorBytes);
   store(file->data(), header);

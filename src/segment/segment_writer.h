@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "cairn/result.h"
 #include "segment/record.h"
@@ -19,6 +20,7 @@ struct SegmentIdentity {
   std::uint64_t salt = 0;
   std::uint64_t epoch = 0;
   std::uint16_t view = 0;
+  std::string view_name;
 };
 
 /// Calls to append from one thread at a time; the rest from any thread.

@@ -1,41 +1,47 @@
-// What a reader of a table reads: memtables and runs, oldest first. Immutable; a change makes a new one.
+// What a reader of a table reads: for each family memtables and runs, oldest first. Immutable; a change makes a new one.
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
-#include "directory/directory.h"
-#include "sealed/sealed_reader.h"
+#include "table/family.h"
 #include "table/memtable.h"
+#include "table/run.h"
 
 namespace cairn::table {
 
-/// A sealed file in use.
-struct Run {
-  std::shared_ptr<directory::LiveFile> file;
-  std::shared_ptr<sealed::SealedReader> reader;
-  directory::RunEntry entry;
-};
-
-/// A read-only layer: one of the two.
+/// A read-only layer of a family: one of the two.
 struct Layer {
   std::shared_ptr<const Run> run;
   std::shared_ptr<const Memtable> memtable;
 
   [[nodiscard]] const void* identity() const { return run ? static_cast<const void*>(run.get()) : memtable.get(); }
-  [[nodiscard]] std::uint64_t version_first() const { return run ? run->entry.version_first : memtable->version_first(); }
-  [[nodiscard]] std::uint64_t version_last() const { return run ? run->entry.version_last : memtable->version_last(); }
-  [[nodiscard]] std::unique_ptr<sealed::Cursor> cursor() const { return run ? run->reader->cursor() : memtable->cursor(); }
-  /// The first of its files.
-  [[nodiscard]] const std::string& file_name() const {
-    return run ? run->entry.files.front() : memtable->sources().front().file->map()->name();
+  [[nodiscard]] std::uint64_t version_first() const { return run ? run->version_first() : memtable->version_first(); }
+  [[nodiscard]] std::uint64_t version_last() const { return run ? run->version_last() : memtable->version_last(); }
+  [[nodiscard]] std::uint64_t bytes() const { return run ? run->bytes() : memtable->log_bytes(); }
+  [[nodiscard]] std::unique_ptr<sealed::Cursor> cursor(std::uint16_t family) const {
+    return run ? run->cursor() : memtable->cursor(family);
   }
-  [[nodiscard]] std::uint64_t bytes() const { return run ? run->reader->preamble().file_bytes : memtable->log_bytes(); }
+  /// Its files, logs or sealed.
+  [[nodiscard]] std::vector<std::string> files() const;
+  /// The version of its newest range tombstone over `key` that is not above `version_max`; 0: none.
+  [[nodiscard]] std::uint64_t newest_range_tombstone(std::uint16_t family, ByteView key, std::uint64_t version_max) const;
+  /// Whether it may hold a version of `key`: false is certain. A damaged file may hold anything.
+  [[nodiscard]] bool may_contain(std::uint16_t family, ByteView key, std::uint64_t hash) const;
 };
 
 struct LineUp {
-  std::vector<Layer> layers;  // Oldest first.
+  struct OfFamily {
+    std::shared_ptr<const Family> family;
+    std::vector<Layer> layers;  // Oldest first. All families list all frozen memtables.
+  };
+  std::vector<OfFamily> families;  // By number.
   std::shared_ptr<Memtable> active;
+
+  [[nodiscard]] std::vector<std::shared_ptr<const Memtable>> frozen() const;
+  [[nodiscard]] std::vector<std::shared_ptr<const Family>> family_list() const;
 };
 
 }  // namespace cairn::table

@@ -1,24 +1,17 @@
 #include "table/memtable.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
+#include <array>
 
 #include "sealed/sealed_format.h"
 
 namespace cairn::table {
 namespace {
 
-constexpr std::uint64_t kBlockBytes = 256 * kKiB;
+constexpr std::uint64_t kNewest = ~std::uint64_t{0};
+constexpr std::size_t kTermHead = sizeof(const char*) + sizeof(std::uint32_t);
 
-std::uint64_t head_of(ByteView key) {
-  std::uint64_t head = 0;
-  std::memcpy(&head, key.data(), std::min<std::size_t>(key.size(), sizeof head));
-  return __builtin_bswap64(head);
-}
-
-sealed::Entry entry_of(const char* at) {
-  const segment::RecordView record = segment::view_record(at, 0);
+sealed::Entry entry_of(const segment::RecordView& record) {
   return {.key = record.key,
           .value = record.value,
           .kind = record.kind(),
@@ -27,134 +20,121 @@ sealed::Entry entry_of(const char* at) {
           .account = record.account,
           .expiry_ms = record.expiry_ms};
 }
+sealed::Entry entry_at(const char* at) { return entry_of(segment::view_record(at, 0)); }
+
+const RangeTombstones kNoRangeTombstones;
 
 }  // namespace
 
-Memtable::Memtable(directory::MemoryBudget& memory) : memory_(memory) { head_ = new_node(kHeightMax); }
+ByteView Memtable::TermTraits::key(const char* at) { return {at + kTermHead, load<std::uint32_t>(at + sizeof(const char*))}; }
+std::uint64_t Memtable::TermTraits::version(const char* at) { return RecordTraits::version(load<const char*>(at)); }
 
-Memtable::~Memtable() { memory_.subtract(memory_bytes_); }
-
-char* Memtable::allocate(std::uint64_t bytes) {
-  if (bytes > block_left_) {
-    blocks_.push_back(std::make_unique<char[]>(kBlockBytes));
-    block_at_ = blocks_.back().get();
-    block_left_ = kBlockBytes;
-    memory_.add(kBlockBytes);
-    memory_bytes_.fetch_add(kBlockBytes, std::memory_order_relaxed);
-  }
-  char* const at = block_at_;
-  block_at_ += bytes;
-  block_left_ -= bytes;
-  return at;
+Memtable::FamilyIndex::FamilyIndex(Arena& arena, std::shared_ptr<const Family> of)
+    : family(std::move(of)), records(arena), range_tombstones(&kNoRangeTombstones) {
+  for (std::size_t i = 0; i < family->indexes.size(); ++i) terms.push_back(std::make_unique<Terms>(arena));
 }
 
-Memtable::Node* Memtable::new_node(int height) {
-  const std::uint64_t extra = static_cast<std::uint64_t>(height - 1) * sizeof(std::atomic<Node*>);
-  Node* const node = new (allocate(sizeof(Node) + extra)) Node{};
-  for (int i = 1; i < height; ++i) new (&node->next[i]) std::atomic<Node*>(nullptr);
-  return node;
-}
-
-int Memtable::random_height() {
-  random_ ^= random_ << 13;
-  random_ ^= random_ >> 7;
-  random_ ^= random_ << 17;
-  // One more for each two zero bits: a quarter of the nodes of each height reach the next.
-  return std::min(kHeightMax, 1 + std::countr_zero(random_ | (std::uint64_t{1} << 62)) / 2);
-}
-
-bool Memtable::before(const Node& node, std::uint64_t head, ByteView key, std::uint64_t version) {
-  if (node.head != head) return node.head < head;
-  const segment::RecordView record = segment::view_record(node.record, 0);
-  const int order = record.key.compare(key);
-  return order != 0 ? order < 0 : record.header.write_version > version;
-}
-
-const Memtable::Node* Memtable::lower_bound(ByteView key, std::uint64_t version, Node** previous) const {
-  const std::uint64_t head = head_of(key);
-  Node* node = head_;
-  const int height = height_.load(std::memory_order_acquire);
-  for (int level = height - 1; level >= 0; --level) {
-    while (true) {
-      Node* const next = node->next[level].load(std::memory_order_acquire);
-      if (next == nullptr || !before(*next, head, key, version)) break;
-      node = next;
-    }
-    if (previous != nullptr) previous[level] = node;
-  }
-  return node->next[0].load(std::memory_order_acquire);
-}
-
-const Memtable::Node* Memtable::last_before(ByteView key, std::uint64_t version) const {
-  std::array<Node*, kHeightMax> previous{};
-  lower_bound(key, version, previous.data());
-  return previous[0] == head_ ? nullptr : previous[0];
-}
-
-const Memtable::Node* Memtable::last() const {
-  const Node* node = head_;
-  for (int level = height_.load(std::memory_order_acquire) - 1; level >= 0; --level) {
-    while (const Node* const next = node->next[level].load(std::memory_order_acquire)) node = next;
-  }
-  return node == head_ ? nullptr : node;
+Memtable::Memtable(directory::MemoryBudget& memory, std::vector<std::shared_ptr<const Family>> families, std::uint64_t hash_seed)
+    : hash_seed_(hash_seed), arena_(memory) {
+  for (auto& family : families) families_.push_back(std::make_unique<FamilyIndex>(arena_, std::move(family)));
 }
 
 void Memtable::insert(const char* at, const segment::RecordView& record) {
-  std::array<Node*, kHeightMax> previous{};
-  previous.fill(head_);
-  lower_bound(record.key, record.header.write_version, previous.data());
-  const int height = random_height();
-  Node* const node = new_node(height);
-  node->head = head_of(record.key);
-  node->record = at;
-  for (int level = 0; level < height; ++level) {
-    node->next[level].store(previous[static_cast<std::size_t>(level)]->next[level].load(std::memory_order_relaxed),
-                            std::memory_order_relaxed);
-    previous[static_cast<std::size_t>(level)]->next[level].store(node, std::memory_order_release);
+  FamilyIndex& index = this->at(record.header.family);
+  if (record.kind() == RecordKind::kRangeTombstone) {
+    insert_range_tombstone(index, record);
+  } else {
+    index.records.insert(at);
+    ++index.bounds.records;
+    if (record.kind() == RecordKind::kPut && !index.terms.empty()) insert_terms(index, at, record);
   }
-  if (height > height_.load(std::memory_order_relaxed)) height_.store(height, std::memory_order_release);
-
+  index.bounds.object_bytes += sealed::object_bytes(record.key.size(), record.value.size(), record.header.flags);
+  index.bounds.key_bytes_max = std::max<std::uint64_t>(index.bounds.key_bytes_max, record.key.size());
+  index.record_count.fetch_add(1, std::memory_order_relaxed);
   if (version_first() == 0) version_first_.store(record.header.write_version, std::memory_order_relaxed);
   version_last_.store(record.header.write_version, std::memory_order_relaxed);
   records_.fetch_add(1, std::memory_order_relaxed);
   log_bytes_.fetch_add(record.bytes, std::memory_order_relaxed);
-  object_bytes_ += sealed::object_bytes(record.key.size(), record.value.size(), record.header.flags);
-  key_bytes_max_ = std::max<std::uint64_t>(key_bytes_max_, record.key.size());
 }
 
-std::optional<sealed::Entry> Memtable::get(ByteView key, std::uint64_t version_max) const {
-  const Node* const node = lower_bound(key, version_max, nullptr);
-  if (node == nullptr) return std::nullopt;
-  const sealed::Entry entry = entry_of(node->record);
-  if (entry.key != key) return std::nullopt;
-  return entry;
+void Memtable::insert_terms(FamilyIndex& index, const char* at, const segment::RecordView& record) {
+  for (std::size_t i = 0; i < index.terms.size(); ++i) {
+    const Index& each = index.family->indexes[i];
+    const std::optional<Bytes> term = each.extract(record.value);
+    if (!term) continue;
+    const Bytes stored = each.stored(*term, hash_seed_);
+    char* const thing = arena_.allocate(kTermHead + stored.size());
+    store(thing, at);
+    store(thing + sizeof(const char*), static_cast<std::uint32_t>(stored.size()));
+    std::copy(stored.begin(), stored.end(), thing + kTermHead);
+    index.terms[i]->insert(thing);
+  }
+}
+
+void Memtable::insert_range_tombstone(FamilyIndex& index, const segment::RecordView& record) {
+  const sealed::Entry entry = entry_of(record);
+  const RangeTombstones one(std::span(&entry, 1));
+  const std::array<const RangeTombstones*, 2> both = {index.range_tombstones.load(std::memory_order_relaxed), &one};
+  index.range_tombstones_ever.push_back(std::make_unique<const RangeTombstones>(RangeTombstones::merged(both)));
+  index.range_tombstones.store(index.range_tombstones_ever.back().get(), std::memory_order_release);
+  ++range_tombstones_;
+}
+
+const RangeTombstones& Memtable::range_tombstones(std::uint16_t family) const {
+  return has(family) ? *at(family).range_tombstones.load(std::memory_order_acquire) : kNoRangeTombstones;
+}
+
+std::uint64_t Memtable::record_count(std::uint16_t family) const {
+  return has(family) ? at(family).record_count.load(std::memory_order_relaxed) : 0;
+}
+
+std::optional<sealed::Entry> Memtable::get(std::uint16_t family, ByteView key, std::uint64_t version_max) const {
+  if (!has(family)) return std::nullopt;
+  const Records::Node* const node = at(family).records.lower_bound(key, version_max);
+  if (node == nullptr || RecordTraits::key(node->thing) != key) return std::nullopt;
+  return entry_at(node->thing);
+}
+
+Result<void> Memtable::find_term(std::uint16_t family, std::size_t index, ByteView term,
+                                 const std::function<Result<void>(const sealed::Entry&)>& visit) const {
+  if (!has(family)) return {};
+  const Terms& terms = *at(family).terms[index];
+  for (const Terms::Node* node = terms.lower_bound(term, kNewest); node != nullptr && TermTraits::key(node->thing) == term;
+       node = Terms::next(*node)) {
+    CAIRN_TRY_VOID(visit(entry_at(load<const char*>(node->thing))));
+  }
+  return {};
 }
 
 class MemtableCursor final : public sealed::Cursor {
  public:
-  explicit MemtableCursor(std::shared_ptr<const Memtable> memtable) : memtable_(std::move(memtable)) {}
-  Result<void> seek(ByteView key) override { return to(memtable_->lower_bound(key, kNewest, nullptr)); }
-  Result<void> seek_first() override { return to(memtable_->head_->next[0].load(std::memory_order_acquire)); }
-  Result<void> seek_before(ByteView key) override { return to(memtable_->last_before(key, kNewest)); }
-  Result<void> seek_last() override { return to(memtable_->last()); }
-  Result<void> next() override { return to(node_->next[0].load(std::memory_order_acquire)); }
-  Result<void> prev() override { return to(memtable_->last_before(entry_.key, entry_.write_version)); }
+  MemtableCursor(std::shared_ptr<const Memtable> memtable, std::uint16_t family)
+      : memtable_(std::move(memtable)), records_(memtable_->at(family).records) {}
+  Result<void> seek(ByteView key) override { return to(records_.lower_bound(key, kNewest)); }
+  Result<void> seek_first() override { return to(records_.first()); }
+  Result<void> seek_before(ByteView key) override { return to(records_.last_before(key, kNewest)); }
+  Result<void> seek_last() override { return to(records_.last()); }
+  Result<void> next() override { return to(Memtable::Records::next(*node_)); }
+  Result<void> prev() override { return to(records_.last_before(entry_.key, entry_.write_version)); }
   [[nodiscard]] bool valid() const override { return node_ != nullptr; }
   [[nodiscard]] const sealed::Entry& entry() const override { return entry_; }
   [[nodiscard]] std::shared_ptr<const void> hold() const override { return memtable_; }
 
  private:
-  static constexpr std::uint64_t kNewest = ~std::uint64_t{0};
-  Result<void> to(const Memtable::Node* node) {
+  Result<void> to(const Memtable::Records::Node* node) {
     node_ = node;
-    if (node != nullptr) entry_ = entry_of(node->record);
+    if (node != nullptr) entry_ = entry_at(node->thing);
     return {};
   }
   std::shared_ptr<const Memtable> memtable_;
-  const Memtable::Node* node_ = nullptr;
+  const Memtable::Records& records_;
+  const Memtable::Records::Node* node_ = nullptr;
   sealed::Entry entry_;
 };
 
-std::unique_ptr<sealed::Cursor> Memtable::cursor() const { return std::make_unique<MemtableCursor>(shared_from_this()); }
+std::unique_ptr<sealed::Cursor> Memtable::cursor(std::uint16_t family) const {
+  if (!has(family)) return nullptr;
+  return std::make_unique<MemtableCursor>(shared_from_this(), family);
+}
 
 }  // namespace cairn::table

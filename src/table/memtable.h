@@ -1,25 +1,26 @@
-// The in-memory index over log segments: a skip list (Pugh 1990) whose nodes point at records where they lie in the
-// mapped log, ordered by key, then newest first. One writer at a time; readers take no lock.
+// The in-memory index over log segments: for each family the records where they lie in the mapped log, by key and by
+// term, and its range tombstones. One writer at a time; readers take no lock.
 #pragma once
-#include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "directory/directory.h"
-#include "directory/environment.h"
 #include "sealed/entry.h"
+#include "sealed/sealed_writer.h"
 #include "segment/record.h"
+#include "table/family.h"
+#include "table/range_tombstones.h"
+#include "table/skip_list.h"
 
 namespace cairn::table {
 
 class Memtable : public std::enable_shared_from_this<Memtable> {
  public:
-  explicit Memtable(directory::MemoryBudget& memory);
-  ~Memtable();
+  Memtable(directory::MemoryBudget& memory, std::vector<std::shared_ptr<const Family>> families, std::uint64_t hash_seed);
   Memtable(const Memtable&) = delete;
   Memtable& operator=(const Memtable&) = delete;
 
@@ -28,61 +29,77 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
     std::shared_ptr<directory::LiveFile> file;
     std::uint64_t recyclable_bytes = 0;  // Its capacity; 0: not to be recycled.
   };
+  /// More make the set of range tombstones, which is made anew for each, too slow: time to freeze.
+  static constexpr std::uint64_t kRangeTombstonesMax = 256;
 
   // For the one writer, and for anybody once it is frozen.
   void add_source(Source source) { sources_.push_back(std::move(source)); }
   [[nodiscard]] const std::vector<Source>& sources() const { return sources_; }
-  /// Indexes `record`, which lies at `at` in one of the sources. Versions ascend.
+  /// Indexes `record`, of one of the families, which lies at `at` in one of the sources. Versions ascend.
   void insert(const char* at, const segment::RecordView& record);
+  [[nodiscard]] const Family& family(std::uint16_t number) const { return *at(number).family; }
+  /// Upper bounds of what a family holds.
+  [[nodiscard]] sealed::SealedBounds bounds(std::uint16_t family) const {
+    return has(family) ? at(family).bounds : sealed::SealedBounds{};
+  }
 
-  // For readers.
-  [[nodiscard]] std::optional<sealed::Entry> get(ByteView key, std::uint64_t version_max) const;
-  [[nodiscard]] std::unique_ptr<sealed::Cursor> cursor() const;
+  // For readers. A family that was made after this memtable is empty in it.
+  [[nodiscard]] std::optional<sealed::Entry> get(std::uint16_t family, ByteView key, std::uint64_t version_max) const;
+  [[nodiscard]] std::unique_ptr<sealed::Cursor> cursor(std::uint16_t family) const;
+  /// Records with the stored term `term` in the family's index number `index`.
+  Result<void> find_term(std::uint16_t family, std::size_t index, ByteView term,
+                         const std::function<Result<void>(const sealed::Entry&)>& visit) const;
+  /// As they are now; valid as long as this memtable.
+  [[nodiscard]] const RangeTombstones& range_tombstones(std::uint16_t family) const;
 
+  [[nodiscard]] bool has(std::uint16_t family) const { return family < families_.size(); }
   [[nodiscard]] bool empty() const { return record_count() == 0; }
+  /// Of all families, range tombstones too.
   [[nodiscard]] std::uint64_t record_count() const { return records_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t memory_bytes() const { return memory_bytes_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t record_count(std::uint16_t family) const;
+  [[nodiscard]] std::uint64_t range_tombstone_count() const { return range_tombstones_; }
+  [[nodiscard]] std::uint64_t memory_bytes() const { return arena_.bytes(); }
   [[nodiscard]] std::uint64_t log_bytes() const { return log_bytes_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t version_first() const { return version_first_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t version_last() const { return version_last_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t object_bytes() const { return object_bytes_; }
-  [[nodiscard]] std::uint64_t key_bytes_max() const { return key_bytes_max_; }
 
  private:
   friend class MemtableCursor;
-  static constexpr int kHeightMax = 14;  // 4^14 records.
-  struct Node {
-    std::uint64_t head;  // First bytes of the key, as a big-endian number: settles most comparisons.
-    const char* record;
-    std::atomic<Node*> next[1];  // As many as the node is high.
+  struct RecordTraits {
+    static ByteView key(const char* at) { return segment::view_record(at, 0).key; }
+    static std::uint64_t version(const char* at) { return segment::view_record(at, 0).header.write_version; }
   };
+  /// {record, size of the term, term}.
+  struct TermTraits {
+    static ByteView key(const char* at);
+    static std::uint64_t version(const char* at);
+  };
+  using Records = SkipList<RecordTraits>;
+  using Terms = SkipList<TermTraits>;
 
-  Node* new_node(int height);
-  char* allocate(std::uint64_t bytes);
-  int random_height();
-  /// Whether `node` comes before every version of `key` not above `version`.
-  static bool before(const Node& node, std::uint64_t head, ByteView key, std::uint64_t version);
-  /// The first node not before (key, version); its predecessors in `previous`, if wanted.
-  const Node* lower_bound(ByteView key, std::uint64_t version, Node** previous) const;
-  /// The last node before (key, version), or nullptr.
-  [[nodiscard]] const Node* last_before(ByteView key, std::uint64_t version) const;
-  [[nodiscard]] const Node* last() const;
+  struct FamilyIndex {
+    FamilyIndex(Arena& arena, std::shared_ptr<const Family> of);
+    std::shared_ptr<const Family> family;
+    Records records;
+    std::vector<std::unique_ptr<Terms>> terms;  // One for each index of the family.
+    std::atomic<const RangeTombstones*> range_tombstones;
+    std::vector<std::unique_ptr<const RangeTombstones>> range_tombstones_ever;  // Readers may be in any of them.
+    std::atomic<std::uint64_t> record_count{0};
+    sealed::SealedBounds bounds;
+  };
+  [[nodiscard]] FamilyIndex& at(std::uint16_t family) const { return *families_[family]; }
+  void insert_terms(FamilyIndex& index, const char* at, const segment::RecordView& record);
+  void insert_range_tombstone(FamilyIndex& index, const segment::RecordView& record);
 
-  directory::MemoryBudget& memory_;
+  const std::uint64_t hash_seed_;
+  Arena arena_;
   std::vector<Source> sources_;
-  std::vector<std::unique_ptr<char[]>> blocks_;
-  char* block_at_ = nullptr;
-  std::uint64_t block_left_ = 0;
-  Node* head_ = nullptr;
-  std::atomic<int> height_{1};
-  std::uint64_t random_ = 0x2545f4914f6cdd1dULL;
+  std::vector<std::unique_ptr<FamilyIndex>> families_;
+  std::uint64_t range_tombstones_ = 0;
   std::atomic<std::uint64_t> records_{0};
-  std::atomic<std::uint64_t> memory_bytes_{0};
   std::atomic<std::uint64_t> log_bytes_{0};
   std::atomic<std::uint64_t> version_first_{0};
   std::atomic<std::uint64_t> version_last_{0};
-  std::uint64_t object_bytes_ = 0;
-  std::uint64_t key_bytes_max_ = 0;
 };
 
 }  // namespace cairn::table

@@ -1,14 +1,17 @@
-// The merge of several cursors: one sequence by key, newest version first, walked either way.
+// Merging layers: the cursor that walks several as one, and what a merge job holds.
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "sealed/entry.h"
+#include "table/line_up.h"
 
 namespace cairn::table {
 
-/// Versions are distinct over all children. A change of direction needs a new seek.
+/// One sequence by key, newest version first, walked either way. Versions are distinct over all children. A change of
+/// direction needs a new seek.
 class MergeCursor final : public sealed::Cursor {
  public:
   explicit MergeCursor(std::vector<std::unique_ptr<sealed::Cursor>> children) : children_(std::move(children)) {}
@@ -30,6 +33,28 @@ class MergeCursor final : public sealed::Cursor {
   // A line-up has few layers, so the next child is found by looking at all of them.
   std::vector<std::unique_ptr<sealed::Cursor>> children_;
   sealed::Cursor* current_ = nullptr;
+};
+
+/// Neighbouring layers of one family that become one run.
+struct Group {
+  std::uint16_t family = 0;
+  std::vector<Layer> layers;         // Oldest first.
+  std::vector<Layer> older;          // The family's layers below them.
+  std::shared_ptr<const Run> begun;  // The run an earlier merge of these layers began and did not finish.
+};
+
+/// What one job merges. Memtables are merged in all families at once.
+struct Merge {
+  std::vector<Group> groups;
+  std::vector<const void*> claimed;  // Identities of layers that no other job takes.
+  [[nodiscard]] bool empty() const { return groups.empty(); }
+};
+
+/// A change of the line-up: neighbouring layers of a family and what takes their place.
+struct Replacement {
+  std::uint16_t family = 0;
+  std::vector<Layer> before;
+  std::vector<Layer> after;
 };
 
 }  // namespace cairn::table

@@ -3,7 +3,8 @@
 //   table_open.cc    opening (replay), closing, stats
 //   table_write.cc   the commit path, group commit, segments
 //   table_read.cc    get, multi_get, scan
-//   table_jobs.cc    flush and compaction
+//   table_jobs.cc    which layers flush and compaction merge, and when
+//   table_merge.cc   how they are merged
 //
 // Locks, outermost first; never take one above a lock you hold.
 //   commit_mutex_  Orders writes in the log. Never held across I/O: who needs I/O on the log sets busy_ and lets go.
@@ -24,6 +25,8 @@
 #include "cairn/table.h"
 #include "directory/directory.h"
 #include "table/line_up.h"
+#include "table/merge.h"
+#include "table/scan.h"
 
 namespace cairn::table {
 
@@ -32,18 +35,21 @@ struct Tuning {
   std::uint64_t segment_bytes_first = 1 * kMiB;  // Of a table's log; each next one twice as much.
   std::uint64_t segment_bytes_max = 64 * kMiB;
   std::uint64_t background_sync_bytes = 8 * kMiB;  // Of a log without kDisk writes.
-  std::size_t sealed_runs_max = 8;                 // More start a compaction.
+  std::size_t sealed_runs_max = 8;                 // Of a family. More start a compaction.
+  std::uint64_t sealed_bytes_max = 512 * kMiB;     // Of a sealed file; a run has as many as it takes.
   std::size_t unsealed_segments_at_close_max = 4;  // More are sealed by a clean close.
   bool compact_by_itself = true;
 };
 
-/// One write of a batch; borrows its bytes.
+/// One write of a batch; borrows its bytes. `kind`: put, tombstone, or range tombstone, whose value is its end.
 struct WriteRef {
+  std::uint16_t family = 0;
+  RecordKind kind = RecordKind::kPut;
   ByteView key;
   ByteView value;
-  bool is_erase = false;
 };
 
+inline constexpr std::size_t kFamiliesMax = 256;     // Of a table: a memtable has an index for each.
 inline constexpr std::int64_t kIdleFrameMs = 50;     // An idle log says this long after its last sync how far it reached.
 inline constexpr std::int64_t kFlushRetryMs = 1000;  // After a flush that found no room.
 
@@ -58,19 +64,25 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
 
   // See cairn/table.h.
   Result<WriteVersion> write(std::span<const WriteRef> writes, const WriteOptions& options) CAIRN_EXCLUDES(commit_mutex_);
-  [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, const Snapshot& snapshot) const;
-  [[nodiscard]] Result<std::vector<std::optional<Pinned>>> multi_get(std::span<const ByteView> keys,
+  [[nodiscard]] Result<std::uint16_t> family(const std::string& name, const FamilyOptions& options)
+      CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  [[nodiscard]] std::vector<std::string> families() const;
+  [[nodiscard]] Result<std::optional<Pinned>> get(std::uint16_t family, ByteView key, const Snapshot& snapshot) const;
+  [[nodiscard]] Result<std::vector<std::optional<Pinned>>> multi_get(std::uint16_t family, std::span<const ByteView> keys,
                                                                      const Snapshot& snapshot) const;
-  [[nodiscard]] std::unique_ptr<ScanImpl> scan(const Range& range, Direction direction, std::uint64_t limit,
-                                               const Snapshot& snapshot) const;
+  [[nodiscard]] std::unique_ptr<EntrySource> scan(std::uint16_t family, const Range& range, Direction direction,
+                                                  std::uint64_t limit, const Snapshot& snapshot) const;
+  [[nodiscard]] std::unique_ptr<EntrySource> find(std::uint16_t family, const std::string& index, ByteView term,
+                                                  const Snapshot& snapshot) const;
   [[nodiscard]] Snapshot snapshot(const std::string& label) const;
   Result<void> flush() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
   Result<void> compact() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
   [[nodiscard]] TableStats stats() const CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
 
-  /// Merges `count` read-only layers from the `first`-oldest into one. kBusy: one of them is in a job already.
-  Result<void> compact_layers(std::size_t first, std::size_t count) CAIRN_EXCLUDES(state_mutex_);
-  [[nodiscard]] std::size_t layer_count() const { return line_up_.get()->layers.size(); }
+  /// Merges `count` read-only layers of a family from the `first`-oldest into one; memtables among them leave the other
+  /// families too, as runs. kBusy: one of them is in a job already.
+  Result<void> compact_layers(std::uint16_t family, std::size_t first, std::size_t count) CAIRN_EXCLUDES(state_mutex_);
+  [[nodiscard]] std::size_t layer_count(std::uint16_t family) const { return line_up_.get()->families[family].layers.size(); }
   [[nodiscard]] std::shared_ptr<const LineUp> line_up() const { return line_up_.get(); }
 
   /// Ends the log and waits for jobs. Writes fail afterwards, reads go on.
@@ -81,11 +93,16 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
             const Tuning& tuning);
 
   // table_open.cc
+  Result<std::uint16_t> add_family(directory::FamilyEntry& entry) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
   Result<void> load() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
   Result<void> replay() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
   Result<void> add_replayed(const std::shared_ptr<Memtable>& memtable) CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  [[nodiscard]] bool run_between(WriteVersion after, WriteVersion before) const;
   void wait_until_below_bound() CAIRN_EXCLUDES(state_mutex_);
   void raise_versions(WriteVersion version) CAIRN_REQUIRES(commit_mutex_);
+
+  // table_read.cc
+  [[nodiscard]] ReadView read_view(std::uint16_t family, const Snapshot& snapshot) const;
 
   // table_write.cc
   Result<void> make_room(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
@@ -93,6 +110,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<void> start_segment(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
   void freeze_memtable() CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
+  [[nodiscard]] std::shared_ptr<Memtable> new_memtable(const LineUp& line_up) const;
   Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
   WriteVersion append(std::span<const WriteRef> writes, const WriteOptions& options, const directory::Directory::Stamped& stamped)
       CAIRN_REQUIRES(commit_mutex_);
@@ -108,20 +126,34 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   [[nodiscard]] bool frozen_unclaimed() const CAIRN_REQUIRES(state_mutex_);
   void schedule_flush() CAIRN_EXCLUDES(state_mutex_);
   void schedule_compaction() CAIRN_EXCLUDES(state_mutex_);
-  std::vector<Layer> claim(std::size_t first, std::size_t count, bool& oldest) CAIRN_EXCLUDES(state_mutex_);
-  std::vector<Layer> claim_frozen(bool& oldest) CAIRN_EXCLUDES(state_mutex_);
-  void unclaim(const std::vector<Layer>& layers) CAIRN_EXCLUDES(state_mutex_);
+  Merge claim(std::uint16_t family, std::size_t first, std::size_t count) CAIRN_EXCLUDES(state_mutex_);
+  Merge claim_frozen() CAIRN_EXCLUDES(state_mutex_);
+  Merge claim_unfinished() CAIRN_EXCLUDES(state_mutex_);
+  Merge claim_layers(const LineUp& now, const std::set<const void*>& wanted) CAIRN_REQUIRES(state_mutex_);
+  void unclaim(const Merge& merge) CAIRN_EXCLUDES(state_mutex_);
   Result<void> flush_all(directory::Job& job);
-  Result<void> merge_claimed(directory::Job& job, const std::vector<Layer>& layers, bool oldest);
-  Result<std::shared_ptr<Run>> write_run(directory::Job& job, const std::vector<Layer>& layers, bool oldest);
-  Result<void> install(const std::vector<Layer>& layers, const std::shared_ptr<Run>& run) CAIRN_EXCLUDES(state_mutex_);
-  std::optional<std::pair<std::size_t, std::size_t>> pick_compaction() const;
+  Result<void> compact_all(directory::Job& job);
+  Result<void> compact_family(std::uint16_t family) CAIRN_EXCLUDES(state_mutex_);
+  struct Picked {
+    std::uint16_t family;
+    std::size_t first;
+    std::size_t count;
+  };
+  [[nodiscard]] std::optional<Picked> pick_compaction() const;
+  [[nodiscard]] bool unfinished() const;
+
+  // table_merge.cc
+  Result<void> run_merge(directory::Job& job, Merge& merge);
+  Result<void> merge_group(directory::Job& job, Merge& merge, std::size_t group, std::vector<Replacement>& done);
+  Result<void> reclaim(Merge& merge, const Replacement& change) CAIRN_EXCLUDES(state_mutex_);
+  [[nodiscard]] bool is_live(const std::string& name) const;
+  Result<void> install(const std::vector<Replacement>& replacements) CAIRN_EXCLUDES(state_mutex_);
 
   [[nodiscard]] std::uint64_t unsealed_bytes_max() const { return 4 * options_.memtable_bytes_max; }
 
   const std::shared_ptr<directory::Directory> directory_;
   directory::Environment& environment_;
-  const directory::ViewEntry entry_;  // As the manifest had it at open; name, number and family hold for good.
+  const directory::ViewEntry entry_;  // As the manifest had it at open; name and number hold for good.
   const TableOptions options_;
   const Tuning tuning_;
 
@@ -152,7 +184,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   bool stop_jobs_ CAIRN_GUARDED_BY(state_mutex_) = false;
   bool loaded_ CAIRN_GUARDED_BY(state_mutex_) = false;  // Before, neighbours in the line-up need not be neighbours.
 
-  Published<LineUp> line_up_;                     // Replaced under state_mutex_.
+  Published<LineUp> line_up_{nullptr};            // Replaced under state_mutex_; none before load().
   std::atomic<WriteVersion> visible_version_{0};  // Stored under commit_mutex_; stands on ends of batches only.
   std::atomic<std::uint64_t> unsealed_bytes_{0};  // Records in memtables.
 

@@ -1,222 +1,105 @@
-// Flush and compaction are one thing: some neighbouring read-only layers become one sealed file. The order of its steps
-// is what makes a crash harmless: file complete and durable, then its name, then the manifest, then readers, and only
-// then do the old files go.
+// Which layers are merged, and when. table_merge.cc says how.
 #include <algorithm>
 
 #include "base/error.h"
 #include "base/reached.h"
-#include "directory/file_name.h"
-#include "directory/liveness.h"
-#include "table/merge.h"
 #include "table/table_impl.h"
 
 namespace cairn::table {
 namespace {
 
-sealed::SealedBounds bounds_of(const std::vector<Layer>& layers) {
-  sealed::SealedBounds bounds;
-  for (const Layer& layer : layers) {
-    if (layer.run) {
-      const sealed::Preamble& preamble = layer.run->reader->preamble();
-      bounds.records += preamble.record_count;
-      bounds.object_bytes += preamble.raw_object_bytes;
-      bounds.key_bytes_max = std::max<std::uint64_t>(bounds.key_bytes_max, preamble.key_bytes_max);
-      bounds.replaces += 1;
-    } else {
-      bounds.records += layer.memtable->record_count();
-      bounds.object_bytes += layer.memtable->object_bytes();
-      bounds.key_bytes_max = std::max(bounds.key_bytes_max, layer.memtable->key_bytes_max());
-      bounds.replaces += layer.memtable->sources().size();
-    }
-  }
-  return bounds;
-}
-
-std::vector<std::string> files_of(const std::vector<Layer>& layers) {
-  std::vector<std::string> names;
-  for (const Layer& layer : layers) {
-    if (layer.run) {
-      names.insert(names.end(), layer.run->entry.files.begin(), layer.run->entry.files.end());
-    } else {
-      for (const Memtable::Source& source : layer.memtable->sources()) names.push_back(source.file->map()->name());
-    }
-  }
-  return names;
-}
-
-/// Copies what is live from `from` to `to`, key by key.
-Result<void> copy_live(sealed::Cursor& from, sealed::SealedWriter& to, const directory::Visibility& visibility, bool oldest,
-                       directory::Job& job) {
-  struct Version {
-    sealed::Entry entry;
-    std::shared_ptr<const void> hold;  // The cursor moves on while the versions of a key are collected.
-  };
-  std::vector<Version> versions;
-  std::vector<directory::StoredVersion> stored;
-  std::uint64_t uncounted = 0;
-  CAIRN_TRY_VOID(from.seek_first());
-  while (from.valid()) {
-    versions.clear();
-    stored.clear();
-    do {
-      const sealed::Entry& entry = from.entry();
-      versions.push_back({entry, from.hold()});
-      stored.push_back({entry.write_version, entry.kind == RecordKind::kTombstone});
-      uncounted += sealed::object_bytes(entry.key.size(), entry.value.size(), entry.flags());
-      CAIRN_TRY_VOID(from.next());
-    } while (from.valid() && from.entry().key == versions.front().entry.key);
-    const std::vector<bool> live = directory::live_versions(stored, visibility, oldest);
-    for (std::size_t i = 0; i < versions.size(); ++i) {
-      if (live[i]) to.add(versions[i].entry);
-    }
-    if (uncounted >= 256 * kKiB) {
-      CAIRN_TRY_VOID(job.progress(uncounted));
-      uncounted = 0;
-    }
-  }
-  return job.progress(uncounted);
+/// Whether a layer belongs to a merge that was begun and not finished: as an input, or as what it makes.
+bool in_unfinished_merge(const std::vector<Layer>& layers, std::size_t i) {
+  const auto is_input = [&](std::size_t at) { return at < layers.size() && layers[at].run && !layers[at].run->from().empty(); };
+  return is_input(i) || (layers[i].run && is_input(i + 1));
 }
 
 }  // namespace
 
-/// Takes `count` layers from `first` for one job; none if any is in a job already or is not there.
-std::vector<Layer> TableImpl::claim(std::size_t first, std::size_t count, bool& oldest) {
-  const MutexLock lock(state_mutex_);
-  const std::shared_ptr<const LineUp> now = line_up_.get();
-  if (count == 0 || first + count > now->layers.size()) return {};
-  const auto begin = now->layers.begin() + static_cast<std::ptrdiff_t>(first);
-  std::vector<Layer> layers(begin, begin + static_cast<std::ptrdiff_t>(count));
-  for (const Layer& layer : layers) {
-    if (claimed_.contains(layer.identity())) return {};
-  }
-  for (const Layer& layer : layers) claimed_.insert(layer.identity());
-  oldest = first == 0;
-  return layers;
-}
-
-/// Takes the oldest group of neighbouring frozen memtables that no job has.
-std::vector<Layer> TableImpl::claim_frozen(bool& oldest) {
-  const MutexLock lock(state_mutex_);
-  const std::shared_ptr<const LineUp> now = line_up_.get();
-  std::vector<Layer> layers;
-  for (std::size_t i = 0; i < now->layers.size(); ++i) {
-    const Layer& layer = now->layers[i];
-    const bool free = layer.memtable && !claimed_.contains(layer.identity());
-    if (!free && !layers.empty()) break;
-    if (!free) continue;
-    if (layers.empty()) oldest = i == 0;
-    layers.push_back(layer);
-  }
-  for (const Layer& layer : layers) claimed_.insert(layer.identity());
-  return layers;
-}
-
-void TableImpl::unclaim(const std::vector<Layer>& layers) {
-  const MutexLock lock(state_mutex_);
-  for (const Layer& layer : layers) claimed_.erase(layer.identity());
-}
-
-/// Writes the live part of `layers` into a sealed file; nullptr if nothing of them lives.
-Result<std::shared_ptr<Run>> TableImpl::write_run(directory::Job& job, const std::vector<Layer>& layers, bool oldest) {
-  const directory::Visibility visibility = directory_->visibility(entry_.number, visible_version_);
-  sealed::SealedIdentity identity{.view = entry_.number,
-                                  .family = entry_.families[0].number,
-                                  .version_first = layers.front().version_first(),
-                                  .version_last = layers.back().version_last(),
-                                  .replaces = {}};
-  const std::vector<std::string> inputs = files_of(layers);
-  identity.replaces.reserve(inputs.size());
-  for (const std::string& input : inputs) identity.replaces.push_back(directory::FileName::parse(input)->number);
-  const sealed::SealedBounds bounds = bounds_of(layers);
-  job.set_bytes_total(bounds.object_bytes);
-
-  CAIRN_TRY(file, directory_->new_sealed(identity, sealed::sealed_bytes_max(bounds)));
-  const std::string name = file->name();
-  const directory::MemoryUse memory(environment_.memory, bounds.records * sealed::SealedWriter::kMemoryBytesPerRecord);
-  sealed::SealedWriter writer(std::move(file), identity, {.compression = entry_.families[0].compression});
-  std::vector<std::unique_ptr<sealed::Cursor>> cursors;
-  cursors.reserve(layers.size());
-  for (const Layer& layer : layers) cursors.push_back(layer.cursor());
-  MergeCursor merged(std::move(cursors));
-  Result<void> done = copy_live(merged, writer, visibility, oldest, job);
-  if (done && writer.record_count() == 0) {
-    CAIRN_REACHED("nothing of the merged layers lives");
-    directory_->abandon(name);
-    return nullptr;
-  }
-  if (done) {
-    const Result<std::uint64_t> bytes = writer.finish();
-    if (bytes) counters_.sealed_bytes.fetch_add(*bytes, std::memory_order_relaxed);
-    done = bytes ? directory_->storage().sync_names() : std::unexpected(bytes.error());
-  }
-  if (!done) {
-    directory_->abandon(name);
-    return std::unexpected(done.error());
-  }
-  auto run = std::make_shared<Run>();
-  CAIRN_TRY(map, directory_->storage().open(name));
-  CAIRN_TRY(
-      reader,
-      sealed::SealedReader::open(
-          map, {.database = identity.database, .number = identity.number, .view = identity.view, .family = identity.family}));
-  run->file = directory_->live(map);
-  run->reader = reader;
-  run->entry = {.files = {name}, .version_first = identity.version_first, .version_last = identity.version_last};
-  return run;
-}
-
-/// Puts `run` in the place of `layers`: first durably, then for readers.
-Result<void> TableImpl::install(const std::vector<Layer>& layers, const std::shared_ptr<Run>& run) {
-  const std::vector<std::string> gone = files_of(layers);
-  const auto is_gone = [&](const std::string& name) { return std::find(gone.begin(), gone.end(), name) != gone.end(); };
-  CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    directory::ViewEntry& view = manifest.view(entry_.number);
-    std::erase_if(view.log, [&](const directory::SegmentEntry& segment) { return is_gone(segment.file); });
-    std::vector<directory::RunEntry>& runs = view.families[0].runs;
-    std::erase_if(runs, [&](const directory::RunEntry& entry) { return is_gone(entry.files[0]); });
-    if (run) {
-      const auto place = std::find_if(runs.begin(), runs.end(), [&](const directory::RunEntry& entry) {
-        return entry.version_first > run->entry.version_last;
-      });
-      runs.insert(place, run->entry);
+/// Takes the layers `wanted` for one job, as the groups of neighbours that they are in each family.
+Merge TableImpl::claim_layers(const LineUp& now, const std::set<const void*>& wanted) {
+  Merge merge;
+  for (std::size_t family = 0; family < now.families.size(); ++family) {
+    const std::vector<Layer>& layers = now.families[family].layers;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      if (!wanted.contains(layers[i].identity())) continue;
+      if (i == 0 || !wanted.contains(layers[i - 1].identity())) {
+        merge.groups.push_back({.family = static_cast<std::uint16_t>(family),
+                                .layers = {},
+                                .older = {layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(i)},
+                                .begun = nullptr});
+      }
+      merge.groups.back().layers.push_back(layers[i]);
     }
-    return {};
-  }));
-  {
-    const MutexLock lock(state_mutex_);
-    auto next = std::make_shared<LineUp>(*line_up_.get());
-    const auto place = std::find_if(next->layers.begin(), next->layers.end(),
-                                    [&](const Layer& layer) { return layer.identity() == layers.front().identity(); });
-    const auto after = next->layers.erase(place, place + static_cast<std::ptrdiff_t>(layers.size()));
-    if (run) next->layers.insert(after, {.run = run, .memtable = nullptr});
-    line_up_.set(std::move(next));
   }
-  for (const Layer& layer : layers) {
-    if (layer.run) {
-      layer.run->file->set_obsolete();
-    } else {
-      for (const Memtable::Source& source : layer.memtable->sources()) source.file->set_obsolete(source.recyclable_bytes);
-      unsealed_bytes_.fetch_sub(layer.memtable->log_bytes(), std::memory_order_relaxed);
+  claimed_.insert(wanted.begin(), wanted.end());
+  merge.claimed.assign(wanted.begin(), wanted.end());
+  return merge;
+}
+
+/// Takes `count` layers of a family from `first`; none if any is in a job or an unfinished merge, or is not there.
+Merge TableImpl::claim(std::uint16_t family, std::size_t first, std::size_t count) {
+  const MutexLock lock(state_mutex_);
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  const std::vector<Layer>& layers = now->families[family].layers;
+  if (count == 0 || first + count > layers.size()) return {};
+  std::set<const void*> wanted;
+  for (std::size_t i = first; i < first + count; ++i) {
+    if (claimed_.contains(layers[i].identity()) || in_unfinished_merge(layers, i)) return {};
+    wanted.insert(layers[i].identity());
+  }
+  return claim_layers(*now, wanted);
+}
+
+/// Takes the oldest frozen memtables that no job has and that are neighbours.
+Merge TableImpl::claim_frozen() {
+  const MutexLock lock(state_mutex_);
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  std::set<const void*> wanted;
+  for (const Layer& layer : now->families.front().layers) {
+    const bool free = layer.memtable && !claimed_.contains(layer.identity());
+    if (!free && !wanted.empty()) break;
+    if (free) wanted.insert(layer.identity());
+  }
+  return wanted.empty() ? Merge{} : claim_layers(*now, wanted);
+}
+
+/// Takes what an interrupted merge has left, to go on with it.
+Merge TableImpl::claim_unfinished() {
+  const MutexLock lock(state_mutex_);
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  for (std::size_t family = 0; family < now->families.size(); ++family) {
+    const std::vector<Layer>& layers = now->families[family].layers;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      if (!in_unfinished_merge(layers, i) || claimed_.contains(layers[i].identity())) continue;
+      CAIRN_REACHED("interrupted merge taken up again");
+      Merge merge;
+      merge.groups.push_back({.family = static_cast<std::uint16_t>(family),
+                              .layers = {},
+                              .older = {layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(i)},
+                              .begun = layers[i].run});
+      merge.claimed.push_back(layers[i].identity());
+      for (++i; i < layers.size() && layers[i].run && !layers[i].run->from().empty(); ++i) {
+        merge.groups.back().layers.push_back(layers[i]);
+        merge.claimed.push_back(layers[i].identity());
+      }
+      claimed_.insert(merge.claimed.begin(), merge.claimed.end());
+      return merge;
     }
   }
   return {};
 }
 
-Result<void> TableImpl::merge_claimed(directory::Job& job, const std::vector<Layer>& layers, bool oldest) {
-  Result<std::shared_ptr<Run>> run = write_run(job, layers, oldest);
-  Result<void> done = run ? install(layers, *run) : std::unexpected(run.error());
-  // A manifest that was not written lists no new file; one that may have been ended writing, and then nothing goes.
-  if (run && *run && !done && directory_->state()) directory_->abandon((*run)->entry.files[0]);
-  unclaim(layers);
-  return done;
+void TableImpl::unclaim(const Merge& merge) {
+  const MutexLock lock(state_mutex_);
+  for (const void* const identity : merge.claimed) claimed_.erase(identity);
 }
 
 Result<void> TableImpl::flush_all(directory::Job& job) {
   while (true) {
-    bool oldest = false;
-    const std::vector<Layer> layers = claim_frozen(oldest);
-    if (layers.empty()) break;
-    CAIRN_TRY_VOID(merge_claimed(job, layers, oldest));
+    Merge merge = claim_frozen();
+    if (merge.empty()) break;
+    CAIRN_TRY_VOID(run_merge(job, merge));
     counters_.flushes.fetch_add(1, std::memory_order_relaxed);
   }
   directory_->reclaim();
@@ -225,7 +108,7 @@ Result<void> TableImpl::flush_all(directory::Job& job) {
 
 bool TableImpl::frozen_unclaimed() const {
   const std::shared_ptr<const LineUp> now = line_up_.get();
-  for (const Layer& layer : now->layers) {
+  for (const Layer& layer : now->families.front().layers) {
     if (layer.memtable && !claimed_.contains(layer.identity())) return true;
   }
   return false;
@@ -255,43 +138,61 @@ void TableImpl::schedule_flush() {
                                         options_.job_bytes_per_s_max);
 }
 
-/// The neighbouring runs that are cheapest to merge, if there are too many: {first, count}.
-std::optional<std::pair<std::size_t, std::size_t>> TableImpl::pick_compaction() const {
+/// The neighbouring runs of a family that are cheapest to merge, if there are too many.
+std::optional<TableImpl::Picked> TableImpl::pick_compaction() const {
   const std::shared_ptr<const LineUp> now = line_up_.get();
-  std::size_t runs = 0;
-  while (runs < now->layers.size() && now->layers[runs].run) ++runs;
-  if (runs <= tuning_.sealed_runs_max) return std::nullopt;
-  // Bytes to move for each run that goes away.
-  std::pair<std::size_t, std::size_t> best{0, runs};
-  double best_cost = -1;
-  for (std::size_t first = 0; first + 1 < runs; ++first) {
-    std::uint64_t bytes = now->layers[first].bytes();
-    for (std::size_t last = first + 1; last < runs; ++last) {
-      bytes += now->layers[last].bytes();
-      const double cost = static_cast<double>(bytes) / static_cast<double>(last - first);
-      if (best_cost >= 0 && cost >= best_cost) continue;
-      best_cost = cost;
-      best = {first, last - first + 1};
+  for (std::size_t family = 0; family < now->families.size(); ++family) {
+    const std::vector<Layer>& layers = now->families[family].layers;
+    std::size_t runs = 0;
+    while (runs < layers.size() && layers[runs].run) ++runs;
+    if (runs <= tuning_.sealed_runs_max) continue;
+    // Bytes to move for each run that goes away.
+    Picked best{.family = static_cast<std::uint16_t>(family), .first = 0, .count = runs};
+    double best_cost = -1;
+    for (std::size_t first = 0; first + 1 < runs; ++first) {
+      std::uint64_t bytes = layers[first].bytes();
+      for (std::size_t last = first + 1; last < runs; ++last) {
+        bytes += layers[last].bytes();
+        const double cost = static_cast<double>(bytes) / static_cast<double>(last - first);
+        if (best_cost >= 0 && cost >= best_cost) continue;
+        best_cost = cost;
+        best.first = first;
+        best.count = last - first + 1;
+      }
     }
+    return best;
   }
-  return best;
+  return std::nullopt;
+}
+
+bool TableImpl::unfinished() const {
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  return std::any_of(now->families.begin(), now->families.end(), [](const LineUp::OfFamily& family) {
+    return std::any_of(family.layers.begin(), family.layers.end(),
+                       [](const Layer& layer) { return layer.run && !layer.run->from().empty(); });
+  });
+}
+
+/// Ends what was begun, then merges what are too many.
+Result<void> TableImpl::compact_all(directory::Job& job) {
+  while (true) {
+    Merge merge = claim_unfinished();
+    const auto picked = merge.empty() && tuning_.compact_by_itself ? pick_compaction() : std::nullopt;
+    if (picked) merge = claim(picked->family, picked->first, picked->count);
+    if (merge.empty()) break;
+    CAIRN_TRY_VOID(run_merge(job, merge));
+    counters_.compactions.fetch_add(1, std::memory_order_relaxed);
+  }
+  directory_->reclaim();
+  return {};
 }
 
 void TableImpl::schedule_compaction() {
-  if (!tuning_.compact_by_itself || !pick_compaction()) return;
+  if (!unfinished() && !(tuning_.compact_by_itself && pick_compaction())) return;
   const MutexLock lock(state_mutex_);
   if (compaction_job_ || stop_jobs_ || !loaded_) return;
   const auto work = [this](directory::Job& job) {
-    Result<void> done;
-    if (const auto picked = pick_compaction()) {
-      bool oldest = false;
-      const std::vector<Layer> layers = claim(picked->first, picked->second, oldest);
-      if (!layers.empty()) {
-        done = merge_claimed(job, layers, oldest);
-        if (done) counters_.compactions.fetch_add(1, std::memory_order_relaxed);
-      }
-    }
-    directory_->reclaim();
+    const Result<void> done = compact_all(job);
     const MutexLock job_lock(state_mutex_);
     compaction_job_.reset();  // The next flush looks again, whatever came of this one.
     return done;
@@ -300,15 +201,14 @@ void TableImpl::schedule_compaction() {
                                              options_.job_bytes_per_s_max);
 }
 
-Result<void> TableImpl::compact_layers(std::size_t first, std::size_t count) {
-  bool oldest = false;
-  const std::vector<Layer> layers = claim(first, count, oldest);
-  if (layers.empty()) return fail(ErrorCode::kBusy, "a layer is being merged already, or is not there");
+Result<void> TableImpl::compact_layers(std::uint16_t family, std::size_t first, std::size_t count) {
+  Merge merge = claim(family, first, count);
+  if (merge.empty()) return fail(ErrorCode::kBusy, "a layer is being merged already, or is not there");
   const auto job = environment_.jobs.submit(
       "compaction " + entry_.name, directory::JobRunner::Urgency::kNormal,
-      [&](directory::Job& running) { return merge_claimed(running, layers, oldest); }, options_.job_bytes_per_s_max);
+      [&](directory::Job& running) { return run_merge(running, merge); }, options_.job_bytes_per_s_max);
   const Result<void> done = environment_.jobs.wait(job);
-  if (!done) unclaim(layers);  // A job cancelled before it began has not.
+  if (!done) unclaim(merge);  // A job cancelled before it began has not.
   if (done) counters_.compactions.fetch_add(1, std::memory_order_relaxed);
   return done;
 }
@@ -321,8 +221,7 @@ Result<void> TableImpl::flush() {
     CAIRN_TRY_VOID(freeze_and_wait_until_idle());
   }
   while (true) {
-    const std::shared_ptr<const LineUp> now = line_up_.get();
-    if (std::none_of(now->layers.begin(), now->layers.end(), [](const Layer& layer) { return !layer.run; })) break;
+    if (line_up_.get()->frozen().empty()) break;
     schedule_flush();
     std::shared_ptr<directory::Job> job;
     {
@@ -338,15 +237,19 @@ Result<void> TableImpl::flush() {
 
 Result<void> TableImpl::compact() {
   CAIRN_TRY_VOID(flush());
+  const std::size_t families = line_up_.get()->families.size();
+  for (std::size_t family = 0; family < families; ++family) CAIRN_TRY_VOID(compact_family(static_cast<std::uint16_t>(family)));
+  directory_->reclaim();
+  return {};
+}
+
+Result<void> TableImpl::compact_family(std::uint16_t family) {
   while (true) {
-    const std::shared_ptr<const LineUp> now = line_up_.get();
-    const std::size_t count = now->layers.size();
+    const std::size_t count = layer_count(family);
     if (count == 0) return {};
-    Result<void> done = compact_layers(0, count);
-    if (done || done.error().code != ErrorCode::kBusy) {
-      directory_->reclaim();
-      return done;
-    }
+    const Result<void> done = compact_layers(family, 0, count);
+    if (done || done.error().code != ErrorCode::kBusy) return done;
+    schedule_compaction();  // Of what an earlier one left unfinished.
     std::shared_ptr<directory::Job> job;
     {
       const MutexLock lock(state_mutex_);
@@ -354,7 +257,8 @@ Result<void> TableImpl::compact() {
       if (stop_jobs_) return fail(ErrorCode::kUnavailable, "the table is being closed");
     }
     if (job) {
-      (void)environment_.jobs.wait(job);
+      const Result<void> other = environment_.jobs.wait(job);
+      if (!other && unfinished()) return other;
     } else {
       environment_.clock.sleep_ms(1);  // Somebody's compact_layers.
     }

@@ -5,7 +5,7 @@
 #include "base/reached.h"
 #include "directory/file_name.h"
 #include "storage/bus_error.h"
-#include "table/scan_impl.h"
+#include "table/scan.h"
 #include "table/table_impl.h"
 
 namespace cairn::table {
@@ -13,10 +13,12 @@ namespace {
 
 bool older(const Layer& a, const Layer& b) { return a.version_first() < b.version_first(); }
 
+/// The manifest's runs are in order; whether memtables fit between them is seen only now.
 Result<void> check_apart(const std::vector<Layer>& layers) {
   for (std::size_t i = 1; i < layers.size(); ++i) {
-    if (layers[i].version_first() <= layers[i - 1].version_last()) {
-      return corruption("layers of a table overlap in their versions", layers[i].file_name());
+    const bool both_runs = layers[i].run && layers[i - 1].run;
+    if (!both_runs && layers[i].version_first() <= layers[i - 1].version_last()) {
+      return corruption("layers of a table overlap in their versions", layers[i].files().front());
     }
   }
   return {};
@@ -31,9 +33,7 @@ TableImpl::TableImpl(std::shared_ptr<directory::Directory> directory, directory:
       entry_(std::move(entry)),
       options_(options),
       tuning_(tuning),
-      active_(std::make_shared<Memtable>(environment_.memory)),
-      next_segment_bytes_(tuning.segment_bytes_first),
-      line_up_(std::make_shared<LineUp>(LineUp{.layers = {}, .active = active_})) {}
+      next_segment_bytes_(tuning.segment_bytes_first) {}
 
 TableImpl::~TableImpl() { (void)close(); }
 
@@ -47,30 +47,29 @@ Result<std::shared_ptr<TableImpl>> TableImpl::open(std::shared_ptr<directory::Di
 }
 
 Result<void> TableImpl::load() {
-  std::vector<Layer> layers;
-  const directory::FamilyEntry& family = entry_.families[0];
-  for (const directory::RunEntry& entry : family.runs) {
-    const std::string& name = entry.files[0];
-    Result<std::shared_ptr<const storage::MappedFile>> map = directory_->storage().open(name);
-    if (!map && map.error().code == ErrorCode::kNotFound) return corruption("a live file is missing", name);
-    CAIRN_TRY_VOID(map);
-    CAIRN_TRY(reader, sealed::SealedReader::open(*map, {.database = directory_->database_id(),
-                                                        .number = directory::FileName::parse(name)->number,
-                                                        .view = entry_.number,
-                                                        .family = family.number}));
-    auto run = std::make_shared<Run>();
-    run->file = directory_->live(*map);
-    run->reader = reader;
-    run->entry = entry;
-    layers.push_back({.run = run, .memtable = nullptr});
+  auto line_up = std::make_shared<LineUp>();
+  WriteVersion last = 0;  // A table without layers has only the versions that are still to come.
+  for (const directory::FamilyEntry& entry : entry_.families) {
+    CAIRN_TRY(family, Family::from(entry));
+    std::vector<Layer> layers;
+    for (const directory::RunEntry& run : entry.runs) {
+      std::vector<std::shared_ptr<const RunFile>> files;
+      for (const std::string& name : run.files) {
+        CAIRN_TRY(file, RunFile::open(*directory_, name, entry_.number, entry.number));
+        files.push_back(file);
+      }
+      CAIRN_TRY(made, Run::make(std::move(files), run.version_first, run.version_last, run.from));
+      layers.push_back({.run = made, .memtable = nullptr});
+      last = std::max(last, run.version_last);
+    }
+    line_up->families.push_back({.family = family, .layers = std::move(layers)});
   }
-  std::sort(layers.begin(), layers.end(), older);
-  CAIRN_TRY_VOID(check_apart(layers));
   {
     const MutexLock lock(commit_mutex_);
-    // A table without layers has only the versions that are still to come.
-    raise_versions(layers.empty() ? 0 : layers.back().version_last());
-    line_up_.set(std::make_shared<LineUp>(LineUp{.layers = std::move(layers), .active = active_}));
+    active_ = new_memtable(*line_up);
+    line_up->active = active_;
+    raise_versions(last);
+    line_up_.set(std::move(line_up));
   }
   CAIRN_TRY_VOID(replay());
   {
@@ -87,7 +86,12 @@ Result<void> TableImpl::load() {
 /// Indexes the unsealed segments, which have all ended, in memtables of the usual size. A full one is flushed while the
 /// next is filled, so that opening takes no more memory than running did.
 Result<void> TableImpl::replay() {
-  std::shared_ptr<Memtable> memtable;
+  std::shared_ptr<Memtable> memtable = new_memtable(*line_up_.get());
+  const auto next_memtable = [&]() -> Result<void> {
+    CAIRN_TRY_VOID(add_replayed(memtable));
+    memtable = new_memtable(*line_up_.get());
+    return {};
+  };
   WriteVersion last_version = 0;
   for (const directory::SegmentEntry& segment : entry_.log) {
     Result<std::shared_ptr<const storage::MappedFile>> map = directory_->storage().open(segment.file);
@@ -95,43 +99,60 @@ Result<void> TableImpl::replay() {
     CAIRN_TRY_VOID(map);
     CAIRN_TRY(reader, segment::SegmentReader::open(*map, directory_->database_id(),
                                                    directory::FileName::parse(segment.file)->number, entry_.number));
-    if (memtable && memtable->log_bytes() >= options_.memtable_bytes_max) {
-      CAIRN_TRY_VOID(add_replayed(memtable));
+    if (memtable->log_bytes() >= options_.memtable_bytes_max) {
+      CAIRN_TRY_VOID(next_memtable());
       schedule_flush();
       wait_until_below_bound();
-      memtable = nullptr;
     }
-    if (!memtable) memtable = std::make_shared<Memtable>(environment_.memory);
-    memtable->add_source({directory_->live(*map), 0});
+    const Memtable::Source source{directory_->live(*map), 0};
+    bool first = true;
     CAIRN_TRY_VOID(reader.replay(segment.end, [&](const segment::RecordView& record) -> Result<void> {
       if (record.header.write_version <= last_version) {
         return corruption("write version does not ascend from segment to segment", segment.file, record.offset);
       }
-      if (record.header.family != entry_.families[0].number) {
-        return fail(ErrorCode::kUnsupported, "record of another family needs a newer Cairn", segment.file, record.offset);
+      if (!memtable->has(record.header.family)) return corruption("record of no family", segment.file, record.offset);
+      if (record.key.empty() && record.kind() != RecordKind::kRangeTombstone) {
+        return corruption("record without a key", segment.file, record.offset);
       }
-      if (record.key.empty()) return corruption("record without a key", segment.file, record.offset);
+      if (first) {
+        // A log between this one and the one before may have been sealed already: its run belongs between them.
+        if (run_between(last_version, record.header.write_version)) CAIRN_TRY_VOID(next_memtable());
+        memtable->add_source(source);
+        first = false;
+      }
       last_version = record.header.write_version;
       memtable->insert((*map)->data() + record.offset, record);
       return {};
     }));
+    if (!first) continue;
+    // A segment without a record goes with the next flush.
+    const MutexLock lock(commit_mutex_);
+    active_->add_source(source);
   }
-  if (!memtable) return {};
-  if (!memtable->empty()) return add_replayed(memtable);
-  // Segments without a record: they go with the first flush.
-  const MutexLock lock(commit_mutex_);
-  for (const Memtable::Source& source : memtable->sources()) active_->add_source(source);
-  return {};
+  return add_replayed(memtable);
+}
+
+/// Whether a run has versions between the two.
+bool TableImpl::run_between(WriteVersion after, WriteVersion before) const {
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  return std::any_of(now->families.begin(), now->families.end(), [&](const LineUp::OfFamily& family) {
+    return std::any_of(family.layers.begin(), family.layers.end(), [&](const Layer& layer) {
+      return layer.run && layer.version_first() > after && layer.version_first() < before;
+    });
+  });
 }
 
 /// Puts a replayed memtable in its place in the line-up: a job may have sealed newer logs before it.
 Result<void> TableImpl::add_replayed(const std::shared_ptr<Memtable>& memtable) {
+  if (memtable->empty()) return {};
   const MutexLock commit_lock(commit_mutex_);
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
   const Layer layer{.run = nullptr, .memtable = memtable};
-  next->layers.insert(std::upper_bound(next->layers.begin(), next->layers.end(), layer, older), layer);
-  CAIRN_TRY_VOID(check_apart(next->layers));
+  for (LineUp::OfFamily& family : next->families) {
+    family.layers.insert(std::upper_bound(family.layers.begin(), family.layers.end(), layer, older), layer);
+    CAIRN_TRY_VOID(check_apart(family.layers));
+  }
   unsealed_bytes_.fetch_add(memtable->log_bytes(), std::memory_order_relaxed);
   raise_versions(memtable->version_last());
   line_up_.set(std::move(next));
@@ -163,16 +184,15 @@ Result<void> TableImpl::close() {
     const MutexLock lock(commit_mutex_);
     if (closed_) return {};
     while (busy_ || syncing_) changed_.wait(commit_mutex_);
-    closed_ = true;  // end_segment gives unused room back.
+    closed_ = true;           // end_segment gives unused room back.
+    if (!active_) return {};  // It was never loaded.
     const bool usable = directory_->state().has_value();
     if (usable) result = end_segment();
     if (usable && result) freeze_memtable();
     changed_.notify_all();
   }
   std::size_t unsealed = 0;
-  for (const Layer& layer : line_up_.get()->layers) {
-    if (layer.memtable) unsealed += layer.memtable->sources().size();
-  }
+  for (const auto& memtable : line_up_.get()->frozen()) unsealed += memtable->sources().size();
   if (result && directory_->state() && unsealed > tuning_.unsealed_segments_at_close_max) schedule_flush();
   environment_.syncs.cancel(this);
   std::vector<std::shared_ptr<directory::Job>> jobs;
@@ -194,11 +214,67 @@ Result<void> TableImpl::close() {
   return result;
 }
 
+Result<std::uint16_t> TableImpl::family(const std::string& name, const FamilyOptions& options) {
+  const auto find = [&]() -> std::optional<std::uint16_t> {
+    const std::shared_ptr<const LineUp> now = line_up_.get();
+    for (const LineUp::OfFamily& each : now->families) {
+      if (each.family->name == name) return each.family->number;
+    }
+    return std::nullopt;
+  };
+  if (const auto found = find()) return *found;
+  if (!options.create_if_missing) return fail(ErrorCode::kNotFound, "table '" + entry_.name + "' has no family '" + name + "'");
+  CAIRN_TRY(entry, family_entry(name, options));
+  const MutexLock lock(commit_mutex_);
+  if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
+  CAIRN_TRY_VOID(freeze_and_wait_until_idle());
+  if (const auto found = find()) return *found;  // Somebody else was faster.
+  return add_family(entry);
+}
+
+/// With the active memtable empty: memtables know their families from the beginning.
+Result<std::uint16_t> TableImpl::add_family(directory::FamilyEntry& entry) {
+  entry.number = static_cast<std::uint16_t>(line_up_.get()->families.size());
+  if (entry.number >= kFamiliesMax) {
+    return fail(ErrorCode::kInvalidArgument, "a table has at most " + std::to_string(kFamiliesMax) + " families");
+  }
+  CAIRN_TRY(family, Family::from(entry));
+  busy_ = true;
+  commit_mutex_.unlock();
+  const Result<void> done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+    manifest.view(entry_.number).families.push_back(entry);
+    return {};
+  });
+  commit_mutex_.lock();
+  busy_ = false;
+  changed_.notify_all();
+  if (!done) return std::unexpected(done.error());
+  const MutexLock state_lock(state_mutex_);
+  auto next = std::make_shared<LineUp>(*line_up_.get());
+  std::vector<Layer> layers;
+  for (const auto& memtable : next->frozen()) layers.push_back({.run = nullptr, .memtable = memtable});
+  next->families.push_back({.family = family, .layers = std::move(layers)});
+  const std::shared_ptr<Memtable> fresh = new_memtable(*next);
+  for (const Memtable::Source& source : active_->sources()) fresh->add_source(source);
+  active_ = fresh;
+  next->active = fresh;
+  line_up_.set(std::move(next));
+  return entry.number;
+}
+
+std::vector<std::string> TableImpl::families() const {
+  std::vector<std::string> names;
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  for (const LineUp::OfFamily& each : now->families) names.push_back(each.family->name);
+  return names;
+}
+
 TableStats TableImpl::stats() const {
   TableStats stats;
   const std::shared_ptr<const LineUp> now = line_up_.get();
   const auto add_memtable = [&](const Memtable& memtable, const char* kind, bool with_files) {
-    LayerStats layer{.kind = kind,
+    LayerStats layer{.family = {},
+                     .kind = kind,
                      .files = {},
                      .bytes = memtable.log_bytes(),
                      .records = memtable.record_count(),
@@ -210,18 +286,19 @@ TableStats TableImpl::stats() const {
     stats.memory_bytes += memtable.memory_bytes();
     stats.layers.push_back(std::move(layer));
   };
-  for (const Layer& layer : now->layers) {
-    if (layer.memtable) {
-      add_memtable(*layer.memtable, "memory, read-only", true);
-    } else {
-      stats.layers.push_back({.kind = "sealed",
-                              .files = layer.run->entry.files,
+  for (const LineUp::OfFamily& family : now->families) {
+    for (const Layer& layer : family.layers) {
+      if (!layer.run) continue;
+      stats.layers.push_back({.family = family.family->name,
+                              .kind = "sealed",
+                              .files = layer.files(),
                               .bytes = layer.bytes(),
-                              .records = layer.run->reader->preamble().record_count,
+                              .records = layer.run->record_count(),
                               .version_first = layer.version_first(),
                               .version_last = layer.version_last()});
     }
   }
+  for (const auto& memtable : now->frozen()) add_memtable(*memtable, "memory, read-only", true);
   {
     const MutexLock lock(commit_mutex_);
     add_memtable(*active_, "memory, writable", active_ == now->active);
@@ -267,7 +344,7 @@ Range prefix(ByteView bytes) {
   return range;
 }
 
-Scan::Scan(std::unique_ptr<table::ScanImpl> impl) : impl_(std::move(impl)) {}
+Scan::Scan(std::unique_ptr<table::EntrySource> impl) : impl_(std::move(impl)) {}
 Scan::Scan(Scan&&) noexcept = default;
 Scan& Scan::operator=(Scan&&) noexcept = default;
 Scan::~Scan() = default;
@@ -276,31 +353,61 @@ Scan::Entry Scan::entry() const { return impl_->entry(); }
 void Scan::next() { impl_->next(); }
 Result<void> Scan::status() const { return impl_->status(); }
 
+void Batch::add(const Table* into, Kind kind, ByteView key, ByteView value) {
+  writes_.push_back({into == nullptr ? nullptr : into->impl_.get(), into == nullptr ? std::uint16_t{0} : into->family_, kind,
+                     Bytes(key), Bytes(value)});
+}
+
+Result<Table> Table::family(const std::string& name, const FamilyOptions& options) const {
+  CAIRN_TRY(number, impl_->family(name, options));
+  return Table(impl_, number);
+}
+
+std::vector<std::string> Table::families() const { return impl_->families(); }
+
 Result<WriteVersion> Table::put(ByteView key, ByteView value, const WriteOptions& options) {
-  const table::WriteRef write{key, value, false};
+  const table::WriteRef write{family_, RecordKind::kPut, key, value};
   return impl_->write({&write, 1}, options);
 }
 
 Result<WriteVersion> Table::erase(ByteView key, const WriteOptions& options) {
-  const table::WriteRef write{key, {}, true};
+  const table::WriteRef write{family_, RecordKind::kTombstone, key, {}};
+  return impl_->write({&write, 1}, options);
+}
+
+Result<WriteVersion> Table::erase_range(const Range& range, const WriteOptions& options) {
+  const table::WriteRef write{family_, RecordKind::kRangeTombstone, range.from, range.to};
   return impl_->write({&write, 1}, options);
 }
 
 Result<WriteVersion> Table::write(const Batch& batch, const WriteOptions& options) {
+  constexpr RecordKind kKinds[] = {RecordKind::kPut, RecordKind::kTombstone, RecordKind::kRangeTombstone};
   std::vector<table::WriteRef> writes;
   writes.reserve(batch.size());
-  for (const Batch::Write& write : batch.writes()) writes.push_back({write.key, write.value, write.is_erase});
+  for (const Batch::Write& write : batch.writes_) {
+    if (write.table != nullptr && write.table != impl_.get()) {
+      return fail(ErrorCode::kInvalidArgument, "a batch is for one table: a write of this one is for another");
+    }
+    writes.push_back(
+        {write.table == nullptr ? family_ : write.family, kKinds[static_cast<std::size_t>(write.kind)], write.key, write.value});
+  }
   return impl_->write(writes, options);
 }
 
-Result<std::optional<Pinned>> Table::get(ByteView key, const Snapshot& snapshot) const { return impl_->get(key, snapshot); }
+Result<std::optional<Pinned>> Table::get(ByteView key, const Snapshot& snapshot) const {
+  return impl_->get(family_, key, snapshot);
+}
 
 Result<std::vector<std::optional<Pinned>>> Table::multi_get(std::span<const ByteView> keys, const Snapshot& snapshot) const {
-  return impl_->multi_get(keys, snapshot);
+  return impl_->multi_get(family_, keys, snapshot);
 }
 
 Scan Table::scan(const Range& range, Direction direction, std::uint64_t limit, const Snapshot& snapshot) const {
-  return Scan(impl_->scan(range, direction, limit, snapshot));
+  return Scan(impl_->scan(family_, range, direction, limit, snapshot));
+}
+
+Scan Table::find(const std::string& index, ByteView term, const Snapshot& snapshot) const {
+  return Scan(impl_->find(family_, index, term, snapshot));
 }
 
 Snapshot Table::snapshot(const std::string& label) const { return impl_->snapshot(label); }

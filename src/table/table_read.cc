@@ -1,8 +1,10 @@
 // The ways of reading. A reader takes the line-up first and the visible version after it: everything up to that version
 // which is not in the line-up is in a later memtable, so what it sees is the table at one moment, whatever happens
 // meanwhile. No lock is taken.
+#include <algorithm>
+
 #include "base/error.h"
-#include "table/scan_impl.h"
+#include "table/scan.h"
 #include "table/table_impl.h"
 
 namespace cairn::table {
@@ -10,16 +12,17 @@ namespace {
 
 constexpr std::uint64_t kNoEnd = ~std::uint64_t{0};
 
-std::vector<std::unique_ptr<sealed::Cursor>> cursors_of(const LineUp& line_up) {
+std::vector<std::unique_ptr<sealed::Cursor>> cursors_of(const ReadView& view) {
   std::vector<std::unique_ptr<sealed::Cursor>> cursors;
-  cursors.reserve(line_up.layers.size() + 1);
-  for (const Layer& layer : line_up.layers) cursors.push_back(layer.cursor());
-  cursors.push_back(line_up.active->cursor());
+  cursors.reserve(view.layers().layers.size() + 1);
+  for (const Layer& layer : view.layers().layers) {
+    if (auto cursor = layer.cursor(view.family)) cursors.push_back(std::move(cursor));
+  }
+  cursors.push_back(view.line_up->active->cursor(view.family));
   return cursors;
 }
 
-std::optional<Pinned> from_memtable(const sealed::Entry& entry, const std::shared_ptr<const Memtable>& memtable) {
-  if (entry.kind == RecordKind::kTombstone) return std::nullopt;
+Pinned pinned(const sealed::Entry& entry, const std::shared_ptr<const Memtable>& memtable) {
   for (const Memtable::Source& source : memtable->sources()) {
     const ByteView bytes = source.file->map()->bytes();
     if (entry.value.data() >= bytes.data() && entry.value.data() <= bytes.data() + bytes.size()) {
@@ -29,75 +32,105 @@ std::optional<Pinned> from_memtable(const sealed::Entry& entry, const std::share
   return Pinned(entry.value, memtable, nullptr);
 }
 
-std::optional<Pinned> from_run(const sealed::SealedReader::Hit& hit, const std::shared_ptr<const Run>& run) {
-  if (hit.entry.kind == RecordKind::kTombstone) return std::nullopt;
+Pinned pinned(const sealed::SealedReader::Hit& hit, const std::shared_ptr<const Run>& run, const RunFile& file) {
   if (hit.buffer) return Pinned(hit.entry.value, hit.buffer, nullptr);
-  return Pinned(hit.entry.value, run, &run->reader->file()->bad_flag());
-}
-
-Result<std::optional<Pinned>> get_from(const LineUp& line_up, ByteView key, std::uint64_t hash, WriteVersion version_max) {
-  if (const auto entry = line_up.active->get(key, version_max)) return from_memtable(*entry, line_up.active);
-  for (auto layer = line_up.layers.rbegin(); layer != line_up.layers.rend(); ++layer) {
-    if (layer->run) {
-      CAIRN_TRY(hit, layer->run->reader->get(key, hash, version_max));
-      if (hit) return from_run(*hit, layer->run);
-    } else if (const auto entry = layer->memtable->get(key, version_max)) {
-      return from_memtable(*entry, layer->memtable);
-    }
-  }
-  return std::nullopt;
+  return Pinned(hit.entry.value, run, &file.reader->file()->bad_flag());
 }
 
 }  // namespace
 
-Result<std::optional<Pinned>> TableImpl::get(ByteView key, const Snapshot& snapshot) const {
-  const std::shared_ptr<const LineUp> line_up = line_up_.get();
-  const WriteVersion version = snapshot.is_now() ? visible_version_.load(std::memory_order_acquire) : snapshot.write_version();
-  return get_from(*line_up, key, xxh3(key, directory_->hash_seed()), version);
+/// Newest layer first. A range tombstone of a layer hides what older layers have, and of its own what is older than it.
+Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
+  const std::shared_ptr<Memtable>& active = line_up->active;
+  const auto entry = active->get(family, key, version_max);
+  const std::uint64_t erased = active->range_tombstones(family).newest_over(key, version_max);
+  if (entry && entry->write_version > erased) return is_value(*entry) ? std::optional(pinned(*entry, active)) : std::nullopt;
+  if (erased != 0) return std::nullopt;
+  const std::uint64_t hash = xxh3(key, hash_seed);
+  for (auto layer = layers().layers.rbegin(); layer != layers().layers.rend(); ++layer) {
+    const std::uint64_t erased_here = layer->newest_range_tombstone(family, key, version_max);
+    if (layer->memtable) {
+      const auto older = layer->memtable->get(family, key, version_max);
+      if (older && older->write_version > erased_here) {
+        return is_value(*older) ? std::optional(pinned(*older, layer->memtable)) : std::nullopt;
+      }
+    } else if (const RunFile* const file = layer->run->file_of(key)) {
+      CAIRN_TRY(hit, file->reader->get(key, hash, version_max));
+      if (hit && hit->entry.write_version > erased_here) {
+        return is_value(hit->entry) ? std::optional(pinned(*hit, layer->run, *file)) : std::nullopt;
+      }
+    }
+    if (erased_here != 0) return std::nullopt;
+  }
+  return std::nullopt;
 }
 
-Result<std::vector<std::optional<Pinned>>> TableImpl::multi_get(std::span<const ByteView> keys, const Snapshot& snapshot) const {
-  const std::shared_ptr<const LineUp> line_up = line_up_.get();
-  const WriteVersion version = snapshot.is_now() ? visible_version_.load(std::memory_order_acquire) : snapshot.write_version();
+ReadView TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) const {
+  ReadView view;
+  view.line_up = line_up_.get();
+  view.version_max = snapshot.is_now() ? visible_version_.load(std::memory_order_acquire) : snapshot.write_version();
+  view.pin = snapshot.pin();
+  view.family = family;
+  view.now_ms = view.layers().family->ttl_ms == 0 ? 0 : directory_->now_ms();
+  view.hash_seed = directory_->hash_seed();
+  return view;
+}
+
+Result<std::optional<Pinned>> TableImpl::get(std::uint16_t family, ByteView key, const Snapshot& snapshot) const {
+  return read_view(family, snapshot).get(key);
+}
+
+Result<std::vector<std::optional<Pinned>>> TableImpl::multi_get(std::uint16_t family, std::span<const ByteView> keys,
+                                                                const Snapshot& snapshot) const {
+  const ReadView view = read_view(family, snapshot);
   std::vector<std::optional<Pinned>> values;
   values.reserve(keys.size());
   for (const ByteView key : keys) {
-    CAIRN_TRY(value, get_from(*line_up, key, xxh3(key, directory_->hash_seed()), version));
+    CAIRN_TRY(value, view.get(key));
     values.push_back(std::move(value));
   }
   return values;
 }
 
-std::unique_ptr<ScanImpl> TableImpl::scan(const Range& range, Direction direction, std::uint64_t limit,
-                                          const Snapshot& snapshot) const {
-  std::shared_ptr<const LineUp> line_up = line_up_.get();
-  const WriteVersion version = snapshot.is_now() ? visible_version_.load(std::memory_order_acquire) : snapshot.write_version();
-  return std::make_unique<ScanImpl>(std::move(line_up), snapshot.pin(), version, range, direction, limit);
+std::unique_ptr<EntrySource> TableImpl::scan(std::uint16_t family, const Range& range, Direction direction, std::uint64_t limit,
+                                             const Snapshot& snapshot) const {
+  return std::make_unique<RangeScan>(read_view(family, snapshot), range, direction, limit);
+}
+
+std::unique_ptr<EntrySource> TableImpl::find(std::uint16_t family, const std::string& index, ByteView term,
+                                             const Snapshot& snapshot) const {
+  return std::make_unique<TermScan>(read_view(family, snapshot), index, term);
 }
 
 Snapshot TableImpl::snapshot(const std::string& label) const {
   return Snapshot(directory_->pin(entry_.number, visible_version_, label));
 }
 
-ScanImpl::ScanImpl(std::shared_ptr<const LineUp> line_up, std::shared_ptr<const directory::Pin> pin, WriteVersion version_max,
-                   Range range, Direction direction, std::uint64_t limit)
-    : line_up_(std::move(line_up)),
-      pin_(std::move(pin)),
-      version_max_(version_max),
+RangeScan::RangeScan(ReadView view, Range range, Direction direction, std::uint64_t limit)
+    : view_(std::move(view)),
       range_(std::move(range)),
       direction_(direction),
       left_(limit == 0 ? kNoEnd : limit),
-      cursor_(cursors_of(*line_up_)) {
-  run(&ScanImpl::start);
+      cursor_(cursors_of(view_)) {
+  const auto add = [&](const RangeTombstones& set) {
+    if (!set.empty()) range_tombstones_.push_back(&set);
+  };
+  add(view_.line_up->active->range_tombstones(view_.family));
+  for (const Layer& layer : view_.layers().layers) {
+    if (layer.memtable) add(layer.memtable->range_tombstones(view_.family));
+    if (!layer.run) continue;
+    for (const auto& file : layer.run->files()) add(file->range_tombstones);
+  }
+  run(&RangeScan::start);
 }
 
-void ScanImpl::run(Result<void> (ScanImpl::*step)()) {
+void RangeScan::run(Result<void> (RangeScan::*step)()) {
   found_ = false;
   status_ = (this->*step)();
   if (!status_) found_ = false;
 }
 
-Result<void> ScanImpl::start() {
+Result<void> RangeScan::start() {
   if (direction_ == Direction::kForward) {
     CAIRN_TRY_VOID(range_.from.empty() ? cursor_.seek_first() : cursor_.seek(range_.from));
     return find_forward();
@@ -106,30 +139,38 @@ Result<void> ScanImpl::start() {
   return find_reverse();
 }
 
-void ScanImpl::next() {
+void RangeScan::next() {
   if (!found_) return;
   --left_;
-  run(direction_ == Direction::kForward ? &ScanImpl::find_forward : &ScanImpl::find_reverse);
+  run(direction_ == Direction::kForward ? &RangeScan::find_forward : &RangeScan::find_reverse);
 }
 
-bool ScanImpl::in_range(ByteView key) const {
-  return direction_ == Direction::kForward ? range_.to.empty() || key < range_.to : key >= range_.from;
+bool RangeScan::in_range(ByteView key) const {
+  return direction_ == Direction::kForward ? below(key, range_.to) : key >= range_.from;
+}
+
+bool RangeScan::erased(const sealed::Entry& entry) const {
+  return std::any_of(range_tombstones_.begin(), range_tombstones_.end(), [&](const RangeTombstones* set) {
+    return set->newest_over(entry.key, view_.version_max) > entry.write_version;
+  });
+}
+
+void RangeScan::take(const sealed::Entry& entry) {
+  found_ = view_.is_value(entry) && !erased(entry);
+  if (!found_) return;
+  value_ = entry.value;
+  hold_ = cursor_.hold();
 }
 
 /// From the cursor on, the first key whose newest visible version is a value. Leaves the cursor behind that key.
-Result<void> ScanImpl::find_forward() {
+Result<void> RangeScan::find_forward() {
   while (left_ != 0 && cursor_.valid() && in_range(cursor_.entry().key)) {
     bool decided = false;
     key_ = cursor_.entry().key;
     while (cursor_.valid() && cursor_.entry().key == key_) {
-      const sealed::Entry& entry = cursor_.entry();
-      if (!decided && entry.write_version <= version_max_) {
+      if (!decided && cursor_.entry().write_version <= view_.version_max) {
         decided = true;
-        if (entry.kind == RecordKind::kPut) {
-          found_ = true;
-          value_ = entry.value;
-          hold_ = cursor_.hold();
-        }
+        take(cursor_.entry());
       }
       CAIRN_TRY_VOID(cursor_.next());
     }
@@ -139,22 +180,65 @@ Result<void> ScanImpl::find_forward() {
 }
 
 /// The same backwards, where the versions of a key come oldest first and the last visible one counts.
-Result<void> ScanImpl::find_reverse() {
+Result<void> RangeScan::find_reverse() {
   while (left_ != 0 && cursor_.valid() && in_range(cursor_.entry().key)) {
     key_ = cursor_.entry().key;
     found_ = false;
     while (cursor_.valid() && cursor_.entry().key == key_) {
-      const sealed::Entry& entry = cursor_.entry();
-      if (entry.write_version <= version_max_) {
-        found_ = entry.kind == RecordKind::kPut;
-        value_ = entry.value;
-        hold_ = cursor_.hold();
-      }
+      if (cursor_.entry().write_version <= view_.version_max) take(cursor_.entry());
       CAIRN_TRY_VOID(cursor_.prev());
     }
     if (found_) return {};
   }
   return {};
+}
+
+TermScan::TermScan(ReadView view, const std::string& index, ByteView term)
+    : view_(std::move(view)), index_(view_.layers().family->index(index)), term_(term) {
+  if (index_ == nullptr) {
+    status_ = fail(ErrorCode::kInvalidArgument, "family '" + view_.layers().family->name + "' has no index '" + index + "'");
+    return;
+  }
+  status_ = collect();
+  if (status_) status_ = find();
+}
+
+/// The keys of all records that were ever indexed under the stored term and are still there in some version.
+Result<void> TermScan::collect() {
+  const auto number = static_cast<std::size_t>(index_ - view_.layers().family->indexes.data());
+  const Bytes stored = index_->stored(term_, view_.hash_seed);
+  const auto visit = [&](const sealed::Entry& entry) -> Result<void> {
+    if (entry.write_version <= view_.version_max) keys_.emplace_back(entry.key);
+    return {};
+  };
+  CAIRN_TRY_VOID(view_.line_up->active->find_term(view_.family, number, stored, visit));
+  for (const Layer& layer : view_.layers().layers) {
+    if (layer.memtable) CAIRN_TRY_VOID(layer.memtable->find_term(view_.family, number, stored, visit));
+    if (!layer.run) continue;
+    for (const auto& file : layer.run->files()) CAIRN_TRY_VOID(file->reader->find_term(index_->name, stored, visit));
+  }
+  std::sort(keys_.begin(), keys_.end());
+  keys_.erase(std::unique(keys_.begin(), keys_.end()), keys_.end());
+  return {};
+}
+
+/// From the key at_ on, the first whose value has the term now.
+Result<void> TermScan::find() {
+  found_ = false;
+  for (; at_ < keys_.size(); ++at_) {
+    CAIRN_TRY(value, view_.get(keys_[at_]));
+    if (!value || index_->extract(value->view()) != term_) continue;
+    value_ = std::move(value);
+    found_ = true;
+    return {};
+  }
+  return {};
+}
+
+void TermScan::next() {
+  if (!found_) return;
+  ++at_;
+  status_ = find();
 }
 
 }  // namespace cairn::table

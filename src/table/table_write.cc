@@ -25,16 +25,20 @@ std::uint64_t account_of(ByteView key) {
 std::uint64_t log_bytes_of(std::span<const WriteRef> writes) {
   std::uint64_t bytes = writes.size() > 1 ? segment::kBatchFrameBytes : 0;
   for (const WriteRef& write : writes) {
-    bytes += segment::record_bytes(write.key.size(), write.value.size(), kHasAccount);
+    bytes += segment::record_bytes(write.key.size(), write.value.size(), kHasAccount | kHasExpiry);
   }
   return bytes;
 }
 
 Result<void> check_writes(std::span<const WriteRef> writes, std::uint64_t bytes, std::uint64_t bytes_max) {
   for (const WriteRef& write : writes) {
-    if (write.key.empty() || write.key.size() > kKeyBytesMax) {
+    const bool range = write.kind == RecordKind::kRangeTombstone;
+    if ((write.key.empty() && !range) || write.key.size() > kKeyBytesMax || (range && write.value.size() > kKeyBytesMax)) {
       return fail(ErrorCode::kInvalidArgument,
                   "a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes; this one has " + std::to_string(write.key.size()));
+    }
+    if (range && !below(write.key, write.value)) {
+      return fail(ErrorCode::kInvalidArgument, "the range to erase is empty: its end does not lie behind its begin");
     }
   }
   if (bytes > bytes_max) {
@@ -78,10 +82,11 @@ Result<void> TableImpl::make_room(std::uint64_t bytes) {
       CAIRN_TRY_VOID(wait_for_flush());
     } else if (!writer_) {
       CAIRN_TRY_VOID(start_segment(bytes));
-    } else if (writer_->has_room(bytes)) {
+    } else if (writer_->has_room(bytes) && active_->range_tombstone_count() < Memtable::kRangeTombstonesMax) {
       return {};
     } else {
-      const bool full = active_->log_bytes() >= options_.memtable_bytes_max / 2 ||
+      const bool full = active_->range_tombstone_count() >= Memtable::kRangeTombstonesMax ||
+                        active_->log_bytes() >= options_.memtable_bytes_max / 2 ||
                         active_->memory_bytes() >= options_.memtable_bytes_max || environment_.memory.over();
       CAIRN_TRY_VOID(end_segment());
       if (full && !busy_ && !writer_) {
@@ -96,9 +101,7 @@ Result<void> TableImpl::make_room(std::uint64_t bytes) {
 Result<void> TableImpl::wait_for_flush() {
   CAIRN_REACHED("write waited at the bound on unsealed bytes");
   counters_.stalls.fetch_add(1, std::memory_order_relaxed);
-  const std::shared_ptr<const LineUp> now = line_up_.get();
-  const bool frozen = std::any_of(now->layers.begin(), now->layers.end(), [](const Layer& layer) { return !layer.run; });
-  if (!frozen) {
+  if (line_up_.get()->frozen().empty()) {
     CAIRN_TRY_VOID(end_segment());
     freeze_memtable();
   }
@@ -122,7 +125,7 @@ Result<void> TableImpl::start_segment(std::uint64_t bytes) {
   const std::uint64_t capacity = std::max(usual, round_up(least, 4 * kKiB));
   busy_ = true;
   commit_mutex_.unlock();
-  Result<directory::Directory::NewSegment> fresh = directory_->new_segment(entry_.number, capacity);
+  Result<directory::Directory::NewSegment> fresh = directory_->new_segment(entry_.number, entry_.name, capacity);
   Result<void> done = fresh ? directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
     manifest.view(entry_.number)
         .log.push_back(
@@ -172,14 +175,18 @@ Result<void> TableImpl::end_segment() {
   return {};
 }
 
+std::shared_ptr<Memtable> TableImpl::new_memtable(const LineUp& line_up) const {
+  return std::make_shared<Memtable>(environment_.memory, line_up.family_list(), directory_->hash_seed());
+}
+
 /// Makes the active memtable a read-only layer. Its segments have ended.
 void TableImpl::freeze_memtable() {
   CAIRN_ASSERT(!writer_);
   if (active_->empty()) return;
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
-  next->layers.push_back({.run = nullptr, .memtable = active_});
-  active_ = std::make_shared<Memtable>(environment_.memory);
+  for (LineUp::OfFamily& family : next->families) family.layers.push_back({.run = nullptr, .memtable = active_});
+  active_ = new_memtable(*next);
   next->active = active_;
   line_up_.set(std::move(next));
 }
@@ -207,12 +214,14 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
                              .write_version = stamped.write_version,
                              .stamp = stamped.stamp,
                              .view = entry_.number,
-                             .family = entry_.families[0].number,
                              .key = {},
                              .value = {}};
   std::uint64_t user_bytes = 0;
   for (const WriteRef& write : writes) {
-    input.kind = write.is_erase ? RecordKind::kTombstone : RecordKind::kPut;
+    const std::int64_t ttl_ms = active_->family(write.family).ttl_ms;
+    input.kind = write.kind;
+    input.family = write.family;
+    input.expiry_ms = ttl_ms != 0 && write.kind == RecordKind::kPut ? directory_->now_ms() + ttl_ms : 0;
     input.account = options.account.value_or(account_of(write.key));
     input.key = write.key;
     input.value = write.value;

@@ -104,7 +104,7 @@ TEST_F(Command, ExitCodesSayWhatWasWrong) {
   EXPECT_EQ(run({"table", "put", db_, std::string(65'536, 'k'), "v"}).code, 2);
   EXPECT_EQ(run({"table", "frobnicate", db_}).code, 2);
   EXPECT_EQ(run({"table", "get"}).code, 2);
-  EXPECT_EQ(run({"table", "get", db_, "a", "--family", "other"}).code, 2);
+  EXPECT_EQ(run({"table", "get", db_, "a", "--family", "other"}).code, 1);
   EXPECT_EQ(run({"--help"}).code, 0);
 }
 

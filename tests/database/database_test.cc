@@ -102,7 +102,7 @@ TEST(Database, TakesTheLargestKeyAndAValueOfHalfASegment) {
   {
     auto database = open(directory.path());
     ASSERT_OK(database);
-    auto table = database->table("t", {.compression = Compression::kZstd});
+    auto table = database->table("t", {.main = {.compression = Compression::kZstd}});
     ASSERT_OK(table);
     ASSERT_OK(table->put(key, value));
     ASSERT_OK(table->put(std::string(1, '\0'), "nul"));

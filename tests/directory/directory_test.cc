@@ -6,34 +6,13 @@
 #include "directory/liveness.h"
 #include "directory/manifest.h"
 #include "storage/file_lease.h"
+#include "support/example_manifest.h"
 #include "support/world.h"
 
 namespace cairn::test {
 namespace {
 
 using namespace directory;  // NOLINT(google-build-using-namespace)
-
-Manifest example() {
-  Manifest manifest{.epoch = 3,
-                    .version = 7,
-                    .database = {1, ~std::uint64_t{0}},
-                    .hash_seed = 5,
-                    .next_file = 9,
-                    .next_view = 2,
-                    .version_ceiling = 100,
-                    .stamp_ceiling = 200,
-                    .views = {}};
-  manifest.views.push_back({.name = "users",
-                            .kind = "table",
-                            .number = 1,
-                            .families = {{.name = "main",
-                                          .number = 0,
-                                          .compression = sealed::Compression::kLz4,
-                                          .runs = {{.files = {"4-2-0000abcd.sealed"}, .version_first = 1, .version_last = 9}}}},
-                            .log = {{.file = "5-3-0000abce.segment", .state = SegmentState::kEnded, .end = 4096},
-                                    {.file = "6-3-0000abcf.segment", .durable_end = 128}}});
-  return manifest;
-}
 
 std::string with_checksum(std::string text, const std::string& from, const std::string& to) {
   const std::size_t line = text.find("checksum");
@@ -45,13 +24,13 @@ std::string with_checksum(std::string text, const std::string& from, const std::
 }
 
 TEST(Manifest, IsReadAsItWasWritten) {
-  const auto read = decode_manifest(encode_manifest(example()), "manifest-3-7");
+  const auto read = decode_manifest(encode_manifest(example_manifest()), "manifest-3-7");
   ASSERT_OK(read);
-  EXPECT_EQ(*read, example());
+  EXPECT_EQ(*read, example_manifest());
 }
 
 TEST(Manifest, EveryFlippedBitAndEveryCutIsRefused) {
-  const std::string text = encode_manifest(example());
+  const std::string text = encode_manifest(example_manifest());
   for (std::size_t bit = 0; bit < text.size() * 8; ++bit) {
     std::string damaged = text;
     damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
@@ -61,7 +40,7 @@ TEST(Manifest, EveryFlippedBitAndEveryCutIsRefused) {
 }
 
 TEST(Manifest, NamesWhatIsWrongAndWhere) {
-  const std::string text = encode_manifest(example());
+  const std::string text = encode_manifest(example_manifest());
   const auto fails = [&](const std::string& from, const std::string& to) {
     const auto read = decode_manifest(with_checksum(text, from, to), "manifest-3-7");
     EXPECT_FALSE(read.has_value());

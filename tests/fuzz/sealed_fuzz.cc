@@ -21,28 +21,23 @@ void repair(Bytes& bytes) {
   preamble.family = 0;
   preamble.flags = 0;
   preamble.reserved = {};
+  bytes.resize(round_up(bytes.size(), kPageBytes));
   preamble.file_bytes = bytes.size();
-  preamble.checksum = xxh3(bytes_of(preamble).substr(0, offsetof(Preamble, checksum)));
-  store(bytes.data(), preamble);
-  const TableEntry* sums = nullptr;
-  for (const TableEntry& table : preamble.tables) {
-    if (table.kind == TableKind::kPageSums) sums = &table;
-  }
-  if (sums == nullptr || sums->offset % kPageBytes != 0 || sums->offset + sums->length != preamble.footer_offset) return;
-  if (preamble.footer_offset > bytes.size() || sums->offset > preamble.footer_offset) return;
-  const std::uint64_t pages = sums->offset / kPageBytes;
-  if (pages * 4 > sums->length) return;
+  preamble.sum_pages = sum_pages_for(bytes.size());
+  const std::uint64_t sums = page_sums_offset(preamble.sum_pages);
+  const std::uint64_t objects = objects_offset(preamble.sum_pages);
+  if (objects + kPageBytes > bytes.size()) return;
   const auto sum = [&](std::uint64_t page) {
     return static_cast<std::uint32_t>(xxh3({bytes.data() + page * kPageBytes, kPageBytes}));
   };
-  for (std::uint64_t page = 0; page < pages; ++page) store(bytes.data() + sums->offset + page * 4, sum(page));
-  const std::uint64_t sum_pages = sums->length / kPageBytes;
-  const std::uint64_t footer = preamble.footer_offset;
-  const std::uint64_t length = sizeof(Footer) + round_up(sum_pages * 4, kAlign);
-  if (bytes.size() != footer + length + 8) return;
-  store(bytes.data() + footer, Footer{.magic = kFooterMagic, .page_count = pages});
-  for (std::uint64_t i = 0; i < sum_pages; ++i) store(bytes.data() + footer + sizeof(Footer) + i * 4, sum(pages + i));
-  store(bytes.data() + footer + length, xxh3({bytes.data() + footer, length}));
+  for (std::uint64_t page = objects / kPageBytes; page + 1 < bytes.size() / kPageBytes; ++page) {
+    store(bytes.data() + sums + page * 4, sum(page));
+  }
+  for (std::uint64_t i = 0; i < preamble.sum_pages; ++i) store(bytes.data() + kPageBytes + i * 4, sum(sums / kPageBytes + i));
+  preamble.sums_checksum = xxh3({bytes.data() + kPageBytes, sums_of_sums_bytes(preamble.sum_pages)});
+  preamble.checksum = xxh3(bytes_of(preamble).substr(0, offsetof(Preamble, checksum)));
+  store(bytes.data(), preamble);
+  store(bytes.data() + bytes.size() - kPageBytes, preamble);
 }
 
 void walk(const SealedReader& reader) {
@@ -71,5 +66,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)(*reader)->get("key1", xxh3("key1", (*reader)->preamble().hash_seed), 5);
   (void)(*reader)->verify([](std::uint64_t) { return Result<void>{}; });
   (void)(*reader)->replaces();
+  (void)(*reader)->cover();
+  (void)(*reader)->range_tombstones();
+  (void)(*reader)->may_contain(xxh3("key1", 5));
+  (void)(*reader)->find_term("first", "a\0", [](const Entry&) { return Result<void>{}; });
   return 0;
 }

@@ -6,6 +6,7 @@
 #include "sealed/sealed_writer.h"
 #include "segment/segment_writer.h"
 #include "storage/file_lease.h"
+#include "support/example_manifest.h"
 #include "support/memory_file.h"
 
 using namespace cairn;  // NOLINT(google-build-using-namespace)
@@ -35,39 +36,21 @@ Bytes segment_seed_file() {
 Bytes sealed_seed_file(sealed::Compression compression) {
   auto bytes = std::make_shared<Bytes>(256 * 1024, '\0');
   sealed::SealedIdentity identity{
-      .database = {1, 2}, .hash_seed = 5, .number = 1, .salt = 3, .epoch = 1, .view = 1, .replaces = {4}};
+      .database = {1, 2}, .hash_seed = 5, .number = 1, .salt = 3, .epoch = 1, .view = 1, .view_name = "users", .replaces = {4}};
   sealed::SealedWriter writer(std::make_unique<test::MemoryAppendFile>(bytes), identity,
-                              {.compression = compression, .unit_bytes = 512});
+                              {.compression = compression, .unit_bytes = 512, .terms = {{"first", 2}}});
   for (int i = 0; i < 60; ++i) {
     const std::string key = "key" + std::to_string(1000 + i);
+    const sealed::TermOf term{0, Bytes("a\0", 2)};
     writer.add({.key = key,
                 .value = "a value that compresses, compresses, compresses",
-                .write_version = 200 - static_cast<std::uint64_t>(i)});
+                .write_version = 200 - static_cast<std::uint64_t>(i)},
+               {&term, 1});
     if (i % 7 == 0) writer.add({.key = key, .value = "", .kind = RecordKind::kTombstone, .write_version = 3, .account = 9});
   }
-  return bytes->substr(0, *writer.finish());
-}
-
-std::string manifest_seed() {
-  directory::Manifest manifest{.epoch = 3,
-                               .version = 7,
-                               .database = {1, 2},
-                               .hash_seed = 5,
-                               .next_file = 9,
-                               .next_view = 2,
-                               .version_ceiling = 100,
-                               .stamp_ceiling = 200,
-                               .views = {}};
-  manifest.views.push_back({.name = "users",
-                            .kind = "table",
-                            .number = 1,
-                            .families = {{.name = "main",
-                                          .number = 0,
-                                          .compression = sealed::Compression::kLz4,
-                                          .runs = {{.files = {"4-2-0000abcd.sealed"}, .version_first = 1, .version_last = 9}}}},
-                            .log = {{.file = "5-3-0000abce.segment", .state = directory::SegmentState::kEnded, .end = 4096},
-                                    {.file = "6-3-0000abcf.segment", .durable_end = 128}}});
-  return directory::encode_manifest(manifest);
+  writer.add_range_tombstone({.key = "key1003", .value = "key1009", .kind = RecordKind::kRangeTombstone, .write_version = 77});
+  writer.add_range_tombstone({.key = "x", .value = "", .kind = RecordKind::kRangeTombstone, .write_version = 78});
+  return bytes->substr(0, *writer.finish("z"));
 }
 
 }  // namespace
@@ -82,8 +65,8 @@ int main(int argc, char** argv) {
     save(to + "/sealed/lz4" + suffix, mode + sealed_seed_file(sealed::Compression::kLz4));
     save(to + "/sealed/zstd" + suffix, mode + sealed_seed_file(sealed::Compression::kZstd));
   }
-  save(to + "/manifest/whole", manifest_seed());
-  const std::string text = manifest_seed();
+  save(to + "/manifest/whole", directory::encode_manifest(test::example_manifest()));
+  const std::string text = directory::encode_manifest(test::example_manifest());
   const std::size_t line = text.find("checksum");
   save(to + "/manifest/body", text.substr(text.find('\n', line) + 1));
   save(to + "/manifest/lease",

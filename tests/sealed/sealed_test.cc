@@ -157,6 +157,56 @@ TEST_P(SealedFile, EveryFlippedBitIsCaughtByVerify) {
   }
 }
 
+TEST_P(SealedFile, FindsRecordsByTermAndKeepsRangeTombstonesAndBounds) {
+  bytes = std::make_shared<Bytes>(256 * kKiB, '\0');
+  SealedWriter writer(std::make_unique<MemoryAppendFile>(bytes),
+                      {.database = {1, 2}, .hash_seed = 5, .number = 9, .view = 4, .cover_from = "c", .replaces = {}},
+                      {.compression = GetParam(), .unit_bytes = 256, .terms = {{"one", 3}, {"none", 2}}});
+  std::map<std::string, std::vector<std::string>> wanted;
+  for (int i = 100; i < 400; ++i) {
+    const std::string key = "key" + std::to_string(i);
+    const sealed::TermOf term{0, "t" + std::to_string(10 + i * 7 % 13)};
+    wanted[term.term].push_back(key);
+    writer.add({.key = key, .value = term.term, .write_version = 5}, {&term, 1});
+  }
+  writer.add_range_tombstone({.key = "key3", .value = "key7", .kind = RecordKind::kRangeTombstone, .write_version = 3});
+  writer.add_range_tombstone({.key = "key3", .value = "key7", .kind = RecordKind::kRangeTombstone, .write_version = 2});
+  const auto size = writer.finish("m");
+  ASSERT_OK(size);
+  bytes->resize(*size);
+  const auto opened =
+      SealedReader::open(std::make_shared<MemoryFile>(bytes), {.database = {1, 2}, .number = 9, .view = 4, .family = 0});
+  ASSERT_OK(opened);
+  for (const auto& [term, keys] : wanted) {
+    std::vector<std::string> found;
+    ASSERT_OK((*opened)->find_term("one", term, [&](const sealed::Entry& entry) -> Result<void> {
+      if (entry.value == term) found.emplace_back(entry.key);  // Compressed: others of the unit come along.
+      return {};
+    }));
+    std::sort(found.begin(), found.end());
+    ASSERT_EQ(found, keys) << term;
+  }
+  int visits = 0;
+  const auto count = [&](const sealed::Entry&) -> Result<void> {
+    ++visits;
+    return {};
+  };
+  ASSERT_OK((*opened)->find_term("none", "xx", count));
+  EXPECT_EQ(visits, 0);
+  EXPECT_EQ((*opened)->find_term("missing", "xx", count).error().code, ErrorCode::kCorruption);
+  const auto ranges = (*opened)->range_tombstones();
+  ASSERT_OK(ranges);
+  ASSERT_EQ(ranges->size(), 2U);
+  EXPECT_EQ((*ranges)[1].write_version, 2U);
+  EXPECT_EQ((*ranges)[1].key, "key3");
+  EXPECT_EQ((*ranges)[1].value, "key7");
+  const auto cover = (*opened)->cover();
+  ASSERT_OK(cover);
+  EXPECT_EQ(cover->first, "c");
+  EXPECT_EQ(cover->second, "m");
+  EXPECT_OK((*opened)->verify([](std::uint64_t) { return Result<void>{}; }));
+}
+
 TEST_P(SealedFile, ATruncatedFileIsRefused) {
   write(many(6, 50));
   for (std::size_t size = 0; size < bytes->size(); size += 97) {

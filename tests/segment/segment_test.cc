@@ -146,7 +146,7 @@ TEST(Segment, BytesOfAnEarlierLifeAreNeitherReadNorReported) {
   Log old(false, 99);
   for (std::uint64_t i = 1; i < 50; ++i) old.put("old" + std::to_string(i), i);
   Log log(true);
-  std::copy(old.bytes->begin() + 200, old.bytes->end(), log.bytes->begin() + 200);
+  std::copy(old.bytes->begin() + kHeaderBytes + 72, old.bytes->end(), log.bytes->begin() + kHeaderBytes + 72);
   log.put("new", 1);
   const auto found = log.reader().recover(0);
   ASSERT_OK(found);
@@ -176,7 +176,7 @@ TEST(Segment, AnotherFilesHeaderIsRefused) {
 
 TEST(Segment, ReservedKindsAreUnsupportedNotDamage) {
   Log log;
-  log.writer->append({.kind = RecordKind::kRangeTombstone, .write_version = 1, .stamp = 1, .view = 4, .key = "a", .value = "b"});
+  log.writer->append({.kind = RecordKind::kExpiryChange, .write_version = 1, .stamp = 1, .view = 4, .key = "a", .value = ""});
   log.writer->publish();
   const auto found = log.reader().recover(0);
   ASSERT_FALSE(found.has_value());

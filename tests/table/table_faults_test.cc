@@ -117,13 +117,14 @@ TEST(TableFaults, EveryIoFailingOnceNeverLosesWhatWasAcknowledged) {
         const Result<void> done =
             scripted_write(process.table(), written, i, i % 2 == 0 ? Durability::kDisk : Durability::kKernel);
         if (done && i % 2 == 0) acknowledged = written.writes.size();
-        if (!done && done.error().code == ErrorCode::kNoSpace) {
+        // Refused while writing goes on: nothing was applied. Else writing has ended, and it may be there or not.
+        if (!done && process.database().directory().state()) {
           written.writes.pop_back();
         } else if (!done) {
-          ASSERT_EQ(done.error().code == ErrorCode::kReadOnly || done.error().code == ErrorCode::kIo, true) << describe(done);
+          ASSERT_TRUE(done.error().code == ErrorCode::kReadOnly || done.error().code == ErrorCode::kIo) << describe(done);
         }
         if (i % 20 == 19) (void)process.table().flush();
-        if (i == 50 && process.impl().layer_count() >= 2) (void)process.impl().compact_layers(0, 2);
+        if (i == 50 && process.impl().layer_count(0) >= 2) (void)process.impl().compact_layers(0, 0, 2);
       }
       ASSERT_TRUE(scan_all(process.table()).has_value()) << "reads go on";
       disk.set_hook(nullptr);

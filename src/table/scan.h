@@ -1,0 +1,93 @@
+// Where the entries of a Scan come from: a walk over a range, or the records that have a term.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cairn/table.h"
+#include "table/line_up.h"
+#include "table/merge.h"
+
+namespace cairn::table {
+
+/// What a read sees: a line-up, the version it stands on, and the time at which records end.
+struct ReadView {
+  std::shared_ptr<const LineUp> line_up;
+  std::shared_ptr<const directory::Pin> pin;  // Of the snapshot read, if any.
+  std::uint16_t family = 0;
+  WriteVersion version_max = 0;
+  std::int64_t now_ms = 0;
+  std::uint64_t hash_seed = 0;
+
+  [[nodiscard]] const LineUp::OfFamily& layers() const { return line_up->families[family]; }
+  /// Whether `entry` is a value that is there now, range tombstones apart.
+  [[nodiscard]] bool is_value(const sealed::Entry& entry) const {
+    return entry.kind == RecordKind::kPut && (entry.expiry_ms == 0 || entry.expiry_ms > now_ms);
+  }
+  [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
+};
+
+class EntrySource {
+ public:
+  EntrySource() = default;
+  EntrySource(const EntrySource&) = delete;
+  EntrySource& operator=(const EntrySource&) = delete;
+  virtual ~EntrySource() = default;
+  [[nodiscard]] virtual Scan::Entry entry() const = 0;
+  virtual void next() = 0;
+  [[nodiscard]] bool valid() const { return found_; }
+  [[nodiscard]] const Result<void>& status() const { return status_; }
+
+ protected:
+  bool found_ = false;
+  Result<void> status_;
+};
+
+/// The merge of the layers, reduced to the newest visible version of each key.
+class RangeScan final : public EntrySource {
+ public:
+  RangeScan(ReadView view, Range range, Direction direction, std::uint64_t limit);
+  [[nodiscard]] Scan::Entry entry() const override { return {key_, value_}; }
+  void next() override;
+
+ private:
+  void run(Result<void> (RangeScan::*step)());
+  Result<void> start();
+  Result<void> find_forward();
+  Result<void> find_reverse();
+  [[nodiscard]] bool in_range(ByteView key) const;
+  [[nodiscard]] bool erased(const sealed::Entry& entry) const;
+  void take(const sealed::Entry& entry);
+
+  ReadView view_;
+  Range range_;
+  Direction direction_;
+  std::uint64_t left_;  // Entries still allowed.
+  std::vector<const RangeTombstones*> range_tombstones_;
+  MergeCursor cursor_;
+  ByteView value_;
+  std::shared_ptr<const void> hold_;  // Of value_, which may lie in a decoded buffer the cursor has left.
+  Bytes key_;
+};
+
+/// Index entries are blind: each record they lead to is read again, as get() sees it, and asked for its term.
+class TermScan final : public EntrySource {
+ public:
+  TermScan(ReadView view, const std::string& index, ByteView term);
+  [[nodiscard]] Scan::Entry entry() const override { return {keys_[at_], value_->view()}; }
+  void next() override;
+
+ private:
+  Result<void> collect();
+  Result<void> find();
+
+  ReadView view_;
+  const Index* index_;
+  Bytes term_;
+  std::vector<Bytes> keys_;  // Of all records the indexes lead to, in order.
+  std::size_t at_ = 0;
+  std::optional<Pinned> value_;
+};
+
+}  // namespace cairn::table

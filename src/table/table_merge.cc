@@ -1,0 +1,364 @@
+// Flush and compaction are one thing: some neighbouring read-only layers of a family become one run. The order of its
+// steps is what makes a crash harmless: file complete and durable, then its name, then the manifest, then readers, and
+// only then do the old files go.
+//
+// A merge of runs alone switches the manifest after each file it has written: the run being made then holds the keys up
+// to there and the inputs only those after it (`from`), so that inputs are freed as it goes and a merge that was
+// interrupted goes on where it stopped.
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/reached.h"
+#include "directory/file_name.h"
+#include "directory/liveness.h"
+#include "table/run_writer.h"
+#include "table/table_impl.h"
+
+namespace cairn::table {
+namespace {
+
+constexpr std::uint64_t kProgressBytes = 256 * kKiB;
+
+sealed::SealedBounds bounds_of(const Group& group) {
+  sealed::SealedBounds bounds;
+  for (const Layer& layer : group.layers) {
+    if (layer.memtable) {
+      bounds.add(layer.memtable->bounds(group.family));
+      continue;
+    }
+    for (const auto& file : layer.run->files()) {
+      const sealed::Preamble& preamble = file->preamble();
+      bounds.add({.records = preamble.record_count,
+                  .object_bytes = preamble.raw_object_bytes,
+                  .key_bytes_max = std::max({preamble.key_bytes_max, preamble.cover_from_bytes, preamble.cover_to_bytes})});
+    }
+  }
+  return bounds;
+}
+
+std::vector<std::uint64_t> numbers_of(const std::vector<Layer>& layers) {
+  std::vector<std::uint64_t> numbers;
+  for (const Layer& layer : layers) {
+    for (const std::string& name : layer.files()) numbers.push_back(directory::FileName::parse(name)->number);
+  }
+  return numbers;
+}
+
+/// All range tombstones of the layers, and those of them that must stay.
+struct RangesOf {
+  RangeTombstones all;
+  RangeTombstones live;
+};
+
+RangesOf ranges_of(const Group& group, const directory::Visibility& visibility) {
+  std::vector<const RangeTombstones*> sets;
+  for (const Layer& layer : group.layers) {
+    if (layer.memtable) sets.push_back(&layer.memtable->range_tombstones(group.family));
+    if (!layer.run) continue;
+    for (const auto& file : layer.run->files()) sets.push_back(&file->range_tombstones);
+  }
+  RangesOf ranges;
+  ranges.all = RangeTombstones::merged(sets);
+  std::vector<sealed::Entry> kept;
+  for (const RangeTombstones::Fragment& fragment : ranges.all.fragments()) {
+    std::vector<std::uint64_t> versions;
+    for (const auto& version : fragment.versions) versions.push_back(version.write_version);
+    const std::vector<bool> live = directory::live_range_tombstones(versions, visibility, group.older.empty());
+    for (std::size_t i = 0; i < versions.size(); ++i) {
+      if (!live[i]) continue;
+      kept.push_back({.key = fragment.from,
+                      .value = fragment.to,
+                      .kind = RecordKind::kRangeTombstone,
+                      .write_version = versions[i],
+                      .stamp = fragment.versions[i].stamp});
+    }
+  }
+  ranges.live = RangeTombstones(kept);
+  return ranges;
+}
+
+/// The part of a run from `from` on; nullptr if nothing is left of it.
+Result<std::shared_ptr<const Run>> rest_of(const Run& run, const Bytes& from) {
+  std::vector<std::shared_ptr<const RunFile>> files;
+  for (const auto& file : run.files()) {
+    if (below(from, file->cover_to)) files.push_back(file);
+  }
+  if (files.empty()) return nullptr;
+  return Run::make(std::move(files), run.version_first(), run.version_last(), from);
+}
+
+/// Decides which versions of each key live, and copies those.
+class Copier {
+ public:
+  Copier(const Group& group, const directory::Visibility& visibility, const RangeTombstones& ranges, std::uint64_t hash_seed,
+         std::int64_t now_ms)
+      : group_(group), visibility_(visibility), ranges_(ranges), hash_seed_(hash_seed), now_ms_(now_ms) {}
+
+  Result<void> run(sealed::Cursor& from, const Bytes& first, RunWriter& to, directory::Job& job) {
+    std::uint64_t uncounted = 0;
+    CAIRN_TRY_VOID(first.empty() ? from.seek_first() : from.seek(first));
+    while (from.valid()) {
+      entries_.clear();
+      holds_.clear();
+      do {
+        entries_.push_back(from.entry());
+        holds_.push_back(from.hold());  // The cursor moves on while the versions of a key are collected.
+        const sealed::Entry& entry = entries_.back();
+        uncounted += sealed::object_bytes(entry.key.size(), entry.value.size(), entry.flags());
+        CAIRN_TRY_VOID(from.next());
+      } while (from.valid() && from.entry().key == entries_.front().key);
+      CAIRN_TRY_VOID(to.add(live()));
+      if (uncounted >= kProgressBytes) {
+        CAIRN_TRY_VOID(job.progress(uncounted));
+        uncounted = 0;
+      }
+    }
+    return job.progress(uncounted);
+  }
+
+ private:
+  /// Of entries_ those that something can see; an expired one is a tombstone.
+  std::span<const sealed::Entry> live() {
+    for (sealed::Entry& entry : entries_) {
+      if (entry.expiry_ms == 0 || entry.expiry_ms > now_ms_) continue;
+      entry.kind = RecordKind::kTombstone;
+      entry.value = {};
+      entry.expiry_ms = 0;
+    }
+    // The range tombstones over the key stand among its versions; they are kept or dropped elsewhere.
+    stored_.clear();
+    const std::vector<RangeTombstones::Version>* const over = ranges_.over(entries_.front().key);
+    std::size_t next_range = 0;
+    const auto add_ranges_above = [&](std::uint64_t version) {
+      while (over != nullptr && next_range < over->size() && (*over)[next_range].write_version > version) {
+        stored_.push_back({(*over)[next_range++].write_version, true});
+        place_.push_back(entries_.size());
+      }
+    };
+    place_.clear();
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      add_ranges_above(entries_[i].write_version);
+      stored_.push_back({entries_[i].write_version, entries_[i].kind == RecordKind::kTombstone});
+      place_.push_back(i);
+    }
+    add_ranges_above(0);
+    choose(directory::live_versions(stored_, visibility_, group_.older.empty()));
+    if (!group_.older.empty() && !kept_.empty() && kept_.back().kind == RecordKind::kTombstone && nothing_older()) {
+      choose(directory::live_versions(stored_, visibility_, true));
+    }
+    return kept_;
+  }
+  void choose(const std::vector<bool>& live) {
+    kept_.clear();
+    for (std::size_t i = 0; i < live.size(); ++i) {
+      if (live[i] && place_[i] < entries_.size()) kept_.push_back(entries_[place_[i]]);
+    }
+  }
+  /// Whether no older layer holds the key: then a tombstone has nothing left to hide, and need not sink to the bottom.
+  [[nodiscard]] bool nothing_older() const {
+    const ByteView key = entries_.front().key;
+    const std::uint64_t hash = xxh3(key, hash_seed_);
+    return std::none_of(group_.older.begin(), group_.older.end(),
+                        [&](const Layer& layer) { return layer.may_contain(group_.family, key, hash); });
+  }
+
+  const Group& group_;
+  const directory::Visibility& visibility_;
+  const RangeTombstones& ranges_;
+  const std::uint64_t hash_seed_;
+  const std::int64_t now_ms_;
+  std::vector<sealed::Entry> entries_;
+  std::vector<std::shared_ptr<const void>> holds_;
+  std::vector<directory::StoredVersion> stored_;
+  std::vector<std::size_t> place_;  // Of each stored version in entries_; its size for a range tombstone.
+  std::vector<sealed::Entry> kept_;
+};
+
+}  // namespace
+
+/// Merges the layers of one group. What is not installed on the way is added to `done`.
+Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size_t number, std::vector<Replacement>& done) {
+  Group& group = merge.groups[number];
+  const bool as_it_goes = merge.groups.size() == 1 && std::all_of(group.layers.begin(), group.layers.end(),
+                                                                  [](const Layer& layer) { return layer.run != nullptr; });
+  const directory::Visibility visibility = directory_->visibility(entry_.number, visible_version_);
+  const RangesOf ranges = ranges_of(group, visibility);
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  const std::uint64_t version_first = group.begun ? group.begun->version_first() : group.layers.front().version_first();
+  const std::uint64_t version_last = group.begun ? group.begun->version_last() : group.layers.back().version_last();
+  const Bytes from = group.begun ? group.layers.front().run->from() : Bytes();
+  RunTarget target{.view = entry_.number,
+                   .view_name = entry_.name,
+                   .family = now->families[group.family].family,
+                   .version_first = version_first,
+                   .version_last = version_last,
+                   .replaces = numbers_of(group.layers),
+                   .from = from,
+                   .file_bytes_max = tuning_.sealed_bytes_max,
+                   .bounds = bounds_of(group),
+                   .range_tombstones = ranges.live};
+  job.set_bytes_total(job.bytes_total() + target.bounds.object_bytes);
+  std::vector<std::unique_ptr<sealed::Cursor>> cursors;
+  for (const Layer& layer : group.layers) {
+    if (auto cursor = layer.cursor(group.family)) cursors.push_back(std::move(cursor));
+  }
+  MergeCursor merged(std::move(cursors));
+
+  std::vector<std::shared_ptr<const RunFile>> files;
+  if (group.begun) files = group.begun->files();
+  const auto replacement = [&](const Bytes& upto) -> Result<Replacement> {
+    Replacement change{.family = group.family, .before = group.layers, .after = {}};
+    if (group.begun) change.before.insert(change.before.begin(), {.run = group.begun, .memtable = nullptr});
+    if (!files.empty()) {
+      CAIRN_TRY(output, Run::make(files, version_first, version_last));
+      change.after.push_back({.run = output, .memtable = nullptr});
+    }
+    for (const Layer& layer : group.layers) {
+      if (upto.empty()) break;
+      CAIRN_TRY(rest, rest_of(*layer.run, upto));
+      if (rest) change.after.push_back({.run = rest, .memtable = nullptr});
+    }
+    return change;
+  };
+  RunWriter writer(*directory_, std::move(target), [&](std::shared_ptr<const RunFile> file) -> Result<void> {
+    counters_.sealed_bytes.fetch_add(file->preamble().file_bytes, std::memory_order_relaxed);
+    files.push_back(file);
+    if (!as_it_goes || file->cover_to.empty()) return {};
+    CAIRN_REACHED("merge freed its inputs as it went");
+    CAIRN_TRY(change, replacement(file->cover_to));
+    CAIRN_TRY_VOID(install({change}));
+    group.begun = change.after.front().run;
+    group.layers.assign(change.after.begin() + 1, change.after.end());
+    return reclaim(merge, change);
+  });
+  Copier copier(group, visibility, ranges.all, directory_->hash_seed(), directory_->now_ms());
+  Result<void> copied = copier.run(merged, from, writer, job);
+  if (copied) copied = writer.finish();
+  if (!copied && !as_it_goes && directory_->state()) {
+    for (const auto& file : files) directory_->abandon(file->name());
+  }
+  CAIRN_TRY_VOID(copied);
+  CAIRN_TRY(change, replacement({}));
+  done.push_back(std::move(change));
+  return {};
+}
+
+/// Takes over the identities of what a step of `merge` has put in the place of other layers, and frees files.
+Result<void> TableImpl::reclaim(Merge& merge, const Replacement& change) {
+  {
+    const MutexLock lock(state_mutex_);
+    for (const Layer& layer : change.before) claimed_.erase(layer.identity());
+    merge.claimed.clear();
+    for (const Layer& layer : change.after) {
+      claimed_.insert(layer.identity());
+      merge.claimed.push_back(layer.identity());
+    }
+  }
+  directory_->reclaim();
+  return {};
+}
+
+Result<void> TableImpl::run_merge(directory::Job& job, Merge& merge) {
+  std::vector<Replacement> done;
+  Result<void> merged;
+  for (std::size_t i = 0; i < merge.groups.size() && merged; ++i) merged = merge_group(job, merge, i, done);
+  if (merged) merged = install(done);
+  // A manifest that was not written lists no new file; one that may have been ended writing, and then nothing goes.
+  if (!merged && directory_->state()) {
+    for (const Replacement& change : done) {
+      for (const Layer& layer : change.after) {
+        for (const auto& file : layer.run->files()) {
+          if (!is_live(file->name())) directory_->abandon(file->name());
+        }
+      }
+    }
+  }
+  unclaim(merge);
+  return merged;
+}
+
+/// Whether the line-up has the sealed file `name`.
+bool TableImpl::is_live(const std::string& name) const {
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  for (const LineUp::OfFamily& family : now->families) {
+    for (const Layer& layer : family.layers) {
+      if (!layer.run) continue;
+      for (const auto& file : layer.run->files()) {
+        if (file->name() == name) return true;
+      }
+    }
+  }
+  return false;
+}
+
+namespace {
+
+void replace_in(LineUp& line_up, const Replacement& change) {
+  std::vector<Layer>& layers = line_up.families[change.family].layers;
+  const auto place = std::find_if(layers.begin(), layers.end(),
+                                  [&](const Layer& layer) { return layer.identity() == change.before.front().identity(); });
+  CAIRN_ASSERT(place != layers.end());
+  const auto after = layers.erase(place, place + static_cast<std::ptrdiff_t>(change.before.size()));
+  layers.insert(after, change.after.begin(), change.after.end());
+}
+
+void replace_in(directory::ViewEntry& view, const Replacement& change) {
+  std::vector<directory::RunEntry>& runs = view.families[change.family].runs;
+  for (const Layer& layer : change.before) {
+    if (layer.memtable) {
+      const std::vector<std::string> gone = layer.files();
+      std::erase_if(view.log, [&](const directory::SegmentEntry& segment) {
+        return std::find(gone.begin(), gone.end(), segment.file) != gone.end();
+      });
+    } else {
+      std::erase(runs, layer.run->entry());
+    }
+  }
+  if (change.after.empty()) return;
+  const std::uint64_t last = change.after.front().version_last();
+  const auto place =
+      std::find_if(runs.begin(), runs.end(), [&](const directory::RunEntry& entry) { return entry.version_first > last; });
+  std::vector<directory::RunEntry> entries;
+  for (const Layer& layer : change.after) entries.push_back(layer.run->entry());
+  runs.insert(place, entries.begin(), entries.end());
+}
+
+}  // namespace
+
+/// Puts runs in the place of layers: first durably, then for readers.
+Result<void> TableImpl::install(const std::vector<Replacement>& replacements) {
+  CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+    for (const Replacement& change : replacements) replace_in(manifest.view(entry_.number), change);
+    return {};
+  }));
+  {
+    const MutexLock lock(state_mutex_);
+    auto next = std::make_shared<LineUp>(*line_up_.get());
+    for (const Replacement& change : replacements) replace_in(*next, change);
+    line_up_.set(std::move(next));
+  }
+  std::set<const void*> kept;
+  std::set<const Memtable*> sealed;
+  for (const Replacement& change : replacements) {
+    for (const Layer& layer : change.after) {
+      for (const auto& file : layer.run->files()) kept.insert(file.get());
+    }
+  }
+  for (const Replacement& change : replacements) {
+    for (const Layer& layer : change.before) {
+      if (layer.memtable) sealed.insert(layer.memtable.get());
+      if (!layer.run) continue;
+      for (const auto& file : layer.run->files()) {
+        if (!kept.contains(file.get())) file->live->set_obsolete();
+      }
+    }
+  }
+  for (const Memtable* const memtable : sealed) {
+    for (const Memtable::Source& source : memtable->sources()) source.file->set_obsolete(source.recyclable_bytes);
+    unsealed_bytes_.fetch_sub(memtable->log_bytes(), std::memory_order_relaxed);
+  }
+  return {};
+}
+
+}  // namespace cairn::table
