@@ -24,6 +24,10 @@ struct DatabaseOptions {
   std::int64_t lease_ms = 10'000;
 };
 
+/// Called now and then by a long operation with what it has done of what it has to do, in bytes; false cancels it, and it
+/// ends in kUnavailable. May be empty. Called from the thread that called the operation.
+using Progress = std::function<bool(std::uint64_t bytes_done, std::uint64_t bytes_total)>;
+
 struct VerifyReport {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
@@ -52,8 +56,17 @@ class Database {
   Result<Table> table(const std::string& name, const TableOptions& options = {});
   [[nodiscard]] std::vector<std::string> tables() const;
 
-  /// Reads and checks every live byte. Damage is in the report, not an error. `progress` gets bytes done so far.
-  Result<VerifyReport> verify(const std::function<void(std::uint64_t)>& progress = {});
+  /// Reads and checks every live byte. Damage is in the report, not an error.
+  Result<VerifyReport> verify(const Progress& progress = {});
+
+  /// Makes `path`, which must not exist or be empty, a database of its own that holds everything acknowledged before the
+  /// call, and of each table the first n writes after it, for some n. Files are linked, on another file system copied;
+  /// either way the checkpoint stays what it is, whatever this database does. Writes and jobs go on meanwhile; no file is
+  /// deleted until it is done. After an error or a crash `path` is no database. kConflict: there is something at `path`.
+  Result<void> checkpoint(const std::string& path, const Progress& progress = {});
+  /// Makes `path` a database with what `checkpoint` holds: one made by checkpoint(), or any that was closed and that
+  /// nobody has open (kBusy). Files are linked or copied as above. Errors otherwise as checkpoint() and open().
+  static Result<void> restore(const std::string& checkpoint, const std::string& path, const Progress& progress = {});
 
   /// What opening had to leave out, a sentence each: torn tails with file and offset.
   [[nodiscard]] const std::vector<std::string>& open_reports() const;

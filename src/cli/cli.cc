@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -63,6 +64,18 @@ void set_action(CLI::App& command, const Common& common, std::function<Result<in
     fmt::print(stderr, "cairn: {}\n", error.to_string());
     chosen = exit_code(error.code);
   });
+}
+
+Progress progress_bar(const std::string& verb) {
+  if (isatty(STDERR_FILENO) != 1) return {};
+  return [verb](std::uint64_t done, std::uint64_t total) {
+    fmt::print(stderr, "\r{} of {} MiB {}", done / kMiB, total / kMiB, verb);
+    return true;
+  };
+}
+
+void end_progress_bar() {
+  if (isatty(STDERR_FILENO) == 1) fmt::print(stderr, "\r{:40}\r", "");
 }
 
 int chosen_exit_code() { return chosen; }

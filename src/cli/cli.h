@@ -34,6 +34,10 @@ Result<Database> open_database(const std::string& dir, IfMissing if_missing);
 
 /// Registers `run` as what `command` does; its error is printed, with --json as an object, and becomes the exit code.
 void set_action(CLI::App& command, const Common& common, std::function<Result<int>()> run);
+/// Shows on standard error, if that is a terminal, how far an operation is.
+Progress progress_bar(const std::string& verb);
+void end_progress_bar();
+
 /// The exit code of the action that ran.
 int chosen_exit_code();
 
@@ -42,6 +46,6 @@ void add_table_commands(CLI::App& app);
 void add_load(CLI::App& table);
 void add_apply(CLI::App& table);
 void add_stats(CLI::App& table);
-void add_verify(CLI::App& app);
+void add_care(CLI::App& app);
 
 }  // namespace cairn::cli

@@ -20,6 +20,15 @@ Result<void> check_options(const TableOptions& options) {
   return {};
 }
 
+Result<std::uint64_t> bytes_of_files(storage::Storage& storage, const directory::Manifest& manifest) {
+  std::uint64_t bytes = 0;
+  for (const std::string& name : manifest.files()) {
+    const auto map = storage.open(name);
+    if (map) bytes += (*map)->size();
+  }
+  return bytes;
+}
+
 /// Verifies one live file; what is wrong with it is an error with its place.
 Result<std::uint64_t> verify_file(directory::Directory& directory, const std::string& name, std::uint16_t view,
                                   std::uint16_t family, std::uint64_t segment_end,
@@ -96,18 +105,21 @@ std::vector<std::string> DatabaseImpl::tables() const {
   return names;
 }
 
-Result<VerifyReport> DatabaseImpl::verify(const std::function<void(std::uint64_t)>& progress) {
+Result<VerifyReport> DatabaseImpl::verify(const Progress& progress) {
   // What is being written has its end in memory only: seal it first.
   for (const std::string& name : tables()) {
     Result<std::shared_ptr<table::TableImpl>> opened = table(name, {.create_if_missing = false});
     if (opened && directory_->state() && (*opened)->stats().layers.back().records != 0) CAIRN_TRY_VOID((*opened)->flush());
   }
+  const directory::Manifest manifest = directory_->manifest();
   VerifyReport report;
   std::uint64_t done = 0;
+  CAIRN_TRY(total, bytes_of_files(directory_->storage(), manifest));
+  bool cancelled = false;
   const auto count = [&](std::uint64_t bytes) -> Result<void> {
     done += bytes;
-    if (progress) progress(done);
-    return {};
+    cancelled = cancelled || (progress && !progress(done, total));
+    return cancelled ? fail(ErrorCode::kUnavailable, "cancelled") : Result<void>{};
   };
   const auto check = [&](const std::string& name, std::uint16_t view, std::uint16_t family, std::uint64_t end) {
     ++report.files;
@@ -119,7 +131,7 @@ Result<VerifyReport> DatabaseImpl::verify(const std::function<void(std::uint64_t
       if (report.damages.back().file.empty()) report.damages.back().file = name;
     }
   };
-  for (const directory::ViewEntry& view : directory_->manifest().views) {
+  for (const directory::ViewEntry& view : manifest.views) {
     for (const directory::FamilyEntry& family : view.families) {
       for (const directory::RunEntry& run : family.runs) {
         for (const std::string& name : run.files) check(name, view.number, family.number, 0);
@@ -129,6 +141,7 @@ Result<VerifyReport> DatabaseImpl::verify(const std::function<void(std::uint64_t
       if (segment.state == directory::SegmentState::kEnded) check(segment.file, view.number, 0, segment.end);
     }
   }
+  if (cancelled) return fail(ErrorCode::kUnavailable, "cancelled");
   return report;
 }
 
@@ -179,7 +192,19 @@ Result<Table> Database::table(const std::string& name, const TableOptions& optio
 }
 
 std::vector<std::string> Database::tables() const { return impl_->tables(); }
-Result<VerifyReport> Database::verify(const std::function<void(std::uint64_t)>& progress) { return impl_->verify(progress); }
+Result<VerifyReport> Database::verify(const Progress& progress) { return impl_->verify(progress); }
+
+Result<void> Database::checkpoint(const std::string& path, const Progress& progress) {
+  CAIRN_TRY(target, storage::PosixStorage::open(path, true));
+  return impl_->checkpoint(std::move(target), progress);
+}
+
+Result<void> Database::restore(const std::string& checkpoint, const std::string& path, const Progress& progress) {
+  CAIRN_TRY(source, storage::PosixStorage::open(checkpoint, false));
+  CAIRN_TRY(target, storage::PosixStorage::open(path, true));
+  return database::DatabaseImpl::restore(*source, std::move(target), directory::Environment::process(), progress);
+}
+
 const std::vector<std::string>& Database::open_reports() const { return impl_->directory().reports(); }
 Result<void> Database::close() { return impl_->close(); }
 

@@ -27,7 +27,10 @@ class DatabaseImpl {
 
   Result<std::shared_ptr<table::TableImpl>> table(const std::string& name, const TableOptions& options) CAIRN_EXCLUDES(mutex_);
   [[nodiscard]] std::vector<std::string> tables() const;
-  Result<VerifyReport> verify(const std::function<void(std::uint64_t)>& progress);
+  Result<VerifyReport> verify(const Progress& progress);
+  Result<void> checkpoint(std::unique_ptr<storage::Storage> target, const Progress& progress) CAIRN_EXCLUDES(mutex_);
+  static Result<void> restore(storage::Storage& checkpoint, std::unique_ptr<storage::Storage> target,
+                              directory::Environment& environment, const Progress& progress);
   [[nodiscard]] directory::Directory& directory() { return *directory_; }
   Result<void> close() CAIRN_EXCLUDES(mutex_);
 

@@ -29,10 +29,10 @@ bool is_ours(const std::string& name) {
 Directory::Directory(std::unique_ptr<storage::Storage> storage, Environment& environment)
     : storage_(std::move(storage)), environment_(environment), random_(system_random()) {}
 
-Result<void> Directory::take_lease(const DirectoryOptions& options) {
+Result<void> Directory::take_lease(const DirectoryOptions& options, std::uint64_t epoch_above) {
   lease_ = storage_->make_lease(environment_.clock);
   lease_ms_ = options.lease_ms;
-  CAIRN_TRY(epoch, lease_->acquire(options.owner, options.lease_ms));
+  CAIRN_TRY(epoch, lease_->acquire(options.owner, options.lease_ms, epoch_above));
   epoch_ = epoch;
   schedule_renewal();
   return {};
@@ -72,32 +72,85 @@ Result<std::shared_ptr<Directory>> Directory::create(std::unique_ptr<storage::St
   return directory;
 }
 
-Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Storage> storage, Environment& environment,
-                                                   const DirectoryOptions& options) {
-  std::shared_ptr<Directory> directory(new Directory(std::move(storage), environment));
-  storage::Storage& files = *directory->storage_;
-  const auto newest_manifest = [&]() -> Result<ManifestName> {
-    CAIRN_TRY(names, files.list());
-    std::optional<ManifestName> newest;
-    std::string stray;
-    for (const std::string& name : names) {
-      if (is_ours(name)) stray = name;
-      const auto parsed = ManifestName::parse(name);
-      if (parsed && (!newest || *parsed > *newest)) newest = parsed;
-    }
-    if (newest) return *newest;
-    if (stray.empty()) return fail(ErrorCode::kNotFound, "no database in " + files.describe());
-    return corruption("the directory holds files of a database but no manifest", stray);
-  };
-  CAIRN_TRY_VOID(newest_manifest());  // Before the lease: nothing is written where there is no database.
-  CAIRN_TRY_VOID(directory->take_lease(options));
-  // And again after it: only now nobody else changes it.
-  CAIRN_TRY(name, newest_manifest());
-  CAIRN_TRY(text, files.read(name.to_string()));
+Result<ManifestName> Directory::newest_manifest(storage::Storage& storage) {
+  CAIRN_TRY(names, storage.list());
+  std::optional<ManifestName> newest;
+  std::string stray;
+  for (const std::string& name : names) {
+    if (is_ours(name)) stray = name;
+    const auto parsed = ManifestName::parse(name);
+    if (parsed && (!newest || *parsed > *newest)) newest = parsed;
+  }
+  if (newest) return *newest;
+  if (stray.empty()) return fail(ErrorCode::kNotFound, "no database in " + storage.describe());
+  return corruption(
+      "the directory holds files of a database but no manifest: a checkpoint or restore that did not finish, "
+      "or a case for repair",
+      stray);
+}
+
+Result<Manifest> Directory::load_manifest(storage::Storage& storage) {
+  CAIRN_TRY(name, newest_manifest(storage));
+  CAIRN_TRY(text, storage.read(name.to_string()));
   CAIRN_TRY(manifest, decode_manifest(text, name.to_string()));
   if (manifest.epoch != name.epoch || manifest.version != name.version) {
     return corruption("manifest carries another version than its name", name.to_string());
   }
+  return manifest;
+}
+
+Result<Manifest> Directory::read_manifest(storage::Storage& storage, Clock& clock) {
+  CAIRN_TRY_VOID(newest_manifest(storage));
+  CAIRN_TRY_VOID(storage.make_lease(clock)->wait_until_free());
+  return load_manifest(storage);
+}
+
+Result<void> Directory::plant(std::unique_ptr<storage::Storage> storage, Environment& environment,
+                              const DirectoryOptions& options, Manifest manifest) {
+  Directory directory(std::move(storage), environment);
+  CAIRN_TRY(names, directory.storage_->list());
+  for (const std::string& name : names) {
+    if (ManifestName::parse(name)) return fail(ErrorCode::kConflict, "the directory holds a database", name);
+  }
+  CAIRN_TRY_VOID(directory.storage_->sync_names());
+  CAIRN_TRY_VOID(directory.take_lease(options, manifest.epoch));
+  directory.next_file_ = manifest.next_file;
+  manifest.version = 0;
+  Result<void> published;
+  {
+    const MutexLock lock(directory.manifest_mutex_);
+    published = directory.publish(manifest);
+  }
+  environment.leases.cancel(&directory);
+  directory.lease_->release();
+  return published;
+}
+
+Result<Manifest> Directory::mark_linked() {
+  Manifest marked;
+  CAIRN_TRY_VOID(commit([&](Manifest& manifest) -> Result<void> {
+    for (ViewEntry& view : manifest.views) {
+      for (SegmentEntry& segment : view.log) segment.linked = segment.linked || segment.state == SegmentState::kEnded;
+    }
+    marked = manifest;
+    return {};
+  }));
+  for (ViewEntry& view : marked.views) {
+    std::erase_if(view.log, [](const SegmentEntry& segment) { return segment.state == SegmentState::kActive; });
+  }
+  const MutexLock lock(spares_mutex_);
+  for (const ViewEntry& view : marked.views) {
+    for (const SegmentEntry& segment : view.log) linked_.insert(segment.file);
+  }
+  return marked;
+}
+
+Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Storage> storage, Environment& environment,
+                                                   const DirectoryOptions& options) {
+  std::shared_ptr<Directory> directory(new Directory(std::move(storage), environment));
+  CAIRN_TRY_VOID(newest_manifest(*directory->storage_));  // Before the lease: nothing is written where there is no database.
+  CAIRN_TRY_VOID(directory->take_lease(options));
+  CAIRN_TRY(manifest, load_manifest(*directory->storage_));  // Only now nobody else changes it.
   directory->database_ = manifest.database;
   directory->hash_seed_ = manifest.hash_seed;
   directory->next_file_ = manifest.next_file;
@@ -315,11 +368,16 @@ Result<std::unique_ptr<storage::AppendFile>> Directory::new_sealed(sealed::Seale
 void Directory::abandon(const std::string& name) { (void)storage_->remove(name); }
 
 void Directory::reclaim() {
-  for (FileKeeper::Dropped& dropped : keeper_->take()) {
+  std::vector<FileKeeper::Dropped> all = keeper_->take();
+  if (holds_ != 0) {  // Looked at after taking: what left the manifest before a hold began is nothing to it.
+    for (FileKeeper::Dropped& dropped : all) keeper_->drop(std::move(dropped));
+    return;
+  }
+  for (const FileKeeper::Dropped& dropped : all) {
     if (!check_lease()) return;  // An owner that was taken over deletes nothing.
     if (dropped.recyclable_bytes != 0 && FileName::parse(dropped.name)->epoch == epoch_) {
       const MutexLock lock(spares_mutex_);
-      if (spares_.size() < kSparesMax) {
+      if (linked_.erase(dropped.name) == 0 && spares_.size() < kSparesMax) {
         spares_.push_back({dropped.name, dropped.recyclable_bytes});
         continue;
       }

@@ -9,6 +9,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -114,6 +115,12 @@ class Directory : public std::enable_shared_from_this<Directory> {
   /// kBusy: it is held. kNotFound: there is none. kCorruption, kUnsupported: it cannot be read.
   static Result<std::shared_ptr<Directory>> open(std::unique_ptr<storage::Storage> storage, Environment& environment,
                                                  const DirectoryOptions& options);
+  /// Makes a database of `manifest`, all of whose files are in `storage` already, durable but for their names. Nobody
+  /// owns it afterwards. kConflict: there is one.
+  static Result<void> plant(std::unique_ptr<storage::Storage> storage, Environment& environment, const DirectoryOptions& options,
+                            Manifest manifest);
+  /// The newest manifest of a directory that nobody owns and nobody opens. kBusy: somebody does. Other errors as open().
+  static Result<Manifest> read_manifest(storage::Storage& storage, Clock& clock);
   ~Directory();
   Directory(const Directory&) = delete;
   Directory& operator=(const Directory&) = delete;
@@ -163,8 +170,11 @@ class Directory : public std::enable_shared_from_this<Directory> {
   [[nodiscard]] std::shared_ptr<LiveFile> live(std::shared_ptr<const storage::MappedFile> map) const {
     return std::make_shared<LiveFile>(std::move(map), keeper_);
   }
-  /// Deletes or puts aside for reuse what nobody holds any more.
+  /// Deletes or puts aside for reuse what nobody holds any more, unless a LiveHold lives.
   void reclaim() CAIRN_EXCLUDES(spares_mutex_);
+  /// Marks every segment that has ended as linked, durably, and returns that manifest, without active segments: what a
+  /// checkpoint holds. To be called with a LiveHold.
+  Result<Manifest> mark_linked() CAIRN_EXCLUDES(manifest_mutex_);
 
   /// Pins `visible` as read at the moment the pin is taken.
   std::shared_ptr<Pin> pin(std::uint16_t view, const std::atomic<std::uint64_t>& visible, const std::string& label)
@@ -185,7 +195,9 @@ class Directory : public std::enable_shared_from_this<Directory> {
  private:
   friend class Pin;
   Directory(std::unique_ptr<storage::Storage> storage, Environment& environment);
-  Result<void> take_lease(const DirectoryOptions& options);
+  Result<void> take_lease(const DirectoryOptions& options, std::uint64_t epoch_above = 0);
+  static Result<ManifestName> newest_manifest(storage::Storage& storage);
+  static Result<Manifest> load_manifest(storage::Storage& storage);
   void schedule_renewal();
   Result<void> recover_logs(Manifest& manifest);
   Result<void> recover_log(ViewEntry& view);
@@ -229,17 +241,36 @@ class Directory : public std::enable_shared_from_this<Directory> {
   std::list<PinState> pins_ CAIRN_GUARDED_BY(pins_mutex_);
   std::uint64_t next_pin_ CAIRN_GUARDED_BY(pins_mutex_) = 1;
 
+  friend class LiveHold;
+  std::atomic<int> holds_{0};  // LiveHolds that live.
+
   struct Spare {
     std::string name;
     std::uint64_t capacity;
   };
   Mutex spares_mutex_{Rank::kFiles};
   std::vector<Spare> spares_ CAIRN_GUARDED_BY(spares_mutex_);
+  std::set<std::string> linked_ CAIRN_GUARDED_BY(spares_mutex_);  // By mark_linked(), in this open: not to be recycled.
 
   mutable Mutex state_mutex_{Rank::kLeaf};
   std::optional<Error> stopped_ CAIRN_GUARDED_BY(state_mutex_);
   Random random_ CAIRN_GUARDED_BY(state_mutex_);
   std::atomic<bool> stopped_flag_{false};
+};
+
+/// As long as it lives no file of the directory is deleted or recycled.
+class LiveHold {
+ public:
+  explicit LiveHold(Directory& directory) : directory_(directory) { ++directory_.holds_; }
+  ~LiveHold() {
+    --directory_.holds_;
+    directory_.reclaim();
+  }
+  LiveHold(const LiveHold&) = delete;
+  LiveHold& operator=(const LiveHold&) = delete;
+
+ private:
+  Directory& directory_;
 };
 
 }  // namespace cairn::directory

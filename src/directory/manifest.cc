@@ -125,6 +125,11 @@ Result<SegmentEntry> read_segment(Section& section) {
   } else {
     return fail(ErrorCode::kUnsupported, "segment state '" + state + "' needs a newer Cairn", file);
   }
+  if (section.has("linked")) {
+    CAIRN_TRY(linked, section.string("linked"));
+    if (linked != "yes") return section.wrong("linked", "is not \"yes\"");
+    entry.linked = true;
+  }
   return entry;
 }
 
@@ -335,6 +340,7 @@ std::string encode_manifest(const Manifest& manifest) {
       } else {
         text += fmt::format("  state = \"ended\"\n  end = {}\n", segment.end);
       }
+      if (segment.linked) text += "  linked = \"yes\"\n";
     }
   }
   // TOML has no way back to the top level after a table, so the checksum goes to the front of the rest.

@@ -22,6 +22,7 @@ struct SegmentEntry {
   SegmentState state = SegmentState::kActive;
   std::uint64_t end = 0;          // kEnded: every record below verifies, nothing above is read.
   std::uint64_t durable_end = 0;  // kActive: a sync covered what is below.
+  bool linked = false;            // It is in a checkpoint too: only ever unlinked, never changed or recycled.
   bool operator==(const SegmentEntry&) const = default;
 };
 

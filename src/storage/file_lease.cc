@@ -145,7 +145,12 @@ Result<void> FileLease::ensure_free(const std::string& name) {
   }
 }
 
-Result<std::uint64_t> FileLease::acquire(const std::string& owner, std::int64_t lease_ms) {
+Result<void> FileLease::wait_until_free() {
+  CAIRN_TRY(found, epochs());
+  return found.empty() ? Result<void>{} : ensure_free(lease_name(found.back()));
+}
+
+Result<std::uint64_t> FileLease::acquire(const std::string& owner, std::int64_t lease_ms, std::uint64_t epoch_above) {
   CAIRN_ASSERT(lock_ == nullptr);
   CAIRN_TRY(found, epochs());
   if (!found.empty()) CAIRN_TRY_VOID(ensure_free(lease_name(found.back())));
@@ -157,7 +162,7 @@ Result<std::uint64_t> FileLease::acquire(const std::string& owner, std::int64_t 
                         .boot = here.boot,
                         .pid = getpid(),
                         .started_wall_ms = clock_.wall_ms(),
-                        .epoch = found.empty() ? 1 : found.back() + 1,
+                        .epoch = std::max(found.empty() ? 0 : found.back(), epoch_above) + 1,
                         .lease_ms = lease_ms,
                         .renewed_boot_ms = now_ms,
                         .renewals = 0,

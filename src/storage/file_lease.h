@@ -73,7 +73,8 @@ class FileLease final : public Lease {
   FileLease(Storage& storage, LeaseFiles& files, Clock& clock) : storage_(storage), files_(files), clock_(clock) {}
   ~FileLease() override { release(); }
 
-  Result<std::uint64_t> acquire(const std::string& owner, std::int64_t lease_ms) override;
+  Result<std::uint64_t> acquire(const std::string& owner, std::int64_t lease_ms, std::uint64_t epoch_above = 0) override;
+  Result<void> wait_until_free() override;
   Result<void> renew() override;
   Result<void> check() override;
   Result<void> check_time() override;

@@ -14,9 +14,11 @@ inline constexpr std::int64_t kLeaseDefaultMs = 10'000;
 class Lease {
  public:
   virtual ~Lease() = default;
-  /// Takes the lease for `lease_ms` and returns its epoch. `owner` is for people to read.
-  /// kBusy, naming the owner and the time left: it is held.
-  virtual Result<std::uint64_t> acquire(const std::string& owner, std::int64_t lease_ms) = 0;
+  /// Takes the lease for `lease_ms` and returns its epoch, which is greater than `epoch_above` too. `owner` is for
+  /// people to read. kBusy, naming the owner and the time left: it is held.
+  virtual Result<std::uint64_t> acquire(const std::string& owner, std::int64_t lease_ms, std::uint64_t epoch_above = 0) = 0;
+  /// Returns once nobody holds it, without taking it; kBusy as acquire().
+  virtual Result<void> wait_until_free() = 0;
   /// To be called every third of the lease time. kLeaseLost: it is over; it cannot be taken back.
   virtual Result<void> renew() = 0;
   /// kLeaseLost unless the lease is ours now, by our clock and by the epoch. Called before every acknowledgement.

@@ -254,6 +254,44 @@ Result<void> PosixStorage::remove(const std::string& name) {
   return {};
 }
 
+Result<void> PosixStorage::link(const std::string& name, Storage& target) {
+  auto& other = dynamic_cast<PosixStorage&>(target);
+  CAIRN_TRY_VOID(other.check_epoch());
+  if (linkat(directory_fd_, name.c_str(), other.directory_fd_, name.c_str(), 0) == 0) return {};
+  // Another file system, or one without links, or one link too many.
+  if (errno == EXDEV || errno == EPERM || errno == EOPNOTSUPP || errno == EMLINK) return copy(name, other);
+  return system_error(errno, "linking into " + other.path_, name);
+}
+
+Result<void> PosixStorage::copy(const std::string& name, PosixStorage& target) {
+  const Fd from(openat(directory_fd_, name.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat info{};
+  if (!from.ok() || fstat(from.get(), &info) != 0) return system_error(errno, "opening", name);
+  const Fd to(openat(target.directory_fd_, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (!to.ok()) return system_error(errno, "creating", name);
+  const auto give_up = [&](const char* what) {
+    const int error = errno;
+    unlinkat(target.directory_fd_, name.c_str(), 0);
+    return system_error(error, what, name);
+  };
+  std::vector<char> chunk(kMiB);
+  for (off_t at = 0; at < info.st_size;) {
+    const ssize_t n = pread(from.get(), chunk.data(), chunk.size(), at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n == 0) errno = EIO;
+    if (n <= 0) return give_up("reading");
+    for (ssize_t done = 0; done < n;) {
+      const ssize_t written = pwrite(to.get(), chunk.data() + done, static_cast<std::size_t>(n - done), at + done);
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return give_up("copying");
+      done += written;
+    }
+    at += n;
+  }
+  if (fsync(to.get()) != 0) return give_up("syncing");
+  return {};
+}
+
 Result<void> PosixStorage::sync_names() {
   if (fsync(directory_fd_) != 0) return system_error(errno, "syncing directory", path_);
   return {};

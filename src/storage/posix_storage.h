@@ -25,6 +25,7 @@ class PosixStorage final : public Storage, public LeaseFiles {
   Result<Bytes> read(const std::string& name) override;
   Result<void> publish(const std::string& name, ByteView contents) override;
   Result<void> remove(const std::string& name) override;
+  Result<void> link(const std::string& name, Storage& target) override;
   Result<void> sync_names() override;
   void set_epoch(std::uint64_t epoch) override { epoch_ = epoch; }
   Result<void> check_epoch() override;
@@ -36,6 +37,7 @@ class PosixStorage final : public Storage, public LeaseFiles {
   Machine machine() override;
 
  private:
+  Result<void> copy(const std::string& name, PosixStorage& target);
   PosixStorage(std::string path, int directory_fd) : path_(std::move(path)), directory_fd_(directory_fd) {}
 
   std::string path_;

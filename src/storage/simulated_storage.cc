@@ -291,6 +291,23 @@ Result<void> SimulatedStorage::remove(const std::string& name) {
   return {};
 }
 
+Result<void> SimulatedStorage::link(const std::string& name, Storage& target) {
+  auto& other = dynamic_cast<SimulatedStorage&>(target);
+  CAIRN_TRY_VOID(disk_.before(Io::kLink, name));
+  CAIRN_TRY_VOID(other.disk_.before(Io::kLink, name));
+  CAIRN_TRY_VOID(other.check_epoch());
+  SimulatedDisk::InodePtr inode;
+  {
+    const MutexLock lock(disk_.mutex_);
+    const auto found = disk_.names_.find(name);
+    if (found == disk_.names_.end()) return fail(ErrorCode::kNotFound, "no such file", name);
+    inode = found->second;
+  }
+  const MutexLock lock(other.disk_.mutex_);
+  if (!other.disk_.names_.emplace(name, inode).second) return fail(ErrorCode::kConflict, "the file exists", name);
+  return {};
+}
+
 Result<void> SimulatedStorage::sync_names() {
   CAIRN_TRY_VOID(disk_.before(Io::kSyncNames, ""));
   const MutexLock lock(disk_.mutex_);

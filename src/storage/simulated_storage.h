@@ -20,7 +20,20 @@
 
 namespace cairn::storage {
 
-enum class Io : std::uint8_t { kList, kCreate, kRecycle, kOpen, kRead, kPublish, kRemove, kSyncNames, kSync, kFinish, kRewrite };
+enum class Io : std::uint8_t {
+  kList,
+  kCreate,
+  kRecycle,
+  kOpen,
+  kRead,
+  kPublish,
+  kRemove,
+  kSyncNames,
+  kSync,
+  kFinish,
+  kRewrite,
+  kLink
+};
 
 class SimulatedDisk {
  public:
@@ -93,6 +106,7 @@ class SimulatedStorage final : public Storage, public LeaseFiles {
   Result<Bytes> read(const std::string& name) override;
   Result<void> publish(const std::string& name, ByteView contents) override;
   Result<void> remove(const std::string& name) override;
+  Result<void> link(const std::string& name, Storage& target) override;
   Result<void> sync_names() override;
   void set_epoch(std::uint64_t epoch) override { epoch_ = epoch; }
   Result<void> check_epoch() override;

@@ -93,6 +93,10 @@ class Storage {
   /// nothing was published. After kIo the file may be there or not.
   virtual Result<void> publish(const std::string& name, ByteView contents) = 0;
   virtual Result<void> remove(const std::string& name) = 0;
+  /// The file `name` under the same name in `target` too, which is a storage of the same kind: one file with two names
+  /// where the medium can, else a durable copy. Its bytes are durable here and never change again. The new name is
+  /// durable after target.sync_names(). kConflict: the name exists there.
+  virtual Result<void> link(const std::string& name, Storage& target) = 0;
   /// Makes every name created, recycled or removed so far durable.
   virtual Result<void> sync_names() = 0;
 

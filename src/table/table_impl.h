@@ -76,6 +76,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
                                                   const Snapshot& snapshot) const;
   [[nodiscard]] Snapshot snapshot(const std::string& label) const;
   Result<void> flush() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  /// Ends the log's active segment, if there is one: everything written so far then stands in files that do not change.
+  Result<void> end_log() CAIRN_EXCLUDES(commit_mutex_);
   Result<void> compact() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
   [[nodiscard]] TableStats stats() const CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
 
@@ -111,6 +113,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
   void freeze_memtable() CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] std::shared_ptr<Memtable> new_memtable(const LineUp& line_up) const;
+  Result<void> end_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
   Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
   WriteVersion append(std::span<const WriteRef> writes, const WriteOptions& options, const directory::Directory::Stamped& stamped)
       CAIRN_REQUIRES(commit_mutex_);

@@ -191,14 +191,26 @@ void TableImpl::freeze_memtable() {
   line_up_.set(std::move(next));
 }
 
-Result<void> TableImpl::freeze_and_wait_until_idle() {
+/// Returns with the log ended and nobody changing it.
+Result<void> TableImpl::end_and_wait_until_idle() {
   while (true) {
     while (busy_ || syncing_) changed_.wait(commit_mutex_);
-    if (!writer_) break;
+    if (!writer_) return {};
     CAIRN_TRY_VOID(end_segment());
   }
+}
+
+Result<void> TableImpl::freeze_and_wait_until_idle() {
+  CAIRN_TRY_VOID(end_and_wait_until_idle());
   freeze_memtable();
   return {};
+}
+
+Result<void> TableImpl::end_log() {
+  const MutexLock lock(commit_mutex_);
+  if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
+  CAIRN_TRY_VOID(directory_->state());
+  return end_and_wait_until_idle();
 }
 
 WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOptions& options,

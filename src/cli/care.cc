@@ -1,0 +1,74 @@
+// cairn verify, checkpoint and restore.
+#include <fmt/format.h>
+
+#include "cli/cli.h"
+#include "cli/json_lines.h"
+
+namespace cairn::cli {
+namespace {
+
+Result<int> verify(const Common& common) {
+  CAIRN_TRY(database, open_database(common.dir, IfMissing::kFail));
+  CAIRN_TRY(report, database.verify(progress_bar("verified")));
+  end_progress_bar();
+  if (common.json) {
+    nlohmann::ordered_json damages = nlohmann::ordered_json::array();
+    for (const Error& damage : report.damages) {
+      nlohmann::ordered_json one{{"error", name_of(damage.code)}, {"message", damage.message}, {"file", damage.file}};
+      if (damage.offset != Error::kNoOffset) one["offset"] = damage.offset;
+      damages.push_back(std::move(one));
+    }
+    fmt::print("{}", to_line({{"files", report.files}, {"bytes", report.bytes}, {"damages", std::move(damages)}}));
+  } else {
+    for (const Error& damage : report.damages) fmt::print("{}\n", damage.to_string());
+    fmt::print("{} files, {} bytes verified, {} damaged\n", report.files, report.bytes, report.damages.size());
+  }
+  CAIRN_TRY_VOID(database.close());
+  return report.damages.empty() ? 0 : exit_code(ErrorCode::kCorruption);
+}
+
+struct Arguments {
+  Common common;
+  std::string target;
+};
+
+Result<int> checkpoint(const Arguments& arguments) {
+  CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kFail));
+  CAIRN_TRY_VOID(database.checkpoint(arguments.target, progress_bar("linked")));
+  end_progress_bar();
+  CAIRN_TRY_VOID(database.close());
+  if (arguments.common.json) fmt::print("{}", to_line({{"ok", true}}));
+  return 0;
+}
+
+Result<int> restore(const Arguments& arguments) {
+  CAIRN_TRY_VOID(Database::restore(arguments.common.dir, arguments.target, progress_bar("linked")));
+  end_progress_bar();
+  if (arguments.common.json) fmt::print("{}", to_line({{"ok", true}}));
+  return 0;
+}
+
+}  // namespace
+
+void add_care(CLI::App& app) {
+  static Common common;
+  CLI::App& command = *app.add_subcommand("verify", "Read and check every live byte");
+  command.add_option("DIR", common.dir, "Directory of the database")->required();
+  command.add_flag("--json", common.json, "Answer in JSON");
+  set_action(command, common, [] { return verify(common); });
+
+  static Arguments arguments;
+  CLI::App& checkpoint_command = *app.add_subcommand("checkpoint", "Make TARGET a database with what DIR holds now");
+  checkpoint_command.add_option("DIR", arguments.common.dir, "Directory of the database")->required();
+  checkpoint_command.add_option("TARGET", arguments.target, "Absent or empty directory")->required();
+  checkpoint_command.add_flag("--json", arguments.common.json, "Answer in JSON");
+  set_action(checkpoint_command, arguments.common, [] { return checkpoint(arguments); });
+
+  CLI::App& restore_command = *app.add_subcommand("restore", "Make DIR a database with what the checkpoint TARGET holds");
+  restore_command.add_option("TARGET", arguments.common.dir, "A checkpoint, or a database that was closed")->required();
+  restore_command.add_option("DIR", arguments.target, "Absent or empty directory")->required();
+  restore_command.add_flag("--json", arguments.common.json, "Answer in JSON");
+  set_action(restore_command, arguments.common, [] { return restore(arguments); });
+}
+
+}  // namespace cairn::cli
