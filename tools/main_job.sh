@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job: the package index of this machine in a table, through load, get, scan, snapshot, kill, reopen, compact
-# and verify. --once: ends by itself; without it the data stays until Enter is pressed.
+# The main job: the package index of this machine in a table, through load, get, scan, find, snapshot, kill, reopen, compact,
+# verify, a checkpoint taken while loading, and repair. --once: ends by itself; without it the data stays until Enter is pressed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 once=${1:-}
@@ -26,16 +26,22 @@ echo "$source_name: $lines packages, $((bytes / 1048576)) MiB of JSON lines, suc
 head -c 150 "$work/packages.jsonl"; echo " …"
 
 step "Loading them into table 'main', durably"
+$bin/cairn table create "$db" --index section:24:json:/Section
 begin=$(ms)
 $bin/cairn table load "$db" "$work/packages.jsonl"
 load_ms=$(($(ms) - begin))
 echo "$((lines * 1000 / (load_ms + 1))) packages per second, each group on the device before the next"
 
-step "A get, a prefix scan, and a snapshot that stays as it was"
+step "A get, a prefix scan, a lookup by section, and a snapshot that stays as it was"
 key=$(head -1 "$work/packages.jsonl" | sed 's/^{"key":"\([^"]*\)".*/\1/')
 $bin/cairn table get "$db" "$key" | head -c 200; echo " …"
 echo "packages that begin with 'lib': $($bin/cairn table scan "$db" --prefix lib | wc -l); the first three:"
 $bin/cairn table scan "$db" --prefix lib --limit 3 | cut -c1-100
+section=$($bin/cairn table get "$db" "$key" | sed 's/.*"Section":"\([^"]*\)".*/\1/')
+in_section=$($bin/cairn table find "$db" section "$section" | wc -l)
+echo "the term index finds $in_section packages in section '$section'"
+[ "$in_section" = "$(grep -cF '\"Section\":\"'"$section"'\"' "$work/packages.jsonl")" ] || {
+  echo "WRONG: that is not what the input says"; exit 1; }
 $bin/cairn table apply "$db" - <<OPERATIONS | cut -c1-100
 snapshot before
 put "$key" "changed"
@@ -67,10 +73,24 @@ $bin/cairn table compact "$db" --table second
 $bin/cairn verify "$db"
 $bin/cairn table stats "$db"
 
+step "A checkpoint taken while another database is loaded"
+$bin/checkpoint_while_loading "$work/loading" "$work/checkpoint" "$work/packages.jsonl"
+$bin/cairn verify "$work/checkpoint"
+
+step "Repair after the manifest was deleted"
+cp -r "$db" "$work/damaged"
+rm "$work"/damaged/manifest-*
+$bin/cairn table get "$work/damaged" "$key" || true
+$bin/cairn repair "$work/damaged" "$work/repaired" || true  # Exit code 5: something was damaged.
+repaired=$($bin/cairn table scan "$work/repaired" | wc -l)
+echo "table 'main' has $repaired of $lines packages again"
+[ "$repaired" = "$lines" ]
+
 stored=$(du -sb "$db" | cut -f1)
 step "Summary"
 printf '  %-34s %s\n' "packages loaded" "$lines in $load_ms ms" \
   "acknowledged before the kill" "$acknowledged" "found again after it" "$found (open and $found gets: $reopen_ms ms)" \
+  "packages after repair" "$repaired" \
   "JSON lines / bytes on disk" "$((bytes / 1048576)) MiB / $((stored / 1048576)) MiB" "damage" "none"
 if [ "$once" != --once ]; then
   printf '\nThe data is in %s; try: %s table scan %s --prefix vim\nPress Enter to delete it and leave. ' "$db" "$bin/cairn" "$db"

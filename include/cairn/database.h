@@ -34,6 +34,13 @@ struct VerifyReport {
   std::vector<Error> damages;  ///< Empty: every live byte is what was written.
 };
 
+struct RepairReport {
+  std::uint64_t files = 0;    ///< That were looked at.
+  std::uint64_t tables = 0;   ///< In the new database.
+  std::uint64_t records = 0;  ///< In the new database.
+  std::vector<Error> lost;    ///< What is damaged or missing, with file and offset. Empty: nothing.
+};
+
 /// An open directory. Moves only. Owns the lease: while it lives no other process can open the directory. All of its
 /// functions may be called from any thread, but destroying it ends every Table handed out; values already pinned stay
 /// readable.
@@ -70,6 +77,13 @@ class Database {
 
   /// What opening had to leave out, a sentence each: torn tails with file and offset.
   [[nodiscard]] const std::vector<std::string>& open_reports() const;
+
+  /// Makes `target`, which must not exist or be empty, a new database of every record that is still readable in the one
+  /// at `path`, also without a manifest or any index; `path` is only read. Names of tables and families are kept where
+  /// a manifest, a sealed file or, of tables, a log has them; time to live, compression and indexes only where a manifest has
+  /// them. What could not be had is in the report, not an error. kBusy: somebody has it open. kConflict: there is something at
+  /// `target`.
+  static Result<RepairReport> repair(const std::string& path, const std::string& target, const Progress& progress = {});
 
   /// Waits for background work, ends the logs and gives the lease back. Every write was durable before as it promised.
   Result<void> close();

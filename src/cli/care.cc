@@ -1,4 +1,4 @@
-// cairn verify, checkpoint and restore.
+// cairn verify, checkpoint, restore and repair.
 #include <fmt/format.h>
 
 #include "cli/cli.h"
@@ -7,18 +7,22 @@
 namespace cairn::cli {
 namespace {
 
+nlohmann::ordered_json to_json(const std::vector<Error>& damages) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const Error& damage : damages) {
+    nlohmann::ordered_json one{{"error", name_of(damage.code)}, {"message", damage.message}, {"file", damage.file}};
+    if (damage.offset != Error::kNoOffset) one["offset"] = damage.offset;
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
 Result<int> verify(const Common& common) {
   CAIRN_TRY(database, open_database(common.dir, IfMissing::kFail));
   CAIRN_TRY(report, database.verify(progress_bar("verified")));
   end_progress_bar();
   if (common.json) {
-    nlohmann::ordered_json damages = nlohmann::ordered_json::array();
-    for (const Error& damage : report.damages) {
-      nlohmann::ordered_json one{{"error", name_of(damage.code)}, {"message", damage.message}, {"file", damage.file}};
-      if (damage.offset != Error::kNoOffset) one["offset"] = damage.offset;
-      damages.push_back(std::move(one));
-    }
-    fmt::print("{}", to_line({{"files", report.files}, {"bytes", report.bytes}, {"damages", std::move(damages)}}));
+    fmt::print("{}", to_line({{"files", report.files}, {"bytes", report.bytes}, {"damages", to_json(report.damages)}}));
   } else {
     for (const Error& damage : report.damages) fmt::print("{}\n", damage.to_string());
     fmt::print("{} files, {} bytes verified, {} damaged\n", report.files, report.bytes, report.damages.size());
@@ -48,6 +52,22 @@ Result<int> restore(const Arguments& arguments) {
   return 0;
 }
 
+Result<int> repair(const Arguments& arguments) {
+  CAIRN_TRY(report, Database::repair(arguments.common.dir, arguments.target, progress_bar("read")));
+  end_progress_bar();
+  if (arguments.common.json) {
+    fmt::print(
+        "{}",
+        to_line(
+            {{"files", report.files}, {"tables", report.tables}, {"records", report.records}, {"lost", to_json(report.lost)}}));
+  } else {
+    for (const Error& lost : report.lost) fmt::print("{}\n", lost.to_string());
+    fmt::print("{} records in {} tables, from {} files; {} findings\n", report.records, report.tables, report.files,
+               report.lost.size());
+  }
+  return report.lost.empty() ? 0 : exit_code(ErrorCode::kCorruption);
+}
+
 }  // namespace
 
 void add_care(CLI::App& app) {
@@ -69,6 +89,12 @@ void add_care(CLI::App& app) {
   restore_command.add_option("DIR", arguments.target, "Absent or empty directory")->required();
   restore_command.add_flag("--json", arguments.common.json, "Answer in JSON");
   set_action(restore_command, arguments.common, [] { return restore(arguments); });
+
+  CLI::App& repair_command = *app.add_subcommand("repair", "Make TARGET a database of all that is readable in DIR");
+  repair_command.add_option("DIR", arguments.common.dir, "A damaged database")->required();
+  repair_command.add_option("TARGET", arguments.target, "Absent or empty directory")->required();
+  repair_command.add_flag("--json", arguments.common.json, "Answer in JSON");
+  set_action(repair_command, arguments.common, [] { return repair(arguments); });
 }
 
 }  // namespace cairn::cli

@@ -191,6 +191,12 @@ Result<Table> Database::table(const std::string& name, const TableOptions& optio
   return Table(impl);
 }
 
+Result<RepairReport> Database::repair(const std::string& path, const std::string& target, const Progress& progress) {
+  CAIRN_TRY(source, storage::PosixStorage::open(path, false));
+  CAIRN_TRY(into, storage::PosixStorage::open(target, true));
+  return database::DatabaseImpl::repair(*source, std::move(into), directory::Environment::process(), progress);
+}
+
 std::vector<std::string> Database::tables() const { return impl_->tables(); }
 Result<VerifyReport> Database::verify(const Progress& progress) { return impl_->verify(progress); }
 

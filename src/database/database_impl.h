@@ -31,6 +31,8 @@ class DatabaseImpl {
   Result<void> checkpoint(std::unique_ptr<storage::Storage> target, const Progress& progress) CAIRN_EXCLUDES(mutex_);
   static Result<void> restore(storage::Storage& checkpoint, std::unique_ptr<storage::Storage> target,
                               directory::Environment& environment, const Progress& progress);
+  static Result<RepairReport> repair(storage::Storage& source, std::unique_ptr<storage::Storage> target,
+                                     directory::Environment& environment, const Progress& progress);
   [[nodiscard]] directory::Directory& directory() { return *directory_; }
   Result<void> close() CAIRN_EXCLUDES(mutex_);
 

@@ -21,7 +21,7 @@ constexpr std::size_t kSparesMax = 2;
 std::uint64_t stamp_of(std::int64_t wall_ms) { return static_cast<std::uint64_t>(wall_ms) << kStampSequenceBits; }
 
 bool is_ours(const std::string& name) {
-  return FileName::parse(name) || ManifestName::parse(name) || name.ends_with(kTrimmedSuffix);
+  return FileName::parse(name) || ManifestName::parse(name) || name.ends_with(kTrimmedSuffix) || name.ends_with(kSpareSuffix);
 }
 
 }  // namespace
@@ -375,15 +375,23 @@ void Directory::reclaim() {
   }
   for (const FileKeeper::Dropped& dropped : all) {
     if (!check_lease()) return;  // An owner that was taken over deletes nothing.
-    if (dropped.recyclable_bytes != 0 && FileName::parse(dropped.name)->epoch == epoch_) {
-      const MutexLock lock(spares_mutex_);
-      if (linked_.erase(dropped.name) == 0 && spares_.size() < kSparesMax) {
-        spares_.push_back({dropped.name, dropped.recyclable_bytes});
-        continue;
-      }
-    }
+    if (dropped.recyclable_bytes != 0 && FileName::parse(dropped.name)->epoch == epoch_ && put_aside(dropped)) continue;
     (void)storage_->remove(dropped.name);  // What stays behind is deleted by the next open.
   }
+}
+
+/// Keeps a segment for reuse, under a name that says so: repair must not take it for a log.
+bool Directory::put_aside(const FileKeeper::Dropped& dropped) {
+  {
+    const MutexLock lock(spares_mutex_);
+    if (linked_.erase(dropped.name) != 0 || spares_.size() >= kSparesMax) return false;
+  }
+  std::string spare = dropped.name.substr(0, dropped.name.size() - kSegmentSuffix.size());
+  spare += kSpareSuffix;
+  if (!storage_->recycle(dropped.name, spare)) return false;
+  const MutexLock lock(spares_mutex_);
+  spares_.push_back({spare, dropped.recyclable_bytes});
+  return true;
 }
 
 std::shared_ptr<Pin> Directory::pin(std::uint16_t view, const std::atomic<std::uint64_t>& visible, const std::string& label) {

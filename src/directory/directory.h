@@ -205,6 +205,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const segment::Recovered& found);
   Result<void> publish(Manifest& manifest) CAIRN_REQUIRES(manifest_mutex_);
   Result<void> delete_strays() CAIRN_EXCLUDES(manifest_mutex_);
+  bool put_aside(const FileKeeper::Dropped& dropped) CAIRN_EXCLUDES(spares_mutex_);
   void unpin(std::uint64_t id) CAIRN_EXCLUDES(pins_mutex_);
   FileName new_name(std::string_view suffix);
   std::uint64_t random() CAIRN_EXCLUDES(state_mutex_);

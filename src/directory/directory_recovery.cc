@@ -106,7 +106,8 @@ Result<void> Directory::delete_strays() {
   for (const std::string& name : names) {
     if (const auto parsed = ManifestName::parse(name)) manifests.push_back(*parsed);
     const auto file = FileName::parse(name);
-    const bool stray = (file && file->epoch <= epoch_ && !keep.contains(name)) || name.starts_with(kTemporaryPrefix);
+    const bool stray = (file && file->epoch <= epoch_ && !keep.contains(name)) || name.starts_with(kTemporaryPrefix) ||
+                       name.ends_with(kSpareSuffix);
     if (stray) CAIRN_TRY_VOID(storage_->remove(name));
   }
   std::sort(manifests.begin(), manifests.end());

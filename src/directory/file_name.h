@@ -12,6 +12,7 @@ namespace cairn::directory {
 inline constexpr std::string_view kSegmentSuffix = ".segment";
 inline constexpr std::string_view kSealedSuffix = ".sealed";
 inline constexpr std::string_view kTrimmedSuffix = ".trimmed";  // Kept aside by recovery; never read.
+inline constexpr std::string_view kSpareSuffix = ".spare";      // To be recycled; what it holds is dead.
 inline constexpr std::string_view kTemporaryPrefix = "tmp-";
 
 struct FileName {

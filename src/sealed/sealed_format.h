@@ -10,8 +10,7 @@
 //   +----------+-----------+-----------+--------------+--------+------+-------+----- ... ----+- pad -+----------+
 //
 //   sums of sums  u32, low half of XXH3-64 of each page of "page sums"; zero pad to a page. Covered by the preamble.
-//   page sums     u32 for each page of the file, likewise; 0 for the pages up to the object table and for the last. They
-//                 stand before what they cover, so that a file that was cut short can still be checked.
+//   page sums     u32 for each page of the file, likewise; 0 for the pages up to the object table and for the last.
 //   object table  Records in order of key, then newest first: ObjectHeader, [account 8], [expiry 8], key, value, zero pad
 //                 to 8. Compressed: units of such records, each a UnitHeader, its stored bytes, zero pad to 8; raw if
 //                 stored_bytes equals raw_bytes.
@@ -29,7 +28,8 @@
 //   replaces      u64 numbers of the files whose records this one holds.
 //   last page     The preamble again, for repair.
 //
-// Every byte of the file is covered. A page is verified when it is first touched.
+// Every byte of the file is covered. A page is verified when it is first touched. Records have a checksum each besides,
+// so that repair can tell what is left of a page that does not verify or of a file that was cut short.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -120,7 +120,8 @@ constexpr std::uint64_t sum_pages_for(std::uint64_t file_bytes) {
   return (round_up(file_bytes, kPageBytes) / kPageBytes * 4 + kPageBytes - 1) / kPageBytes;
 }
 
-struct ObjectHeader {
+struct [[gnu::packed]] ObjectHeader {
+  std::uint32_t checksum;  // Low half of XXH3-64 of the record from here on, pad excluded, seeded by the file's salt.
   std::uint32_t value_size;
   std::uint16_t key_size;
   std::uint8_t kind;   // RecordKind: put or tombstone.
@@ -128,7 +129,13 @@ struct ObjectHeader {
   std::uint64_t write_version;
   std::uint64_t stamp;
 };
-static_assert(std::has_unique_object_representations_v<ObjectHeader> && sizeof(ObjectHeader) == 24);
+static_assert(std::has_unique_object_representations_v<ObjectHeader> && sizeof(ObjectHeader) == 28);
+
+/// The checksum of a record whose bytes, from its header to the end of its value, are `record`. Pages have sums of their
+/// own, which is what reads check; this one tells repair, record by record, what is left of a damaged file.
+inline std::uint32_t object_checksum(ByteView record, std::uint64_t salt) {
+  return static_cast<std::uint32_t>(xxh3(record.substr(sizeof(std::uint32_t)), salt));
+}
 
 struct UnitHeader {
   std::uint32_t stored_bytes;

@@ -379,6 +379,7 @@ Result<void> SealedReader::verify(const std::function<Result<void>(std::uint64_t
   }
   CAIRN_TRY_VOID(range_tombstones());
   for (const Table& table : terms_) CAIRN_TRY_VOID(verify_terms(table));
+  CAIRN_TRY_VOID(verify_checksums());
   return verify_records(progress);
 }
 
@@ -396,6 +397,24 @@ Result<void> SealedReader::verify_terms(const Table& table) const {
       CAIRN_TRY_VOID(object_at(offset));
     } else {
       CAIRN_TRY_VOID(unit_at(offset, 0));
+    }
+  }
+  return {};
+}
+
+/// The checksum of each record by itself.
+Result<void> SealedReader::verify_checksums() const {
+  for (std::uint64_t i = 0; i < unit_count_; ++i) {
+    CAIRN_TRY(unit, this->unit(i));
+    for (std::uint64_t at = 0; at < unit.records.size();) {
+      CAIRN_TRY(found, parse(unit.records, at, unit.offset));
+      const std::uint64_t end =
+          static_cast<std::uint64_t>(found.first.value.data() - unit.records.data()) + found.first.value.size();
+      const ByteView record = unit.records.substr(at, end - at);
+      if (object_checksum(record, preamble_.salt) != load<std::uint32_t>(record.data())) {
+        return damaged("record checksum", unit.offset + (unit.buffer ? 0 : at));
+      }
+      at += found.second;
     }
   }
   return {};

@@ -94,6 +94,7 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
                                                      bool& is_key) const;
   [[nodiscard]] Result<std::uint64_t> first_term_from(const Table& table, ByteView term) const;
   [[nodiscard]] Result<void> verify_terms(const Table& table) const;
+  [[nodiscard]] Result<void> verify_checksums() const;
   [[nodiscard]] Result<void> verify_records(const std::function<Result<void>(std::uint64_t)>& progress) const;
 
   std::shared_ptr<const storage::MappedFile> file_;

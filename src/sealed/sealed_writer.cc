@@ -16,13 +16,22 @@ void set_name(std::array<char, kSize>& to, ByteView name) {
   std::copy_n(name.begin(), std::min(name.size(), kSize), to.begin());
 }
 
-ObjectHeader header_of(const Entry& entry) {
-  return {.value_size = static_cast<std::uint32_t>(entry.value.size()),
-          .key_size = static_cast<std::uint16_t>(entry.key.size()),
-          .kind = static_cast<std::uint8_t>(entry.kind),
-          .flags = entry.flags(),
-          .write_version = entry.write_version,
-          .stamp = entry.stamp};
+/// Appends `entry` as a record, without its pad.
+void append_object(Bytes& to, const Entry& entry, std::uint64_t salt) {
+  const std::size_t begin = to.size();
+  const ObjectHeader header{.checksum = 0,
+                            .value_size = static_cast<std::uint32_t>(entry.value.size()),
+                            .key_size = static_cast<std::uint16_t>(entry.key.size()),
+                            .kind = static_cast<std::uint8_t>(entry.kind),
+                            .flags = entry.flags(),
+                            .write_version = entry.write_version,
+                            .stamp = entry.stamp};
+  to.append(bytes_of(header));
+  if (entry.account != 0) to.append(bytes_of(entry.account));
+  if (entry.expiry_ms != 0) to.append(bytes_of(entry.expiry_ms));
+  to.append(entry.key);
+  to.append(entry.value);
+  store(to.data() + begin, object_checksum(ByteView(to).substr(begin), salt));
 }
 }  // namespace
 
@@ -79,35 +88,26 @@ void SealedWriter::add(const Entry& entry, std::span<const TermOf> terms) {
     unit_begin_ = tail_;
     unit_first_key_ = entry.key;
   }
-  const ObjectHeader header = header_of(entry);
   for (const TermOf& term : terms) {
     terms_[term.table].emplace_back(term.term, static_cast<std::uint32_t>(tail_ / kOffsetUnit));
   }
-  const auto write = [&](ByteView bytes) {
-    if (compressing) {
-      unit_.append(bytes);
-    } else {
-      put(bytes);
-    }
-  };
   if (new_key) {
     ++preamble_.key_count;
     hashes_.push_back({xxh3(entry.key, identity_.hash_seed), tail_});
     if (preamble_.record_count == 0) first_key_ = entry.key;
     last_key_ = entry.key;
   }
-  write(bytes_of(header));
-  if (entry.account != 0) write(bytes_of(entry.account));
-  if (entry.expiry_ms != 0) write(bytes_of(entry.expiry_ms));
-  write(entry.key);
-  write(entry.value);
   if (compressing) {
+    append_object(unit_, entry, identity_.salt);
     unit_.resize(round_up(unit_.size(), kAlign));
   } else {
+    object_.clear();
+    append_object(object_, entry, identity_.salt);
+    put(object_);
     pad_to(kAlign);
   }
 
-  preamble_.raw_object_bytes += object_bytes(entry.key.size(), entry.value.size(), header.flags);
+  preamble_.raw_object_bytes += object_bytes(entry.key.size(), entry.value.size(), entry.flags());
   if (entry.kind == RecordKind::kTombstone) ++preamble_.tombstone_count;
   count(entry);
   ++preamble_.record_count;
@@ -181,9 +181,7 @@ void SealedWriter::count(const Entry& entry) {
 void SealedWriter::add_range_tombstone(const Entry& tombstone) {
   count(tombstone);
   ++preamble_.range_tombstone_count;
-  range_tombstones_.append(bytes_of(header_of(tombstone)));
-  range_tombstones_.append(tombstone.key);
-  range_tombstones_.append(tombstone.value);
+  append_object(range_tombstones_, tombstone, identity_.salt);
   range_tombstones_.resize(round_up(range_tombstones_.size(), kAlign));
 }
 

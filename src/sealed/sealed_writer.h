@@ -119,6 +119,7 @@ class SealedWriter {
   std::vector<KeyHash> hashes_;
   std::vector<std::vector<std::pair<Bytes, std::uint32_t>>> terms_;  // Of each table: term, offset.
   Bytes range_tombstones_;
+  Bytes object_;  // The record being written.
   Bytes first_key_;
   Bytes last_key_;
   Bytes compressed_;

@@ -205,6 +205,35 @@ TEST_F(Command, DamageExitsWith5AndNamesFileAndOffset) {
   EXPECT_EQ(run({"table", "get", db_, "a"}).code, 5);
 }
 
+TEST_F(Command, CheckpointsRestoresFindsAndRepairs) {
+  ASSERT_EQ(run({"table", "create", db_, "--index", "first:1:bytes:0,1", "--ttl", "30d"}).code, 0);
+  EXPECT_EQ(run({"table", "create", db_, "--family", "side", "--compression", "zstd"}).code, 0);
+  EXPECT_EQ(run({"table", "create", db_, "--family", "side"}).code, 2) << "there already";
+  EXPECT_EQ(run({"table", "create", db_, "--family", "other", "--ttl", "soon"}).code, 2);
+  EXPECT_EQ(run({"table", "create", db_, "--family", "other", "--index", "first:bytes:0,1"}).code, 2);
+  ASSERT_EQ(run({"table", "put", db_, "key", "value"}).code, 0);
+  ASSERT_EQ(run({"table", "put", db_, "key", "of side", "--family", "side"}).code, 0);
+  EXPECT_EQ(run({"table", "get", db_, "key", "--family", "side"}).out, "of side\n");
+  EXPECT_EQ(run({"table", "find", db_, "first", "v"}).out, "{\"key\":\"key\",\"value\":\"value\"}\n");
+  EXPECT_EQ(run({"table", "find", db_, "first", "x"}).code, 1);
+  EXPECT_EQ(run({"table", "find", db_, "none", "x"}).code, 2);
+  EXPECT_EQ(run({"table", "flush", db_}).code, 0);
+  const std::string copy = db_ + "-copy";
+  const std::string again = db_ + "-again";
+  const std::string repaired = db_ + "-repaired";
+  EXPECT_EQ(run({"checkpoint", db_, copy}).code, 0);
+  EXPECT_EQ(run({"checkpoint", db_, copy}).code, 2) << "not empty";
+  EXPECT_EQ(run({"restore", copy, again}).code, 0);
+  EXPECT_EQ(run({"table", "get", again, "key"}).out, "value\n");
+  for (const auto& entry : std::filesystem::directory_iterator(again)) {
+    if (entry.path().filename().string().starts_with("manifest-")) std::filesystem::remove(entry.path());
+  }
+  EXPECT_EQ(run({"table", "get", again, "key"}).code, 5);
+  EXPECT_EQ(run({"repair", again, repaired}).code, 5);
+  EXPECT_EQ(run({"table", "get", repaired, "key", "--family", "side"}).out, "of side\n");
+  EXPECT_EQ(run({"repair", copy, db_ + "-sound"}).code, 0);
+}
+
 TEST_F(Command, FiftyKillsDuringLoadLoseNoAcknowledgedKey) {
   std::string lines;
   for (int i = 0; i < 60'000; ++i)

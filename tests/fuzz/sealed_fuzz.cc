@@ -1,6 +1,7 @@
 // Any bytes as a sealed file: opening, point reads, walks both ways and verify end with an answer or an error. An odd first
 // byte asks for all checksums to be made right first, so that what lies behind them is reached too.
 #include "sealed/sealed_reader.h"
+#include "sealed/sealed_salvage.h"
 #include "support/memory_file.h"
 
 using namespace cairn;          // NOLINT(google-build-using-namespace)
@@ -59,6 +60,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   auto bytes = std::make_shared<Bytes>(reinterpret_cast<const char*>(data) + 1, size - 1);
   if ((data[0] & 1) != 0) repair(*bytes);
+  if (const auto salvage = SealedSalvage::open(std::make_shared<test::MemoryFile>(bytes))) {
+    std::vector<Error> lost;
+    (void)(*salvage)->records(lost);
+    (void)(*salvage)->range_tombstones(lost);
+  }
   const auto reader =
       SealedReader::open(std::make_shared<test::MemoryFile>(bytes), {.database = kDatabase, .number = 1, .view = 1, .family = 0});
   if (!reader) return 0;

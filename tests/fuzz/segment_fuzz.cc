@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "segment/segment_reader.h"
+#include "segment/segment_salvage.h"
 #include "support/memory_file.h"
 
 using namespace cairn;           // NOLINT(google-build-using-namespace)
@@ -45,6 +46,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   auto bytes = std::make_shared<Bytes>(reinterpret_cast<const char*>(data) + 1, size - 1);
   if ((data[0] & 1) != 0) repair(*bytes);
+  const auto file = std::make_shared<test::MemoryFile>(bytes, "1-1-00000001.segment");
+  if (const auto salvage = SegmentSalvage::open(file, 1, kDatabase)) {
+    std::vector<Error> lost;
+    salvage->read(data[0] / 2 * 8, [](const RecordView&) {}, lost);
+  }
   const auto reader = SegmentReader::open(std::make_shared<test::MemoryFile>(bytes), kDatabase, 1, 1);
   if (!reader) return 0;
   const auto visit = [](const RecordView&) { return Result<void>{}; };

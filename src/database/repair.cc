@@ -1,0 +1,428 @@
+// Repair: everything readable of a damaged directory, with or without manifest and indexes, becomes a new database.
+//
+// Which files count: those of the newest readable manifest, and those made after it; without any manifest all. Of these a
+// record is passed over if a sound sealed file, made later, covers its key and its version: that file says what lives
+// there, so that erased keys stay erased. Everything else is merged, the newest version of each key winning.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "database/database_impl.h"
+#include "directory/file_name.h"
+#include "sealed/sealed_salvage.h"
+#include "segment/segment_salvage.h"
+#include "table/merge.h"
+#include "table/run_writer.h"
+
+namespace cairn::database {
+namespace {
+
+using FamilyOf = std::pair<std::uint16_t, std::uint16_t>;  // View, family.
+
+/// Entries in memory, in order.
+class VectorCursor final : public sealed::Cursor {
+ public:
+  VectorCursor(std::vector<sealed::Entry> entries, std::shared_ptr<const void> hold)
+      : entries_(std::move(entries)), hold_(std::move(hold)) {
+    std::sort(entries_.begin(), entries_.end(), [](const sealed::Entry& a, const sealed::Entry& b) {
+      return a.key != b.key ? a.key < b.key : a.write_version > b.write_version;
+    });
+  }
+  Result<void> seek_first() override {
+    at_ = 0;
+    return {};
+  }
+  Result<void> next() override {
+    ++at_;
+    return {};
+  }
+  Result<void> seek(ByteView /*key*/) override { return forward_only(); }
+  Result<void> seek_before(ByteView /*key*/) override { return forward_only(); }
+  Result<void> seek_last() override { return forward_only(); }
+  Result<void> prev() override { return forward_only(); }
+  [[nodiscard]] bool valid() const override { return at_ < entries_.size(); }
+  [[nodiscard]] const sealed::Entry& entry() const override { return entries_[at_]; }
+  [[nodiscard]] std::shared_ptr<const void> hold() const override { return hold_; }
+
+ private:
+  static Result<void> forward_only() { return fail(ErrorCode::kUnsupported, "repair walks forward only"); }
+  std::vector<sealed::Entry> entries_;
+  std::shared_ptr<const void> hold_;
+  std::size_t at_ = 0;
+};
+
+/// What a sound sealed file has the last word on.
+struct Cover {
+  FamilyOf family;
+  std::uint64_t number;
+  std::uint64_t version_first;
+  std::uint64_t version_last;
+  Bytes from;
+  Bytes to;
+};
+
+struct FamilyFound {
+  std::string name;
+  std::vector<std::unique_ptr<sealed::Cursor>> sources;
+  std::vector<sealed::Entry> range_tombstones;
+  sealed::SealedBounds bounds;
+};
+
+class Repair {
+ public:
+  Repair(storage::Storage& source, directory::Environment& environment, const Progress& progress)
+      : source_(source), environment_(environment), progress_(progress) {}
+
+  Result<RepairReport> run(std::unique_ptr<storage::Storage> target) {
+    CAIRN_TRY_VOID(source_.make_lease(environment_.clock)->wait_until_free());
+    CAIRN_TRY_VOID(find_files());
+    for (const auto& [name, file] : sealed_files_) CAIRN_TRY_VOID(look_at_sealed(name, file));
+    for (const auto& [name, end] : segments_) CAIRN_TRY_VOID(read_segment(name, end));
+    for (const auto& [name, file] : sealed_files_) CAIRN_TRY_VOID(read_sealed(name, file));
+    name_missing_files();
+    CAIRN_TRY_VOID(write(std::move(target)));
+    return std::move(report_);
+  }
+
+ private:
+  struct SealedFound {
+    std::shared_ptr<const storage::MappedFile> map;
+    std::shared_ptr<sealed::SealedReader> reader;    // Of a file that verifies.
+    std::shared_ptr<sealed::SealedSalvage> salvage;  // Of one that does not.
+  };
+
+  Result<void> step(std::uint64_t bytes) {
+    done_ += bytes;
+    if (progress_ && !progress_(done_, total_)) return fail(ErrorCode::kUnavailable, "cancelled");
+    return {};
+  }
+
+  /// Reads the newest readable manifest and decides which files count.
+  Result<void> find_files() {
+    CAIRN_TRY(names, source_.list());
+    std::vector<directory::ManifestName> manifests;
+    for (const std::string& name : names) {
+      if (const auto parsed = directory::ManifestName::parse(name)) manifests.push_back(*parsed);
+    }
+    std::sort(manifests.rbegin(), manifests.rend());
+    for (const directory::ManifestName& name : manifests) {
+      const Result<Bytes> text = source_.read(name.to_string());
+      Result<directory::Manifest> manifest =
+          text ? directory::decode_manifest(*text, name.to_string()) : std::unexpected(text.error());
+      if (manifest) {
+        manifest_ = *std::move(manifest);
+        break;
+      }
+      report_.lost.push_back(manifest.error());
+    }
+    if (!manifest_)
+      report_.lost.push_back(corruption("no readable manifest: options of families are not known", "manifest").error());
+    std::set<std::string> listed;
+    if (manifest_) {
+      database_ = manifest_->database;
+      for (const std::string& name : manifest_->files()) listed.insert(name);
+    }
+    for (const std::string& name : names) {
+      const auto parsed = directory::FileName::parse(name);
+      if (!parsed) continue;
+      if (manifest_ && !listed.contains(name) && parsed->number < manifest_->next_file) continue;  // A stray.
+      CAIRN_TRY(map, source_.open(name));
+      total_ += map->size();
+      ++report_.files;
+      if (parsed->suffix == directory::kSegmentSuffix) {
+        segments_[name] = 0;
+        if (!database_) {
+          const auto salvage = segment::SegmentSalvage::open(map, parsed->number, std::nullopt);
+          if (salvage) database_ = salvage->identity().database;
+        }
+      } else {
+        sealed_files_[name].map = map;
+      }
+    }
+    for (std::size_t v = 0; manifest_ && v < manifest_->views.size(); ++v) {
+      for (const directory::SegmentEntry& segment : manifest_->views[v].log) {
+        const auto found = segments_.find(segment.file);
+        if (found != segments_.end()) found->second = segment.end;
+        if (found == segments_.end()) missing_.insert(segment.file);
+      }
+    }
+    for (const std::string& name : listed) {
+      if (name.ends_with(directory::kSealedSuffix) && !sealed_files_.contains(name)) missing_.insert(name);
+    }
+    return {};
+  }
+
+  /// Sound or not, and if sound what it covers.
+  Result<void> look_at_sealed(const std::string& name, const SealedFound& file) {
+    SealedFound& found = sealed_files_[name];
+    CAIRN_TRY_VOID(step(file.map->size()));
+    Result<std::shared_ptr<sealed::SealedSalvage>> salvage = sealed::SealedSalvage::open(file.map);
+    if (!salvage) {
+      report_.lost.push_back(salvage.error());
+      return {};
+    }
+    const sealed::Preamble& preamble = (*salvage)->preamble();
+    if (!database_) database_ = preamble.database;
+    const FamilyOf family{preamble.view, preamble.family};
+    name_of(family, preamble.view_name, preamble.family_name);
+    const std::uint64_t number = directory::FileName::parse(name)->number;
+    auto reader = sealed::SealedReader::open(
+        file.map, {.database = *database_, .number = number, .view = preamble.view, .family = preamble.family});
+    const Result<void> verified =
+        reader ? (*reader)->verify([](std::uint64_t) { return Result<void>{}; }) : std::unexpected(reader.error());
+    if (!verified) {
+      report_.lost.push_back(verified.error());
+      found.salvage = *salvage;
+      return {};
+    }
+    found.reader = *reader;
+    CAIRN_TRY(cover, (*reader)->cover());
+    covers_.push_back({family, number, preamble.version_first, preamble.version_last, Bytes(cover.first), Bytes(cover.second)});
+    for (const std::uint64_t replaced : (*reader)->replaces()) replaced_.insert(replaced);
+    return {};
+  }
+
+  template <std::size_t kSize>
+  static std::string text_of(const std::array<char, kSize>& text) {
+    return {text.begin(), std::find(text.begin(), text.end(), '\0')};
+  }
+  void name_of(const FamilyOf& family, const std::array<char, 64>& view, const std::array<char, 64>& name) {
+    if (directory::valid_name(text_of(view))) view_names_[family.first] = text_of(view);
+    if (directory::valid_name(text_of(name))) families_[family].name = text_of(name);
+  }
+
+  [[nodiscard]] bool passed_over(const FamilyOf& family, std::uint64_t number, const sealed::Entry& entry) const {
+    return std::any_of(covers_.begin(), covers_.end(), [&](const Cover& cover) {
+      return cover.number > number && cover.family == family && entry.write_version >= cover.version_first &&
+             entry.write_version <= cover.version_last && entry.key >= cover.from && table::below(entry.key, cover.to);
+    });
+  }
+
+  void add(const FamilyOf& family, std::uint64_t number, std::vector<sealed::Entry> entries, std::shared_ptr<const void> hold) {
+    std::erase_if(entries, [&](const sealed::Entry& entry) { return passed_over(family, number, entry); });
+    FamilyFound& found = families_[family];
+    for (const sealed::Entry& entry : entries) {
+      found.bounds.add({.records = 1,
+                        .object_bytes = sealed::object_bytes(entry.key.size(), entry.value.size(), entry.flags()),
+                        .key_bytes_max = entry.key.size()});
+    }
+    found.sources.push_back(std::make_unique<VectorCursor>(std::move(entries), std::move(hold)));
+  }
+
+  Result<void> read_segment(const std::string& name, std::uint64_t end) {
+    CAIRN_TRY(map, source_.open(name));
+    CAIRN_TRY_VOID(step(map->size()));
+    const std::uint64_t number = directory::FileName::parse(name)->number;
+    const auto salvage = segment::SegmentSalvage::open(map, number, database_);
+    if (!salvage) {
+      if (manifest_ && end != 0) report_.lost.push_back(corruption("segment of an unknown database", name).error());
+      return {};
+    }
+    if (!salvage->header_sound()) report_.lost.push_back(corruption("segment header", name, 0).error());
+    if (!salvage->identity().view_name.empty()) view_names_.try_emplace(salvage->identity().view, salvage->identity().view_name);
+    std::map<FamilyOf, std::vector<sealed::Entry>> entries;
+    salvage->read(
+        end,
+        [&](const segment::RecordView& record) {
+          const FamilyOf family{record.header.view, record.header.family};
+          const sealed::Entry entry{.key = record.key,
+                                    .value = record.value,
+                                    .kind = record.kind(),
+                                    .write_version = record.header.write_version,
+                                    .stamp = record.header.stamp,
+                                    .account = record.account,
+                                    .expiry_ms = record.expiry_ms};
+          if (entry.kind == RecordKind::kRangeTombstone) {
+            families_[family].range_tombstones.push_back(entry);
+          } else {
+            entries[family].push_back(entry);
+          }
+        },
+        report_.lost);
+    for (auto& [family, of_family] : entries) add(family, number, std::move(of_family), map);
+    maps_.push_back(map);
+    return {};
+  }
+
+  Result<void> read_sealed(const std::string& name, const SealedFound& file) {
+    const std::uint64_t number = directory::FileName::parse(name)->number;
+    if (file.reader) {
+      const sealed::Preamble& preamble = file.reader->preamble();
+      const FamilyOf family{preamble.view, preamble.family};
+      CAIRN_TRY(ranges, file.reader->range_tombstones());
+      FamilyFound& found = families_[family];
+      found.range_tombstones.insert(found.range_tombstones.end(), ranges.begin(), ranges.end());
+      const bool disputed = std::any_of(covers_.begin(), covers_.end(), [&](const Cover& cover) {
+        return cover.number > number && cover.family == family && cover.version_first <= preamble.version_last &&
+               cover.version_last >= preamble.version_first;
+      });
+      if (!disputed) {
+        found.bounds.add({.records = preamble.record_count,
+                          .object_bytes = preamble.raw_object_bytes,
+                          .key_bytes_max = preamble.key_bytes_max});
+        found.sources.push_back(file.reader->cursor());
+        return {};
+      }
+    }
+    const auto salvage =
+        file.salvage ? Result<std::shared_ptr<sealed::SealedSalvage>>(file.salvage) : sealed::SealedSalvage::open(file.map);
+    if (!salvage) return {};
+    const FamilyOf family{(*salvage)->preamble().view, (*salvage)->preamble().family};
+    std::vector<Error> of_sound;  // A sound file loses nothing.
+    std::vector<Error>& lost = file.reader ? of_sound : report_.lost;
+    if (!file.reader) {
+      const std::vector<sealed::Entry> ranges = (*salvage)->range_tombstones(lost);
+      FamilyFound& found = families_[family];
+      found.range_tombstones.insert(found.range_tombstones.end(), ranges.begin(), ranges.end());
+    }
+    add(family, number, (*salvage)->records(lost), *salvage);
+    salvages_.push_back(*salvage);
+    return {};
+  }
+
+  /// A listed file that is not there matters unless a sound one has taken its place.
+  void name_missing_files() {
+    for (const std::string& name : missing_) {
+      if (!replaced_.contains(directory::FileName::parse(name)->number)) {
+        report_.lost.push_back(corruption("a live file is missing", name).error());
+      }
+    }
+  }
+
+  /// The entry the new manifest gets for a view: as the old one had it, else what the files say of it.
+  directory::ViewEntry view_entry(std::uint16_t view, std::uint16_t number) {
+    directory::ViewEntry entry{
+        .name = "table-" + std::to_string(view), .kind = "table", .number = number, .families = {}, .log = {}};
+    if (view_names_.contains(view)) entry.name = view_names_[view];
+    if (manifest_) {
+      const auto old = std::find_if(manifest_->views.begin(), manifest_->views.end(),
+                                    [&](const directory::ViewEntry& each) { return each.number == view; });
+      if (old != manifest_->views.end()) {
+        entry.name = old->name;
+        entry.families = old->families;
+      }
+    }
+    for (directory::FamilyEntry& family : entry.families) {
+      family.runs.clear();
+      if (const auto known = table::Family::from(family); !known) {
+        report_.lost.push_back(known.error());
+        family.indexes.clear();
+      }
+    }
+    for (const auto& [family, found] : families_) {
+      if (family.first != view) continue;
+      while (entry.families.size() <= family.second) {
+        const auto next = static_cast<std::uint16_t>(entry.families.size());
+        entry.families.push_back(
+            {.name = next == 0 ? "main" : "family-" + std::to_string(next), .number = next, .indexes = {}, .runs = {}});
+        const std::string& name = families_[{view, next}].name;
+        if (!name.empty()) entry.families.back().name = name;
+      }
+    }
+    if (entry.families.empty()) entry.families.push_back({.name = "main", .number = 0, .indexes = {}, .runs = {}});
+    return entry;
+  }
+
+  Result<void> write(std::unique_ptr<storage::Storage> target) {
+    CAIRN_TRY(there, target->list());
+    if (!there.empty()) return fail(ErrorCode::kConflict, "the directory is not empty", target->describe() + "/" + there.front());
+    CAIRN_TRY(directory, directory::Directory::create(std::move(target), environment_, {.owner = "repair"}));
+    std::set<std::uint16_t> views;
+    if (manifest_) {
+      for (const directory::ViewEntry& view : manifest_->views) views.insert(view.number);
+    }
+    for (const auto& [family, found] : families_) views.insert(family.first);
+    for (const std::uint16_t view : views) CAIRN_TRY_VOID(write_view(*directory, view));
+    return directory->close();
+  }
+
+  Result<void> write_view(directory::Directory& directory, std::uint16_t view) {
+    directory::ViewEntry entry = view_entry(view, directory.manifest().next_view);
+    for (const directory::ViewEntry& other : directory.manifest().views) {
+      if (other.name == entry.name) entry.name = "table-" + std::to_string(view);
+    }
+    CAIRN_TRY_VOID(directory.prepare_versions(1));
+    const auto stamped = directory.reserve_versions(1);
+    if (!stamped) return fail(ErrorCode::kUnavailable, "the clock ran away during repair; try again");
+    for (directory::FamilyEntry& family : entry.families) {
+      CAIRN_TRY(known, table::Family::from(family));
+      std::vector<std::string> files;
+      CAIRN_TRY_VOID(write_family(directory, entry, known, families_[{view, family.number}], stamped->write_version, files));
+      if (!files.empty()) {
+        family.runs.push_back(
+            {.files = files, .version_first = stamped->write_version, .version_last = stamped->write_version, .from = {}});
+      }
+    }
+    ++report_.tables;
+    return directory.commit([&](directory::Manifest& manifest) -> Result<void> {
+      manifest.views.push_back(entry);
+      ++manifest.next_view;
+      return {};
+    });
+  }
+
+  /// The newest version of each key, as of one new write version.
+  Result<void> write_family(directory::Directory& directory, const directory::ViewEntry& view,
+                            const std::shared_ptr<const table::Family>& family, FamilyFound& found, std::uint64_t version,
+                            std::vector<std::string>& files) {
+    const table::RangeTombstones ranges(found.range_tombstones);
+    table::RunWriter writer(directory,
+                            {.view = view.number,
+                             .view_name = view.name,
+                             .family = family,
+                             .version_first = version,
+                             .version_last = version,
+                             .replaces = {},
+                             .from = {},
+                             .file_bytes_max = table::Tuning{}.sealed_bytes_max,
+                             .bounds = found.bounds,
+                             .range_tombstones = {}},
+                            [&](const std::shared_ptr<const table::RunFile>& file) -> Result<void> {
+                              files.push_back(file->name());
+                              return {};
+                            });
+    table::MergeCursor merged(std::move(found.sources));
+    CAIRN_TRY_VOID(merged.seek_first());
+    Bytes key;
+    while (merged.valid()) {
+      sealed::Entry newest = merged.entry();
+      const std::shared_ptr<const void> hold = merged.hold();
+      key = newest.key;
+      newest.key = key;
+      while (merged.valid() && merged.entry().key == key) CAIRN_TRY_VOID(merged.next());
+      if (newest.kind != RecordKind::kPut || ranges.newest_over(key, ~std::uint64_t{0}) > newest.write_version) continue;
+      newest.write_version = version;
+      CAIRN_TRY_VOID(writer.add({&newest, 1}));
+      ++report_.records;
+    }
+    return writer.finish();
+  }
+
+  storage::Storage& source_;
+  directory::Environment& environment_;
+  const Progress& progress_;
+  RepairReport report_;
+  std::uint64_t done_ = 0;
+  std::uint64_t total_ = 0;
+  std::optional<directory::Manifest> manifest_;
+  std::optional<segment::DatabaseId> database_;
+  std::map<std::string, std::uint64_t> segments_;  // And their ends, where they are known.
+  std::map<std::string, SealedFound> sealed_files_;
+  std::set<std::string> missing_;
+  std::set<std::uint64_t> replaced_;  // Numbers of files that sound ones replace.
+  std::vector<Cover> covers_;
+  std::map<std::uint16_t, std::string> view_names_;
+  std::map<FamilyOf, FamilyFound> families_;
+  std::vector<std::shared_ptr<const storage::MappedFile>> maps_;
+  std::vector<std::shared_ptr<sealed::SealedSalvage>> salvages_;
+};
+
+}  // namespace
+
+Result<RepairReport> DatabaseImpl::repair(storage::Storage& source, std::unique_ptr<storage::Storage> target,
+                                          directory::Environment& environment, const Progress& progress) {
+  return Repair(source, environment, progress).run(std::move(target));
+}
+
+}  // namespace cairn::database
