@@ -50,8 +50,8 @@ Result<void> DatabaseImpl::checkpoint(std::unique_ptr<storage::Storage> target, 
 Result<void> DatabaseImpl::restore(storage::Storage& checkpoint, std::unique_ptr<storage::Storage> target,
                                    directory::Environment& environment, const Progress& progress) {
   CAIRN_TRY(manifest, directory::Directory::read_manifest(checkpoint, environment.clock));
-  for (directory::ViewEntry& view : manifest.views) {
-    for (directory::SegmentEntry& segment : view.log) {
+  for (std::size_t i = 0; i < manifest.views.size(); ++i) {
+    for (directory::SegmentEntry& segment : manifest.views.edit(i).log) {
       if (segment.state == directory::SegmentState::kActive) {
         return fail(ErrorCode::kInvalidArgument,
                     "the database was not closed: its log has no end yet. Open and close it, or take a checkpoint", segment.file);

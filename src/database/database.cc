@@ -91,7 +91,7 @@ Result<std::shared_ptr<table::TableImpl>> DatabaseImpl::table(const std::string&
     manifest = directory_->manifest();
     view = manifest.view("table", name);
   }
-  CAIRN_TRY(opened, table::TableImpl::open(directory_, view->number, options, tuning_));
+  CAIRN_TRY(opened, table::TableImpl::open(directory_, *view, options, tuning_));
   tables_[name] = opened;
   return opened;
 }

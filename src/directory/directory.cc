@@ -129,14 +129,18 @@ Result<void> Directory::plant(std::unique_ptr<storage::Storage> storage, Environ
 Result<Manifest> Directory::mark_linked() {
   Manifest marked;
   CAIRN_TRY_VOID(commit([&](Manifest& manifest) -> Result<void> {
-    for (ViewEntry& view : manifest.views) {
-      for (SegmentEntry& segment : view.log) segment.linked = segment.linked || segment.state == SegmentState::kEnded;
+    for (std::size_t i = 0; i < manifest.views.size(); ++i) {
+      if (manifest.views[i].log.empty()) continue;
+      for (SegmentEntry& segment : manifest.views.edit(i).log) {
+        segment.linked = segment.linked || segment.state == SegmentState::kEnded;
+      }
     }
     marked = manifest;
     return {};
   }));
-  for (ViewEntry& view : marked.views) {
-    std::erase_if(view.log, [](const SegmentEntry& segment) { return segment.state == SegmentState::kActive; });
+  for (std::size_t i = 0; i < marked.views.size(); ++i) {
+    if (marked.views[i].log.empty()) continue;
+    std::erase_if(marked.views.edit(i).log, [](const SegmentEntry& segment) { return segment.state == SegmentState::kActive; });
   }
   const MutexLock lock(spares_mutex_);
   for (const ViewEntry& view : marked.views) {

@@ -13,12 +13,14 @@
 namespace cairn::directory {
 
 Result<void> Directory::recover_logs(Manifest& manifest) {
-  for (ViewEntry& view : manifest.views) CAIRN_TRY_VOID(recover_log(view));
+  for (std::size_t i = 0; i < manifest.views.size(); ++i) {
+    const std::vector<SegmentEntry>& log = manifest.views[i].log;
+    if (!log.empty() && log.back().state == SegmentState::kActive) CAIRN_TRY_VOID(recover_log(manifest.views.edit(i)));
+  }
   return {};
 }
 
 Result<void> Directory::recover_log(ViewEntry& view) {
-  if (view.log.empty() || view.log.back().state != SegmentState::kActive) return {};
   SegmentEntry& active = view.log.back();
   Result<std::shared_ptr<const storage::MappedFile>> file = storage_->open(active.file);
   if (!file && file.error().code == ErrorCode::kNotFound) return corruption("a live file is missing", active.file);
@@ -112,8 +114,9 @@ Result<void> Directory::delete_strays() {
   }
   std::sort(manifests.begin(), manifests.end());
   for (std::size_t i = 0; i + 3 < manifests.size(); ++i) CAIRN_TRY_VOID(storage_->remove(manifests[i].to_string()));
+  const std::set<std::string> there(names.begin(), names.end());
   for (const std::string& name : keep) {
-    if (std::find(names.begin(), names.end(), name) == names.end()) return corruption("a live file is missing", name);
+    if (!there.contains(name)) return corruption("a live file is missing", name);
   }
   return {};
 }

@@ -283,17 +283,17 @@ Result<Manifest> read_manifest(Section& section) {
 
 }  // namespace
 
-ViewEntry* Manifest::view(const std::string& kind, const std::string& name) {
-  for (ViewEntry& view : views) {
-    if (view.kind == kind && view.name == name) return &view;
-  }
-  return nullptr;
+const ViewEntry* Manifest::view(const std::string& kind, const std::string& name) const {
+  const auto found =
+      std::find_if(views.begin(), views.end(), [&](const ViewEntry& view) { return view.kind == kind && view.name == name; });
+  return found == views.end() ? nullptr : &*found;
 }
 
-ViewEntry& Manifest::view(std::uint16_t number) {
-  const auto found = std::find_if(views.begin(), views.end(), [&](const ViewEntry& view) { return view.number == number; });
-  CAIRN_ASSERT(found != views.end());
-  return *found;
+ViewEntry& Manifest::edit_view(std::uint16_t number) {
+  std::size_t i = 0;
+  while (i < views.size() && views[i].number != number) ++i;
+  CAIRN_ASSERT(i < views.size());
+  return views.edit(i);
 }
 
 std::vector<std::string> Manifest::files() const {
@@ -307,6 +307,41 @@ std::vector<std::string> Manifest::files() const {
   return names;
 }
 
+namespace {
+
+std::string encode_view(const ViewEntry& view) {
+  std::string text = fmt::format("\n[[view]]\nname = \"{}\"\nkind = \"{}\"\nnumber = {}\n", view.name, view.kind, view.number);
+  for (const FamilyEntry& family : view.families) {
+    text += fmt::format("\n  [[view.family]]\n  name = \"{}\"\n  number = {}\n  compression = \"{}\"\n", family.name,
+                        family.number, kCompressionNames[static_cast<std::size_t>(family.compression)]);
+    if (family.ttl_ms != 0) text += fmt::format("  ttl_ms = {}\n", family.ttl_ms);
+    for (const IndexEntry& index : family.indexes) {
+      text += fmt::format("\n    [[view.family.index]]\n    name = \"{}\"\n    key_bytes = {}\n    extractor = \"{}\"\n",
+                          index.name, index.key_bytes, index.extractor);
+    }
+    for (const RunEntry& run : family.runs) {
+      text += fmt::format("\n    [[view.family.run]]\n    files = [\"{}\"]\n    version_first = {}\n    version_last = {}\n",
+                          fmt::join(run.files, "\", \""), run.version_first, run.version_last);
+      if (!run.from.empty()) {
+        const auto* const bytes = reinterpret_cast<const unsigned char*>(run.from.data());
+        text += fmt::format("    from = \"{:02x}\"\n", fmt::join(bytes, bytes + run.from.size(), ""));
+      }
+    }
+  }
+  for (const SegmentEntry& segment : view.log) {
+    text += fmt::format("\n  [[view.log]]\n  file = \"{}\"\n", segment.file);
+    if (segment.state == SegmentState::kActive) {
+      text += fmt::format("  state = \"active\"\n  durable_end = {}\n", segment.durable_end);
+    } else {
+      text += fmt::format("  state = \"ended\"\n  end = {}\n", segment.end);
+    }
+    if (segment.linked) text += "  linked = \"yes\"\n";
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string encode_manifest(const Manifest& manifest) {
   std::string text = fmt::format(
       "# The manifest of a Cairn directory: what is live, in order. Not for editing: the checksum would not match.\n"
@@ -314,35 +349,7 @@ std::string encode_manifest(const Manifest& manifest) {
       "next_file = {}\nnext_view = {}\nversion_ceiling = {}\nstamp_ceiling = {}\nclock_ms = {}\n",
       manifest.epoch, manifest.version, manifest.database[0], manifest.database[1], manifest.hash_seed, manifest.next_file,
       manifest.next_view, manifest.version_ceiling, manifest.stamp_ceiling, manifest.clock_ms);
-  for (const ViewEntry& view : manifest.views) {
-    text += fmt::format("\n[[view]]\nname = \"{}\"\nkind = \"{}\"\nnumber = {}\n", view.name, view.kind, view.number);
-    for (const FamilyEntry& family : view.families) {
-      text += fmt::format("\n  [[view.family]]\n  name = \"{}\"\n  number = {}\n  compression = \"{}\"\n", family.name,
-                          family.number, kCompressionNames[static_cast<std::size_t>(family.compression)]);
-      if (family.ttl_ms != 0) text += fmt::format("  ttl_ms = {}\n", family.ttl_ms);
-      for (const IndexEntry& index : family.indexes) {
-        text += fmt::format("\n    [[view.family.index]]\n    name = \"{}\"\n    key_bytes = {}\n    extractor = \"{}\"\n",
-                            index.name, index.key_bytes, index.extractor);
-      }
-      for (const RunEntry& run : family.runs) {
-        text += fmt::format("\n    [[view.family.run]]\n    files = [\"{}\"]\n    version_first = {}\n    version_last = {}\n",
-                            fmt::join(run.files, "\", \""), run.version_first, run.version_last);
-        if (!run.from.empty()) {
-          const auto* const bytes = reinterpret_cast<const unsigned char*>(run.from.data());
-          text += fmt::format("    from = \"{:02x}\"\n", fmt::join(bytes, bytes + run.from.size(), ""));
-        }
-      }
-    }
-    for (const SegmentEntry& segment : view.log) {
-      text += fmt::format("\n  [[view.log]]\n  file = \"{}\"\n", segment.file);
-      if (segment.state == SegmentState::kActive) {
-        text += fmt::format("  state = \"active\"\n  durable_end = {}\n", segment.durable_end);
-      } else {
-        text += fmt::format("  state = \"ended\"\n  end = {}\n", segment.end);
-      }
-      if (segment.linked) text += "  linked = \"yes\"\n";
-    }
-  }
+  for (std::size_t i = 0; i < manifest.views.size(); ++i) text += manifest.views.text(i, encode_view);
   // TOML has no way back to the top level after a table, so the checksum goes to the front of the rest.
   const std::size_t at = text.find("format = 1");
   const std::string body = text.substr(at);

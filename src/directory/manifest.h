@@ -2,7 +2,11 @@
 // version. Changing it is the only commit point of flush, compaction and every other change of the line-up.
 // docs/formats.md shows one.
 #pragma once
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -63,6 +67,59 @@ struct ViewEntry {
   bool operator==(const ViewEntry&) const = default;
 };
 
+/// The views of a manifest, which copies of it share until one is edited: a directory may have thousands, and a switch
+/// changes one. Each keeps its text once it was encoded.
+class ViewList {
+ public:
+  class Iterator {
+   public:
+    using iterator_category = std::forward_iterator_tag;
+    using value_type = ViewEntry;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const ViewEntry*;
+    using reference = const ViewEntry&;
+    Iterator(const ViewList* list, std::size_t at) : list_(list), at_(at) {}
+    reference operator*() const { return (*list_)[at_]; }
+    pointer operator->() const { return &(*list_)[at_]; }
+    Iterator& operator++() {
+      ++at_;
+      return *this;
+    }
+    bool operator==(const Iterator& other) const { return at_ == other.at_; }
+
+   private:
+    const ViewList* list_;
+    std::size_t at_;
+  };
+
+  [[nodiscard]] std::size_t size() const { return shared_.size(); }
+  [[nodiscard]] bool empty() const { return shared_.empty(); }
+  [[nodiscard]] const ViewEntry& operator[](std::size_t i) const { return shared_[i]->view; }
+  [[nodiscard]] Iterator begin() const { return {this, 0}; }
+  [[nodiscard]] Iterator end() const { return {this, size()}; }
+  void push_back(ViewEntry view) { shared_.push_back(std::make_shared<Shared>(std::move(view))); }
+  /// View `i`, for changes, which other copies do not see.
+  ViewEntry& edit(std::size_t i) {
+    shared_[i] = std::make_shared<Shared>(shared_[i]->view);
+    return shared_[i]->view;
+  }
+  /// The text of view `i`; made by `encode` the first time. Of all copies one thread at a time may ask.
+  template <typename Encode>
+  const std::string& text(std::size_t i, Encode encode) const {
+    if (shared_[i]->text.empty()) shared_[i]->text = encode(shared_[i]->view);
+    return shared_[i]->text;
+  }
+  bool operator==(const ViewList& other) const { return std::equal(begin(), end(), other.begin(), other.end()); }
+
+ private:
+  struct Shared {
+    explicit Shared(ViewEntry the_view) : view(std::move(the_view)) {}
+    ViewEntry view;
+    std::string text;
+  };
+  std::vector<std::shared_ptr<Shared>> shared_;
+};
+
 struct Manifest {
   std::uint64_t epoch = 0;
   std::uint64_t version = 0;
@@ -73,12 +130,13 @@ struct Manifest {
   std::uint64_t version_ceiling = 0;  // No write version or stamp above these was ever given out.
   std::uint64_t stamp_ceiling = 0;
   std::int64_t clock_ms = 0;  // When this version was written: no later open reads an earlier time.
-  std::vector<ViewEntry> views;
+  ViewList views;
   bool operator==(const Manifest&) const = default;
 
   /// The view's entry, or nullptr.
-  [[nodiscard]] ViewEntry* view(const std::string& kind, const std::string& name);
-  [[nodiscard]] ViewEntry& view(std::uint16_t number);
+  [[nodiscard]] const ViewEntry* view(const std::string& kind, const std::string& name) const;
+  /// The entry of a view that is there, for changes.
+  [[nodiscard]] ViewEntry& edit_view(std::uint16_t number);
   [[nodiscard]] std::vector<std::string> files() const;
 };
 

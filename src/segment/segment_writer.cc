@@ -10,6 +10,7 @@ namespace {
 // Populating dirties pages, which the next sync then writes; not populating costs a page fault every 4 KiB:
 // docs/decisions/0006-populating-segments.md.
 constexpr std::uint64_t kPopulateBytes = 256 * kKiB;
+constexpr std::uint64_t kPopulateLeastBytes = 16 * kKiB;  // Of a log that has just begun: many stay small.
 constexpr std::uint64_t kWriteBackBytes = 4 * kMiB;
 }  // namespace
 
@@ -44,7 +45,8 @@ RecordView SegmentWriter::append(const RecordInput& record) {
   const std::uint64_t bytes = encoded_bytes(record);
   CAIRN_ASSERT(tail_ + bytes + kTerminatorBytes <= file_->capacity());
   if (tail_ + bytes + kTerminatorBytes > populated_ && !recycled_) {
-    populated_ = std::min(tail_ + std::max(bytes, kPopulateBytes), file_->capacity());
+    const std::uint64_t ahead = std::clamp(tail_, kPopulateLeastBytes, kPopulateBytes);
+    populated_ = std::min(tail_ + std::max(bytes, ahead), file_->capacity());
     file_->populate(tail_, populated_);
   }
   char* const at = file_->data() + tail_;

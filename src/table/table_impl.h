@@ -55,8 +55,8 @@ inline constexpr std::int64_t kFlushRetryMs = 1000;  // After a flush that found
 
 class TableImpl : public std::enable_shared_from_this<TableImpl> {
  public:
-  /// Opens the view `number` of the manifest: maps its runs, replays its log.
-  static Result<std::shared_ptr<TableImpl>> open(std::shared_ptr<directory::Directory> directory, std::uint16_t number,
+  /// Opens the view `entry` of the manifest: maps its runs, replays its log.
+  static Result<std::shared_ptr<TableImpl>> open(std::shared_ptr<directory::Directory> directory, directory::ViewEntry entry,
                                                  const TableOptions& options, const Tuning& tuning = {});
   ~TableImpl();
   TableImpl(const TableImpl&) = delete;

@@ -329,7 +329,7 @@ void replace_in(directory::ViewEntry& view, const Replacement& change) {
 /// Puts runs in the place of layers: first durably, then for readers.
 Result<void> TableImpl::install(const std::vector<Replacement>& replacements) {
   CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    for (const Replacement& change : replacements) replace_in(manifest.view(entry_.number), change);
+    for (const Replacement& change : replacements) replace_in(manifest.edit_view(entry_.number), change);
     return {};
   }));
   {

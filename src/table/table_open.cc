@@ -37,11 +37,10 @@ TableImpl::TableImpl(std::shared_ptr<directory::Directory> directory, directory:
 
 TableImpl::~TableImpl() { (void)close(); }
 
-Result<std::shared_ptr<TableImpl>> TableImpl::open(std::shared_ptr<directory::Directory> directory, std::uint16_t number,
+Result<std::shared_ptr<TableImpl>> TableImpl::open(std::shared_ptr<directory::Directory> directory, directory::ViewEntry entry,
                                                    const TableOptions& options, const Tuning& tuning) {
   if (options.memtable_bytes_max == 0) return fail(ErrorCode::kInvalidArgument, "memtable_bytes_max is 0");
-  directory::Manifest manifest = directory->manifest();
-  std::shared_ptr<TableImpl> table(new TableImpl(std::move(directory), manifest.view(number), options, tuning));
+  std::shared_ptr<TableImpl> table(new TableImpl(std::move(directory), std::move(entry), options, tuning));
   CAIRN_TRY_VOID(table->load());
   return table;
 }
@@ -242,7 +241,7 @@ Result<std::uint16_t> TableImpl::add_family(directory::FamilyEntry& entry) {
   busy_ = true;
   commit_mutex_.unlock();
   const Result<void> done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    manifest.view(entry_.number).families.push_back(entry);
+    manifest.edit_view(entry_.number).families.push_back(entry);
     return {};
   });
   commit_mutex_.lock();

@@ -127,7 +127,7 @@ Result<void> TableImpl::start_segment(std::uint64_t bytes) {
   commit_mutex_.unlock();
   Result<directory::Directory::NewSegment> fresh = directory_->new_segment(entry_.number, entry_.name, capacity);
   Result<void> done = fresh ? directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    manifest.view(entry_.number)
+    manifest.edit_view(entry_.number)
         .log.push_back(
             {.file = fresh->name, .state = directory::SegmentState::kActive, .end = 0, .durable_end = segment::kHeaderBytes});
     return {};
@@ -159,7 +159,7 @@ Result<void> TableImpl::end_segment() {
   if (!done) directory_->stop_writing(done.error());
   if (done) {
     done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-      directory::SegmentEntry& last = manifest.view(entry_.number).log.back();
+      directory::SegmentEntry& last = manifest.edit_view(entry_.number).log.back();
       last = {.file = writer->name(), .state = directory::SegmentState::kEnded, .end = end, .durable_end = 0};
       return {};
     });

@@ -207,7 +207,7 @@ TEST_F(Families, ARegisteredExtractorIsFoundByNameAndAnUnknownOneIsAnErrorAtOpen
   EXPECT_EQ(keys(table.find("last", "e")), (std::vector<std::string>{"1"}));
   // The manifest of a program that knew another one.
   ASSERT_OK(process.database().directory().commit([](directory::Manifest& manifest) -> Result<void> {
-    manifest.views[0].families[1].indexes[0].extractor = "forgotten";
+    manifest.views.edit(0).families[1].indexes[0].extractor = "forgotten";
     return {};
   }));
   ASSERT_OK(process.close());
