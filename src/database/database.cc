@@ -111,6 +111,7 @@ Result<VerifyReport> DatabaseImpl::verify(const Progress& progress) {
     Result<std::shared_ptr<table::TableImpl>> opened = table(name, {.create_if_missing = false});
     if (opened && directory_->state() && (*opened)->stats().layers.back().records != 0) CAIRN_TRY_VOID((*opened)->flush());
   }
+  const directory::LiveHold hold(*directory_);  // Jobs go on; what they replace stays until all of it is read.
   const directory::Manifest manifest = directory_->manifest();
   VerifyReport report;
   std::uint64_t done = 0;

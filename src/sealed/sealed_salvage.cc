@@ -104,12 +104,9 @@ std::vector<Entry> SealedSalvage::records(std::vector<Error>& lost) {
   };
   for (std::uint64_t at = 0; at < objects.size();) {
     Entry entry;
-    std::uint64_t size = 0;
-    if (preamble_.compression != Compression::kNone) {
-      size = read_unit(objects.substr(at), found);
-    } else if ((size = parse(objects.substr(at), entry)) != 0) {
-      found.push_back(entry);
-    }
+    const bool units = preamble_.compression != Compression::kNone;
+    const std::uint64_t size = units ? read_unit(objects.substr(at), found) : parse(objects.substr(at), entry);
+    if (size != 0 && !units) found.push_back(entry);
     if (size != 0) end_gap(at);
     if (size == 0 && !gap) gap = at;
     at += size == 0 ? kAlign : size;

@@ -63,6 +63,7 @@ RangesOf ranges_of(const Group& group, const directory::Visibility& visibility) 
   std::vector<sealed::Entry> kept;
   for (const RangeTombstones::Fragment& fragment : ranges.all.fragments()) {
     std::vector<std::uint64_t> versions;
+    versions.reserve(fragment.versions.size());
     for (const auto& version : fragment.versions) versions.push_back(version.write_version);
     const std::vector<bool> live = directory::live_range_tombstones(versions, visibility, group.older.empty());
     for (std::size_t i = 0; i < versions.size(); ++i) {
@@ -320,6 +321,7 @@ void replace_in(directory::ViewEntry& view, const Replacement& change) {
   const auto place =
       std::find_if(runs.begin(), runs.end(), [&](const directory::RunEntry& entry) { return entry.version_first > last; });
   std::vector<directory::RunEntry> entries;
+  entries.reserve(change.after.size());
   for (const Layer& layer : change.after) entries.push_back(layer.run->entry());
   runs.insert(place, entries.begin(), entries.end());
 }

@@ -202,7 +202,9 @@ TEST(Checkpoint, IsTakenOnARealDiskWhileThreadsWrite) {
   for (int i = 0; i < 5; ++i) {
     auto copy = Database::open(directory.file("checkpoint" + std::to_string(i)));
     ASSERT_OK(copy);
-    EXPECT_TRUE(copy->verify()->damages.empty());
+    const auto report = copy->verify();
+    ASSERT_OK(report);
+    EXPECT_TRUE(report->damages.empty()) << report->damages[0].to_string();
     auto same = copy->table("t", {.create_if_missing = false});
     ASSERT_OK(same);
     int count = 0;
