@@ -1,141 +1,343 @@
-// cairn-bench: table workloads, Cairn beside a peer on the same work. One engine and one workload per process; 16-byte
-// keys, 100-byte values half of which compress.
-//   cairn-bench --engine cairn|leveldb --workload fillseq|fillrandom|readrandom|scan|fillsync --n N --dir DIR
-// The read workloads fill first, untimed. The last line is one JSON object.
-#include <leveldb/db.h>
-#include <leveldb/filter_policy.h>
+// The workloads. Each names, in what it returns, everything that was set.
+#include "bench/table_bench.h"
 
-#include <chrono>
-#include <cstdio>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
 #include <filesystem>
-#include <map>
-#include <memory>
-#include <string>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <vector>
 
-#include "cairn/cairn.h"
+#include "bench/measure.h"
 
+namespace cairn::bench {
 namespace {
 
-std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 31)) * 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 29)) * 0xbf58476d1ce4e5b9ULL;
-  return x ^ (x >> 32);
+std::unique_ptr<Store> open_store(const TableBench& bench, const std::string& dir) {
+  const StoreOptions options{
+      .dir = dir, .sync = bench.disk, .lz4 = bench.compression == "lz4", .data_bytes = bench.n * (bench.value_bytes + 64)};
+  if (bench.engine == "rocksdb") return open_rocksdb(options);
+  if (bench.engine == "leveldb") return open_leveldb(options);
+  if (bench.engine == "lmdb") return open_lmdb(options);
+  return open_cairn(options);
 }
 
-std::string key_of(std::uint64_t n) {
-  char key[17];
-  std::snprintf(key, sizeof key, "%016llx", static_cast<unsigned long long>(n));
-  return {key, 16};
-}
-
-std::string value_of(std::uint64_t n) {
-  std::string value(100, 'v');
-  for (std::size_t i = 0; i < 50; ++i) value[i] = static_cast<char>(mix(n * 50 + i));
-  return value;
-}
-
-class Engine {
- public:
-  virtual ~Engine() = default;
-  virtual bool put(const std::string& key, const std::string& value, bool sync) = 0;
-  virtual bool get(const std::string& key) = 0;
-  virtual std::uint64_t scan() = 0;
+/// One thread's part of a workload: operations from `first`, every `step`-th.
+struct Worker {
+  const TableBench& bench;
+  const Values& values;
+  const Shuffle& shuffle;
+  std::unique_ptr<Session> session;
+  std::uint64_t first = 0;
+  std::uint64_t step = 1;
+  Histogram latencies;
+  std::uint64_t found = 0;
+  std::uint64_t sum = 0;
+  std::string key;
+  std::string value;
 };
+/// Does operation i of a workload; returns how many records it dealt with.
+using Operation = std::function<std::uint64_t(Worker&, std::uint64_t)>;
 
-class CairnEngine final : public Engine {
+class Run {
  public:
-  explicit CairnEngine(const std::string& dir)
-      : database_(*cairn::Database::open(dir, {.create_if_missing = true})), table_(*database_.table("bench")) {}
-  bool put(const std::string& key, const std::string& value, bool sync) override {
-    return table_.put(key, value, {.durability = sync ? cairn::Durability::kDisk : cairn::Durability::kKernel}).has_value();
+  explicit Run(const TableBench& bench)
+      : bench_(bench), dir_(bench.dir + "/" + bench.engine), values_(bench.value_bytes), shuffle_(bench.n) {
+    std::filesystem::remove_all(dir_);
+    std::filesystem::create_directories(dir_);
   }
-  bool get(const std::string& key) override {
-    const auto hit = table_.get(key);
-    return hit && hit->has_value();
+  ~Run() {
+    store_.reset();
+    std::filesystem::remove_all(dir_);
   }
-  std::uint64_t scan() override {
-    std::uint64_t bytes = 0;
-    cairn::Scan entries = table_.scan();
-    for (const auto entry : entries) bytes += entry.value.size();
-    return bytes;
-  }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
 
- private:
-  cairn::Database database_;
-  cairn::Table table_;
-};
-
-class LevelDbEngine final : public Engine {
- public:
-  explicit LevelDbEngine(const std::string& dir) : filter_(leveldb::NewBloomFilterPolicy(10)) {
-    leveldb::Options options;
-    options.create_if_missing = true;
-    options.write_buffer_size = 64 << 20;
-    options.filter_policy = filter_.get();
-    options.compression = leveldb::kNoCompression;
-    leveldb::DB* db = nullptr;
-    if (leveldb::DB::Open(options, dir, &db).ok()) db_.reset(db);
-  }
-  bool put(const std::string& key, const std::string& value, bool sync) override {
-    leveldb::WriteOptions options;
-    options.sync = sync;
-    return db_->Put(options, key, value).ok();
-  }
-  bool get(const std::string& key) override { return db_->Get({}, key, &value_).ok(); }
-  std::uint64_t scan() override {
-    std::uint64_t bytes = 0;
-    const std::unique_ptr<leveldb::Iterator> at(db_->NewIterator({}));
-    for (at->SeekToFirst(); at->Valid(); at->Next()) bytes += at->value().size();
-    return bytes;
-  }
-
- private:
-  std::unique_ptr<const leveldb::FilterPolicy> filter_;
-  std::unique_ptr<leveldb::DB> db_;
-  std::string value_;
-};
-
-bool run(Engine& engine, const std::string& workload, std::uint64_t n, double& seconds) {
-  const bool reads = workload == "readrandom" || workload == "scan";
-  bool ok = true;
-  if (reads) {
-    for (std::uint64_t i = 0; ok && i < n; ++i) ok = engine.put(key_of(mix(i)), value_of(i), false);
-  }
-  const auto begin = std::chrono::steady_clock::now();
-  for (std::uint64_t i = 0; ok && i < n && workload != "scan"; ++i) {
-    if (workload == "readrandom") {
-      ok = engine.get(key_of(mix(mix(i + 7) % n)));
+  nlohmann::ordered_json run() {
+    figures_ = {{"engine", bench_.engine},   {"workload", bench_.workload},       {"n", bench_.n},
+                {"threads", bench_.threads}, {"value_bytes", bench_.value_bytes}, {"batch", bench_.batch}};
+    figures_["keys"] = bench_.keys == Keys::kRandom16 ? "random16" : bench_.keys == Keys::kUser12 ? "user12" : "sequential";
+    figures_["durability"] = bench_.disk ? "disk" : "kernel";
+    figures_["compression"] = bench_.compression;
+    if (bench_.workload == "reopen") {
+      reopen();
     } else {
-      ok = engine.put(key_of(workload == "fillseq" ? i : mix(i)), value_of(i), workload == "fillsync");
+      store_ = open_store(bench_, dir_);
+      start();
     }
+    return figures_;
   }
-  if (workload == "scan") ok = ok && engine.scan() == n * 100;
-  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  return ok;
-}
+
+ private:
+  void start() {
+    const std::string& workload = bench_.workload;
+    const Operation put_next = [](Worker& worker, std::uint64_t i) { return put(worker, i); };
+    const Operation put_random = [](Worker& worker, std::uint64_t i) { return put(worker, worker.shuffle.at(i)); };
+    const Operation put_any = [](Worker& worker, std::uint64_t i) { return put(worker, mix(i) % worker.bench.n); };
+    if (workload == "fillseq") return measure(put_next, bench_.n, bench_.threads);
+    if (workload == "fillrandom" || workload == "fillsync") return measure(put_random, bench_.n, bench_.threads);
+    if (workload == "queue") return queue();
+    if (workload == "tombstones") return tombstones();
+    fill();
+    if (workload == "overwrite") return measure(put_any, bench_.n, bench_.threads);
+    if (workload == "readrandom") return measure(&Run::get_random, bench_.n, bench_.threads);
+    if (workload == "readmissing") return measure(&Run::get_missing, bench_.n, bench_.threads);
+    if (workload == "seekrandom") return measure(&Run::seek_random, bench_.n, bench_.threads);
+    if (workload == "scan") return measure(&Run::scan_all, bench_.threads, bench_.threads);
+    if (workload == "readwhilewriting") return read_while_writing();
+    give_up("no such workload: " + workload);
+  }
+
+  static std::uint64_t put(Worker& worker, std::uint64_t id) {
+    if (worker.bench.batch > 1) {
+      // Operation i of a batched run stands for `batch` records of its own.
+      std::vector<std::pair<std::string, std::string>> entries(worker.bench.batch);
+      const std::uint64_t begin = id - id % worker.bench.batch;
+      for (std::uint64_t i = 0; i < worker.bench.batch; ++i) {
+        key_of(worker.bench.keys, (begin + i) % worker.bench.n, entries[i].first);
+        worker.values.get(begin + i, entries[i].second);
+      }
+      worker.session->put_all(entries);
+      return worker.bench.batch;
+    }
+    key_of(worker.bench.keys, id, worker.key);
+    worker.values.get(id, worker.value);
+    worker.session->put(worker.key, worker.value);
+    return 1;
+  }
+  static std::uint64_t get_random(Worker& worker, std::uint64_t i) {
+    key_of(worker.bench.keys, mix(i + 7) % worker.bench.n, worker.key);
+    worker.found += worker.session->get(worker.key, worker.sum) ? 1 : 0;
+    return 1;
+  }
+  static std::uint64_t get_missing(Worker& worker, std::uint64_t i) {
+    key_of(worker.bench.keys, worker.bench.n + i, worker.key);
+    if (worker.session->get(worker.key, worker.sum)) give_up("a key that was never written was found");
+    return 1;
+  }
+  static std::uint64_t seek_random(Worker& worker, std::uint64_t i) {
+    key_of(worker.bench.keys, mix(i + 7) % worker.bench.n, worker.key);
+    worker.found += worker.session->walk(worker.key, 11, worker.sum, nullptr) != 0 ? 1 : 0;
+    return 1;
+  }
+  static std::uint64_t scan_all(Worker& worker, std::uint64_t /*i*/) {
+    const std::uint64_t count = worker.session->walk({}, 0, worker.sum, nullptr);
+    if (count != worker.bench.n) give_up("a scan found " + std::to_string(count) + " records");
+    worker.found += 1;
+    return count;
+  }
+
+  void fill() {
+    TableBench untimed = bench_;
+    untimed.batch = 1;
+    Worker worker{.bench = untimed, .values = values_, .shuffle = shuffle_, .session = store_->session()};
+    for (std::uint64_t i = 0; i < bench_.n; ++i) put(worker, shuffle_.at(i));
+    if (bench_.settled) store_->settle();
+  }
+
+  /// Operations 0 … count-1 on `threads` threads, each latency taken. Returns the records dealt with and the seconds.
+  std::pair<std::uint64_t, double> timed(const Operation& operation, std::uint64_t count, unsigned threads, Histogram& latencies,
+                                         const std::atomic<bool>* stop) {
+    std::atomic<std::uint64_t> records{0};
+    std::atomic<std::uint64_t> sum{0};
+    std::vector<std::thread> running;
+    std::vector<Histogram> parts(threads);
+    const auto begin = Clock::now();
+    const double seconds_max = bench_.seconds == 0 ? 1e18 : bench_.seconds;
+    for (unsigned t = 0; t < threads; ++t) {
+      running.emplace_back([&, t] {
+        Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session(), .first = t};
+        std::uint64_t mine = 0;
+        auto before = Clock::now();
+        for (std::uint64_t i = t * bench_.batch; i < count; i += threads * bench_.batch) {
+          mine += operation(worker, i);
+          const auto now = Clock::now();
+          worker.latencies.add(ns_between(before, now));
+          before = now;
+          if (stop != nullptr && stop->load(std::memory_order_relaxed)) break;
+          if (static_cast<double>(ns_between(begin, now)) > seconds_max * 1e9) break;
+        }
+        parts[t] = worker.latencies;
+        records += mine;
+        sum += worker.sum;
+      });
+    }
+    for (std::thread& thread : running) thread.join();
+    for (const Histogram& part : parts) latencies.add(part);
+    figures_["read_sum"] = sum.load();
+    return {records.load(), static_cast<double>(ns_between(begin, Clock::now())) / 1e9};
+  }
+
+  void measure(const Operation& operation, std::uint64_t count, unsigned threads) {
+    Histogram latencies;
+    reset_peak_rss();
+    const double cpu = cpu_seconds();
+    const auto [records, seconds] =
+        timed(operation, bench_.seconds == 0 ? count : ~std::uint64_t{0}, threads, latencies, nullptr);
+    report(records, seconds, cpu_seconds() - cpu, latencies);
+  }
+
+  void report(std::uint64_t records, double seconds, double cpu, const Histogram& latencies) {
+    figures_["records"] = records;
+    figures_["ops_per_s"] = static_cast<std::uint64_t>(static_cast<double>(records) / seconds);
+    figures_["p50_ns"] = latencies.quantile(0.5);
+    figures_["p99_ns"] = latencies.quantile(0.99);
+    figures_["p999_ns"] = latencies.quantile(0.999);
+    figures_["max_ns"] = latencies.max();
+    figures_["wall_s"] = seconds;
+    figures_["cpu_s"] = cpu;
+    figures_["peak_rss_bytes"] = status_bytes("VmHWM");
+    figures_["anonymous_bytes"] = status_bytes("RssAnon");  // Without pages of mapped files.
+    if (store_) {
+      if (!store_->promise().empty()) figures_["promise"] = store_->promise();
+      if (bench_.settled && bench_.workload.starts_with("fill")) store_->settle();
+    }
+    store_.reset();
+    figures_["disk_bytes"] = disk_bytes(dir_);
+  }
+
+  void read_while_writing() {
+    std::atomic<bool> stop{false};
+    std::uint64_t writes = 0;
+    Histogram write_latencies;
+    reset_peak_rss();
+    const double cpu = cpu_seconds();
+    std::thread writer([&] {
+      Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session()};
+      auto before = Clock::now();
+      for (std::uint64_t i = 0; !stop.load(std::memory_order_relaxed); ++i) {
+        writes += put(worker, mix(i) % bench_.n);
+        const auto now = Clock::now();
+        write_latencies.add(ns_between(before, now));
+        before = now;
+      }
+    });
+    Histogram latencies;
+    const auto [records, seconds] = timed(&Run::get_random, bench_.n, bench_.threads, latencies, nullptr);
+    stop = true;
+    writer.join();
+    figures_["writes_per_s"] = static_cast<std::uint64_t>(static_cast<double>(writes) / seconds);
+    figures_["write_p999_ns"] = write_latencies.quantile(0.999);
+    figures_["write_max_ns"] = write_latencies.max();
+    report(records, seconds, cpu_seconds() - cpu, latencies);
+  }
+
+  /// Inserts at one end; finds the first with a walk and erases it at the other. A tenth of n waits in it at any time. An
+  /// operation is one of the two.
+  void queue() {
+    Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session()};
+    Histogram latencies;
+    std::vector<std::uint64_t> tenths;
+    const std::uint64_t waiting = std::min<std::uint64_t>(bench_.n / 10, 1000);
+    const double cpu = cpu_seconds();
+    const auto begin = Clock::now();
+    auto tenth_begin = begin;
+    std::uint64_t in = 0;
+    std::uint64_t out = 0;
+    std::string first;
+    for (std::uint64_t i = 0; i < bench_.n; ++i) {
+      const auto before = Clock::now();
+      if (in - out < waiting || i % 2 == 0) {
+        key_of(Keys::kSequential, in, worker.key);
+        values_.get(in++, worker.value);
+        worker.session->put(worker.key, worker.value);
+      } else {
+        key_of(Keys::kSequential, out++, worker.key);
+        if (worker.session->walk({}, 1, worker.sum, &first) != 1 || first != worker.key) give_up("the queue lost its head");
+        worker.session->erase(first);
+      }
+      const auto after = Clock::now();
+      latencies.add(ns_between(before, after));
+      if ((i + 1) % std::max<std::uint64_t>(bench_.n / 10, 1) == 0) {
+        tenths.push_back(static_cast<std::uint64_t>(static_cast<double>(bench_.n / 10) * 1e9 /
+                                                    static_cast<double>(ns_between(tenth_begin, after))));
+        tenth_begin = after;
+      }
+    }
+    figures_["tenths_ops_per_s"] = tenths;
+    const double seconds = static_cast<double>(ns_between(begin, Clock::now())) / 1e9;
+    worker.session.reset();
+    report(bench_.n, seconds, cpu_seconds() - cpu, latencies);
+  }
+
+  /// Erases all but the last of n records; an operation is a walk from the first key to the one that is left.
+  void tombstones() {
+    fill();
+    Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session()};
+    std::string last;
+    store_->session()->walk({}, 0, worker.sum, &last);
+    for (std::uint64_t i = 0; i < bench_.n; ++i) {
+      key_of(bench_.keys, i, worker.key);
+      last = std::max(last, worker.key);
+    }
+    for (std::uint64_t i = 0; i < bench_.n; ++i) {
+      key_of(bench_.keys, i, worker.key);
+      if (worker.key != last) worker.session->erase(worker.key);
+    }
+    worker.session.reset();
+    const Operation seek = [&](Worker& walker, std::uint64_t /*i*/) {
+      if (walker.session->walk({}, 1, walker.sum, &walker.key) != 1 || walker.key != last) give_up("the wrong record is left");
+      return std::uint64_t{1};
+    };
+    measure(seek, 1000, bench_.threads);
+  }
+
+  /// Fills in a child that is killed, then opens: an operation is the open and the first read. Counts what was lost.
+  void reopen() {
+    int pipe_ends[2];
+    if (pipe(pipe_ends) != 0) give_up("no pipe");
+    const pid_t child = fork();
+    if (child == 0) {
+      store_ = open_store(bench_, dir_);
+      fill();
+      const char done = 1;
+      if (write(pipe_ends[1], &done, 1) != 1) _exit(1);
+      pause();
+    }
+    char done = 0;
+    close(pipe_ends[1]);
+    if (read(pipe_ends[0], &done, 1) != 1) give_up("the child could not fill");
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    Histogram latencies;
+    reset_peak_rss();
+    const double cpu = cpu_seconds();
+    const auto begin = Clock::now();
+    store_ = open_store(bench_, dir_);
+    std::unique_ptr<Session> session = store_->session();
+    std::string key;
+    std::uint64_t sum = 0;
+    key_of(bench_.keys, 0, key);
+    session->get(key, sum);
+    const std::uint64_t ns = ns_between(begin, Clock::now());
+    latencies.add(ns);
+    const double cpu_used = cpu_seconds() - cpu;
+    std::uint64_t lost = 0;
+    for (std::uint64_t i = 0; i < bench_.n; ++i) {
+      key_of(bench_.keys, i, key);
+      lost += session->get(key, sum) ? 0 : 1;
+    }
+    session.reset();
+    figures_["lost"] = lost;
+    figures_["open_ms"] = static_cast<double>(ns) / 1e6;
+    report(1, static_cast<double>(ns) / 1e9, cpu_used, latencies);
+  }
+
+  const TableBench& bench_;
+  const std::string dir_;
+  const Values values_;
+  const Shuffle shuffle_;
+  std::unique_ptr<Store> store_;
+  nlohmann::ordered_json figures_;
+};
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  std::map<std::string, std::string> options{
-      {"--engine", "cairn"}, {"--workload", "fillrandom"}, {"--n", "1000000"}, {"--dir", "build/bench"}};
-  for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
-  const std::uint64_t n = std::stoull(options["--n"]);
-  const std::string dir = options["--dir"] + "/" + options["--engine"];
-  std::filesystem::remove_all(dir);
-  std::filesystem::create_directories(options["--dir"]);
-  std::unique_ptr<Engine> engine;
-  if (options["--engine"] == "leveldb") {
-    engine = std::make_unique<LevelDbEngine>(dir);
-  } else {
-    engine = std::make_unique<CairnEngine>(dir);
-  }
-  double seconds = 0;
-  const bool ok = run(*engine, options["--workload"], n, seconds);
-  engine.reset();
-  std::filesystem::remove_all(dir);
-  std::printf("{\"engine\":\"%s\",\"workload\":\"%s\",\"n\":%llu,\"ok\":%s,\"wall_s\":%.3f,\"ops_per_s\":%.0f}\n",
-              options["--engine"].c_str(), options["--workload"].c_str(), static_cast<unsigned long long>(n),
-              ok ? "true" : "false", seconds, static_cast<double>(n) / seconds);
-  return ok ? 0 : 1;
-}
+std::string run(const TableBench& bench) { return Run(bench).run().dump(); }
+
+}  // namespace cairn::bench

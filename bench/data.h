@@ -1,0 +1,80 @@
+// Keys and values, the same for every engine.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace cairn::bench {
+
+inline std::uint64_t mix(std::uint64_t x) {  // SplitMix64's finalizer: a bijection.
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+enum class Keys : std::uint8_t {
+  kRandom16,    // 16 random bytes
+  kUser12,      // user000000000042
+  kSequential,  // 0000000000000042
+};
+
+inline void key_of(Keys keys, std::uint64_t id, std::string& key) {
+  if (keys == Keys::kRandom16) {
+    key.resize(16);
+    const std::uint64_t halves[2] = {mix(id), mix(~id)};
+    for (std::size_t i = 0; i < 16; ++i) key[i] = static_cast<char>(halves[i / 8] >> (8 * (i % 8)));
+    return;
+  }
+  key = keys == Keys::kUser12 ? "user000000000000" : "0000000000000000";
+  for (std::size_t i = key.size(); id != 0; id /= 10) key[--i] = static_cast<char>('0' + id % 10);
+}
+
+/// The i-th of 0 … n-1 in an order that looks random and meets each once: a Feistel network over the next power of four,
+/// walked until it lands below n.
+class Shuffle {
+ public:
+  explicit Shuffle(std::uint64_t n) : n_(n) {
+    while ((std::uint64_t{1} << (2 * half_)) < n) ++half_;
+  }
+  [[nodiscard]] std::uint64_t at(std::uint64_t i) const {
+    const std::uint64_t mask = (std::uint64_t{1} << half_) - 1;
+    do {
+      std::uint64_t left = i >> half_;
+      std::uint64_t right = i & mask;
+      for (std::uint64_t round = 0; round < 4; ++round) {
+        const std::uint64_t next = left ^ (mix(right + (round << 48)) & mask);
+        left = right;
+        right = next;
+      }
+      i = left << half_ | right;
+    } while (i >= n_);
+    return i;
+  }
+
+ private:
+  std::uint64_t n_;
+  unsigned half_ = 1;
+};
+
+/// Values of one size; the first half does not compress, the rest does.
+class Values {
+ public:
+  explicit Values(std::uint64_t bytes) : bytes_(bytes), pool_(kPoolBytes + bytes / 2, '\0') {
+    for (std::size_t i = 0; i + 8 <= pool_.size(); i += 8) {
+      const std::uint64_t word = mix(i);
+      for (std::size_t b = 0; b < 8; ++b) pool_[i + b] = static_cast<char>(word >> (8 * b));
+    }
+  }
+  void get(std::uint64_t id, std::string& value) const {
+    value.resize(bytes_, 'v');
+    pool_.copy(value.data(), bytes_ / 2, mix(id) % kPoolBytes);
+  }
+
+ private:
+  static constexpr std::size_t kPoolBytes = 1 << 20;
+  std::uint64_t bytes_;
+  std::string pool_;
+};
+
+}  // namespace cairn::bench

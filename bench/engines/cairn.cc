@@ -1,0 +1,70 @@
+#include "cairn/cairn.h"
+
+#include "bench/engine.h"
+
+namespace cairn::bench {
+namespace {
+
+template <typename T>
+T value_of(Result<T> result) {
+  if (!result) give_up(result.error().to_string());
+  return *std::move(result);
+}
+
+class CairnSession final : public Session {
+ public:
+  CairnSession(Table table, bool sync)
+      : table_(std::move(table)), options_{.durability = sync ? Durability::kDisk : Durability::kKernel, .account = {}} {}
+  void put(std::string_view key, std::string_view value) override { value_of(table_.put(key, value, options_)); }
+  void put_all(std::span<const std::pair<std::string, std::string>> entries) override {
+    batch_.clear();
+    for (const auto& [key, value] : entries) batch_.put(key, value);
+    value_of(table_.write(batch_, options_));
+  }
+  void erase(std::string_view key) override { value_of(table_.erase(key, options_)); }
+  bool get(std::string_view key, std::uint64_t& sum) override {
+    const auto hit = value_of(table_.get(key));
+    if (hit) sum += sum_of(hit->view());
+    return hit.has_value();
+  }
+  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, std::string* first) override {
+    std::uint64_t count = 0;
+    Scan scan = table_.scan({Bytes(from), {}}, Direction::kForward, limit);
+    for (const auto entry : scan) {
+      if (count++ == 0 && first != nullptr) *first = entry.key;
+      sum += sum_of(entry.value);
+    }
+    if (const auto status = scan.status(); !status) give_up(status.error().to_string());
+    return count;
+  }
+
+ private:
+  Table table_;
+  WriteOptions options_;
+  Batch batch_;
+};
+
+class CairnStore final : public Store {
+ public:
+  explicit CairnStore(const StoreOptions& options)
+      : sync_(options.sync),
+        database_(value_of(Database::open(options.dir, {.create_if_missing = true}))),
+        table_(
+            value_of(database_.table("bench", {.main = {.compression = options.lz4 ? Compression::kLz4 : Compression::kNone}}))) {
+  }
+  std::unique_ptr<Session> session() override { return std::make_unique<CairnSession>(table_, sync_); }
+  void settle() override {
+    if (const auto done = table_.compact(); !done) give_up(done.error().to_string());
+  }
+
+ private:
+  bool sync_;
+  Database database_;
+  Table table_;
+};
+
+}  // namespace
+
+std::unique_ptr<Store> open_cairn(const StoreOptions& options) { return std::make_unique<CairnStore>(options); }
+
+}  // namespace cairn::bench

@@ -1,0 +1,60 @@
+// cairn-bench: Cairn beside its peers on the same work, one engine and one workload per process. docs/benchmarks.md says
+// how its figures are to be read.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "bench/table_bench.h"
+
+namespace cairn::bench {
+
+void give_up(const std::string& why) {
+  std::fprintf(stderr, "cairn-bench: %s\n", why.c_str());
+  std::_Exit(1);
+}
+
+namespace {
+
+void add_table(CLI::App& app, TableBench& bench) {
+  CLI::App& table = *app.add_subcommand("table", "ordered tables");
+  table
+      .add_option("--workload", bench.workload,
+                  "fillseq, fillrandom, overwrite, readrandom, readmissing, seekrandom (11 entries from a random key, a fresh "
+                  "iterator), scan, readwhilewriting (--threads readers, one writer), fillsync, reopen (after a kill), queue, "
+                  "tombstones")
+      ->check(CLI::IsMember({"fillseq", "fillrandom", "overwrite", "readrandom", "readmissing", "seekrandom", "scan",
+                             "readwhilewriting", "fillsync", "reopen", "queue", "tombstones"}));
+  table.add_option("--engine", bench.engine)->check(CLI::IsMember({"cairn", "rocksdb", "leveldb", "lmdb"}));
+  table.add_option("--keys", bench.keys, "random16, user12 or sequential")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Keys>{
+          {"random16", Keys::kRandom16}, {"user12", Keys::kUser12}, {"sequential", Keys::kSequential}}));
+  table.add_option("--durability", bench.disk, "kernel or disk; fillsync is always disk")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"kernel", false}, {"disk", true}}));
+  table.add_option("--compression", bench.compression, "none or lz4")->check(CLI::IsMember({"none", "lz4"}));
+  table.add_option("--n", bench.n, "records")->check(CLI::PositiveNumber);
+  table.add_option("--value-bytes", bench.value_bytes)->check(CLI::Range(1, 1 << 30));
+  table.add_option("--batch", bench.batch, "records a write")->check(CLI::PositiveNumber);
+  table.add_option("--threads", bench.threads)->check(CLI::Range(1, 100));
+  table.add_option("--seconds", bench.seconds, "ends writing after so long, whatever --n");
+  table.add_flag("--settled", bench.settled, "compact before reads, and before the disk is measured");
+  table.add_option("--dir", bench.dir, "emptied before and after");
+  table.add_flag("--json", bench.json, "the last line is one JSON object; it always is");
+  table.callback([&bench] {
+    if (bench.workload == "fillsync") bench.disk = true;
+    if (bench.workload == "fillseq" && bench.keys == Keys::kRandom16) bench.keys = Keys::kSequential;
+    std::puts(run(bench).c_str());
+  });
+}
+
+}  // namespace
+}  // namespace cairn::bench
+
+int main(int argc, char** argv) {
+  CLI::App app("Cairn beside its peers");
+  app.require_subcommand(1);
+  cairn::bench::TableBench table;
+  cairn::bench::add_table(app, table);
+  CLI11_PARSE(app, argc, argv);
+  return 0;
+}
