@@ -56,6 +56,12 @@ class CairnStore final : public Store {
   void settle() override {
     if (const auto done = table_.compact(); !done) give_up(done.error().to_string());
   }
+  std::string promise() const override {
+    const TableStats stats = table_.stats();
+    return "no write waits over " + std::to_string(stats.write_wait_ms_max) + " ms; longest " +
+           std::to_string(stats.longest_wait_ms) + " ms, " + std::to_string(stats.stalls) + " stalls, " +
+           std::to_string(stats.delays) + " delays, write amplification " + std::to_string(stats.write_amplification);
+  }
 
  private:
   bool sync_;

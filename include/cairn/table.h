@@ -183,7 +183,14 @@ struct TableStats {
   WriteVersion visible_version = 0;
   std::uint64_t unsealed_bytes = 0;      ///< In logs.
   std::uint64_t unsealed_bytes_max = 0;  ///< At this bound writes wait for a flush.
-  std::uint64_t stalls = 0;              ///< Writes that had to.
+  std::uint64_t runs_max = 0;            ///< Sealed runs of a family; above it compaction is behind.
+  double debt = 0;                       ///< Of background work, 0 to 1. Above 0 writes are delayed.
+  std::uint64_t write_rate_max = 0;      ///< Bytes of log per second that the debt allows; 0: no limit.
+  std::int64_t write_wait_ms_max = 0;    ///< No write waits longer for background work: then it is refused, kTimeout.
+  std::int64_t longest_wait_ms = 0;      ///< Of a write since open, for background work.
+  std::uint64_t delays = 0;              ///< Writes that were delayed.
+  std::int64_t delayed_ms = 0;           ///< All their delays.
+  std::uint64_t stalls = 0;              ///< Writes that waited at the bound on unsealed bytes.
   std::uint64_t writes = 0;              ///< Calls since open, as are all counts below.
   std::uint64_t written_bytes = 0;       ///< Keys and values.
   std::uint64_t log_bytes = 0;
@@ -221,10 +228,12 @@ class Table {
   /// empty. Other errors: as write().
   Result<WriteVersion> erase_range(const Range& range, const WriteOptions& options = {});
   /// Applies all of `batch` or none of it, and returns the write version of its last write. An empty batch does nothing.
-  /// It is acknowledged when readers see it. Waits if background work is too far behind (stats: stalls).
+  /// It is acknowledged when readers see it. Delayed in proportion to what background work is behind, and at most
+  /// stats().write_wait_ms_max.
   /// Errors: kInvalidArgument, a key or the whole batch is over its limit; kNoSpace, no room: nothing was applied,
-  /// either way. kLeaseLost; kReadOnly, the log could not be synced: what reached the disk is then unknowable, so every
-  /// later write fails likewise until the database is reopened. Reads go on working.
+  /// either way. kTimeout: flushes do not keep up; nothing was applied either. kLeaseLost; kReadOnly, the log could not be
+  /// synced: what reached the disk is then unknowable, so every later write fails likewise until the database is reopened. Reads
+  /// go on working.
   Result<WriteVersion> write(const Batch& batch, const WriteOptions& options = {});
 
   /// The newest value of `key` visible to `snapshot`, or nullopt: absence is an answer, no error. The value stays valid

@@ -22,6 +22,13 @@ nlohmann::ordered_json to_json(const TableStats& stats) {
   object["visible_version"] = stats.visible_version;
   object["unsealed_bytes"] = stats.unsealed_bytes;
   object["unsealed_bytes_max"] = stats.unsealed_bytes_max;
+  object["runs_max"] = stats.runs_max;
+  object["debt"] = stats.debt;
+  object["write_rate_max"] = stats.write_rate_max;
+  object["write_wait_ms_max"] = stats.write_wait_ms_max;
+  object["longest_wait_ms"] = stats.longest_wait_ms;
+  object["delays"] = stats.delays;
+  object["delayed_ms"] = stats.delayed_ms;
   object["stalls"] = stats.stalls;
   object["writes"] = stats.writes;
   object["written_bytes"] = stats.written_bytes;
@@ -57,7 +64,11 @@ void print_for_people(const TableStats& stats) {
                fmt::join(layer.files, " "));
   }
   fmt::print("visible version     {}\n", stats.visible_version);
-  fmt::print("unsealed            {} bytes (writes wait at {})\n", stats.unsealed_bytes, stats.unsealed_bytes_max);
+  fmt::print("unsealed            {} bytes (writes wait at {}, at most {} ms)\n", stats.unsealed_bytes, stats.unsealed_bytes_max,
+             stats.write_wait_ms_max);
+  fmt::print("debt                {:.0f} %", 100 * stats.debt);
+  if (stats.write_rate_max != 0) fmt::print(", writes limited to {} bytes a second", stats.write_rate_max);
+  fmt::print("\n");
   fmt::print("memory              {} bytes of indexes\n", stats.memory_bytes);
   fmt::print("maps                {} of at most {}\n", stats.maps_open, stats.maps_max);
   if (stats.oldest_pin) fmt::print("oldest pin          {}, {} ms old\n", stats.oldest_pin->label, stats.oldest_pin->age_ms);

@@ -37,6 +37,7 @@ std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency,
   auto job = std::make_shared<Job>(name);
   job->clock_ = &clock_;
   job->rate_bytes_per_s_ = rate_bytes_per_s;
+  job->urgent_ = urgency == Urgency::kUrgent;
   job->work_ = std::move(work);
   const MutexLock lock(mutex_);
   if (urgency == Urgency::kUrgent) {
@@ -48,15 +49,21 @@ std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency,
   return job;
 }
 
-bool JobRunner::run_one() {
-  std::shared_ptr<Job> job;
-  {
-    const MutexLock lock(mutex_);
-    if (waiting_.empty()) return false;
-    job = waiting_.front();
-    waiting_.pop_front();
-    running_.push_back(job);
-  }
+/// The first job that may run now, now among the running; nullptr: none.
+std::shared_ptr<Job> JobRunner::take_next() {
+  const auto normal = static_cast<std::size_t>(
+      std::count_if(running_.begin(), running_.end(), [](const std::shared_ptr<Job>& job) { return !job->urgent_; }));
+  const bool urgent_only = threads_.size() > 1 && normal + 1 >= threads_.size();
+  const auto next = std::find_if(waiting_.begin(), waiting_.end(),
+                                 [&](const std::shared_ptr<Job>& job) { return job->urgent_ || !urgent_only; });
+  if (next == waiting_.end()) return nullptr;
+  std::shared_ptr<Job> job = *next;
+  waiting_.erase(next);
+  running_.push_back(job);
+  return job;
+}
+
+void JobRunner::run(const std::shared_ptr<Job>& job) {
   job->started_ms_ = clock_.boot_ms();
   Result<void> result = job->progress(0);
   if (result) result = job->work_(*job);
@@ -65,15 +72,29 @@ bool JobRunner::run_one() {
   std::erase(running_, job);
   job->result_ = std::move(result);
   changed_.notify_all();
-  return true;
+}
+
+bool JobRunner::run_one() {
+  std::shared_ptr<Job> job;
+  {
+    const MutexLock lock(mutex_);
+    job = take_next();
+  }
+  if (job) run(job);
+  return job != nullptr;
 }
 
 void JobRunner::run_loop() {
   while (true) {
-    if (run_one()) continue;
-    const MutexLock lock(mutex_);
-    if (stopping_) return;
-    if (waiting_.empty()) changed_.wait(mutex_);
+    std::shared_ptr<Job> job;
+    {
+      const MutexLock lock(mutex_);
+      for (job = take_next(); !job; job = take_next()) {
+        if (stopping_) return;
+        changed_.wait(mutex_);
+      }
+    }
+    run(job);
   }
 }
 
@@ -83,13 +104,24 @@ void JobRunner::run_pending() {
 }
 
 Result<void> JobRunner::wait(const std::shared_ptr<Job>& job) {
+  while (true) {
+    if (const auto result = wait_for(job, 3'600'000)) return *result;
+  }
+}
+
+std::optional<Result<void>> JobRunner::wait_for(const std::shared_ptr<Job>& job, std::int64_t ms) {
   if (threads_.empty()) {
     while (!done(job) && run_one()) {
     }
   }
+  const std::int64_t end_ms = clock_.boot_ms() + ms;
   const MutexLock lock(mutex_);
-  while (!job->result_) changed_.wait(mutex_);
-  return *job->result_;
+  while (!job->result_) {
+    const std::int64_t left_ms = end_ms - clock_.boot_ms();
+    if (left_ms <= 0) return std::nullopt;
+    changed_.wait_for(mutex_, std::chrono::milliseconds(left_ms));
+  }
+  return job->result_;
 }
 
 bool JobRunner::done(const std::shared_ptr<Job>& job) const {

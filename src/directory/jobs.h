@@ -44,6 +44,7 @@ class Job {
   Clock* clock_ = nullptr;
   std::uint64_t rate_bytes_per_s_ = 0;  // 0: no limit.
   std::int64_t started_ms_ = 0;
+  bool urgent_ = false;
   std::function<Result<void>(Job&)> work_;
   std::optional<Result<void>> result_;  // Guarded by the runner's mutex.
 };
@@ -57,11 +58,14 @@ class JobRunner {
   JobRunner(const JobRunner&) = delete;
   JobRunner& operator=(const JobRunner&) = delete;
 
-  enum class Urgency : std::uint8_t { kUrgent, kNormal };  // An urgent job (writers wait for it) goes first.
+  /// Writers wait for an urgent job: it goes first, and a thread is kept free for such.
+  enum class Urgency : std::uint8_t { kUrgent, kNormal };
   std::shared_ptr<Job> submit(const std::string& name, Urgency urgency, std::function<Result<void>(Job&)> work,
                               std::uint64_t rate_bytes_per_s = 0) CAIRN_EXCLUDES(mutex_);
   /// The job's result, once it has one.
   Result<void> wait(const std::shared_ptr<Job>& job) CAIRN_EXCLUDES(mutex_);
+  /// The same, but nullopt if it has none after about `ms`.
+  std::optional<Result<void>> wait_for(const std::shared_ptr<Job>& job, std::int64_t ms) CAIRN_EXCLUDES(mutex_);
   [[nodiscard]] bool done(const std::shared_ptr<Job>& job) const CAIRN_EXCLUDES(mutex_);
   void run_pending() CAIRN_EXCLUDES(mutex_);
   /// Jobs that wait or run.
@@ -70,6 +74,8 @@ class JobRunner {
  private:
   void run_loop() CAIRN_EXCLUDES(mutex_);
   bool run_one() CAIRN_EXCLUDES(mutex_);
+  void run(const std::shared_ptr<Job>& job) CAIRN_EXCLUDES(mutex_);
+  [[nodiscard]] std::shared_ptr<Job> take_next() CAIRN_REQUIRES(mutex_);
 
   Clock& clock_;
   mutable Mutex mutex_{Rank::kJobs};

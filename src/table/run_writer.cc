@@ -114,11 +114,10 @@ Result<void> RunWriter::finish_file(ByteView cover_to) {
   CAIRN_TRY_VOID(writer_->finish(cover_to));
   CAIRN_TRY_VOID(directory_.storage().sync_names());
   CAIRN_TRY(file, RunFile::open(directory_, name, target_.view, target_.family->number));
-  CAIRN_TRY_VOID(on_file_(file));
   writer_.reset();
   memory_.reset();
   target_.from = cover_to;
-  return {};
+  return on_file_(file);
 }
 
 Result<void> RunWriter::finish() {

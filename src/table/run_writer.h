@@ -29,8 +29,8 @@ struct RunTarget {
 
 class RunWriter {
  public:
-  /// `on_file` gets each file once it is complete and durable, name included; an error it returns ends the run. A file
-  /// that `on_file` did not get is deleted.
+  /// `on_file` gets each file once it is complete and durable, name included, and has it from then on; an error it
+  /// returns ends the run. A file that `on_file` did not get is deleted.
   using OnFile = std::function<Result<void>(std::shared_ptr<const RunFile>)>;
   RunWriter(directory::Directory& directory, RunTarget target, OnFile on_file);
   ~RunWriter();

@@ -26,6 +26,7 @@
 #include "directory/directory.h"
 #include "table/line_up.h"
 #include "table/merge.h"
+#include "table/pacing.h"
 #include "table/scan.h"
 
 namespace cairn::table {
@@ -39,6 +40,9 @@ struct Tuning {
   std::uint64_t sealed_bytes_max = 512 * kMiB;     // Of a sealed file; a run has as many as it takes.
   std::size_t unsealed_segments_at_close_max = 4;  // More are sealed by a clean close.
   bool compact_by_itself = true;
+  /// The longest that one write waits for background work: its delay, and its wait at the bound on unsealed bytes. Then
+  /// it is refused with kTimeout.
+  std::int64_t write_wait_ms_max = 10'000;
 };
 
 /// One write of a batch; borrows its bytes. `kind`: put, tombstone, or range tombstone, whose value is its end.
@@ -107,8 +111,14 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   [[nodiscard]] ReadView read_view(std::uint16_t family, const Snapshot& snapshot) const;
 
   // table_write.cc
-  Result<void> make_room(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
-  Result<void> wait_for_flush() CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> make_room(std::uint64_t bytes, std::int64_t begin_ms) CAIRN_REQUIRES(commit_mutex_);
+  Result<void> wait_for_flush(std::int64_t begin_ms) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
+  void put_off(std::uint64_t bytes, std::int64_t begin_ms) CAIRN_EXCLUDES(commit_mutex_);
+  void count_wait(std::int64_t begin_ms);
+  [[nodiscard]] double debt() const {
+    return Pacing::debt(unsealed_bytes_.load(std::memory_order_relaxed), unsealed_bytes_max(),
+                        runs_.load(std::memory_order_relaxed), tuning_.sealed_runs_max);
+  }
   Result<void> start_segment(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
   void freeze_memtable() CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
@@ -144,6 +154,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   };
   [[nodiscard]] std::optional<Picked> pick_compaction() const;
   [[nodiscard]] bool unfinished() const;
+  static std::size_t settled_runs(const LineUp& line_up);
 
   // table_merge.cc
   Result<void> run_merge(directory::Job& job, Merge& merge);
@@ -190,6 +201,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Published<LineUp> line_up_{nullptr};            // Replaced under state_mutex_; none before load().
   std::atomic<WriteVersion> visible_version_{0};  // Stored under commit_mutex_; stands on ends of batches only.
   std::atomic<std::uint64_t> unsealed_bytes_{0};  // Records in memtables.
+  std::atomic<std::size_t> runs_{0};              // settled_runs() of the line-up.
+  Pacing pacing_;                                 // Its delays under commit_mutex_.
 
   struct Counters {
     std::atomic<std::uint64_t> writes{0};
@@ -197,6 +210,9 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
     std::atomic<std::uint64_t> log_bytes{0};
     std::atomic<std::uint64_t> sealed_bytes{0};
     std::atomic<std::uint64_t> stalls{0};
+    std::atomic<std::uint64_t> delays{0};
+    std::atomic<std::int64_t> delayed_ms{0};
+    std::atomic<std::int64_t> longest_wait_ms{0};
     std::atomic<std::uint64_t> syncs{0};
     std::atomic<std::uint64_t> flushes{0};
     std::atomic<std::uint64_t> compactions{0};

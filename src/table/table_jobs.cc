@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/reached.h"
+#include "table/levelling.h"
 #include "table/table_impl.h"
 
 namespace cairn::table {
@@ -14,7 +15,25 @@ bool in_unfinished_merge(const std::vector<Layer>& layers, std::size_t i) {
   return is_input(i) || (layers[i].run && is_input(i + 1));
 }
 
+/// Runs before this one belong to a merge that is not finished.
+std::size_t first_settled(const std::vector<Layer>& layers) {
+  std::size_t first = layers.size();
+  while (first > 0 && !(layers[first - 1].run && !layers[first - 1].run->from().empty())) --first;
+  return first;
+}
+
 }  // namespace
+
+/// The runs that compaction should make fewer, of the family that has most.
+std::size_t TableImpl::settled_runs(const LineUp& line_up) {
+  std::size_t most = 0;
+  for (const LineUp::OfFamily& family : line_up.families) {
+    const auto begin = family.layers.begin() + static_cast<std::ptrdiff_t>(first_settled(family.layers));
+    const auto runs = std::count_if(begin, family.layers.end(), [](const Layer& layer) { return layer.run != nullptr; });
+    most = std::max(most, static_cast<std::size_t>(runs));
+  }
+  return most;
+}
 
 /// Takes the layers `wanted` for one job, as the groups of neighbours that they are in each family.
 Merge TableImpl::claim_layers(const LineUp& now, const std::set<const void*>& wanted) {
@@ -99,7 +118,11 @@ Result<void> TableImpl::flush_all(directory::Job& job) {
   while (true) {
     Merge merge = claim_frozen();
     if (merge.empty()) break;
+    std::uint64_t bytes = 0;
+    for (const Layer& layer : merge.groups.front().layers) bytes += layer.bytes();
+    const std::int64_t begin_ms = environment_.clock.boot_ms();
     CAIRN_TRY_VOID(run_merge(job, merge));
+    pacing_.flushed(bytes, environment_.clock.boot_ms() - begin_ms);
     counters_.flushes.fetch_add(1, std::memory_order_relaxed);
   }
   directory_->reclaim();
@@ -138,29 +161,17 @@ void TableImpl::schedule_flush() {
                                         options_.job_bytes_per_s_max);
 }
 
-/// The neighbouring runs of a family that are cheapest to merge, if there are too many.
+/// What to merge next, if anything. Of a family in which a merge is unfinished: of the runs that came since.
 std::optional<TableImpl::Picked> TableImpl::pick_compaction() const {
   const std::shared_ptr<const LineUp> now = line_up_.get();
   for (std::size_t family = 0; family < now->families.size(); ++family) {
     const std::vector<Layer>& layers = now->families[family].layers;
-    std::size_t runs = 0;
-    while (runs < layers.size() && layers[runs].run) ++runs;
-    if (runs <= tuning_.sealed_runs_max) continue;
-    // Bytes to move for each run that goes away.
-    Picked best{.family = static_cast<std::uint16_t>(family), .first = 0, .count = runs};
-    double best_cost = -1;
-    for (std::size_t first = 0; first + 1 < runs; ++first) {
-      std::uint64_t bytes = layers[first].bytes();
-      for (std::size_t last = first + 1; last < runs; ++last) {
-        bytes += layers[last].bytes();
-        const double cost = static_cast<double>(bytes) / static_cast<double>(last - first);
-        if (best_cost >= 0 && cost >= best_cost) continue;
-        best_cost = cost;
-        best.first = first;
-        best.count = last - first + 1;
-      }
-    }
-    return best;
+    const std::size_t first = first_settled(layers);
+    std::vector<std::uint64_t> bytes;
+    for (std::size_t i = first; i < layers.size() && layers[i].run; ++i) bytes.push_back(layers[i].bytes());
+    const auto picked = pick_runs(bytes, first == 0, tuning_.sealed_runs_max);
+    if (picked)
+      return Picked{.family = static_cast<std::uint16_t>(family), .first = first + picked->first, .count = picked->count};
   }
   return std::nullopt;
 }
@@ -173,14 +184,19 @@ bool TableImpl::unfinished() const {
   });
 }
 
-/// Ends what was begun, then merges what are too many.
+/// Merges what there is too much of. A merge of many files is put off between two of them when younger, smaller ones want
+/// merging, so that their number stays bounded however long the large one takes.
 Result<void> TableImpl::compact_all(directory::Job& job) {
   while (true) {
-    Merge merge = claim_unfinished();
-    const auto picked = merge.empty() && tuning_.compact_by_itself ? pick_compaction() : std::nullopt;
+    Merge merge;
+    const auto picked = tuning_.compact_by_itself ? pick_compaction() : std::nullopt;
     if (picked) merge = claim(picked->family, picked->first, picked->count);
+    if (merge.empty()) merge = claim_unfinished();
     if (merge.empty()) break;
-    CAIRN_TRY_VOID(run_merge(job, merge));
+    merge.may_be_put_off = true;
+    const Result<void> merged = run_merge(job, merge);
+    if (!merged && merge.put_off) continue;
+    CAIRN_TRY_VOID(merged);
     counters_.compactions.fetch_add(1, std::memory_order_relaxed);
   }
   directory_->reclaim();

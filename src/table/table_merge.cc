@@ -228,10 +228,16 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
     if (!as_it_goes || file->cover_to.empty()) return {};
     CAIRN_REACHED("merge freed its inputs as it went");
     CAIRN_TRY(change, replacement(file->cover_to));
-    CAIRN_TRY_VOID(install({change}));
+    const Result<void> installed = install({change});
+    if (!installed && directory_->state()) directory_->abandon(file->name());
+    CAIRN_TRY_VOID(installed);
     group.begun = change.after.front().run;
     group.layers.assign(change.after.begin() + 1, change.after.end());
-    return reclaim(merge, change);
+    CAIRN_TRY_VOID(reclaim(merge, change));
+    if (!merge.may_be_put_off || !pick_compaction()) return {};
+    CAIRN_REACHED("merge put off for a smaller one");
+    merge.put_off = true;
+    return fail(ErrorCode::kUnavailable, "put off for a smaller merge");
   });
   Copier copier(group, visibility, ranges.all, directory_->hash_seed(), directory_->now_ms());
   Result<void> copied = copier.run(merged, from, writer, job);
@@ -338,6 +344,7 @@ Result<void> TableImpl::install(const std::vector<Replacement>& replacements) {
     const MutexLock lock(state_mutex_);
     auto next = std::make_shared<LineUp>(*line_up_.get());
     for (const Replacement& change : replacements) replace_in(*next, change);
+    runs_ = settled_runs(*next);
     line_up_.set(std::move(next));
   }
   std::set<const void*> kept;

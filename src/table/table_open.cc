@@ -68,6 +68,7 @@ Result<void> TableImpl::load() {
     active_ = new_memtable(*line_up);
     line_up->active = active_;
     raise_versions(last);
+    runs_ = settled_runs(*line_up);
     line_up_.set(std::move(line_up));
   }
   CAIRN_TRY_VOID(replay());
@@ -305,6 +306,13 @@ TableStats TableImpl::stats() const {
   stats.visible_version = visible_version_.load();
   stats.unsealed_bytes = unsealed_bytes_.load();
   stats.unsealed_bytes_max = unsealed_bytes_max();
+  stats.runs_max = tuning_.sealed_runs_max;
+  stats.debt = debt();
+  stats.write_rate_max = pacing_.rate(stats.debt);
+  stats.write_wait_ms_max = tuning_.write_wait_ms_max;
+  stats.longest_wait_ms = counters_.longest_wait_ms.load();
+  stats.delays = counters_.delays.load();
+  stats.delayed_ms = counters_.delayed_ms.load();
   stats.stalls = counters_.stalls.load();
   stats.writes = counters_.writes.load();
   stats.written_bytes = counters_.written_bytes.load();

@@ -56,10 +56,12 @@ Result<WriteVersion> TableImpl::write(std::span<const WriteRef> writes, const Wr
   CAIRN_TRY_VOID(check_writes(writes, bytes, tuning_.segment_bytes_max / 2));
   CAIRN_TRY_VOID(directory_->prepare_versions(writes.size()));
   std::optional<directory::Directory::Stamped> stamped;
+  const std::int64_t begin_ms = environment_.clock.boot_ms();
+  if (debt() > 0) put_off(bytes, begin_ms);
   while (true) {
     {
       const MutexLock lock(commit_mutex_);
-      CAIRN_TRY_VOID(make_room(bytes));
+      CAIRN_TRY_VOID(make_room(bytes, begin_ms));
       stamped = directory_->reserve_versions(writes.size());
       if (stamped) {
         const WriteVersion version = append(writes, options, *stamped);
@@ -72,14 +74,14 @@ Result<WriteVersion> TableImpl::write(std::span<const WriteRef> writes, const Wr
 }
 
 /// Returns with a segment that takes `bytes` and nobody else changing it. Lets go of the lock while it waits.
-Result<void> TableImpl::make_room(std::uint64_t bytes) {
+Result<void> TableImpl::make_room(std::uint64_t bytes, std::int64_t begin_ms) {
   while (true) {
     if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
     CAIRN_TRY_VOID(directory_->state());
     if (busy_) {
       changed_.wait(commit_mutex_);
     } else if (unsealed_bytes_.load() > unsealed_bytes_max()) {
-      CAIRN_TRY_VOID(wait_for_flush());
+      CAIRN_TRY_VOID(wait_for_flush(begin_ms));
     } else if (!writer_) {
       CAIRN_TRY_VOID(start_segment(bytes));
     } else if (writer_->has_room(bytes) && active_->range_tombstone_count() < Memtable::kRangeTombstonesMax) {
@@ -97,8 +99,30 @@ Result<void> TableImpl::make_room(std::uint64_t bytes) {
   }
 }
 
+/// Delays a write in proportion to what background work is behind.
+void TableImpl::put_off(std::uint64_t bytes, std::int64_t begin_ms) {
+  std::int64_t ms = 0;
+  {
+    const MutexLock lock(commit_mutex_);
+    ms = pacing_.delay_ms(bytes, debt(), begin_ms);
+  }
+  if (ms == 0) return;
+  CAIRN_REACHED("write delayed by debt");
+  environment_.clock.sleep_ms(ms);
+  counters_.delays.fetch_add(1, std::memory_order_relaxed);
+  counters_.delayed_ms.fetch_add(ms, std::memory_order_relaxed);
+  count_wait(begin_ms);
+}
+
+void TableImpl::count_wait(std::int64_t begin_ms) {
+  const std::int64_t ms = environment_.clock.boot_ms() - begin_ms;
+  std::int64_t longest = counters_.longest_wait_ms.load();
+  while (ms > longest && !counters_.longest_wait_ms.compare_exchange_weak(longest, ms)) {
+  }
+}
+
 /// The hard bound: writes wait for a flush rather than let the logs grow without end.
-Result<void> TableImpl::wait_for_flush() {
+Result<void> TableImpl::wait_for_flush(std::int64_t begin_ms) {
   CAIRN_REACHED("write waited at the bound on unsealed bytes");
   counters_.stalls.fetch_add(1, std::memory_order_relaxed);
   if (line_up_.get()->frozen().empty()) {
@@ -111,11 +135,18 @@ Result<void> TableImpl::wait_for_flush() {
     const MutexLock lock(state_mutex_);
     job = flush_job_;
   }
+  const std::int64_t left_ms = begin_ms + tuning_.write_wait_ms_max - environment_.clock.boot_ms();
+  if (left_ms <= 0) {
+    CAIRN_REACHED("write refused after the longest wait");
+    return fail(ErrorCode::kTimeout, "no room in the log after " + std::to_string(tuning_.write_wait_ms_max) +
+                                         " ms: flushes do not keep up; nothing was applied, try again later");
+  }
   if (!job) return {};
   commit_mutex_.unlock();
-  const Result<void> flushed = environment_.jobs.wait(job);
+  const std::optional<Result<void>> flushed = environment_.jobs.wait_for(job, left_ms);
   commit_mutex_.lock();
-  return flushed;
+  count_wait(begin_ms);
+  return flushed.value_or(Result<void>{});
 }
 
 /// Puts a new segment at the end of the log. On kNoSpace nothing has changed.

@@ -154,6 +154,45 @@ TEST(TableFaults, WritesWaitAtTheBoundOnUnsealedBytesAndAreCounted) {
   EXPECT_EQ(stats.unsealed_bytes_max, 4 * small_options().memtable_bytes_max);
 }
 
+TEST(TableFaults, AWriteThatWaitedTheLongestIsRefusedAndNothingOfItIsThere) {
+  storage::SimulatedDisk disk(1);
+  directory::Environment environment(system_clock(), true);
+  table::Tuning tuning = small_tuning();
+  tuning.write_wait_ms_max = 100;
+  std::atomic<bool> stuck{true};
+  for (int i = 0; i < 2; ++i) {  // One for each thread that would flush.
+    environment.jobs.submit("stuck", directory::JobRunner::Urgency::kUrgent, [&](directory::Job&) -> Result<void> {
+      while (stuck) system_clock().sleep_ms(1);
+      return {};
+    });
+  }
+  const auto database = database::DatabaseImpl::open(std::make_unique<storage::SimulatedStorage>(disk), environment,
+                                                     database::DatabaseImpl::Mode::kOpenOrCreate, {.owner = "test"}, tuning);
+  ASSERT_OK(database);
+  auto opened = (*database)->table("main", small_options());
+  ASSERT_OK(opened);
+  Table table(*opened);
+  const WriteOptions kernel{.durability = Durability::kKernel, .account = {}};
+  Model model;
+  Result<WriteVersion> written;
+  for (int i = 0; i < 400 && (i == 0 || written); ++i) {
+    const std::string key = "key" + std::to_string(i);
+    written = table.put(key, std::string(700, 'v'), kernel);
+    if (written) model[key] = std::string(700, 'v');
+  }
+  ASSERT_FALSE(written.has_value());
+  EXPECT_EQ(written.error().code, ErrorCode::kTimeout);
+  EXPECT_EQ(*scan_all(table), model);
+  const TableStats stats = table.stats();
+  EXPECT_EQ(stats.write_wait_ms_max, 100);
+  EXPECT_GE(stats.longest_wait_ms, 100);
+  EXPECT_GT(stats.delays, 0U);
+  EXPECT_EQ(stats.debt, 1);
+  stuck = false;
+  EXPECT_OK(table.flush());
+  EXPECT_OK(table.put("later", "v", kernel));
+}
+
 TEST(TableFaults, ReplayOfLogsFarOverTheBoundTakesNoMoreMemoryThanRunningDid) {
   storage::SimulatedDisk disk(1);
   SimulatedClock clock;

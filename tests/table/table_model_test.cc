@@ -114,7 +114,7 @@ struct History {
       if (!other.empty()) made.key = std::min(made.key, other);
       if (made.key == *made.to) made.to.reset();
     } else if (!random.one_in(4)) {
-      made.stored = Stored{value(), family == 2 ? clock.wall_ms() + kTtlMs : 0};
+      made.stored = Stored{value(), 0};
     }
     return made;
   }
@@ -135,6 +135,9 @@ struct History {
     }
     const bool durable = random.one_in(3);
     ASSERT_OK(tables[0].write(batch, {.durability = durable ? Durability::kDisk : Durability::kKernel}));
+    for (Change& made : changes) {  // Written at this moment, not before: the write may have been delayed.
+      if (made.family == 2 && made.stored) made.stored->expiry_ms = clock.wall_ms() + kTtlMs;
+    }
     apply(models, changes);
     writes.push_back(std::move(changes));
     if (durable) acknowledged = writes.size();
