@@ -25,7 +25,8 @@ namespace directory {
 class Pin;
 }
 
-inline constexpr std::uint64_t kKeyBytesMax = 65'535;  ///< A key has 1 to this many bytes.
+inline constexpr std::uint64_t kKeyBytesMax = 65'535;   ///< A key has 1 to this many bytes.
+inline constexpr std::uint64_t kValueBytesMax = 1 * kGiB;  ///< A value has 0 to this many bytes.
 
 /// How far a write has travelled when the call returns.
 enum class Durability : std::uint8_t {
@@ -181,6 +182,8 @@ struct JobStats {
 struct TableStats {
   std::vector<LayerStats> layers;  ///< Oldest first.
   WriteVersion visible_version = 0;
+  std::uint64_t large_values = 0;        ///< Kept in files of their own,
+  std::uint64_t large_bytes = 0;         ///< of so many bytes.
   std::uint64_t unsealed_bytes = 0;      ///< In logs.
   std::uint64_t unsealed_bytes_max = 0;  ///< At this bound writes wait for a flush.
   std::uint64_t runs_max = 0;            ///< Sealed runs of a family; above it compaction is behind.
@@ -228,7 +231,8 @@ class Table {
   /// empty. Other errors: as write().
   Result<WriteVersion> erase_range(const Range& range, const WriteOptions& options = {});
   /// Applies all of `batch` or none of it, and returns the write version of its last write. An empty batch does nothing.
-  /// It is acknowledged when readers see it. Delayed in proportion to what background work is behind, and at most
+  /// Values of 16 MiB and more go to files of their own, written and synced before the write takes its turn; the rest of a
+  /// batch takes at most 1 GiB. It is acknowledged when readers see it. Delayed in proportion to what background work is behind, and at most
   /// stats().write_wait_ms_max.
   /// Errors: kInvalidArgument, a key or the whole batch is over its limit; kNoSpace, no room: nothing was applied,
   /// either way. kTimeout: flushes do not keep up; nothing was applied either. kLeaseLost; kReadOnly, the log could not be

@@ -11,11 +11,13 @@ enum class RecordKind : std::uint8_t {
   kBatchFrame = 3,
   kSyncFrame = 4,
   kRangeTombstone = 5,  // Key: first key, or empty; value: the key after the last, or empty: no end.
-  // Decided and refused as kUnsupported until their engines come.
-  kExpiryChange = 6,  // Key; no value; the new expiry in its field.
-  kReference = 7,     // Value: {file number, offset, size} of a value in a segment of its own.
+  kExpiryChange = 6,    // Key; no value; the new expiry in its field. Reserved: refused as kUnsupported.
+  kReference = 7,       // A put; its value: {file number, offset, size}, u64 each, of a value in a segment of its own.
 };
 inline constexpr std::uint8_t kRecordKindLast = 7;
+
+/// Whether a record of this kind gives its key a value.
+constexpr bool is_value(RecordKind kind) { return kind == RecordKind::kPut || kind == RecordKind::kReference; }
 
 enum RecordFlags : std::uint8_t {
   kHasAccount = 1,

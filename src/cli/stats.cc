@@ -20,6 +20,8 @@ nlohmann::ordered_json to_json(const TableStats& stats) {
                                 {"version_last", layer.version_last}});
   }
   object["visible_version"] = stats.visible_version;
+  object["large_values"] = stats.large_values;
+  object["large_bytes"] = stats.large_bytes;
   object["unsealed_bytes"] = stats.unsealed_bytes;
   object["unsealed_bytes_max"] = stats.unsealed_bytes_max;
   object["runs_max"] = stats.runs_max;

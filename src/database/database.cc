@@ -138,6 +138,7 @@ Result<VerifyReport> DatabaseImpl::verify(const Progress& progress) {
         for (const std::string& name : run.files) check(name, view.number, family.number, 0);
       }
     }
+    for (const directory::LargeEntry& large : view.large) check(large.file, view.number, 0, large.end);
     for (const directory::SegmentEntry& segment : view.log) {
       if (segment.state == directory::SegmentState::kEnded) check(segment.file, view.number, 0, segment.end);
     }

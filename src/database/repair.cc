@@ -12,6 +12,7 @@
 #include "directory/file_name.h"
 #include "sealed/sealed_salvage.h"
 #include "segment/segment_salvage.h"
+#include "table/large_value.h"
 #include "table/merge.h"
 #include "table/run_writer.h"
 
@@ -66,7 +67,7 @@ struct FamilyFound {
   std::string name;
   std::vector<std::unique_ptr<sealed::Cursor>> sources;
   std::vector<sealed::Entry> range_tombstones;
-  sealed::SealedBounds bounds;
+  sealed::SealedBounds bounds;  // Of what is in sources, and of what references in them stand for.
 };
 
 class Repair {
@@ -141,10 +142,15 @@ class Repair {
       }
     }
     for (std::size_t v = 0; manifest_ && v < manifest_->views.size(); ++v) {
-      for (const directory::SegmentEntry& segment : manifest_->views[v].log) {
-        const auto found = segments_.find(segment.file);
-        if (found != segments_.end()) found->second = segment.end;
-        if (found == segments_.end()) missing_.insert(segment.file);
+      const auto ends_at = [&](const std::string& file, std::uint64_t end) {
+        const auto found = segments_.find(file);
+        if (found != segments_.end()) found->second = end;
+        if (found == segments_.end()) missing_.insert(file);
+      };
+      for (const directory::SegmentEntry& segment : manifest_->views[v].log) ends_at(segment.file, segment.end);
+      for (const directory::LargeEntry& large : manifest_->views[v].large) {
+        ends_at(large.file, large.end);
+        large_.insert(directory::FileName::parse(large.file)->number);
       }
     }
     for (const std::string& name : listed) {
@@ -192,7 +198,9 @@ class Repair {
     if (directory::valid_name(text_of(name))) families_[family].name = text_of(name);
   }
 
+  /// A large value that the manifest lists has lived, though its record's own version is older than its reference's.
   [[nodiscard]] bool passed_over(const FamilyOf& family, std::uint64_t number, const sealed::Entry& entry) const {
+    if (large_.contains(number)) return false;
     return std::any_of(covers_.begin(), covers_.end(), [&](const Cover& cover) {
       return cover.number > number && cover.family == family && entry.write_version >= cover.version_first &&
              entry.write_version <= cover.version_last && entry.key >= cover.from && table::below(entry.key, cover.to);
@@ -200,13 +208,13 @@ class Repair {
   }
 
   void add(const FamilyOf& family, std::uint64_t number, std::vector<sealed::Entry> entries, std::shared_ptr<const void> hold) {
-    std::erase_if(entries, [&](const sealed::Entry& entry) { return passed_over(family, number, entry); });
     FamilyFound& found = families_[family];
     for (const sealed::Entry& entry : entries) {
       found.bounds.add({.records = 1,
                         .object_bytes = sealed::object_bytes(entry.key.size(), entry.value.size(), entry.flags()),
                         .key_bytes_max = entry.key.size()});
     }
+    std::erase_if(entries, [&](const sealed::Entry& entry) { return passed_over(family, number, entry); });
     found.sources.push_back(std::make_unique<VectorCursor>(std::move(entries), std::move(hold)));
   }
 
@@ -233,6 +241,7 @@ class Repair {
                                     .stamp = record.header.stamp,
                                     .account = record.account,
                                     .expiry_ms = record.expiry_ms};
+          if (record.offset == segment::kHeaderBytes && is_value(entry.kind)) puts_[{number, static_cast<std::uint64_t>(entry.value.data() - map->data())}] = entry;
           if (entry.kind == RecordKind::kRangeTombstone) {
             families_[family].range_tombstones.push_back(entry);
           } else {
@@ -324,6 +333,20 @@ class Repair {
     return entry;
   }
 
+  /// Puts the value that a reference stands for in its place; whether it is there.
+  bool resolve(sealed::Entry& entry) {
+    if (entry.kind != RecordKind::kReference) return true;
+    const Result<table::LargeReference> at = table::LargeReference::of(entry);
+    const auto found = at ? puts_.find({at->file, at->offset}) : puts_.end();
+    if (found == puts_.end() || found->second.key != entry.key) {
+      report_.lost.push_back(corruption("a large value is lost", "").error());
+      return false;
+    }
+    entry.kind = RecordKind::kPut;
+    entry.value = found->second.value;
+    return true;
+  }
+
   Result<void> write(std::unique_ptr<storage::Storage> target) {
     CAIRN_TRY(there, target->list());
     if (!there.empty()) return fail(ErrorCode::kConflict, "the directory is not empty", target->describe() + "/" + there.front());
@@ -377,7 +400,8 @@ class Repair {
                              .from = {},
                              .file_bytes_max = table::Tuning{}.sealed_bytes_max,
                              .bounds = found.bounds,
-                             .range_tombstones = {}},
+                             .range_tombstones = {},
+                             .large_value = {}},
                             [&](const std::shared_ptr<const table::RunFile>& file) -> Result<void> {
                               files.push_back(file->name());
                               return {};
@@ -391,7 +415,8 @@ class Repair {
       key = newest.key;
       newest.key = key;
       while (merged.valid() && merged.entry().key == key) CAIRN_TRY_VOID(merged.next());
-      if (newest.kind != RecordKind::kPut || ranges.newest_over(key, ~std::uint64_t{0}) > newest.write_version) continue;
+      if (!is_value(newest.kind) || ranges.newest_over(key, ~std::uint64_t{0}) > newest.write_version) continue;
+      if (!resolve(newest)) continue;
       newest.write_version = version;
       CAIRN_TRY_VOID(writer.add({&newest, 1}));
       ++report_.records;
@@ -409,11 +434,13 @@ class Repair {
   std::optional<segment::DatabaseId> database_;
   std::map<std::string, std::uint64_t> segments_;  // And their ends, where they are known.
   std::map<std::string, SealedFound> sealed_files_;
+  std::set<std::uint64_t> large_;  // Numbers of the large values that the manifest lists.
   std::set<std::string> missing_;
   std::set<std::uint64_t> replaced_;  // Numbers of files that sound ones replace.
   std::vector<Cover> covers_;
   std::map<std::uint16_t, std::string> view_names_;
   std::map<FamilyOf, FamilyFound> families_;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, sealed::Entry> puts_;  // The first of each segment, by the value's place.
   std::vector<std::shared_ptr<const storage::MappedFile>> maps_;
   std::vector<std::shared_ptr<sealed::SealedSalvage>> salvages_;
 };

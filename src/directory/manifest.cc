@@ -133,6 +133,23 @@ Result<SegmentEntry> read_segment(Section& section) {
   return entry;
 }
 
+Result<LargeEntry> read_large(Section& section) {
+  LargeEntry entry;
+  CAIRN_TRY(file, section.string("file"));
+  const auto name = FileName::parse(file);
+  if (!name || name->suffix != kSegmentSuffix) return section.wrong("file", "is not the name of a segment");
+  entry.file = file;
+  CAIRN_TRY(end, section.integer("end"));
+  if (end < segment::kHeaderBytes) return section.wrong("end", "lies in the file header");
+  entry.end = end;
+  if (section.has("pending")) {
+    CAIRN_TRY(pending, section.string("pending"));
+    if (pending != "yes") return section.wrong("pending", "is not \"yes\"");
+    entry.pending = true;
+  }
+  return entry;
+}
+
 Result<RunEntry> read_run(Section& section) {
   RunEntry entry;
   CAIRN_TRY(files, section.strings("files"));
@@ -242,6 +259,11 @@ Result<ViewEntry> read_view(Section& section) {
     entry.log.push_back(read);
     return {};
   }));
+  CAIRN_TRY_VOID(section.sections("large", [&](Section& large) -> Result<void> {
+    CAIRN_TRY(read, read_large(large));
+    entry.large.push_back(read);
+    return {};
+  }));
   return entry;
 }
 
@@ -300,6 +322,7 @@ std::vector<std::string> Manifest::files() const {
   std::vector<std::string> names;
   for (const ViewEntry& view : views) {
     for (const SegmentEntry& segment : view.log) names.push_back(segment.file);
+    for (const LargeEntry& large : view.large) names.push_back(large.file);
     for (const FamilyEntry& family : view.families) {
       for (const RunEntry& run : family.runs) names.insert(names.end(), run.files.begin(), run.files.end());
     }
@@ -336,6 +359,10 @@ std::string encode_view(const ViewEntry& view) {
       text += fmt::format("  state = \"ended\"\n  end = {}\n", segment.end);
     }
     if (segment.linked) text += "  linked = \"yes\"\n";
+  }
+  for (const LargeEntry& large : view.large) {
+    text += fmt::format("\n  [[view.large]]\n  file = \"{}\"\n  end = {}\n", large.file, large.end);
+    if (large.pending) text += "  pending = \"yes\"\n";
   }
   return text;
 }

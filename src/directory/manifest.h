@@ -58,12 +58,21 @@ struct FamilyEntry {
   bool operator==(const FamilyEntry&) const = default;
 };
 
+/// A value too large for the log, alone in a segment.
+struct LargeEntry {
+  std::string file;
+  std::uint64_t end = 0;
+  bool pending = false;  // Its reference was in no sealed file yet: it is in a log, or was never written.
+  bool operator==(const LargeEntry&) const = default;
+};
+
 struct ViewEntry {
   std::string name;
   std::string kind;  // "table"; other engines bring theirs.
   std::uint16_t number = 0;
   std::vector<FamilyEntry> families;
   std::vector<SegmentEntry> log;  // Oldest first; only the last may be active.
+  std::vector<LargeEntry> large;
   bool operator==(const ViewEntry&) const = default;
 };
 

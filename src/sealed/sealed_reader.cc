@@ -148,7 +148,7 @@ Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, st
   const auto header = load<ObjectHeader>(records.data() + at);
   const auto kind = static_cast<RecordKind>(header.kind);
   if (kind == RecordKind::kNone) return damaged("record kind is zero", offset);
-  const bool known = kind == RecordKind::kPut || kind == RecordKind::kTombstone || kind == RecordKind::kRangeTombstone;
+  const bool known = is_value(kind) || kind == RecordKind::kTombstone || kind == RecordKind::kRangeTombstone;
   if (!known || (header.key_size == 0 && kind != RecordKind::kRangeTombstone) ||
       (header.flags & ~(kHasAccount | kHasExpiry)) != 0) {
     return fail(ErrorCode::kUnsupported, "record of an unknown kind", file_->name(), offset);

@@ -46,7 +46,7 @@ std::uint64_t SealedSalvage::parse(ByteView records, Entry& entry) const {
   const auto header = load<ObjectHeader>(records.data());
   const auto kind = static_cast<RecordKind>(header.kind);
   const bool range = kind == RecordKind::kRangeTombstone;
-  if ((kind != RecordKind::kPut && kind != RecordKind::kTombstone && !range) || (header.key_size == 0 && !range) ||
+  if ((!is_value(kind) && kind != RecordKind::kTombstone && !range) || (header.key_size == 0 && !range) ||
       (header.flags & ~(kHasAccount | kHasExpiry)) != 0) {
     return 0;
   }

@@ -101,7 +101,7 @@ std::optional<RecordView> check_record(const char* at, std::uint64_t offset, std
 }
 
 Result<void> check_supported(const RecordHeader& header, const std::string& file, std::uint64_t offset) {
-  if (header.kind > static_cast<std::uint8_t>(RecordKind::kRangeTombstone)) {
+  if (header.kind == static_cast<std::uint8_t>(RecordKind::kExpiryChange)) {
     return fail(ErrorCode::kUnsupported, "record kind " + std::to_string(header.kind) + " needs a newer Cairn", file, offset);
   }
   if ((header.flags & (kCompressed | kEncrypted)) != 0) {

@@ -1,5 +1,7 @@
 #include "table/line_up.h"
 
+#include "base/error.h"
+
 namespace cairn::table {
 
 std::vector<std::string> Layer::files() const {
@@ -35,6 +37,13 @@ std::vector<std::shared_ptr<const Family>> LineUp::family_list() const {
   list.reserve(families.size());
   for (const OfFamily& each : families) list.push_back(each.family);
   return list;
+}
+
+Result<std::shared_ptr<const LargeValue>> LineUp::large_value(const sealed::Entry& reference) const {
+  CAIRN_TRY(at, LargeReference::of(reference));
+  const auto found = large->find(at.file);
+  if (found == large->end()) return corruption("the large value " + std::to_string(at.file) + " is not in the manifest", "");
+  return found->second;
 }
 
 }  // namespace cairn::table

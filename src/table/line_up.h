@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "table/family.h"
+#include "table/large_value.h"
 #include "table/memtable.h"
 #include "table/run.h"
 
@@ -39,9 +40,12 @@ struct LineUp {
   };
   std::vector<OfFamily> families;  // By number.
   std::shared_ptr<Memtable> active;
+  std::shared_ptr<const LargeValues> large = std::make_shared<LargeValues>();
 
   [[nodiscard]] std::vector<std::shared_ptr<const Memtable>> frozen() const;
   [[nodiscard]] std::vector<std::shared_ptr<const Family>> family_list() const;
+  /// The one that a reference record names. kCorruption: there is none.
+  [[nodiscard]] Result<std::shared_ptr<const LargeValue>> large_value(const sealed::Entry& reference) const;
 };
 
 }  // namespace cairn::table

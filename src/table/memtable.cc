@@ -39,14 +39,14 @@ Memtable::Memtable(directory::MemoryBudget& memory, std::vector<std::shared_ptr<
   for (auto& family : families) families_.push_back(std::make_unique<FamilyIndex>(arena_, std::move(family)));
 }
 
-void Memtable::insert(const char* at, const segment::RecordView& record) {
+void Memtable::insert(const char* at, const segment::RecordView& record, ByteView indexed) {
   FamilyIndex& index = this->at(record.header.family);
   if (record.kind() == RecordKind::kRangeTombstone) {
     insert_range_tombstone(index, record);
   } else {
     index.records.insert(at);
     ++index.bounds.records;
-    if (record.kind() == RecordKind::kPut && !index.terms.empty()) insert_terms(index, at, record);
+    if (is_value(record.kind()) && !index.terms.empty()) insert_terms(index, at, indexed);
   }
   index.bounds.object_bytes += sealed::object_bytes(record.key.size(), record.value.size(), record.header.flags);
   index.bounds.key_bytes_max = std::max<std::uint64_t>(index.bounds.key_bytes_max, record.key.size());
@@ -57,10 +57,10 @@ void Memtable::insert(const char* at, const segment::RecordView& record) {
   log_bytes_.fetch_add(record.bytes, std::memory_order_relaxed);
 }
 
-void Memtable::insert_terms(FamilyIndex& index, const char* at, const segment::RecordView& record) {
+void Memtable::insert_terms(FamilyIndex& index, const char* at, ByteView value) {
   for (std::size_t i = 0; i < index.terms.size(); ++i) {
     const Index& each = index.family->indexes[i];
-    const std::optional<Bytes> term = each.extract(record.value);
+    const std::optional<Bytes> term = each.extract(value);
     if (!term) continue;
     const Bytes stored = each.stored(*term, hash_seed_);
     char* const thing = arena_.allocate(kTermHead + stored.size());

@@ -35,8 +35,9 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   // For the one writer, and for anybody once it is frozen.
   void add_source(Source source) { sources_.push_back(std::move(source)); }
   [[nodiscard]] const std::vector<Source>& sources() const { return sources_; }
-  /// Indexes `record`, of one of the families, which lies at `at` in one of the sources. Versions ascend.
-  void insert(const char* at, const segment::RecordView& record);
+  /// Indexes `record`, of one of the families, which lies at `at` in one of the sources. Versions ascend. Its terms are
+  /// those of `indexed`, the value itself also where the record has only a reference to it.
+  void insert(const char* at, const segment::RecordView& record, ByteView indexed);
   [[nodiscard]] const Family& family(std::uint16_t number) const { return *at(number).family; }
   /// Upper bounds of what a family holds.
   [[nodiscard]] sealed::SealedBounds bounds(std::uint16_t family) const {
@@ -88,7 +89,7 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
     sealed::SealedBounds bounds;
   };
   [[nodiscard]] FamilyIndex& at(std::uint16_t family) const { return *families_[family]; }
-  void insert_terms(FamilyIndex& index, const char* at, const segment::RecordView& record);
+  void insert_terms(FamilyIndex& index, const char* at, ByteView value);
   void insert_range_tombstone(FamilyIndex& index, const segment::RecordView& record);
 
   const std::uint64_t hash_seed_;

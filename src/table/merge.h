@@ -57,6 +57,7 @@ struct Replacement {
   std::uint16_t family = 0;
   std::vector<Layer> before;
   std::vector<Layer> after;
+  std::vector<LargeFate> large;  // Large values whose references the merge has met.
 };
 
 }  // namespace cairn::table

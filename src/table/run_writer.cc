@@ -87,9 +87,14 @@ Result<void> RunWriter::add(std::span<const sealed::Entry> versions) {
   std::vector<sealed::TermOf> terms;
   for (const sealed::Entry& entry : versions) {
     terms.clear();
-    for (std::size_t i = 0; entry.kind == RecordKind::kPut && i < target_.family->indexes.size(); ++i) {
+    ByteView value = entry.value;
+    if (entry.kind == RecordKind::kReference && !target_.family->indexes.empty()) {
+      CAIRN_TRY(large, target_.large_value(entry));
+      value = large;
+    }
+    for (std::size_t i = 0; is_value(entry.kind) && i < target_.family->indexes.size(); ++i) {
       const Index& index = target_.family->indexes[i];
-      if (const auto term = index.extract(entry.value)) terms.push_back({i, index.stored(*term, directory_.hash_seed())});
+      if (const auto term = index.extract(value)) terms.push_back({i, index.stored(*term, directory_.hash_seed())});
     }
     writer_->add(entry, terms);
   }

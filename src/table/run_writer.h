@@ -25,6 +25,7 @@ struct RunTarget {
   std::uint64_t file_bytes_max = 0;
   sealed::SealedBounds bounds;       // Of everything that may be added, range tombstones too.
   RangeTombstones range_tombstones;  // Those that stay.
+  std::function<Result<ByteView>(const sealed::Entry&)> large_value;  // What a reference stands for, for its terms.
 };
 
 class RunWriter {

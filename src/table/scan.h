@@ -23,7 +23,7 @@ struct ReadView {
   [[nodiscard]] const LineUp::OfFamily& layers() const { return line_up->families[family]; }
   /// Whether `entry` is a value that is there now, range tombstones apart.
   [[nodiscard]] bool is_value(const sealed::Entry& entry) const {
-    return entry.kind == RecordKind::kPut && (entry.expiry_ms == 0 || entry.expiry_ms > now_ms);
+    return cairn::is_value(entry.kind) && (entry.expiry_ms == 0 || entry.expiry_ms > now_ms);
   }
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
 };
@@ -58,7 +58,7 @@ class RangeScan final : public EntrySource {
   Result<void> find_reverse();
   [[nodiscard]] bool in_range(ByteView key) const;
   [[nodiscard]] bool erased(const sealed::Entry& entry) const;
-  void take(const sealed::Entry& entry);
+  Result<void> take(const sealed::Entry& entry);
 
   ReadView view_;
   Range range_;

@@ -5,6 +5,7 @@
 //   table_read.cc    get, multi_get, scan
 //   table_jobs.cc    which layers flush and compaction merge, and when
 //   table_merge.cc   how they are merged
+//   table_large.cc   values in segments of their own
 //
 // Locks, outermost first; never take one above a lock you hold.
 //   commit_mutex_  Orders writes in the log. Never held across I/O: who needs I/O on the log sets busy_ and lets go.
@@ -35,6 +36,7 @@ namespace cairn::table {
 struct Tuning {
   std::uint64_t segment_bytes_first = 1 * kMiB;  // Of a table's log; each next one twice as much.
   std::uint64_t segment_bytes_max = 64 * kMiB;
+  std::uint64_t large_value_bytes = 16 * kMiB;     // Such values stay in segments of their own.
   std::uint64_t background_sync_bytes = 8 * kMiB;  // Of a log without kDisk writes.
   std::size_t sealed_runs_max = 8;                 // Of a family. More start a compaction.
   std::uint64_t sealed_bytes_max = 512 * kMiB;     // Of a sealed file; a run has as many as it takes.
@@ -51,7 +53,11 @@ struct WriteRef {
   RecordKind kind = RecordKind::kPut;
   ByteView key;
   ByteView value;
+  ByteView large;  // Of a reference: the value it stands for.
 };
+
+/// The account a key names by itself: "{17}…" belongs to account 17.
+std::uint64_t account_of(ByteView key);
 
 inline constexpr std::size_t kFamiliesMax = 256;     // Of a table: a memtable has an index for each.
 inline constexpr std::int64_t kIdleFrameMs = 50;     // An idle log says this long after its last sync how far it reached.
@@ -110,7 +116,26 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   // table_read.cc
   [[nodiscard]] ReadView read_view(std::uint16_t family, const Snapshot& snapshot) const;
 
+  // table_large.cc
+  struct LargeWritten {
+    directory::LargeEntry entry;
+    std::shared_ptr<const LargeValue> value;
+    Bytes reference;
+  };
+  [[nodiscard]] bool is_large(const WriteRef& write) const;
+  Result<LargeWritten> write_large_value(const WriteRef& write, const WriteOptions& options);
+  Result<WriteVersion> write_with_large(std::span<const WriteRef> writes, const WriteOptions& options)
+      CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  Result<void> list_large(const std::vector<LargeWritten>& large) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> install_fates(const std::vector<LargeFate>& fates) CAIRN_EXCLUDES(state_mutex_);
+  static void apply_fates(directory::ViewEntry& view, const std::vector<LargeFate>& fates);
+  static std::vector<std::shared_ptr<const LargeValue>> apply_fates(LineUp& line_up, const std::vector<LargeFate>& fates);
+  Result<void> drop_unreferenced(const std::set<std::uint64_t>& referenced) CAIRN_EXCLUDES(state_mutex_);
+
   // table_write.cc
+  Result<WriteVersion> write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, bool& applied)
+      CAIRN_EXCLUDES(commit_mutex_);
+  [[nodiscard]] std::int64_t expiry_of(const WriteRef& write, std::int64_t ttl_ms) const;
   Result<void> make_room(std::uint64_t bytes, std::int64_t begin_ms) CAIRN_REQUIRES(commit_mutex_);
   Result<void> wait_for_flush(std::int64_t begin_ms) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
   void put_off(std::uint64_t bytes, std::int64_t begin_ms) CAIRN_EXCLUDES(commit_mutex_);
@@ -200,6 +225,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
 
   Published<LineUp> line_up_{nullptr};            // Replaced under state_mutex_; none before load().
   std::atomic<WriteVersion> visible_version_{0};  // Stored under commit_mutex_; stands on ends of batches only.
+  std::atomic<std::uint64_t> large_changes_{0};   // Large values put into the line-up; after it, before their references.
   std::atomic<std::uint64_t> unsealed_bytes_{0};  // Records in memtables.
   std::atomic<std::size_t> runs_{0};              // settled_runs() of the line-up.
   Pacing pacing_;                                 // Its delays under commit_mutex_.

@@ -96,6 +96,9 @@ class Copier {
          std::int64_t now_ms)
       : group_(group), visibility_(visibility), ranges_(ranges), hash_seed_(hash_seed), now_ms_(now_ms) {}
 
+  /// What became of the large values met since the last call.
+  std::vector<LargeFate> take_fates() { return std::exchange(fates_, {}); }
+
   Result<void> run(sealed::Cursor& from, const Bytes& first, RunWriter& to, directory::Job& job) {
     std::uint64_t uncounted = 0;
     CAIRN_TRY_VOID(first.empty() ? from.seek_first() : from.seek(first));
@@ -107,9 +110,12 @@ class Copier {
         holds_.push_back(from.hold());  // The cursor moves on while the versions of a key are collected.
         const sealed::Entry& entry = entries_.back();
         uncounted += sealed::object_bytes(entry.key.size(), entry.value.size(), entry.flags());
+        if (entry.kind == RecordKind::kReference) references_.push_back(entry);
         CAIRN_TRY_VOID(from.next());
       } while (from.valid() && from.entry().key == entries_.front().key);
-      CAIRN_TRY_VOID(to.add(live()));
+      const std::span<const sealed::Entry> kept = live();
+      CAIRN_TRY_VOID(note_fates(kept));
+      CAIRN_TRY_VOID(to.add(kept));
       if (uncounted >= kProgressBytes) {
         CAIRN_TRY_VOID(job.progress(uncounted));
         uncounted = 0;
@@ -119,6 +125,16 @@ class Copier {
   }
 
  private:
+  Result<void> note_fates(std::span<const sealed::Entry> kept) {
+    for (const sealed::Entry& reference : references_) {
+      CAIRN_TRY(at, LargeReference::of(reference));
+      fates_.push_back({at.file, std::any_of(kept.begin(), kept.end(), [&](const sealed::Entry& entry) {
+                          return entry.write_version == reference.write_version && entry.kind == RecordKind::kReference;
+                        })});
+    }
+    references_.clear();
+    return {};
+  }
   /// Of entries_ those that something can see; an expired one is a tombstone.
   std::span<const sealed::Entry> live() {
     for (sealed::Entry& entry : entries_) {
@@ -174,6 +190,8 @@ class Copier {
   std::vector<directory::StoredVersion> stored_;
   std::vector<std::size_t> place_;  // Of each stored version in entries_; its size for a range tombstone.
   std::vector<sealed::Entry> kept_;
+  std::vector<sealed::Entry> references_;  // Among the versions of this key.
+  std::vector<LargeFate> fates_;
 };
 
 }  // namespace
@@ -198,7 +216,11 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
                    .from = from,
                    .file_bytes_max = tuning_.sealed_bytes_max,
                    .bounds = bounds_of(group),
-                   .range_tombstones = ranges.live};
+                   .range_tombstones = ranges.live,
+                   .large_value = [&](const sealed::Entry& entry) -> Result<ByteView> {
+                     CAIRN_TRY(large, line_up_.get()->large_value(entry));
+                     return large->value(entry);
+                   }};
   job.set_bytes_total(job.bytes_total() + target.bounds.object_bytes);
   std::vector<std::unique_ptr<sealed::Cursor>> cursors;
   for (const Layer& layer : group.layers) {
@@ -206,10 +228,11 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
   }
   MergeCursor merged(std::move(cursors));
 
+  Copier copier(group, visibility, ranges.all, directory_->hash_seed(), directory_->now_ms());
   std::vector<std::shared_ptr<const RunFile>> files;
   if (group.begun) files = group.begun->files();
   const auto replacement = [&](const Bytes& upto) -> Result<Replacement> {
-    Replacement change{.family = group.family, .before = group.layers, .after = {}};
+    Replacement change{.family = group.family, .before = group.layers, .after = {}, .large = copier.take_fates()};
     if (group.begun) change.before.insert(change.before.begin(), {.run = group.begun, .memtable = nullptr});
     if (!files.empty()) {
       CAIRN_TRY(output, Run::make(files, version_first, version_last));
@@ -239,7 +262,6 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
     merge.put_off = true;
     return fail(ErrorCode::kUnavailable, "put off for a smaller merge");
   });
-  Copier copier(group, visibility, ranges.all, directory_->hash_seed(), directory_->now_ms());
   Result<void> copied = copier.run(merged, from, writer, job);
   if (copied) copied = writer.finish();
   if (!copied && !as_it_goes && directory_->state()) {
@@ -337,16 +359,26 @@ void replace_in(directory::ViewEntry& view, const Replacement& change) {
 /// Puts runs in the place of layers: first durably, then for readers.
 Result<void> TableImpl::install(const std::vector<Replacement>& replacements) {
   CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    for (const Replacement& change : replacements) replace_in(manifest.edit_view(entry_.number), change);
+    directory::ViewEntry& view = manifest.edit_view(entry_.number);
+    for (const Replacement& change : replacements) {
+      replace_in(view, change);
+      apply_fates(view, change.large);
+    }
     return {};
   }));
+  std::vector<std::shared_ptr<const LargeValue>> dropped;
   {
     const MutexLock lock(state_mutex_);
     auto next = std::make_shared<LineUp>(*line_up_.get());
-    for (const Replacement& change : replacements) replace_in(*next, change);
+    for (const Replacement& change : replacements) {
+      replace_in(*next, change);
+      const auto gone = apply_fates(*next, change.large);
+      dropped.insert(dropped.end(), gone.begin(), gone.end());
+    }
     runs_ = settled_runs(*next);
     line_up_.set(std::move(next));
   }
+  for (const auto& value : dropped) value->live()->set_obsolete();
   std::set<const void*> kept;
   std::set<const Memtable*> sealed;
   for (const Replacement& change : replacements) {

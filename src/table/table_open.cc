@@ -63,6 +63,12 @@ Result<void> TableImpl::load() {
     }
     line_up->families.push_back({.family = family, .layers = std::move(layers)});
   }
+  auto large = std::make_shared<LargeValues>();
+  for (const directory::LargeEntry& entry : entry_.large) {
+    CAIRN_TRY(value, LargeValue::open(*directory_, entry, entry_.number));
+    large->emplace(directory::FileName::parse(entry.file)->number, value);
+  }
+  line_up->large = std::move(large);
   {
     const MutexLock lock(commit_mutex_);
     active_ = new_memtable(*line_up);
@@ -93,6 +99,7 @@ Result<void> TableImpl::replay() {
     return {};
   };
   WriteVersion last_version = 0;
+  std::set<std::uint64_t> referenced;  // Numbers of large values.
   for (const directory::SegmentEntry& segment : entry_.log) {
     Result<std::shared_ptr<const storage::MappedFile>> map = directory_->storage().open(segment.file);
     if (!map && map.error().code == ErrorCode::kNotFound) return corruption("a live file is missing", segment.file);
@@ -121,7 +128,18 @@ Result<void> TableImpl::replay() {
         first = false;
       }
       last_version = record.header.write_version;
-      memtable->insert((*map)->data() + record.offset, record);
+      ByteView indexed = record.value;
+      if (record.kind() == RecordKind::kReference) {
+        const sealed::Entry reference{.key = record.key, .value = record.value, .kind = RecordKind::kReference};
+        CAIRN_TRY(at, LargeReference::of(reference));
+        CAIRN_TRY(large, line_up_.get()->large_value(reference));
+        referenced.insert(at.file);
+        if (!memtable->family(record.header.family).indexes.empty()) {
+          CAIRN_TRY(value, large->value(reference));
+          indexed = value;
+        }
+      }
+      memtable->insert((*map)->data() + record.offset, record, indexed);
       return {};
     }));
     if (!first) continue;
@@ -129,7 +147,8 @@ Result<void> TableImpl::replay() {
     const MutexLock lock(commit_mutex_);
     active_->add_source(source);
   }
-  return add_replayed(memtable);
+  CAIRN_TRY_VOID(add_replayed(memtable));
+  return drop_unreferenced(referenced);
 }
 
 /// Whether a run has versions between the two.
@@ -307,6 +326,8 @@ TableStats TableImpl::stats() const {
   stats.unsealed_bytes = unsealed_bytes_.load();
   stats.unsealed_bytes_max = unsealed_bytes_max();
   stats.runs_max = tuning_.sealed_runs_max;
+  stats.large_values = now->large->size();
+  for (const auto& [number, value] : *now->large) stats.large_bytes += value->bytes();
   stats.debt = debt();
   stats.write_rate_max = pacing_.rate(stats.debt);
   stats.write_wait_ms_max = tuning_.write_wait_ms_max;

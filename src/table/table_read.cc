@@ -22,6 +22,13 @@ std::vector<std::unique_ptr<sealed::Cursor>> cursors_of(const ReadView& view) {
   return cursors;
 }
 
+/// The value that a reference record stands for.
+Result<std::optional<Pinned>> large_value(const LineUp& line_up, const sealed::Entry& entry) {
+  CAIRN_TRY(large, line_up.large_value(entry));
+  CAIRN_TRY(value, large->value(entry));
+  return Pinned(value, large, &large->live()->map()->bad_flag());
+}
+
 Pinned pinned(const sealed::Entry& entry, const std::shared_ptr<const Memtable>& memtable) {
   for (const Memtable::Source& source : memtable->sources()) {
     const ByteView bytes = source.file->map()->bytes();
@@ -44,20 +51,25 @@ Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
   const std::shared_ptr<Memtable>& active = line_up->active;
   const auto entry = active->get(family, key, version_max);
   const std::uint64_t erased = active->range_tombstones(family).newest_over(key, version_max);
-  if (entry && entry->write_version > erased) return is_value(*entry) ? std::optional(pinned(*entry, active)) : std::nullopt;
+  const auto from_memtable = [&](const sealed::Entry& found, const std::shared_ptr<const Memtable>& memtable) {
+    if (!is_value(found)) return Result<std::optional<Pinned>>(std::nullopt);
+    if (found.kind == RecordKind::kReference) return large_value(*line_up, found);
+    return Result<std::optional<Pinned>>(pinned(found, memtable));
+  };
+  if (entry && entry->write_version > erased) return from_memtable(*entry, active);
   if (erased != 0) return std::nullopt;
   const std::uint64_t hash = xxh3(key, hash_seed);
   for (auto layer = layers().layers.rbegin(); layer != layers().layers.rend(); ++layer) {
     const std::uint64_t erased_here = layer->newest_range_tombstone(family, key, version_max);
     if (layer->memtable) {
       const auto older = layer->memtable->get(family, key, version_max);
-      if (older && older->write_version > erased_here) {
-        return is_value(*older) ? std::optional(pinned(*older, layer->memtable)) : std::nullopt;
-      }
+      if (older && older->write_version > erased_here) return from_memtable(*older, layer->memtable);
     } else if (const RunFile* const file = layer->run->file_of(key)) {
       CAIRN_TRY(hit, file->reader->get(key, hash, version_max));
       if (hit && hit->entry.write_version > erased_here) {
-        return is_value(hit->entry) ? std::optional(pinned(*hit, layer->run, *file)) : std::nullopt;
+        if (!is_value(hit->entry)) return std::nullopt;
+        if (hit->entry.kind == RecordKind::kReference) return large_value(*line_up, hit->entry);
+        return pinned(*hit, layer->run, *file);
       }
     }
     if (erased_here != 0) return std::nullopt;
@@ -67,8 +79,12 @@ Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
 
 ReadView TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) const {
   ReadView view;
-  view.line_up = line_up_.get();
-  view.version_max = snapshot.is_now() ? visible_version_.load(std::memory_order_acquire) : snapshot.write_version();
+  std::uint64_t changes = 0;
+  do {  // Every reference up to that version must find its value in that line-up.
+    changes = large_changes_.load(std::memory_order_acquire);
+    view.line_up = line_up_.get();
+    view.version_max = snapshot.is_now() ? visible_version_.load(std::memory_order_acquire) : snapshot.write_version();
+  } while (large_changes_.load(std::memory_order_acquire) != changes);
   view.pin = snapshot.pin();
   view.family = family;
   view.now_ms = view.layers().family->ttl_ms == 0 ? 0 : directory_->now_ms();
@@ -155,11 +171,17 @@ bool RangeScan::erased(const sealed::Entry& entry) const {
   });
 }
 
-void RangeScan::take(const sealed::Entry& entry) {
+Result<void> RangeScan::take(const sealed::Entry& entry) {
   found_ = view_.is_value(entry) && !erased(entry);
-  if (!found_) return;
+  if (!found_) return {};
   value_ = entry.value;
   hold_ = cursor_.hold();
+  if (entry.kind != RecordKind::kReference) return {};
+  CAIRN_TRY(large, view_.line_up->large_value(entry));
+  CAIRN_TRY(value, large->value(entry));
+  value_ = value;
+  hold_ = large;
+  return {};
 }
 
 /// From the cursor on, the first key whose newest visible version is a value. Leaves the cursor behind that key.
@@ -170,7 +192,7 @@ Result<void> RangeScan::find_forward() {
     while (cursor_.valid() && cursor_.entry().key == key_) {
       if (!decided && cursor_.entry().write_version <= view_.version_max) {
         decided = true;
-        take(cursor_.entry());
+        CAIRN_TRY_VOID(take(cursor_.entry()));
       }
       CAIRN_TRY_VOID(cursor_.next());
     }
@@ -185,7 +207,7 @@ Result<void> RangeScan::find_reverse() {
     key_ = cursor_.entry().key;
     found_ = false;
     while (cursor_.valid() && cursor_.entry().key == key_) {
-      if (cursor_.entry().write_version <= view_.version_max) take(cursor_.entry());
+      if (cursor_.entry().write_version <= view_.version_max) CAIRN_TRY_VOID(take(cursor_.entry()));
       CAIRN_TRY_VOID(cursor_.prev());
     }
     if (found_) return {};

@@ -7,9 +7,7 @@
 #include "table/table_impl.h"
 
 namespace cairn::table {
-namespace {
 
-/// The account a key names by itself: "{17}…" belongs to account 17.
 std::uint64_t account_of(ByteView key) {
   if (!key.starts_with('{')) return 0;
   std::uint64_t account = 0;
@@ -22,6 +20,10 @@ std::uint64_t account_of(ByteView key) {
   return 0;
 }
 
+namespace {
+
+constexpr std::uint64_t kWriteBytesMax = kGiB;  // Of log.
+
 std::uint64_t log_bytes_of(std::span<const WriteRef> writes) {
   std::uint64_t bytes = writes.size() > 1 ? segment::kBatchFrameBytes : 0;
   for (const WriteRef& write : writes) {
@@ -30,20 +32,20 @@ std::uint64_t log_bytes_of(std::span<const WriteRef> writes) {
   return bytes;
 }
 
-Result<void> check_writes(std::span<const WriteRef> writes, std::uint64_t bytes, std::uint64_t bytes_max) {
+Result<void> check_writes(std::span<const WriteRef> writes) {
   for (const WriteRef& write : writes) {
     const bool range = write.kind == RecordKind::kRangeTombstone;
     if ((write.key.empty() && !range) || write.key.size() > kKeyBytesMax || (range && write.value.size() > kKeyBytesMax)) {
       return fail(ErrorCode::kInvalidArgument,
                   "a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes; this one has " + std::to_string(write.key.size()));
     }
+    if (!range && write.value.size() > kValueBytesMax) {
+      return fail(ErrorCode::kInvalidArgument, "a value has at most " + std::to_string(kValueBytesMax) + " bytes; this one has " +
+                                                   std::to_string(write.value.size()));
+    }
     if (range && !below(write.key, write.value)) {
       return fail(ErrorCode::kInvalidArgument, "the range to erase is empty: its end does not lie behind its begin");
     }
-  }
-  if (bytes > bytes_max) {
-    return fail(ErrorCode::kInvalidArgument, "a write takes at most " + std::to_string(bytes_max) +
-                                                 " bytes of log, half a segment; this one takes " + std::to_string(bytes));
   }
   return {};
 }
@@ -52,8 +54,21 @@ Result<void> check_writes(std::span<const WriteRef> writes, std::uint64_t bytes,
 
 Result<WriteVersion> TableImpl::write(std::span<const WriteRef> writes, const WriteOptions& options) {
   if (writes.empty()) return visible_version_.load();
+  CAIRN_TRY_VOID(check_writes(writes));
+  bool applied = false;
+  if (std::any_of(writes.begin(), writes.end(), [&](const WriteRef& write) { return is_large(write); })) {
+    return write_with_large(writes, options);
+  }
+  return write_in_log(writes, options, applied);
+}
+
+/// `applied`: whatever comes back, the writes are in the log.
+Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, bool& applied) {
   const std::uint64_t bytes = log_bytes_of(writes);
-  CAIRN_TRY_VOID(check_writes(writes, bytes, tuning_.segment_bytes_max / 2));
+  if (bytes > kWriteBytesMax) {
+    return fail(ErrorCode::kInvalidArgument, "a write takes at most " + std::to_string(kWriteBytesMax) +
+                                                 " bytes of log; this one takes " + std::to_string(bytes));
+  }
   CAIRN_TRY_VOID(directory_->prepare_versions(writes.size()));
   std::optional<directory::Directory::Stamped> stamped;
   const std::int64_t begin_ms = environment_.clock.boot_ms();
@@ -64,6 +79,7 @@ Result<WriteVersion> TableImpl::write(std::span<const WriteRef> writes, const Wr
       CAIRN_TRY_VOID(make_room(bytes, begin_ms));
       stamped = directory_->reserve_versions(writes.size());
       if (stamped) {
+        applied = true;
         const WriteVersion version = append(writes, options, *stamped);
         CAIRN_TRY_VOID(wait_until_visible(version));
         return version;
@@ -151,7 +167,8 @@ Result<void> TableImpl::wait_for_flush(std::int64_t begin_ms) {
 
 /// Puts a new segment at the end of the log. On kNoSpace nothing has changed.
 Result<void> TableImpl::start_segment(std::uint64_t bytes) {
-  const std::uint64_t least = 2 * (segment::kHeaderBytes + segment::SegmentWriter::with_slack(bytes) + segment::kSyncFrameBytes);
+  // A batch is never split: one that is larger than segments are gets a larger one.
+  const std::uint64_t least = segment::kHeaderBytes + segment::SegmentWriter::with_slack(bytes) + 2 * segment::kSyncFrameBytes;
   const std::uint64_t usual = std::min(next_segment_bytes_, options_.memtable_bytes_max);
   const std::uint64_t capacity = std::max(usual, round_up(least, 4 * kKiB));
   busy_ = true;
@@ -170,7 +187,8 @@ Result<void> TableImpl::start_segment(std::uint64_t bytes) {
   changed_.notify_all();
   if (!done) return done;
   writer_ = std::move(fresh->writer);
-  active_->add_source({directory_->live(writer_->view()), writer_->file().capacity()});
+  const std::uint64_t got = writer_->file().capacity();
+  active_->add_source({directory_->live(writer_->view()), got <= 2 * tuning_.segment_bytes_max ? got : 0});
   next_segment_bytes_ = std::min(2 * next_segment_bytes_, tuning_.segment_bytes_max);
   durable_end_ = segment::kHeaderBytes;
   frame_pending_ = false;
@@ -244,6 +262,10 @@ Result<void> TableImpl::end_log() {
   return end_and_wait_until_idle();
 }
 
+std::int64_t TableImpl::expiry_of(const WriteRef& write, std::int64_t ttl_ms) const {
+  return ttl_ms != 0 && is_value(write.kind) ? directory_->now_ms() + ttl_ms : 0;
+}
+
 WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOptions& options,
                                const directory::Directory::Stamped& stamped) {
   const std::uint64_t tail_before = writer_->tail();
@@ -261,10 +283,9 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
                              .value = {}};
   std::uint64_t user_bytes = 0;
   for (const WriteRef& write : writes) {
-    const std::int64_t ttl_ms = active_->family(write.family).ttl_ms;
     input.kind = write.kind;
     input.family = write.family;
-    input.expiry_ms = ttl_ms != 0 && write.kind == RecordKind::kPut ? directory_->now_ms() + ttl_ms : 0;
+    input.expiry_ms = expiry_of(write, active_->family(write.family).ttl_ms);
     input.account = options.account.value_or(account_of(write.key));
     input.key = write.key;
     input.value = write.value;
@@ -272,14 +293,15 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
     const segment::RecordView record = writer_->append(input);
     records.emplace_back(at, record);
     if (batch) checksums_.push_back(record.header.checksum);
-    user_bytes += write.key.size() + write.value.size();
+    user_bytes += write.key.size() + (write.kind == RecordKind::kReference ? write.large : write.value).size();
     ++input.write_version;
   }
   --input.write_version;
   if (batch) writer_->append_batch_frame(batch_begin, checksums_, input);
   // Log before memory: what is indexed is in the log.
-  for (const auto& [at, record] : records) {
-    active_->insert(at, record);
+  for (std::size_t i = 0; i < writes.size(); ++i) {
+    const auto& [at, record] = records[i];
+    active_->insert(at, record, writes[i].kind == RecordKind::kReference ? writes[i].large : record.value);
     unsealed_bytes_.fetch_add(record.bytes, std::memory_order_relaxed);
   }
   writer_->publish();

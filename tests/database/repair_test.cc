@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "segment/segment_salvage.h"
 #include "support/workload.h"
 
 namespace cairn::test {
@@ -151,6 +152,21 @@ void damage(Store& store, Random& random, int count) {
   }
 }
 
+/// File and offset of each record in the logs of a sound store.
+std::set<std::pair<std::string, std::uint64_t>> records_of_logs(const Store& store) {
+  std::set<std::pair<std::string, std::uint64_t>> found;
+  storage::SimulatedStorage storage(*store.disk);
+  for (const std::string& name : store.files) {
+    const auto parsed = directory::FileName::parse(name);
+    const auto map = storage.open(name);
+    if (parsed->suffix != directory::kSegmentSuffix || !map) continue;
+    std::vector<Error> lost;
+    segment::SegmentSalvage::open(*map, parsed->number, std::nullopt)
+        ->read(0, [&](const segment::RecordView& record) { found.insert({name, record.offset}); }, lost);
+  }
+  return found;
+}
+
 TEST(Repair, AfterTenRandomDamagesReturnsEveryRecordWhoseBytesAreIntact) {
   std::uint64_t expected = 0;
   std::uint64_t records = 0;
@@ -160,6 +176,7 @@ TEST(Repair, AfterTenRandomDamagesReturnsEveryRecordWhoseBytesAreIntact) {
     Random random(seed);
     std::map<std::string, Bytes> before;
     for (const std::string& name : store.files) before[name] = store.disk->contents(name);
+    const auto log_records = records_of_logs(store);
     damage(store, random, 10);
     const auto sizes = store.disk->file_sizes();
     // A record is intact if its bytes, from its header on, are as they were in some file; key and value stand together.
@@ -168,11 +185,15 @@ TEST(Repair, AfterTenRandomDamagesReturnsEveryRecordWhoseBytesAreIntact) {
       for (const auto& [name, bytes] : before) {
         const std::size_t at = bytes.find(record);
         if (at == std::string::npos || !sizes.contains(name)) continue;
+        // Without a manifest nothing tells a large value whose reference is lost from one that was overwritten.
+        if (at < 512 && name.ends_with(".segment") && value.size() >= small_tuning().large_value_bytes) continue;
         const std::size_t begin = at - (name.ends_with(".sealed") ? 28 : 40);
         const Bytes now = store.disk->contents(name);
         const bool preambles = !name.ends_with(".sealed") || now.substr(0, 4096) == bytes.substr(0, 4096) ||
                                (now.size() == bytes.size() && now.substr(now.size() - 4096) == bytes.substr(bytes.size() - 4096));
         const std::size_t end = name.ends_with(".sealed") ? at + record.size() : round_up(at + record.size(), 8);  // Its pad too.
+        // A recycled segment has whole records of its earlier life, too.
+        if (name.ends_with(".segment") && !log_records.contains({name, begin})) continue;
         if (preambles && now.size() >= end && now.substr(begin, end - begin) == bytes.substr(begin, end - begin)) {
           return true;
         }

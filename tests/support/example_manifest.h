@@ -29,7 +29,8 @@ inline directory::Manifest example_manifest() {
                             .number = 1,
                             .families = {main, {.name = "side", .number = 1, .indexes = {}, .runs = {}}},
                             .log = {{.file = "5-3-0000abce.segment", .state = directory::SegmentState::kEnded, .end = 4096},
-                                    {.file = "6-3-0000abcf.segment", .durable_end = 256}}});
+                                    {.file = "6-3-0000abcf.segment", .durable_end = 256}},
+                            .large = {{.file = "8-3-0000abd0.segment", .end = 4096, .pending = true}}});
   return manifest;
 }
 
