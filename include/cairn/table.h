@@ -25,7 +25,7 @@ namespace directory {
 class Pin;
 }
 
-inline constexpr std::uint64_t kKeyBytesMax = 65'535;   ///< A key has 1 to this many bytes.
+inline constexpr std::uint64_t kKeyBytesMax = 65'535;      ///< A key has 1 to this many bytes.
 inline constexpr std::uint64_t kValueBytesMax = 1 * kGiB;  ///< A value has 0 to this many bytes.
 
 /// How far a write has travelled when the call returns.
@@ -232,12 +232,11 @@ class Table {
   Result<WriteVersion> erase_range(const Range& range, const WriteOptions& options = {});
   /// Applies all of `batch` or none of it, and returns the write version of its last write. An empty batch does nothing.
   /// Values of 16 MiB and more go to files of their own, written and synced before the write takes its turn; the rest of a
-  /// batch takes at most 1 GiB. It is acknowledged when readers see it. Delayed in proportion to what background work is behind, and at most
-  /// stats().write_wait_ms_max.
-  /// Errors: kInvalidArgument, a key or the whole batch is over its limit; kNoSpace, no room: nothing was applied,
-  /// either way. kTimeout: flushes do not keep up; nothing was applied either. kLeaseLost; kReadOnly, the log could not be
-  /// synced: what reached the disk is then unknowable, so every later write fails likewise until the database is reopened. Reads
-  /// go on working.
+  /// batch takes at most 1 GiB. It is acknowledged when readers see it. Delayed in proportion to what background work is behind,
+  /// and at most stats().write_wait_ms_max. Errors: kInvalidArgument, a key or the whole batch is over its limit; kNoSpace, no
+  /// room: nothing was applied, either way. kTimeout: flushes do not keep up; nothing was applied either. kLeaseLost; kReadOnly,
+  /// the log could not be synced: what reached the disk is then unknowable, so every later write fails likewise until the
+  /// database is reopened. Reads go on working.
   Result<WriteVersion> write(const Batch& batch, const WriteOptions& options = {});
 
   /// The newest value of `key` visible to `snapshot`, or nullopt: absence is an answer, no error. The value stays valid

@@ -11,5 +11,6 @@
 #define CAIRN_REQUIRES(...) CAIRN_ANNOTATION(requires_capability(__VA_ARGS__))
 #define CAIRN_EXCLUDES(...) CAIRN_ANNOTATION(locks_excluded(__VA_ARGS__))
 #define CAIRN_ACQUIRE(...) CAIRN_ANNOTATION(acquire_capability(__VA_ARGS__))
+#define CAIRN_TRY_ACQUIRE(...) CAIRN_ANNOTATION(try_acquire_capability(__VA_ARGS__))
 #define CAIRN_RELEASE(...) CAIRN_ANNOTATION(release_capability(__VA_ARGS__))
 #define CAIRN_ACQUIRED_BEFORE(...) CAIRN_ANNOTATION(acquired_before(__VA_ARGS__))

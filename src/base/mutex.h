@@ -13,16 +13,17 @@
 namespace cairn {
 
 enum class Rank : std::uint8_t {
-  kDatabase = 1,  // Open views of a Database.
-  kManifest = 2,  // Directory: one manifest switch at a time. Held across its I/O.
-  kCommit = 3,    // Table: order of writes in its log. Never held across I/O.
-  kLineUp = 4,    // Table: the line-up of layers, for writers and jobs. Never held across I/O.
-  kPins = 5,      // Directory: the list of pinned versions.
-  kFiles = 6,     // Directory: spare segments and files to delete.
-  kReclaim = 7,   // Published<T>: one reclaimer at a time.
-  kJobs = 8,      // JobRunner's queue. Never held while a job runs.
-  kTicker = 9,    // Ticker's list. Never held while a callback runs.
-  kLeaf = 10,     // Anything that calls nothing while it is held.
+  kDatabase = 1,    // Open views of a Database.
+  kManifest = 2,    // Directory: one manifest switch at a time. Held across its I/O.
+  kCommit = 3,      // Table: order of writes in its log. Never held across I/O.
+  kLineUp = 4,      // Table: the line-up of layers, for writers and jobs. Never held across I/O.
+  kPins = 5,        // Directory: the list of pinned versions.
+  kFiles = 6,       // Directory: spare segments and files to delete.
+  kDeadRanges = 7,  // Table: what scans may jump over. Scans only try it.
+  kReclaim = 8,     // Published<T>: one reclaimer at a time.
+  kJobs = 9,        // JobRunner's queue. Never held while a job runs.
+  kTicker = 10,     // Ticker's list. Never held while a callback runs.
+  kLeaf = 11,       // Anything that calls nothing while it is held.
 };
 
 class CAIRN_CAPABILITY("mutex") Mutex {
@@ -35,6 +36,12 @@ class CAIRN_CAPABILITY("mutex") Mutex {
     check_rank();
     mutex_.lock();
     push_rank();
+  }
+  bool try_lock() CAIRN_TRY_ACQUIRE(true) {
+    check_rank();
+    if (!mutex_.try_lock()) return false;
+    push_rank();
+    return true;
   }
   void unlock() CAIRN_RELEASE() {
     pop_rank();

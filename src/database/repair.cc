@@ -241,7 +241,8 @@ class Repair {
                                     .stamp = record.header.stamp,
                                     .account = record.account,
                                     .expiry_ms = record.expiry_ms};
-          if (record.offset == segment::kHeaderBytes && is_value(entry.kind)) puts_[{number, static_cast<std::uint64_t>(entry.value.data() - map->data())}] = entry;
+          if (record.offset == segment::kHeaderBytes && is_value(entry.kind))
+            puts_[{number, static_cast<std::uint64_t>(entry.value.data() - map->data())}] = entry;
           if (entry.kind == RecordKind::kRangeTombstone) {
             families_[family].range_tombstones.push_back(entry);
           } else {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "table/dead_ranges.h"
 #include "table/family.h"
 #include "table/large_value.h"
 #include "table/memtable.h"
@@ -37,6 +38,7 @@ struct LineUp {
   struct OfFamily {
     std::shared_ptr<const Family> family;
     std::vector<Layer> layers;  // Oldest first. All families list all frozen memtables.
+    std::shared_ptr<DeadRanges> dead;
   };
   std::vector<OfFamily> families;  // By number.
   std::shared_ptr<Memtable> active;

@@ -23,8 +23,8 @@ struct RunTarget {
   std::vector<std::uint64_t> replaces;
   Bytes from;  // The first key that the run, or what is left to write of it, covers.
   std::uint64_t file_bytes_max = 0;
-  sealed::SealedBounds bounds;       // Of everything that may be added, range tombstones too.
-  RangeTombstones range_tombstones;  // Those that stay.
+  sealed::SealedBounds bounds;                                        // Of everything that may be added, range tombstones too.
+  RangeTombstones range_tombstones;                                   // Those that stay.
   std::function<Result<ByteView>(const sealed::Entry&)> large_value;  // What a reference stands for, for its terms.
 };
 

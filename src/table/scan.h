@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/published.h"
 #include "cairn/table.h"
 #include "table/line_up.h"
 #include "table/merge.h"
@@ -14,7 +15,8 @@ namespace cairn::table {
 /// What a read sees: a line-up, the version it stands on, and the time at which records end.
 struct ReadView {
   std::shared_ptr<const LineUp> line_up;
-  std::shared_ptr<const directory::Pin> pin;  // Of the snapshot read, if any.
+  const Published<LineUp>* line_ups = nullptr;  // Where the newest one is.
+  std::shared_ptr<const directory::Pin> pin;    // Of the snapshot read, if any.
   std::uint16_t family = 0;
   WriteVersion version_max = 0;
   std::int64_t now_ms = 0;
@@ -53,6 +55,9 @@ class RangeScan final : public EntrySource {
 
  private:
   void run(Result<void> (RangeScan::*step)());
+  Result<bool> jump();
+  Result<void> note_dead(bool newer);
+  void end_dead_run(const Bytes& end);
   Result<void> start();
   Result<void> find_forward();
   Result<void> find_reverse();
@@ -69,6 +74,12 @@ class RangeScan final : public EntrySource {
   ByteView value_;
   std::shared_ptr<const void> hold_;  // Of value_, which may lie in a decoded buffer the cursor has left.
   Bytes key_;
+
+  // What is found on the way of dead ranges, and those that are jumped over.
+  std::shared_ptr<const DeadRanges::List> dead_;
+  std::uint64_t dead_keys_ = 0;               // In a row, before a watch.
+  Bytes dead_bound_;                          // Where they began.
+  std::shared_ptr<DeadRanges::Watch> watch_;  // On what is walked now.
 };
 
 /// Index entries are blind: each record they lead to is read again, as get() sees it, and asked for its term.

@@ -41,6 +41,7 @@ struct Tuning {
   std::size_t sealed_runs_max = 8;                 // Of a family. More start a compaction.
   std::uint64_t sealed_bytes_max = 512 * kMiB;     // Of a sealed file; a run has as many as it takes.
   std::size_t unsealed_segments_at_close_max = 4;  // More are sealed by a clean close.
+  std::uint64_t dead_keys_min = 32;                // In a row: a scan then notes the range for scans to come.
   bool compact_by_itself = true;
   /// The longest that one write waits for background work: its delay, and its wait at the bound on unsealed bytes. Then
   /// it is refused with kTimeout.
@@ -203,6 +204,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   bool closed_ CAIRN_GUARDED_BY(commit_mutex_) = false;
   std::shared_ptr<segment::SegmentWriter> writer_ CAIRN_GUARDED_BY(commit_mutex_);  // None: nothing unsealed is being written.
   std::shared_ptr<Memtable> active_ CAIRN_GUARDED_BY(commit_mutex_);
+  std::vector<std::shared_ptr<DeadRanges>> dead_ CAIRN_GUARDED_BY(commit_mutex_);  // Of each family, as in the line-up.
   std::uint64_t next_segment_bytes_ CAIRN_GUARDED_BY(commit_mutex_);
   std::uint64_t durable_end_ CAIRN_GUARDED_BY(commit_mutex_) = 0;  // Of writer_.
   bool frame_pending_ CAIRN_GUARDED_BY(commit_mutex_) = false;     // durable_end_ moved; the log does not say so yet.

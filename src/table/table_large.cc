@@ -29,8 +29,8 @@ Result<TableImpl::LargeWritten> TableImpl::write_large_value(const WriteRef& wri
                                    .expiry_ms = expiry_of(write, line_up_.get()->families[write.family].family->ttl_ms),
                                    .key = write.key,
                                    .value = write.value};
-  const std::uint64_t capacity = segment::kHeaderBytes + segment::SegmentWriter::with_slack(segment::encoded_bytes(input)) +
-                                 segment::kSyncFrameBytes;
+  const std::uint64_t capacity =
+      segment::kHeaderBytes + segment::SegmentWriter::with_slack(segment::encoded_bytes(input)) + segment::kSyncFrameBytes;
   CAIRN_TRY(fresh, directory_->new_segment(entry_.number, entry_.name, round_up(capacity, 4 * kKiB)));
   segment::SegmentWriter& writer = *fresh.writer;
   const segment::RecordView record = writer.append(input);
@@ -101,7 +101,8 @@ Result<void> TableImpl::list_large(const std::vector<LargeWritten>& large) {
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
   auto values = std::make_shared<LargeValues>(*next->large);
-  for (const LargeWritten& written : large) values->emplace(directory::FileName::parse(written.entry.file)->number, written.value);
+  for (const LargeWritten& written : large)
+    values->emplace(directory::FileName::parse(written.entry.file)->number, written.value);
   next->large = std::move(values);
   line_up_.set(std::move(next));
   large_changes_.fetch_add(1, std::memory_order_release);

@@ -61,7 +61,8 @@ Result<void> TableImpl::load() {
       layers.push_back({.run = made, .memtable = nullptr});
       last = std::max(last, run.version_last);
     }
-    line_up->families.push_back({.family = family, .layers = std::move(layers)});
+    line_up->families.push_back(
+        {.family = family, .layers = std::move(layers), .dead = std::make_shared<DeadRanges>(tuning_.dead_keys_min)});
   }
   auto large = std::make_shared<LargeValues>();
   for (const directory::LargeEntry& entry : entry_.large) {
@@ -72,6 +73,7 @@ Result<void> TableImpl::load() {
   {
     const MutexLock lock(commit_mutex_);
     active_ = new_memtable(*line_up);
+    for (const LineUp::OfFamily& each : line_up->families) dead_.push_back(each.dead);
     line_up->active = active_;
     raise_versions(last);
     runs_ = settled_runs(*line_up);
@@ -272,7 +274,9 @@ Result<std::uint16_t> TableImpl::add_family(directory::FamilyEntry& entry) {
   auto next = std::make_shared<LineUp>(*line_up_.get());
   std::vector<Layer> layers;
   for (const auto& memtable : next->frozen()) layers.push_back({.run = nullptr, .memtable = memtable});
-  next->families.push_back({.family = family, .layers = std::move(layers)});
+  next->families.push_back(
+      {.family = family, .layers = std::move(layers), .dead = std::make_shared<DeadRanges>(tuning_.dead_keys_min)});
+  dead_.push_back(next->families.back().dead);
   const std::shared_ptr<Memtable> fresh = new_memtable(*next);
   for (const Memtable::Source& source : active_->sources()) fresh->add_source(source);
   active_ = fresh;

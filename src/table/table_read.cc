@@ -86,6 +86,7 @@ ReadView TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) co
     view.version_max = snapshot.is_now() ? visible_version_.load(std::memory_order_acquire) : snapshot.write_version();
   } while (large_changes_.load(std::memory_order_acquire) != changes);
   view.pin = snapshot.pin();
+  view.line_ups = &line_up_;
   view.family = family;
   view.now_ms = view.layers().family->ttl_ms == 0 ? 0 : directory_->now_ms();
   view.hash_seed = directory_->hash_seed();
@@ -137,6 +138,7 @@ RangeScan::RangeScan(ReadView view, Range range, Direction direction, std::uint6
     if (!layer.run) continue;
     for (const auto& file : layer.run->files()) add(file->range_tombstones);
   }
+  dead_ = view_.layers().dead->list();  // After the version was taken.
   run(&RangeScan::start);
 }
 
@@ -184,34 +186,92 @@ Result<void> RangeScan::take(const sealed::Entry& entry) {
   return {};
 }
 
+/// If the cursor stands where nothing is left, moves it on to what may be; whether it did.
+Result<bool> RangeScan::jump() {
+  const DeadRanges::Range* const range = DeadRanges::over(*dead_, cursor_.entry().key, view_.version_max);
+  if (range == nullptr) return false;
+  const bool upwards = direction_ == Direction::kForward;
+  end_dead_run(upwards ? range->from : range->to);
+  dead_bound_ = upwards ? range->to : range->from;
+  dead_keys_ = 1;
+  if (dead_bound_.empty()) {  // Up to the last key, or down to the first: the walk is over.
+    left_ = 0;
+    return true;
+  }
+  CAIRN_TRY_VOID(upwards ? cursor_.seek(dead_bound_) : cursor_.seek_before(dead_bound_));
+  return true;
+}
+
+/// key_ is not there for this scan, nor, unless a `newer` version says otherwise, for any later one.
+Result<void> RangeScan::note_dead(bool newer) {
+  const bool upwards = direction_ == Direction::kForward;
+  if (newer) {
+    end_dead_run(upwards ? key_ : key_ + '\0');
+    return {};
+  }
+  if (watch_) return {};
+  if (dead_keys_++ == 0) dead_bound_ = upwards ? key_ : key_ + '\0';
+  if (dead_keys_ <= view_.layers().dead->keys_min()) return {};
+  watch_ = view_.layers().dead->watch(upwards, dead_bound_);
+  dead_keys_ = 0;
+  if (!watch_) return {};
+  return upwards ? cursor_.seek(dead_bound_) : cursor_.seek_before(dead_bound_);  // Again, now that puts are noted.
+}
+
+/// What was walked is dead as far as `end`, which is not.
+void RangeScan::end_dead_run(const Bytes& end) {
+  dead_keys_ = 0;
+  const std::shared_ptr<DeadRanges::Watch> watch = std::move(watch_);
+  if (!watch || view_.line_ups->get()->active != view_.line_up->active) return;
+  view_.layers().dead->finish(watch, end, view_.version_max);
+}
+
 /// From the cursor on, the first key whose newest visible version is a value. Leaves the cursor behind that key.
 Result<void> RangeScan::find_forward() {
   while (left_ != 0 && cursor_.valid() && in_range(cursor_.entry().key)) {
+    CAIRN_TRY(jumped, jump());
+    if (jumped) continue;
     bool decided = false;
+    bool newer = false;
     key_ = cursor_.entry().key;
     while (cursor_.valid() && cursor_.entry().key == key_) {
+      newer = newer || (cursor_.entry().write_version > view_.version_max && is_value(cursor_.entry().kind));
       if (!decided && cursor_.entry().write_version <= view_.version_max) {
         decided = true;
         CAIRN_TRY_VOID(take(cursor_.entry()));
       }
       CAIRN_TRY_VOID(cursor_.next());
     }
-    if (found_) return {};
+    if (found_) {
+      end_dead_run(key_);
+      return {};
+    }
+    CAIRN_TRY_VOID(note_dead(newer));
   }
+  if (left_ != 0) end_dead_run(range_.to);
   return {};
 }
 
 /// The same backwards, where the versions of a key come oldest first and the last visible one counts.
 Result<void> RangeScan::find_reverse() {
   while (left_ != 0 && cursor_.valid() && in_range(cursor_.entry().key)) {
+    CAIRN_TRY(jumped, jump());
+    if (jumped) continue;
     key_ = cursor_.entry().key;
     found_ = false;
+    bool newer = false;
     while (cursor_.valid() && cursor_.entry().key == key_) {
+      newer = newer || (cursor_.entry().write_version > view_.version_max && is_value(cursor_.entry().kind));
       if (cursor_.entry().write_version <= view_.version_max) CAIRN_TRY_VOID(take(cursor_.entry()));
       CAIRN_TRY_VOID(cursor_.prev());
     }
-    if (found_) return {};
+    if (found_) {
+      end_dead_run(key_ + '\0');
+      return {};
+    }
+    CAIRN_TRY_VOID(note_dead(newer));
   }
+  if (left_ != 0) end_dead_run(range_.from);
   return {};
 }
 

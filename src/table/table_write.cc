@@ -304,6 +304,9 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
     active_->insert(at, record, writes[i].kind == RecordKind::kReference ? writes[i].large : record.value);
     unsealed_bytes_.fetch_add(record.bytes, std::memory_order_relaxed);
   }
+  for (const WriteRef& write : writes) {
+    if (is_value(write.kind)) dead_[write.family]->cut(write.key);
+  }
   writer_->publish();
   applied_version_ = input.write_version;
   stamp_of_last_ = input.stamp;

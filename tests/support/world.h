@@ -40,6 +40,7 @@ inline table::Tuning small_tuning() {
   tuning.segment_bytes_max = 16 * kKiB;
   tuning.background_sync_bytes = 2 * kKiB;
   tuning.large_value_bytes = 702;
+  tuning.dead_keys_min = 2;
   tuning.sealed_runs_max = 4;
   tuning.sealed_bytes_max = 40 * kKiB;  // A page of records, as most of that is room for what could come with them.
   return tuning;
