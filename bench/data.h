@@ -30,7 +30,7 @@ inline void key_of(Keys keys, std::uint64_t id, std::string& key) {
   for (std::size_t i = key.size(); id != 0; id /= 10) key[--i] = static_cast<char>('0' + id % 10);
 }
 
-/// The i-th of 0 … n-1 in an order that looks random and meets each once: a Feistel network over the next power of four,
+/// The i-th of 0 … n-1 in an order that looks random and meets each once, and then again: a Feistel network over the next power of four,
 /// walked until it lands below n.
 class Shuffle {
  public:
@@ -39,6 +39,7 @@ class Shuffle {
   }
   [[nodiscard]] std::uint64_t at(std::uint64_t i) const {
     const std::uint64_t mask = (std::uint64_t{1} << half_) - 1;
+    i &= (mask << half_) | mask;
     do {
       std::uint64_t left = i >> half_;
       std::uint64_t right = i & mask;

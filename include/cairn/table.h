@@ -113,7 +113,9 @@ enum class Direction : std::uint8_t { kForward, kReverse };
 
 /// A walk over a range in key order. Moves only; one thread at a time. Sees the table as it was when the scan began and
 /// keeps the files and memtables it reads until it is destroyed, which must happen before the process lets go of the
-/// Database. Read status() at the end: a walk that met damage ends early.
+/// Database. As it goes it lets go of memtables that were flushed, and from then on holds back versions as a snapshot does.
+/// It so keeps in memory at most what was unsealed at one time (stats: unsealed_bytes_max), indexed. Read status() at the end: a
+/// walk that met damage ends early.
 class Scan {
  public:
   struct Entry {
@@ -167,10 +169,13 @@ struct LayerStats {
   WriteVersion version_last = 0;
 };
 
+/// What keeps versions that nothing else needs: a Snapshot, or a scan that has gone on for long.
 struct PinStats {
+  std::uint64_t id = 0;
   std::string label;
   WriteVersion write_version = 0;
   std::int64_t age_ms = 0;
+  std::uint64_t written_bytes_since = 0;  ///< To the log of the table: at most so much is held back.
 };
 
 struct JobStats {
@@ -254,6 +259,10 @@ class Table {
   [[nodiscard]] Scan find(const std::string& index, ByteView term, const Snapshot& snapshot = kNow) const;
   /// The table, all of its families, as it is now. `label` names it in stats.
   [[nodiscard]] Snapshot snapshot(const std::string& label = "snapshot") const;
+
+  /// Ends the pin `id` (stats: oldest_pin): it holds nothing back any more. Reads of its snapshot fail with kUnavailable from
+  /// now on; a scan under way goes on, with the files it has. kNotFound: there is none.
+  Result<void> end_pin(std::uint64_t id);
 
   /// Seals everything written so far, in all families; returns when that is durable.
   Result<void> flush();

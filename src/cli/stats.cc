@@ -45,9 +45,11 @@ nlohmann::ordered_json to_json(const TableStats& stats) {
   object["maps_max"] = stats.maps_max;
   object["oldest_pin"] = nullptr;
   if (stats.oldest_pin) {
-    object["oldest_pin"] = {{"label", stats.oldest_pin->label},
+    object["oldest_pin"] = {{"id", stats.oldest_pin->id},
+                            {"label", stats.oldest_pin->label},
                             {"write_version", stats.oldest_pin->write_version},
-                            {"age_ms", stats.oldest_pin->age_ms}};
+                            {"age_ms", stats.oldest_pin->age_ms},
+                            {"written_bytes_since", stats.oldest_pin->written_bytes_since}};
   }
   object["jobs"] = nlohmann::ordered_json::array();
   for (const JobStats& job : stats.jobs) {
@@ -73,7 +75,10 @@ void print_for_people(const TableStats& stats) {
   fmt::print("\n");
   fmt::print("memory              {} bytes of indexes\n", stats.memory_bytes);
   fmt::print("maps                {} of at most {}\n", stats.maps_open, stats.maps_max);
-  if (stats.oldest_pin) fmt::print("oldest pin          {}, {} ms old\n", stats.oldest_pin->label, stats.oldest_pin->age_ms);
+  if (stats.oldest_pin) {
+    fmt::print("oldest pin          {}, {} ms old, holds back at most {} bytes\n", stats.oldest_pin->label,
+               stats.oldest_pin->age_ms, stats.oldest_pin->written_bytes_since);
+  }
   for (const JobStats& job : stats.jobs)
     fmt::print("job                 {}: {} of {} bytes\n", job.name, job.bytes_done, job.bytes_total);
   for (const std::string& report : stats.open_reports) fmt::print("report              {}\n", report);

@@ -398,16 +398,28 @@ bool Directory::put_aside(const FileKeeper::Dropped& dropped) {
   return true;
 }
 
-std::shared_ptr<Pin> Directory::pin(std::uint16_t view, const std::atomic<std::uint64_t>& visible, const std::string& label) {
+std::shared_ptr<Pin> Directory::pin(std::uint16_t view, const std::atomic<std::uint64_t>& visible, const std::string& label,
+                                    std::uint64_t written_bytes) {
+  auto ended = std::make_shared<std::atomic<bool>>(false);
   std::uint64_t id = 0;
   std::uint64_t version = 0;
   {
     const MutexLock lock(pins_mutex_);
     id = next_pin_++;
     version = visible.load(std::memory_order_acquire);
-    pins_.push_back({id, view, version, environment_.clock.boot_ms(), label});
+    pins_.push_back({id, view, version, environment_.clock.boot_ms(), label, written_bytes, ended});
   }
-  return std::make_shared<Pin>(shared_from_this(), id, version);
+  return std::make_shared<Pin>(shared_from_this(), id, version, std::move(ended));
+}
+
+Result<void> Directory::end_pin(std::uint16_t view, std::uint64_t id) {
+  const MutexLock lock(pins_mutex_);
+  const auto found =
+      std::find_if(pins_.begin(), pins_.end(), [&](const PinState& pin) { return pin.id == id && pin.view == view; });
+  if (found == pins_.end()) return fail(ErrorCode::kNotFound, "there is no pin " + std::to_string(id));
+  found->ended->store(true, std::memory_order_release);
+  pins_.erase(found);
+  return {};
 }
 
 void Directory::unpin(std::uint64_t id) {
@@ -431,7 +443,8 @@ std::vector<PinInfo> Directory::pins() const {
   const MutexLock lock(pins_mutex_);
   std::vector<PinInfo> infos;
   for (const PinState& pin : pins_) {
-    infos.push_back({pin.label, pin.view, pin.write_version, environment_.clock.boot_ms() - pin.since_boot_ms});
+    infos.push_back(
+        {pin.id, pin.label, pin.view, pin.write_version, environment_.clock.boot_ms() - pin.since_boot_ms, pin.written_bytes});
   }
   return infos;
 }

@@ -81,24 +81,30 @@ class LiveFile {
 /// A version that something stands on, so that what it sees is kept.
 class Pin {
  public:
-  Pin(std::shared_ptr<Directory> directory, std::uint64_t id, std::uint64_t write_version)
-      : directory_(std::move(directory)), id_(id), write_version_(write_version) {}
+  Pin(std::shared_ptr<Directory> directory, std::uint64_t id, std::uint64_t write_version,
+      std::shared_ptr<const std::atomic<bool>> ended)
+      : directory_(std::move(directory)), id_(id), write_version_(write_version), ended_(std::move(ended)) {}
   ~Pin();
   Pin(const Pin&) = delete;
   Pin& operator=(const Pin&) = delete;
   [[nodiscard]] std::uint64_t write_version() const { return write_version_; }
+  /// Somebody ended it: what it stood on may go. A line-up taken before this was false still has it.
+  [[nodiscard]] bool ended() const { return ended_->load(std::memory_order_acquire); }
 
  private:
   std::shared_ptr<Directory> directory_;
   std::uint64_t id_;
   std::uint64_t write_version_;
+  std::shared_ptr<const std::atomic<bool>> ended_;
 };
 
 struct PinInfo {
+  std::uint64_t id = 0;
   std::string label;
   std::uint16_t view = 0;
   std::uint64_t write_version = 0;
   std::int64_t age_ms = 0;
+  std::uint64_t written_bytes = 0;  // What its taker said had been written by then.
 };
 
 struct DirectoryOptions {
@@ -176,9 +182,12 @@ class Directory : public std::enable_shared_from_this<Directory> {
   /// checkpoint holds. To be called with a LiveHold.
   Result<Manifest> mark_linked() CAIRN_EXCLUDES(manifest_mutex_);
 
-  /// Pins `visible` as read at the moment the pin is taken.
-  std::shared_ptr<Pin> pin(std::uint16_t view, const std::atomic<std::uint64_t>& visible, const std::string& label)
-      CAIRN_EXCLUDES(pins_mutex_);
+  /// Pins `visible` as read at the moment the pin is taken. `written_bytes`: of the view so far, to tell later what the
+  /// pin holds back.
+  std::shared_ptr<Pin> pin(std::uint16_t view, const std::atomic<std::uint64_t>& visible, const std::string& label,
+                           std::uint64_t written_bytes) CAIRN_EXCLUDES(pins_mutex_);
+  /// Ends a pin: it holds nothing back any more. kNotFound: there is none of this id in the view.
+  Result<void> end_pin(std::uint16_t view, std::uint64_t id) CAIRN_EXCLUDES(pins_mutex_);
   /// What a job on `view` that begins now must leave visible.
   [[nodiscard]] Visibility visibility(std::uint16_t view, const std::atomic<std::uint64_t>& visible) const
       CAIRN_EXCLUDES(pins_mutex_);
@@ -237,6 +246,8 @@ class Directory : public std::enable_shared_from_this<Directory> {
     std::uint64_t write_version;
     std::int64_t since_boot_ms;
     std::string label;
+    std::uint64_t written_bytes;
+    std::shared_ptr<std::atomic<bool>> ended;
   };
   mutable Mutex pins_mutex_{Rank::kPins};
   std::list<PinState> pins_ CAIRN_GUARDED_BY(pins_mutex_);

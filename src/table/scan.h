@@ -12,11 +12,21 @@
 
 namespace cairn::table {
 
+/// Where a long scan looks for what has changed since it began.
+struct ScanHome {
+  directory::Directory& directory;
+  std::uint16_t view;
+  const Published<LineUp>& line_ups;
+  const std::atomic<std::uint64_t>& merges;         // Begun: each has decided by then what nothing sees.
+  const std::atomic<std::uint64_t>& written_bytes;  // To the log.
+};
+
 /// What a read sees: a line-up, the version it stands on, and the time at which records end.
 struct ReadView {
   std::shared_ptr<const LineUp> line_up;
-  const Published<LineUp>* line_ups = nullptr;  // Where the newest one is.
-  std::shared_ptr<const directory::Pin> pin;    // Of the snapshot read, if any.
+  const ScanHome* home = nullptr;
+  std::uint64_t merges = 0;                   // home->merges, before the rest was taken.
+  std::shared_ptr<const directory::Pin> pin;  // Of the snapshot read, if any.
   std::uint16_t family = 0;
   WriteVersion version_max = 0;
   std::int64_t now_ms = 0;
@@ -46,6 +56,14 @@ class EntrySource {
   Result<void> status_;
 };
 
+/// A scan that could not begin.
+class NoEntries final : public EntrySource {
+ public:
+  explicit NoEntries(const Error& why) { status_ = std::unexpected(why); }
+  [[nodiscard]] Scan::Entry entry() const override { return {}; }
+  void next() override {}
+};
+
 /// The merge of the layers, reduced to the newest visible version of each key.
 class RangeScan final : public EntrySource {
  public:
@@ -59,6 +77,9 @@ class RangeScan final : public EntrySource {
   Result<void> note_dead(bool newer);
   void end_dead_run(const Bytes& end);
   Result<void> start();
+  void open_cursors();
+  bool pin_itself();
+  Result<void> take_newer_line_up();
   Result<void> find_forward();
   Result<void> find_reverse();
   [[nodiscard]] bool in_range(ByteView key) const;
@@ -70,7 +91,9 @@ class RangeScan final : public EntrySource {
   Direction direction_;
   std::uint64_t left_;  // Entries still allowed.
   std::vector<const RangeTombstones*> range_tombstones_;
-  MergeCursor cursor_;
+  std::optional<MergeCursor> cursor_;
+  std::uint64_t steps_ = 0;
+  bool pinned_ = true;  // What it sees is in every line-up from its own on, as long as its pin is not ended.
   ByteView value_;
   std::shared_ptr<const void> hold_;  // Of value_, which may lie in a decoded buffer the cursor has left.
   Bytes key_;

@@ -90,6 +90,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   /// Ends the log's active segment, if there is one: everything written so far then stands in files that do not change.
   Result<void> end_log() CAIRN_EXCLUDES(commit_mutex_);
   Result<void> compact() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  Result<void> end_pin(std::uint64_t id);
   [[nodiscard]] TableStats stats() const CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
 
   /// Merges `count` read-only layers of a family from the `first`-oldest into one; memtables among them leave the other
@@ -115,7 +116,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   void raise_versions(WriteVersion version) CAIRN_REQUIRES(commit_mutex_);
 
   // table_read.cc
-  [[nodiscard]] ReadView read_view(std::uint16_t family, const Snapshot& snapshot) const;
+  [[nodiscard]] Result<ReadView> read_view(std::uint16_t family, const Snapshot& snapshot) const;
 
   // table_large.cc
   struct LargeWritten {
@@ -246,6 +247,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
     std::atomic<std::uint64_t> compactions{0};
   };
   Counters counters_;
+  std::atomic<std::uint64_t> merges_{0};  // Begun, each before it asks what is visible.
+  const ScanHome scan_home_{*directory_, entry_.number, line_up_, merges_, counters_.log_bytes};
 };
 
 }  // namespace cairn::table

@@ -201,6 +201,7 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
   Group& group = merge.groups[number];
   const bool as_it_goes = merge.groups.size() == 1 && std::all_of(group.layers.begin(), group.layers.end(),
                                                                   [](const Layer& layer) { return layer.run != nullptr; });
+  merges_.fetch_add(1);
   const directory::Visibility visibility = directory_->visibility(entry_.number, visible_version_);
   const RangesOf ranges = ranges_of(group, visibility);
   const std::shared_ptr<const LineUp> now = line_up_.get();

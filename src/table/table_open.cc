@@ -354,7 +354,11 @@ TableStats TableImpl::stats() const {
   stats.maps_max = storage::kMapsMax;
   for (const directory::PinInfo& pin : directory_->pins()) {
     if (pin.view != entry_.number || (stats.oldest_pin && stats.oldest_pin->write_version <= pin.write_version)) continue;
-    stats.oldest_pin = PinStats{pin.label, pin.write_version, pin.age_ms};
+    stats.oldest_pin = PinStats{.id = pin.id,
+                                .label = pin.label,
+                                .write_version = pin.write_version,
+                                .age_ms = pin.age_ms,
+                                .written_bytes_since = stats.log_bytes - pin.written_bytes};
   }
   for (const auto& job : environment_.jobs.list()) stats.jobs.push_back({job->name(), job->bytes_done(), job->bytes_total()});
   stats.open_reports = directory_->reports();
@@ -445,6 +449,7 @@ Scan Table::find(const std::string& index, ByteView term, const Snapshot& snapsh
 Snapshot Table::snapshot(const std::string& label) const { return impl_->snapshot(label); }
 Result<void> Table::flush() { return impl_->flush(); }
 Result<void> Table::compact() { return impl_->compact(); }
+Result<void> Table::end_pin(std::uint64_t id) { return impl_->end_pin(id); }
 TableStats Table::stats() const { return impl_->stats(); }
 
 }  // namespace cairn

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/reached.h"
 #include "table/scan.h"
 #include "table/table_impl.h"
 
@@ -11,6 +12,7 @@ namespace cairn::table {
 namespace {
 
 constexpr std::uint64_t kNoEnd = ~std::uint64_t{0};
+constexpr std::uint64_t kStepsToNewer = 1024;  // Entries after which a scan looks for a newer line-up.
 
 std::vector<std::unique_ptr<sealed::Cursor>> cursors_of(const ReadView& view) {
   std::vector<std::unique_ptr<sealed::Cursor>> cursors;
@@ -77,8 +79,9 @@ Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
   return std::nullopt;
 }
 
-ReadView TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) const {
+Result<ReadView> TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) const {
   ReadView view;
+  view.merges = merges_.load();
   std::uint64_t changes = 0;
   do {  // Every reference up to that version must find its value in that line-up.
     changes = large_changes_.load(std::memory_order_acquire);
@@ -86,7 +89,8 @@ ReadView TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) co
     view.version_max = snapshot.is_now() ? visible_version_.load(std::memory_order_acquire) : snapshot.write_version();
   } while (large_changes_.load(std::memory_order_acquire) != changes);
   view.pin = snapshot.pin();
-  view.line_ups = &line_up_;
+  if (view.pin && view.pin->ended()) return fail(ErrorCode::kUnavailable, "the snapshot was ended");
+  view.home = &scan_home_;
   view.family = family;
   view.now_ms = view.layers().family->ttl_ms == 0 ? 0 : directory_->now_ms();
   view.hash_seed = directory_->hash_seed();
@@ -94,12 +98,13 @@ ReadView TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) co
 }
 
 Result<std::optional<Pinned>> TableImpl::get(std::uint16_t family, ByteView key, const Snapshot& snapshot) const {
-  return read_view(family, snapshot).get(key);
+  CAIRN_TRY(view, read_view(family, snapshot));
+  return view.get(key);
 }
 
 Result<std::vector<std::optional<Pinned>>> TableImpl::multi_get(std::uint16_t family, std::span<const ByteView> keys,
                                                                 const Snapshot& snapshot) const {
-  const ReadView view = read_view(family, snapshot);
+  CAIRN_TRY(view, read_view(family, snapshot));
   std::vector<std::optional<Pinned>> values;
   values.reserve(keys.size());
   for (const ByteView key : keys) {
@@ -111,24 +116,34 @@ Result<std::vector<std::optional<Pinned>>> TableImpl::multi_get(std::uint16_t fa
 
 std::unique_ptr<EntrySource> TableImpl::scan(std::uint16_t family, const Range& range, Direction direction, std::uint64_t limit,
                                              const Snapshot& snapshot) const {
-  return std::make_unique<RangeScan>(read_view(family, snapshot), range, direction, limit);
+  Result<ReadView> view = read_view(family, snapshot);
+  if (!view) return std::make_unique<NoEntries>(view.error());
+  return std::make_unique<RangeScan>(*std::move(view), range, direction, limit);
 }
 
 std::unique_ptr<EntrySource> TableImpl::find(std::uint16_t family, const std::string& index, ByteView term,
                                              const Snapshot& snapshot) const {
-  return std::make_unique<TermScan>(read_view(family, snapshot), index, term);
+  Result<ReadView> view = read_view(family, snapshot);
+  if (!view) return std::make_unique<NoEntries>(view.error());
+  return std::make_unique<TermScan>(*std::move(view), index, term);
 }
 
 Snapshot TableImpl::snapshot(const std::string& label) const {
-  return Snapshot(directory_->pin(entry_.number, visible_version_, label));
+  return Snapshot(directory_->pin(entry_.number, visible_version_, label, counters_.log_bytes));
 }
 
+Result<void> TableImpl::end_pin(std::uint64_t id) { return directory_->end_pin(entry_.number, id); }
+
 RangeScan::RangeScan(ReadView view, Range range, Direction direction, std::uint64_t limit)
-    : view_(std::move(view)),
-      range_(std::move(range)),
-      direction_(direction),
-      left_(limit == 0 ? kNoEnd : limit),
-      cursor_(cursors_of(view_)) {
+    : view_(std::move(view)), range_(std::move(range)), direction_(direction), left_(limit == 0 ? kNoEnd : limit) {
+  open_cursors();
+  dead_ = view_.layers().dead->list();  // After the version was taken.
+  run(&RangeScan::start);
+}
+
+void RangeScan::open_cursors() {
+  cursor_.emplace(cursors_of(view_));
+  range_tombstones_.clear();
   const auto add = [&](const RangeTombstones& set) {
     if (!set.empty()) range_tombstones_.push_back(&set);
   };
@@ -138,8 +153,37 @@ RangeScan::RangeScan(ReadView view, Range range, Direction direction, std::uint6
     if (!layer.run) continue;
     for (const auto& file : layer.run->files()) add(file->range_tombstones);
   }
-  dead_ = view_.layers().dead->list();  // After the version was taken.
-  run(&RangeScan::start);
+}
+
+/// So that what it sees stays in newer line-ups too; whether it does. Not if a merge has begun before, which may have
+/// dropped some of it.
+bool RangeScan::pin_itself() {
+  const ScanHome& home = *view_.home;
+  if (!view_.pin) {
+    const std::atomic<std::uint64_t> version{view_.version_max};
+    view_.pin = home.directory.pin(home.view, version, "scan", home.written_bytes);
+    pinned_ = home.merges.load() == view_.merges;
+  }
+  return pinned_ && !view_.pin->ended();
+}
+
+/// A long scan lets go of memtables that were flushed meanwhile, and goes on in their sealed files.
+Result<void> RangeScan::take_newer_line_up() {
+  if (!pin_itself()) return {};
+  std::shared_ptr<const LineUp> now = view_.home->line_ups.get();
+  if (view_.pin->ended()) return {};
+  const auto frozen = now->frozen();
+  const auto held = [&](const std::shared_ptr<const Memtable>& memtable) {
+    return memtable == now->active || std::find(frozen.begin(), frozen.end(), memtable) != frozen.end();
+  };
+  const auto before = view_.line_up->frozen();
+  if (held(view_.line_up->active) && std::all_of(before.begin(), before.end(), held)) return {};
+  CAIRN_REACHED("scan went on in a newer line-up");
+  view_.line_up = std::move(now);
+  watch_.reset();
+  dead_keys_ = 0;
+  open_cursors();
+  return direction_ == Direction::kForward ? cursor_->seek(key_ + '\0') : cursor_->seek_before(key_);
 }
 
 void RangeScan::run(Result<void> (RangeScan::*step)()) {
@@ -150,16 +194,21 @@ void RangeScan::run(Result<void> (RangeScan::*step)()) {
 
 Result<void> RangeScan::start() {
   if (direction_ == Direction::kForward) {
-    CAIRN_TRY_VOID(range_.from.empty() ? cursor_.seek_first() : cursor_.seek(range_.from));
+    CAIRN_TRY_VOID(range_.from.empty() ? cursor_->seek_first() : cursor_->seek(range_.from));
     return find_forward();
   }
-  CAIRN_TRY_VOID(range_.to.empty() ? cursor_.seek_last() : cursor_.seek_before(range_.to));
+  CAIRN_TRY_VOID(range_.to.empty() ? cursor_->seek_last() : cursor_->seek_before(range_.to));
   return find_reverse();
 }
 
 void RangeScan::next() {
   if (!found_) return;
   --left_;
+  if (++steps_ % kStepsToNewer == 0) status_ = take_newer_line_up();
+  if (!status_) {
+    found_ = false;
+    return;
+  }
   run(direction_ == Direction::kForward ? &RangeScan::find_forward : &RangeScan::find_reverse);
 }
 
@@ -177,7 +226,7 @@ Result<void> RangeScan::take(const sealed::Entry& entry) {
   found_ = view_.is_value(entry) && !erased(entry);
   if (!found_) return {};
   value_ = entry.value;
-  hold_ = cursor_.hold();
+  hold_ = cursor_->hold();
   if (entry.kind != RecordKind::kReference) return {};
   CAIRN_TRY(large, view_.line_up->large_value(entry));
   CAIRN_TRY(value, large->value(entry));
@@ -188,7 +237,7 @@ Result<void> RangeScan::take(const sealed::Entry& entry) {
 
 /// If the cursor stands where nothing is left, moves it on to what may be; whether it did.
 Result<bool> RangeScan::jump() {
-  const DeadRanges::Range* const range = DeadRanges::over(*dead_, cursor_.entry().key, view_.version_max);
+  const DeadRanges::Range* const range = DeadRanges::over(*dead_, cursor_->entry().key, view_.version_max);
   if (range == nullptr) return false;
   const bool upwards = direction_ == Direction::kForward;
   end_dead_run(upwards ? range->from : range->to);
@@ -198,7 +247,7 @@ Result<bool> RangeScan::jump() {
     left_ = 0;
     return true;
   }
-  CAIRN_TRY_VOID(upwards ? cursor_.seek(dead_bound_) : cursor_.seek_before(dead_bound_));
+  CAIRN_TRY_VOID(upwards ? cursor_->seek(dead_bound_) : cursor_->seek_before(dead_bound_));
   return true;
 }
 
@@ -215,32 +264,32 @@ Result<void> RangeScan::note_dead(bool newer) {
   watch_ = view_.layers().dead->watch(upwards, dead_bound_);
   dead_keys_ = 0;
   if (!watch_) return {};
-  return upwards ? cursor_.seek(dead_bound_) : cursor_.seek_before(dead_bound_);  // Again, now that puts are noted.
+  return upwards ? cursor_->seek(dead_bound_) : cursor_->seek_before(dead_bound_);  // Again, now that puts are noted.
 }
 
 /// What was walked is dead as far as `end`, which is not.
 void RangeScan::end_dead_run(const Bytes& end) {
   dead_keys_ = 0;
   const std::shared_ptr<DeadRanges::Watch> watch = std::move(watch_);
-  if (!watch || view_.line_ups->get()->active != view_.line_up->active) return;
+  if (!watch || view_.home->line_ups.get()->active != view_.line_up->active) return;
   view_.layers().dead->finish(watch, end, view_.version_max);
 }
 
 /// From the cursor on, the first key whose newest visible version is a value. Leaves the cursor behind that key.
 Result<void> RangeScan::find_forward() {
-  while (left_ != 0 && cursor_.valid() && in_range(cursor_.entry().key)) {
+  while (left_ != 0 && cursor_->valid() && in_range(cursor_->entry().key)) {
     CAIRN_TRY(jumped, jump());
     if (jumped) continue;
     bool decided = false;
     bool newer = false;
-    key_ = cursor_.entry().key;
-    while (cursor_.valid() && cursor_.entry().key == key_) {
-      newer = newer || (cursor_.entry().write_version > view_.version_max && is_value(cursor_.entry().kind));
-      if (!decided && cursor_.entry().write_version <= view_.version_max) {
+    key_ = cursor_->entry().key;
+    while (cursor_->valid() && cursor_->entry().key == key_) {
+      newer = newer || (cursor_->entry().write_version > view_.version_max && is_value(cursor_->entry().kind));
+      if (!decided && cursor_->entry().write_version <= view_.version_max) {
         decided = true;
-        CAIRN_TRY_VOID(take(cursor_.entry()));
+        CAIRN_TRY_VOID(take(cursor_->entry()));
       }
-      CAIRN_TRY_VOID(cursor_.next());
+      CAIRN_TRY_VOID(cursor_->next());
     }
     if (found_) {
       end_dead_run(key_);
@@ -254,16 +303,16 @@ Result<void> RangeScan::find_forward() {
 
 /// The same backwards, where the versions of a key come oldest first and the last visible one counts.
 Result<void> RangeScan::find_reverse() {
-  while (left_ != 0 && cursor_.valid() && in_range(cursor_.entry().key)) {
+  while (left_ != 0 && cursor_->valid() && in_range(cursor_->entry().key)) {
     CAIRN_TRY(jumped, jump());
     if (jumped) continue;
-    key_ = cursor_.entry().key;
+    key_ = cursor_->entry().key;
     found_ = false;
     bool newer = false;
-    while (cursor_.valid() && cursor_.entry().key == key_) {
-      newer = newer || (cursor_.entry().write_version > view_.version_max && is_value(cursor_.entry().kind));
-      if (cursor_.entry().write_version <= view_.version_max) CAIRN_TRY_VOID(take(cursor_.entry()));
-      CAIRN_TRY_VOID(cursor_.prev());
+    while (cursor_->valid() && cursor_->entry().key == key_) {
+      newer = newer || (cursor_->entry().write_version > view_.version_max && is_value(cursor_->entry().kind));
+      if (cursor_->entry().write_version <= view_.version_max) CAIRN_TRY_VOID(take(cursor_->entry()));
+      CAIRN_TRY_VOID(cursor_->prev());
     }
     if (found_) {
       end_dead_run(key_ + '\0');
