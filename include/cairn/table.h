@@ -169,6 +169,18 @@ struct LayerStats {
   WriteVersion version_last = 0;
 };
 
+/// One version of a key, or a range tombstone over it, somewhere in a table.
+struct KeyVersion {
+  std::string layer;  ///< As in LayerStats::kind.
+  std::string file;   ///< Segment or sealed file; empty for a range tombstone in memory.
+  std::string kind;   ///< "put", "put, large", "tombstone" or "range tombstone".
+  WriteVersion write_version = 0;
+  std::int64_t written_ms = 0;    ///< Since 1970.
+  std::uint64_t value_bytes = 0;  ///< Of a put.
+  std::int64_t expiry_ms = 0;     ///< Since 1970; 0: never.
+  std::string verdict;            ///< "the answer", or why it is not, in words.
+};
+
 /// What keeps versions that nothing else needs: a Snapshot, or a scan that has gone on for long.
 struct PinStats {
   std::uint64_t id = 0;
@@ -257,6 +269,8 @@ class Table {
   /// The entries whose term in `index` is `term`, in order of key. kInvalidArgument, as the scan's status(): there is no
   /// such index.
   [[nodiscard]] Scan find(const std::string& index, ByteView term, const Snapshot& snapshot = kNow) const;
+  /// Where each version of `key` is and what a reader at `snapshot` makes of it, newest first. For people who ask why.
+  [[nodiscard]] Result<std::vector<KeyVersion>> explain(ByteView key, const Snapshot& snapshot = kNow) const;
   /// The table, all of its families, as it is now. `label` names it in stats.
   [[nodiscard]] Snapshot snapshot(const std::string& label = "snapshot") const;
 

@@ -1,4 +1,4 @@
-// cairn table create, put, get, erase, scan, find, dump, flush and compact.
+// cairn table create, put, get, erase, scan, find, explain, dump, flush and compact.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -200,6 +200,28 @@ Result<int> find(const Arguments& arguments) {
   return found ? 0 : 1;
 }
 
+Result<int> explain(const Arguments& arguments) {
+  CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
+  CAIRN_TRY(versions, opened.table.explain(arguments.key));
+  for (const KeyVersion& version : versions) {
+    if (arguments.common.json) {
+      CAIRN_TRY_VOID(print(to_line({{"write_version", version.write_version},
+                                    {"kind", version.kind},
+                                    {"layer", version.layer},
+                                    {"file", version.file},
+                                    {"value_bytes", version.value_bytes},
+                                    {"written_ms", version.written_ms},
+                                    {"expiry_ms", version.expiry_ms},
+                                    {"verdict", version.verdict}})));
+    } else {
+      CAIRN_TRY_VOID(print(fmt::format("{:>12}  {:<15} {:>10} bytes  {:<18} {:<26} {}\n", version.write_version, version.kind,
+                                       version.value_bytes, version.layer, version.file, version.verdict)));
+    }
+  }
+  CAIRN_TRY_VOID(opened.database.close());
+  return versions.empty() ? 1 : 0;
+}
+
 Result<int> maintain(const Arguments& arguments, Result<void> (Table::*work)()) {
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
   CAIRN_TRY_VOID((opened.table.*work)());
@@ -281,6 +303,11 @@ void add_table_commands(CLI::App& app) {
   find_command.add_option("INDEX", arguments.index, "Name of the term index")->required();
   find_command.add_option("TERM", arguments.term, "The term")->required();
   set_action(find_command, arguments.common, [] { return find(arguments); });
+
+  CLI::App& explain_command =
+      add(table, "explain", "Where each version of a key is, and why it is or is not the answer", arguments);
+  explain_command.add_option("KEY", arguments.key, "The key")->required();
+  set_action(explain_command, arguments.common, [] { return explain(arguments); });
 
   CLI::App& dump_command = add(table, "dump", "Print all entries as load reads them", arguments);
   set_action(dump_command, arguments.common, [] { return scan(arguments); });

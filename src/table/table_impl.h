@@ -5,6 +5,7 @@
 //   table_read.cc    get, multi_get, scan
 //   table_jobs.cc    which layers flush and compaction merge, and when
 //   table_merge.cc   how they are merged
+//   table_explain.cc where each version of a key is
 //   table_large.cc   values in segments of their own
 //
 // Locks, outermost first; never take one above a lock you hold.
@@ -85,6 +86,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
                                                   std::uint64_t limit, const Snapshot& snapshot) const;
   [[nodiscard]] std::unique_ptr<EntrySource> find(std::uint16_t family, const std::string& index, ByteView term,
                                                   const Snapshot& snapshot) const;
+  [[nodiscard]] Result<std::vector<KeyVersion>> explain(std::uint16_t family, ByteView key, const Snapshot& snapshot) const;
   [[nodiscard]] Snapshot snapshot(const std::string& label) const;
   Result<void> flush() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
   /// Ends the log's active segment, if there is one: everything written so far then stands in files that do not change.

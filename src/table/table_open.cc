@@ -449,6 +449,9 @@ Scan Table::find(const std::string& index, ByteView term, const Snapshot& snapsh
 Snapshot Table::snapshot(const std::string& label) const { return impl_->snapshot(label); }
 Result<void> Table::flush() { return impl_->flush(); }
 Result<void> Table::compact() { return impl_->compact(); }
+Result<std::vector<KeyVersion>> Table::explain(ByteView key, const Snapshot& snapshot) const {
+  return impl_->explain(family_, key, snapshot);
+}
 Result<void> Table::end_pin(std::uint64_t id) { return impl_->end_pin(id); }
 TableStats Table::stats() const { return impl_->stats(); }
 
