@@ -1,7 +1,8 @@
 // Model: the list of all writes in order, and a std::map for each family of what they amount to. Property: after any mix
 // of puts, erases, range erases and batches over several families, snapshots, flushes, compactions of random layers,
 // jobs that stop half-way, crashes and reopens under other options, with records that expire, the table reads as the
-// model does, by key, by range and by term.
+// model does, by key, by range and by term; and so do checkpoints of it, what is restored of them, and what repair makes of
+// it, in any of which the history goes on.
 // After a crash the table is the model after the first n writes, for an n not below the last write that was acknowledged
 // as kDisk: one log, so what survives is a prefix.
 // Keys are few on purpose: overwrites and tombstones are where LSM trees go wrong.
@@ -268,6 +269,36 @@ struct History {
       ASSERT_EQ(done.error().code, ErrorCode::kBusy) << "only what an unfinished merge holds";
     }
   }
+  /// The history goes on in a copy: a checkpoint, what was restored of it, or what repair made of the killed store.
+  void move_to_copy() {
+    snapshots.clear();
+    auto copy = std::make_unique<storage::SimulatedDisk>(random.next());
+    directory::Environment environment(clock, false);
+    const auto storage_of = [](storage::SimulatedDisk& of) { return std::make_unique<storage::SimulatedStorage>(of); };
+    const std::uint64_t way = random.below(3);
+    if (way == 2) {
+      auto killed = disk->killed();
+      end_process();
+      const auto source = storage_of(*killed);
+      const auto report = database::DatabaseImpl::repair(*source, storage_of(*copy), environment, {});
+      ASSERT_OK(report);
+      ASSERT_TRUE(report->lost.empty()) << report->lost[0].to_string();
+    } else {
+      ASSERT_OK(process->database().checkpoint(storage_of(*copy), {}));
+      end_process();
+      if (way == 1) {
+        auto restored = std::make_unique<storage::SimulatedDisk>(random.next());
+        const auto source = storage_of(*copy);
+        ASSERT_OK(database::DatabaseImpl::restore(*source, storage_of(*restored), environment, {}));
+        copy = std::move(restored);
+      }
+    }
+    disk = std::move(copy);
+    open();
+    if (testing::Test::HasFatalFailure()) return;
+    acknowledged = writes.size();
+    check_scan(models, kNow);
+  }
   void step() {
     const std::uint64_t dice = random.below(100);
     clock.advance_ms(static_cast<std::int64_t>(random.below(30)));
@@ -297,6 +328,8 @@ struct History {
       acknowledged = writes.size();
     } else if (dice == 98) {
       crash();
+    } else if (dice == 99 && random.one_in(3)) {
+      move_to_copy();
     }
     if (testing::Test::HasFatalFailure()) return;
     check_reads();

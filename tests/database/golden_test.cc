@@ -1,0 +1,128 @@
+// A directory of format version 1, kept in tests/golden: every later version opens it, or says that it cannot.
+// CAIRN_WRITE_GOLDEN=1 writes it anew, which only an unreleased format may need.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "base/hash.h"
+#include "directory/file_name.h"
+#include "storage/posix_storage.h"
+#include "support/temporary_directory.h"
+#include "support/workload.h"
+
+namespace cairn::test {
+namespace {
+
+namespace fs = std::filesystem;
+const std::string kGolden = std::string(CAIRN_SOURCE_DIR) + "/tests/golden/version-1";
+constexpr std::array<const char*, 3> kFamilies = {"main", "lz4", "zstd"};
+
+std::string value_of(int i) { return std::to_string(i) + std::string(static_cast<std::size_t>(i % 7) * 60, 'v'); }
+
+/// Families of all compressions, an index, a time to live, an erased range, large values, a run of several files, a log.
+void write_golden(const std::string& path) {
+  fs::create_directories(path);
+  directory::Environment environment(system_clock(), true);
+  auto storage = storage::PosixStorage::open(path, true);
+  ASSERT_OK(storage);
+  auto database = database::DatabaseImpl::open(*std::move(storage), environment, database::DatabaseImpl::Mode::kCreate,
+                                               {.owner = "golden"}, small_tuning());
+  ASSERT_OK(database);
+  {
+    auto impl = (*database)->table("users", small_options());
+    ASSERT_OK(impl);
+    Table table(*impl);
+    const IndexOptions index{.name = "first", .term_bytes = 1, .extractor = "bytes:0,1"};
+    std::vector<Table> families = {table};
+    for (const auto& [name, compression] : {std::pair{"lz4", Compression::kLz4}, std::pair{"zstd", Compression::kZstd}}) {
+      auto family =
+          table.family(name, {.compression = compression, .ttl = std::chrono::hours(24 * 365 * 100), .indexes = {index}});
+      ASSERT_OK(family);
+      families.push_back(*family);
+    }
+    for (int i = 0; i < 120; ++i) {
+      for (Table& family : families) ASSERT_OK(family.put("key" + std::to_string(1000 + i), value_of(i)));
+    }
+    ASSERT_OK(table.compact());
+    for (Table& family : families) {
+      ASSERT_OK(family.erase_range({"key1050", "key1060"}));
+      ASSERT_OK(family.erase("key1001"));
+      ASSERT_OK(family.put("large", std::string(3000, 'L'), {.durability = Durability::kDisk, .account = 17}));
+    }
+    ASSERT_OK(table.flush());
+    Batch batch;
+    for (Table& family : families) batch.put(family, "last", "in the log");
+    ASSERT_OK(table.write(batch));
+  }
+  ASSERT_OK((*database)->close());
+}
+
+Model golden_model() {
+  Model model;
+  for (const std::string family : kFamilies) {
+    for (int i = 0; i < 120; ++i) {
+      if (i != 1 && (i < 50 || i >= 60)) model[model_key(family, "key" + std::to_string(1000 + i))] = value_of(i);
+    }
+    model[model_key(family, "large")] = std::string(3000, 'L');
+    model[model_key(family, "last")] = "in the log";
+  }
+  return model;
+}
+
+TEST(Golden, ADirectoryOfVersion1OpensAndHoldsWhatWasWritten) {
+  if (std::getenv("CAIRN_WRITE_GOLDEN") != nullptr) {
+    fs::remove_all(kGolden);
+    write_golden(kGolden);
+  }
+  const TemporaryDirectory directory;
+  fs::copy(kGolden, directory.file("copy"));
+  auto database = Database::open(directory.file("copy"));
+  ASSERT_OK(database);
+  const auto report = database->verify();
+  ASSERT_OK(report);
+  EXPECT_TRUE(report->damages.empty()) << report->damages[0].to_string();
+  EXPECT_GE(report->files, 8U);
+  auto table = database->table("users", {.create_if_missing = false});
+  ASSERT_OK(table);
+  const auto found = scan_all(*table);
+  ASSERT_OK(found);
+  EXPECT_EQ(*found, golden_model());
+  EXPECT_EQ(table->stats().large_values, 3U);
+  auto family = table->family("zstd");
+  ASSERT_OK(family);
+  EXPECT_EQ(family->find("first", "L").entry().key, "large");
+}
+
+TEST(Golden, ADirectoryOfANewerVersionIsRefusedByName) {
+  const TemporaryDirectory directory;
+  fs::copy(kGolden, directory.file("copy"));
+  std::string newest;
+  for (const auto& file : fs::directory_iterator(directory.file("copy"))) {
+    const std::string name = file.path().filename();
+    if (name.starts_with("manifest-") &&
+        (newest.empty() || *directory::ManifestName::parse(name) > *directory::ManifestName::parse(newest)))
+      newest = name;
+  }
+  const std::string path = directory.file("copy") + "/" + newest;
+  std::ifstream in(path);
+  std::string text((std::istreambuf_iterator<char>(in)), {});
+  const std::size_t line = text.find("checksum = ");
+  const std::size_t next = text.find('\n', line) + 1;
+  std::string rest = text.substr(0, line) + text.substr(next);
+  rest.replace(rest.find("format = 1"), 10, "format = 2");
+  char checksum[40];
+  std::snprintf(checksum, sizeof checksum, "checksum = \"%016lx\"\n", static_cast<unsigned long>(xxh3(rest)));
+  rest.insert(line, checksum);
+  std::ofstream(path, std::ios::trunc) << rest;
+  const auto database = Database::open(directory.file("copy"));
+  ASSERT_FALSE(database.has_value());
+  EXPECT_EQ(database.error().code, ErrorCode::kUnsupported) << database.error().to_string();
+  EXPECT_EQ(database.error().file, newest);
+  EXPECT_NE(database.error().message.find("format 2"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace cairn::test
