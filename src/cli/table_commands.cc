@@ -247,6 +247,26 @@ void add_key(CLI::App& command, Arguments& arguments) {
       "Without it: a key a line from standard input");
 }
 
+void add_create(CLI::App& table, Arguments& arguments) {
+  CLI::App& create_command = add(table, "create", "Make a table or a family, and the database if there is none", arguments);
+  const std::map<std::string, Compression> compressions{
+      {"none", Compression::kNone}, {"lz4", Compression::kLz4}, {"zstd", Compression::kZstd}};
+  create_command.add_option("--compression", arguments.family.compression, "Of sealed files: none, lz4 or zstd")
+      ->transform(CLI::CheckedTransformer(compressions));
+  create_command.add_option_function<std::string>(
+      "--ttl", [&arguments](const std::string& text) { arguments.family.ttl = parse_duration(text); },
+      "Records end this long after they were written: 500ms, 30s, 15m, 12h, 30d");
+  create_command
+      .add_option_function<std::vector<std::string>>(
+          "--index",
+          [&arguments](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) arguments.family.indexes.push_back(parse_index(text));
+          },
+          "NAME:LENGTH:EXTRACTOR, as section:16:json:/Section; again for more")
+      ->take_all();
+  set_action(create_command, arguments.common, [&arguments] { return create(arguments); });
+}
+
 }  // namespace
 
 void add_table_commands(CLI::App& app) {
@@ -254,23 +274,7 @@ void add_table_commands(CLI::App& app) {
   table.require_subcommand(1);
   static Arguments arguments;  // One subcommand runs.
 
-  CLI::App& create_command = add(table, "create", "Make a table or a family, and the database if there is none", arguments);
-  const std::map<std::string, Compression> compressions{
-      {"none", Compression::kNone}, {"lz4", Compression::kLz4}, {"zstd", Compression::kZstd}};
-  create_command.add_option("--compression", arguments.family.compression, "Of sealed files: none, lz4 or zstd")
-      ->transform(CLI::CheckedTransformer(compressions));
-  create_command.add_option_function<std::string>(
-      "--ttl", [](const std::string& text) { arguments.family.ttl = parse_duration(text); },
-      "Records end this long after they were written: 500ms, 30s, 15m, 12h, 30d");
-  create_command
-      .add_option_function<std::vector<std::string>>(
-          "--index",
-          [](const std::vector<std::string>& texts) {
-            for (const std::string& text : texts) arguments.family.indexes.push_back(parse_index(text));
-          },
-          "NAME:LENGTH:EXTRACTOR, as section:16:json:/Section; again for more")
-      ->take_all();
-  set_action(create_command, arguments.common, [] { return create(arguments); });
+  add_create(table, arguments);
 
   CLI::App& put_command = add(table, "put", "Store VALUE under KEY", arguments);
   add_key(put_command, arguments);

@@ -45,7 +45,7 @@ class Explanation {
 
   /// With a verdict each, newest first.
   std::vector<KeyVersion> take() {
-    std::stable_sort(versions_.begin(), versions_.end(),
+    std::sort(versions_.begin(), versions_.end(),
                      [](const KeyVersion& a, const KeyVersion& b) { return a.write_version > b.write_version; });
     const KeyVersion* above = nullptr;
     for (KeyVersion& version : versions_) {
