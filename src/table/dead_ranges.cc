@@ -103,7 +103,7 @@ void DeadRanges::cut_here(ByteView key) {
   List list = *list_.get();
   const auto found = find(list, key);
   if (found == list.end()) return;
-  const Range range = *found;
+  const Range range = std::move(*found);
   const auto place = list.erase(found);
   if (list.size() + 2 <= kRangesMax) {  // Where puts have made many pieces already, this one is given up.
     std::vector<Range> pieces;

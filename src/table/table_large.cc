@@ -85,6 +85,7 @@ Result<WriteVersion> TableImpl::write_with_large(std::span<const WriteRef> write
   const Result<WriteVersion> version = write_in_log(references, options, applied);
   if (!version && !applied && directory_->state()) {
     std::vector<LargeFate> fates;
+    fates.reserve(large.size());
     for (const LargeWritten& written : large) fates.push_back({directory::FileName::parse(written.entry.file)->number, false});
     (void)install_fates(fates);  // What cannot be taken back now goes at the next open.
   }
