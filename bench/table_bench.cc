@@ -33,13 +33,11 @@ struct Worker {
   const Values& values;
   const Shuffle& shuffle;
   std::unique_ptr<Session> session;
-  std::uint64_t first = 0;
-  std::uint64_t step = 1;
   Histogram latencies;
-  std::uint64_t found = 0;
   std::uint64_t sum = 0;
   std::string key;
   std::string value;
+  std::vector<std::pair<std::string, std::string>> entries;
 };
 /// Does operation i of a workload; returns how many records it dealt with.
 using Operation = std::function<std::uint64_t(Worker&, std::uint64_t)>;
@@ -76,9 +74,15 @@ class Run {
  private:
   void start() {
     const std::string& workload = bench_.workload;
-    const Operation put_next = [](Worker& worker, std::uint64_t i) { return put(worker, i); };
-    const Operation put_random = [](Worker& worker, std::uint64_t i) { return put(worker, worker.shuffle.at(i)); };
-    const Operation put_any = [](Worker& worker, std::uint64_t i) { return put(worker, mix(i) % worker.bench.n); };
+    const Operation put_next = [](Worker& worker, std::uint64_t i) {
+      return put(worker, i, [](std::uint64_t at) { return at; });
+    };
+    const Operation put_random = [](Worker& worker, std::uint64_t i) {
+      return put(worker, i, [&](std::uint64_t at) { return worker.shuffle.at(at); });
+    };
+    const Operation put_any = [](Worker& worker, std::uint64_t i) {
+      return put(worker, i, [&](std::uint64_t at) { return mix(at) % worker.bench.n; });
+    };
     if (workload == "fillseq") return measure(put_next, bench_.n, bench_.threads);
     if (workload == "fillrandom" || workload == "fillsync") return measure(put_random, bench_.n, bench_.threads);
     if (workload == "queue") return queue();
@@ -93,26 +97,26 @@ class Run {
     give_up("no such workload: " + workload);
   }
 
-  static std::uint64_t put(Worker& worker, std::uint64_t id) {
-    if (worker.bench.batch > 1) {
-      // Operation i of a batched run stands for `batch` records of its own.
-      std::vector<std::pair<std::string, std::string>> entries(worker.bench.batch);
-      const std::uint64_t begin = id - id % worker.bench.batch;
-      for (std::uint64_t i = 0; i < worker.bench.batch; ++i) {
-        key_of(worker.bench.keys, (begin + i) % worker.bench.n, entries[i].first);
-        worker.values.get(begin + i, entries[i].second);
-      }
-      worker.session->put_all(entries);
-      return worker.bench.batch;
+  /// Writes the records that `id_of` puts in the places from `i` on, as many as a batch has.
+  template <typename IdOf>
+  static std::uint64_t put(Worker& worker, std::uint64_t i, IdOf id_of) {
+    if (worker.bench.batch == 1) {
+      key_of(worker.bench.keys, id_of(i), worker.key);
+      worker.values.get(id_of(i), worker.value);
+      worker.session->put(worker.key, worker.value);
+      return 1;
     }
-    key_of(worker.bench.keys, id, worker.key);
-    worker.values.get(id, worker.value);
-    worker.session->put(worker.key, worker.value);
-    return 1;
+    worker.entries.resize(worker.bench.batch);
+    for (std::uint64_t j = 0; j < worker.bench.batch; ++j) {
+      key_of(worker.bench.keys, id_of(i + j), worker.entries[j].first);
+      worker.values.get(id_of(i + j), worker.entries[j].second);
+    }
+    worker.session->put_all(worker.entries);
+    return worker.bench.batch;
   }
   static std::uint64_t get_random(Worker& worker, std::uint64_t i) {
     key_of(worker.bench.keys, mix(i + 7) % worker.bench.n, worker.key);
-    worker.found += worker.session->get(worker.key, worker.sum) ? 1 : 0;
+    if (!worker.session->get(worker.key, worker.sum)) give_up("a key that was written is not found");
     return 1;
   }
   static std::uint64_t get_missing(Worker& worker, std::uint64_t i) {
@@ -122,13 +126,12 @@ class Run {
   }
   static std::uint64_t seek_random(Worker& worker, std::uint64_t i) {
     key_of(worker.bench.keys, mix(i + 7) % worker.bench.n, worker.key);
-    worker.found += worker.session->walk(worker.key, 11, worker.sum, nullptr) != 0 ? 1 : 0;
+    if (worker.session->walk(worker.key, 11, worker.sum, nullptr) == 0) give_up("a walk from a key that is there found nothing");
     return 1;
   }
   static std::uint64_t scan_all(Worker& worker, std::uint64_t /*i*/) {
     const std::uint64_t count = worker.session->walk({}, 0, worker.sum, nullptr);
     if (count != worker.bench.n) give_up("a scan found " + std::to_string(count) + " records");
-    worker.found += 1;
     return count;
   }
 
@@ -136,7 +139,7 @@ class Run {
     TableBench untimed = bench_;
     untimed.batch = 1;
     Worker worker{.bench = untimed, .values = values_, .shuffle = shuffle_, .session = store_->session()};
-    for (std::uint64_t i = 0; i < bench_.n; ++i) put(worker, shuffle_.at(i));
+    for (std::uint64_t i = 0; i < bench_.n; ++i) put(worker, i, [&](std::uint64_t at) { return shuffle_.at(at); });
     if (bench_.settled) store_->settle();
   }
 
@@ -151,7 +154,7 @@ class Run {
     const double seconds_max = bench_.seconds == 0 ? 1e18 : bench_.seconds;
     for (unsigned t = 0; t < threads; ++t) {
       running.emplace_back([&, t] {
-        Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session(), .first = t};
+        Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session()};
         std::uint64_t mine = 0;
         auto before = Clock::now();
         for (std::uint64_t i = t * bench_.batch; i < count; i += threads * bench_.batch) {
@@ -211,7 +214,7 @@ class Run {
       Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session()};
       auto before = Clock::now();
       for (std::uint64_t i = 0; !stop.load(std::memory_order_relaxed); ++i) {
-        writes += put(worker, mix(i) % bench_.n);
+        writes += put(worker, i, [&](std::uint64_t at) { return mix(at) % bench_.n; });
         const auto now = Clock::now();
         write_latencies.add(ns_between(before, now));
         before = now;
