@@ -30,8 +30,8 @@ inline void key_of(Keys keys, std::uint64_t id, std::string& key) {
   for (std::size_t i = key.size(); id != 0; id /= 10) key[--i] = static_cast<char>('0' + id % 10);
 }
 
-/// The i-th of 0 … n-1 in an order that looks random and meets each once, and then again: a Feistel network over the next power of four,
-/// walked until it lands below n.
+/// The i-th of 0 … n-1 in an order that looks random and meets each once, and then again: a Feistel network over the next power
+/// of four, walked until it lands below n.
 class Shuffle {
  public:
   explicit Shuffle(std::uint64_t n) : n_(n) {

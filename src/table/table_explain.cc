@@ -46,7 +46,7 @@ class Explanation {
   /// With a verdict each, newest first.
   std::vector<KeyVersion> take() {
     std::sort(versions_.begin(), versions_.end(),
-                     [](const KeyVersion& a, const KeyVersion& b) { return a.write_version > b.write_version; });
+              [](const KeyVersion& a, const KeyVersion& b) { return a.write_version > b.write_version; });
     const KeyVersion* above = nullptr;
     for (KeyVersion& version : versions_) {
       version.verdict = verdict(version, above);
