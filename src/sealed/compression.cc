@@ -22,6 +22,11 @@ bool compress(Compression how, ByteView raw, Bytes& to) {
 }
 
 bool decompress(Compression how, ByteView stored, std::uint64_t raw_bytes, Bytes& to) {
+  // What no input of this size can become is damage, found before memory is taken for it: a byte of LZ4 gives at most
+  // 255, a block of zstd (4 bytes at least) at most 128 KiB, and its frame says its size.
+  const std::uint64_t ratio_max = how == Compression::kLz4 ? 255 : 128 * kKiB / 4;
+  if (raw_bytes / ratio_max > stored.size()) return false;
+  if (how == Compression::kZstd && ZSTD_getFrameContentSize(stored.data(), stored.size()) != raw_bytes) return false;
   to.resize(raw_bytes);
   if (how == Compression::kLz4) {
     if (raw_bytes > LZ4_MAX_INPUT_SIZE) return false;
