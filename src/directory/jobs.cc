@@ -19,7 +19,7 @@ Result<void> Job::progress(std::uint64_t bytes) {
   return {};
 }
 
-JobRunner::JobRunner(Clock& clock, unsigned threads) : clock_(clock) {
+JobRunner::JobRunner(Clock& clock, unsigned threads) : clock_(clock), threads_max_(threads) {
   for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { run_loop(); });
 }
 
@@ -53,7 +53,7 @@ std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency,
 std::shared_ptr<Job> JobRunner::take_next() {
   const auto normal = static_cast<std::size_t>(
       std::count_if(running_.begin(), running_.end(), [](const std::shared_ptr<Job>& job) { return !job->urgent_; }));
-  const bool urgent_only = threads_.size() > 1 && normal + 1 >= threads_.size();
+  const bool urgent_only = threads_max_ > 1 && normal + 1 >= threads_max_;
   const auto next = std::find_if(waiting_.begin(), waiting_.end(),
                                  [&](const std::shared_ptr<Job>& job) { return job->urgent_ || !urgent_only; });
   if (next == waiting_.end()) return nullptr;

@@ -78,6 +78,7 @@ class JobRunner {
   [[nodiscard]] std::shared_ptr<Job> take_next() CAIRN_REQUIRES(mutex_);
 
   Clock& clock_;
+  const unsigned threads_max_;  // Known before the first thread starts; threads_ is not.
   mutable Mutex mutex_{Rank::kJobs};
   CondVar changed_;
   std::deque<std::shared_ptr<Job>> waiting_ CAIRN_GUARDED_BY(mutex_);
