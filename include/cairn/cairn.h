@@ -3,4 +3,5 @@
 #include "cairn/bytes.h"
 #include "cairn/database.h"
 #include "cairn/result.h"
+#include "cairn/sealed_file.h"
 #include "cairn/table.h"

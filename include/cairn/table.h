@@ -274,6 +274,14 @@ class Table {
   /// The table, all of its families, as it is now. `label` names it in stats.
   [[nodiscard]] Snapshot snapshot(const std::string& label = "snapshot") const;
 
+  /// Takes in all that `files` hold (SealedFileWriter), at once and atomically, as newer than all that was written before,
+  /// and returns the write version of all of it. Keys ascend from file to file too. The files are read, checked and copied,
+  /// and are not needed afterwards; indexes, compression and time to live, from this moment on, are those of the family. What
+  /// is taken in is durable, and passes neither log nor memtable. Reads and writes go on meanwhile, but for the last step, in
+  /// which writes wait for a sync of each sealed file it became. Errors: kNotFound; kCorruption, kUnsupported, kIo, with file
+  /// and offset; kInvalidArgument, keys do not ascend; otherwise as write(). After an error nothing was taken in.
+  Result<WriteVersion> ingest(std::span<const std::string> files);
+
   /// Ends the pin `id` (stats: oldest_pin): it holds nothing back any more. Reads of its snapshot fail with kUnavailable from
   /// now on; a scan under way goes on, with the files it has. kNotFound: there is none.
   Result<void> end_pin(std::uint64_t id);

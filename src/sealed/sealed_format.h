@@ -103,7 +103,7 @@ struct Preamble {
   std::uint32_t key_bytes_max;
   Compression compression;
   std::uint32_t table_count;
-  std::uint32_t flags;             // Reserved: 0.
+  std::uint32_t flags;             // kOneVersion; others are reserved: 0.
   std::array<char, 64> view_name;  // Zero-padded, as the next: for repair without a manifest.
   std::array<char, 64> family_name;
   std::array<TableEntry, kTablesMax> tables;
@@ -111,6 +111,10 @@ struct Preamble {
   std::uint64_t checksum;                   // XXH3-64 of what is before it.
 };
 static_assert(std::has_unique_object_representations_v<Preamble> && sizeof(Preamble) == kPageBytes);
+
+/// All records were written at once, at version_last and stamp_last; their headers say 0. Their version is known only when
+/// the file is published, long after they were written.
+inline constexpr std::uint32_t kOneVersion = 1;
 
 /// Where what the preamble does not list lies.
 constexpr std::uint64_t sums_of_sums_bytes(std::uint64_t sum_pages) { return round_up(sum_pages * 4, kPageBytes); }
@@ -124,9 +128,9 @@ struct [[gnu::packed]] ObjectHeader {
   std::uint32_t checksum;  // Low half of XXH3-64 of the record from here on, pad excluded, seeded by the file's salt.
   std::uint32_t value_size;
   std::uint16_t key_size;
-  std::uint8_t kind;   // RecordKind: put or tombstone.
-  std::uint8_t flags;  // RecordFlags: has account, has expiry.
-  std::uint64_t write_version;
+  std::uint8_t kind;            // RecordKind: put or tombstone.
+  std::uint8_t flags;           // RecordFlags: has account, has expiry.
+  std::uint64_t write_version;  // With kOneVersion 0, as is the stamp.
   std::uint64_t stamp;
 };
 static_assert(std::has_unique_object_representations_v<ObjectHeader> && sizeof(ObjectHeader) == 28);

@@ -26,7 +26,7 @@ Result<std::shared_ptr<SealedReader>> SealedReader::open(std::shared_ptr<const s
     return fail(ErrorCode::kUnsupported, "sealed file format " + std::to_string(preamble.format) + " needs a newer Cairn", name,
                 8);
   }
-  if (preamble.flags != 0 || preamble.reserved != decltype(preamble.reserved){}) {
+  if ((preamble.flags & ~kOneVersion) != 0 || preamble.reserved != decltype(preamble.reserved){}) {
     return fail(ErrorCode::kUnsupported, "reserved bytes of the preamble are set", name, offsetof(Preamble, flags));
   }
   if (preamble.database != expected.database) return corruption("sealed file belongs to another database", name, 16);
@@ -155,7 +155,12 @@ Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, st
   }
   const std::uint64_t size = object_bytes(header.key_size, header.value_size, header.flags);
   if (size > records.size() - at) return damaged("record runs past its unit", offset);
-  Entry entry{.key = {}, .value = {}, .kind = kind, .write_version = header.write_version, .stamp = header.stamp};
+  const bool one_version = (preamble_.flags & kOneVersion) != 0;
+  Entry entry{.key = {},
+              .value = {},
+              .kind = kind,
+              .write_version = one_version ? preamble_.version_last : header.write_version,
+              .stamp = one_version ? preamble_.stamp_last : header.stamp};
   const char* part = records.data() + at + sizeof(ObjectHeader);
   if ((header.flags & kHasAccount) != 0) {
     entry.account = load<std::uint64_t>(part);

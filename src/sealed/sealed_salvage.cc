@@ -25,7 +25,8 @@ Result<std::shared_ptr<SealedSalvage>> SealedSalvage::open(std::shared_ptr<const
     preamble = preamble_at(*file, file->size() / kPageBytes * kPageBytes - kPageBytes);
   }
   if (!preamble) return corruption("neither preamble is sound", file->name(), 0);
-  if (preamble->format != kFormat || preamble->compression > Compression::kZstd || preamble->table_count > kTablesMax) {
+  if (preamble->format != kFormat || (preamble->flags & ~kOneVersion) != 0 || preamble->compression > Compression::kZstd ||
+      preamble->table_count > kTablesMax) {
     return fail(ErrorCode::kUnsupported, "sealed file needs a newer Cairn", file->name(), 0);
   }
   return std::shared_ptr<SealedSalvage>(new SealedSalvage(std::move(file), *preamble));
@@ -55,11 +56,12 @@ std::uint64_t SealedSalvage::parse(ByteView records, Entry& entry) const {
   const std::uint64_t key_at = sizeof header + (account ? 8U : 0U) + (expiry ? 8U : 0U);
   const std::uint64_t end = key_at + header.key_size + header.value_size;
   if (end > records.size() || object_checksum(records.substr(0, end), preamble_.salt) != header.checksum) return 0;
+  const bool one_version = (preamble_.flags & kOneVersion) != 0;
   entry = {.key = records.substr(key_at, header.key_size),
            .value = records.substr(key_at + header.key_size, header.value_size),
            .kind = kind,
-           .write_version = header.write_version,
-           .stamp = header.stamp,
+           .write_version = one_version ? preamble_.version_last : header.write_version,
+           .stamp = one_version ? preamble_.stamp_last : header.stamp,
            .account = account ? load<std::uint64_t>(records.data() + sizeof header) : 0,
            .expiry_ms = expiry ? load<std::int64_t>(records.data() + sizeof header + (account ? 8U : 0U)) : 0};
   return round_up(end, kAlign);

@@ -217,8 +217,8 @@ void SealedWriter::write_small_tables(ByteView cover_to) {
   end_table();
 }
 
-/// The sums of all pages, and the preamble at both ends.
-void SealedWriter::write_preamble() {
+/// The sums of all pages but the preambles.
+void SealedWriter::write_sums() {
   pad_to(kPageBytes);
   const std::uint64_t sums = page_sums_offset(preamble_.sum_pages);
   const std::uint64_t first_page = objects_offset(preamble_.sum_pages) / kPageBytes;
@@ -229,21 +229,31 @@ void SealedWriter::write_preamble() {
   for (std::uint64_t i = 0; i < preamble_.sum_pages; ++i) store(at(kPageBytes + i * 4), sum_page(sums / kPageBytes + i));
   preamble_.sums_checksum = xxh3({at(kPageBytes), sums_of_sums_bytes(preamble_.sum_pages)});
   preamble_.file_bytes = tail_ + kPageBytes;
-  preamble_.checksum = xxh3(bytes_of(preamble_).substr(0, offsetof(Preamble, checksum)));
-  store(at(0), preamble_);
-  put(bytes_of(preamble_));
 }
 
-Result<std::uint64_t> SealedWriter::finish(ByteView cover_to) {
+Result<void> SealedWriter::complete(ByteView cover_to) {
   close_unit();
   end_table();
   write_sparse();
   write_hash();
   write_terms();
   write_small_tables(cover_to);
+  write_sums();
+  return options_.one_version ? file_->sync(tail_) : Result<void>{};
+}
 
+void SealedWriter::set_version(std::uint64_t write_version, std::uint64_t stamp) {
+  CAIRN_ASSERT(options_.one_version);
+  identity_.version_first = write_version;
+  identity_.version_last = write_version;
+  preamble_.stamp_first = stamp;
+  preamble_.stamp_last = stamp;
+}
+
+Result<std::uint64_t> SealedWriter::finish() {
   preamble_.magic = kMagic;
   preamble_.format = kFormat;
+  preamble_.flags = options_.one_version ? kOneVersion : 0;
   preamble_.view = identity_.view;
   preamble_.family = identity_.family;
   preamble_.database = identity_.database;
@@ -256,7 +266,9 @@ Result<std::uint64_t> SealedWriter::finish(ByteView cover_to) {
   preamble_.compression = options_.compression;
   set_name(preamble_.view_name, identity_.view_name);
   set_name(preamble_.family_name, identity_.family_name);
-  write_preamble();
+  preamble_.checksum = xxh3(bytes_of(preamble_).substr(0, offsetof(Preamble, checksum)));
+  store(at(0), preamble_);
+  put(bytes_of(preamble_));
   CAIRN_TRY_VOID(file_->finish(tail_));
   return tail_;
 }

@@ -40,6 +40,7 @@ struct SealedOptions {
   Compression compression = Compression::kNone;
   std::uint32_t unit_bytes = 16 * kKiB;  // Raw size of a compressed unit.
   std::vector<TermTable> terms;
+  bool one_version = false;  // kOneVersion: entries have version and stamp 0 until set_version().
 };
 
 /// Upper bounds of what will be added; they decide how much room is allocated.
@@ -80,9 +81,13 @@ class SealedWriter {
   void add_range_tombstone(const Entry& tombstone);
   [[nodiscard]] std::uint64_t record_count() const { return preamble_.record_count; }
   [[nodiscard]] const std::string& name() const { return file_->name(); }
-  /// Completes the file, which covers keys below `cover_to` (empty: all), and makes it durable; its name is so after
-  /// sync_names(). Returns its size.
-  Result<std::uint64_t> finish(ByteView cover_to = {});
+  /// Completes all of the file but its preamble; it covers keys below `cover_to` (empty: all). With one_version it is
+  /// durable that far.
+  Result<void> complete(ByteView cover_to = {});
+  /// With one_version, after complete(): what all entries were written at.
+  void set_version(std::uint64_t write_version, std::uint64_t stamp);
+  /// After complete(): makes the file durable; its name is so after sync_names(). Returns its size.
+  Result<std::uint64_t> finish();
 
  private:
   void close_unit();
@@ -93,7 +98,7 @@ class SealedWriter {
   void write_terms();
   void write_small_tables(ByteView cover_to);
   void count(const Entry& entry);
-  void write_preamble();
+  void write_sums();
   void put(ByteView bytes);
   void pad_to(std::uint64_t align);
   [[nodiscard]] char* at(std::uint64_t offset) { return file_->data() + offset; }

@@ -36,12 +36,22 @@ void DeadRanges::set(List list) {
   list_.set(std::make_shared<const List>(std::move(list)));
 }
 
-/// Takes away `ended` and the watches of scans that are gone.
-void DeadRanges::prune(const Watch* ended) {
+/// Takes away `ended`, if it is there, and the watches of scans that are gone.
+bool DeadRanges::prune(const Watch* ended) {
+  bool found = false;
   used_ -= std::erase_if(watches_, [&](const auto& each) {
     const auto held = each.lock();
+    found = found || (held && held.get() == ended);
     return !held || held.get() == ended;
   });
+  return found;
+}
+
+void DeadRanges::clear() {
+  const MutexLock lock(mutex_);
+  used_ -= watches_.size();
+  watches_.clear();
+  set({});
 }
 
 std::shared_ptr<DeadRanges::Watch> DeadRanges::watch(bool upwards, const Bytes& bound) {
@@ -60,7 +70,10 @@ std::shared_ptr<DeadRanges::Watch> DeadRanges::watch(bool upwards, const Bytes& 
 
 void DeadRanges::finish(const std::shared_ptr<Watch>& watch, const Bytes& end, std::uint64_t since) {
   if (!mutex_.try_lock()) return;  // The watch goes with whoever looks next.
-  prune(watch.get());
+  if (!prune(watch.get())) {       // It was given up.
+    mutex_.unlock();
+    return;
+  }
   Range found{.from = watch->from, .to = watch->to, .since = since};
   if (watch->upwards && (found.to.empty() || (!end.empty() && end < found.to))) found.to = end;
   if (!watch->upwards && end > found.from) found.from = end;

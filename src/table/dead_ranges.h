@@ -53,11 +53,13 @@ class DeadRanges {
   void cut(ByteView key) {
     if (used_.fetch_add(0) != 0) cut_here(key);  // Read and written, so that it is ordered with watch() either way.
   }
+  /// For the writer of so much that it gives up all ranges and watches: it is in the line-up and not visible yet.
+  void clear() CAIRN_EXCLUDES(mutex_);
 
  private:
   void cut_here(ByteView key) CAIRN_EXCLUDES(mutex_);
   void set(List list) CAIRN_REQUIRES(mutex_);
-  void prune(const Watch* ended) CAIRN_REQUIRES(mutex_);
+  bool prune(const Watch* ended) CAIRN_REQUIRES(mutex_);
 
   const std::uint64_t keys_min_;
   Mutex mutex_{Rank::kDeadRanges};

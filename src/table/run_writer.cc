@@ -47,7 +47,10 @@ RunWriter::RunWriter(directory::Directory& directory, RunTarget target, OnFile o
 }
 
 RunWriter::~RunWriter() {
-  if (writer_ && directory_.state()) directory_.abandon(writer_->name());
+  if (writer_) complete_.push_back(std::move(writer_));
+  for (const auto& writer : complete_) {
+    if (directory_.state()) directory_.abandon(writer->name());
+  }
 }
 
 Result<void> RunWriter::open_file(const sealed::SealedBounds& first) {
@@ -63,7 +66,7 @@ Result<void> RunWriter::open_file(const sealed::SealedBounds& first) {
                                   .family_name = target_.family->name,
                                   .cover_from = target_.from,
                                   .replaces = target_.replaces};
-  sealed::SealedOptions options{.compression = target_.family->compression, .terms = {}};
+  sealed::SealedOptions options{.compression = target_.family->compression, .terms = {}, .one_version = target_.one_version};
   for (const Index& index : target_.family->indexes) options.terms.push_back({index.name, index.key_bytes});
   CAIRN_TRY(file, directory_.new_sealed(identity, capacity_));
   const std::uint64_t per_record = sealed::SealedWriter::kMemoryBytesPerRecord + range_bounds_.term_bytes;
@@ -115,14 +118,28 @@ Result<void> RunWriter::finish_file(ByteView cover_to) {
     const ByteView to = ends_sooner ? ByteView(fragment.to) : cover_to;
     for (const RangeTombstones::Version& version : fragment.versions) writer_->add_range_tombstone(entry_of(version, from, to));
   }
-  const std::string name = writer_->name();
-  CAIRN_TRY_VOID(writer_->finish(cover_to));
-  CAIRN_TRY_VOID(directory_.storage().sync_names());
-  CAIRN_TRY(file, RunFile::open(directory_, name, target_.view, target_.family->number));
-  writer_.reset();
+  CAIRN_TRY_VOID(writer_->complete(cover_to));
+  complete_.push_back(std::move(writer_));
   memory_.reset();
   target_.from = cover_to;
-  return on_file_(file);
+  return target_.one_version ? Result<void>{} : hand_over();
+}
+
+/// Makes the complete files durable, and gives them away.
+Result<void> RunWriter::hand_over() {
+  for (const auto& writer : complete_) CAIRN_TRY_VOID(writer->finish());
+  CAIRN_TRY_VOID(directory_.storage().sync_names());
+  while (!complete_.empty()) {
+    CAIRN_TRY(file, RunFile::open(directory_, complete_.front()->name(), target_.view, target_.family->number));
+    complete_.pop_front();
+    CAIRN_TRY_VOID(on_file_(file));
+  }
+  return {};
+}
+
+Result<void> RunWriter::publish(std::uint64_t write_version, std::uint64_t stamp) {
+  for (const auto& writer : complete_) writer->set_version(write_version, stamp);
+  return hand_over();
 }
 
 Result<void> RunWriter::finish() {

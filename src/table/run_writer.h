@@ -1,6 +1,7 @@
 // Writes one run: live versions in order of key, into as many sealed files as it takes.
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -20,6 +21,7 @@ struct RunTarget {
   std::shared_ptr<const Family> family;
   std::uint64_t version_first = 0;
   std::uint64_t version_last = 0;
+  bool one_version = false;  // Not known yet: see publish().
   std::vector<std::uint64_t> replaces;
   Bytes from;  // The first key that the run, or what is left to write of it, covers.
   std::uint64_t file_bytes_max = 0;
@@ -42,10 +44,13 @@ class RunWriter {
   Result<void> add(std::span<const sealed::Entry> versions);
   /// Ends the run: its last file covers all keys that are left. No file at all if nothing was added.
   Result<void> finish();
+  /// With one_version, after finish(): all was written at `write_version`. Only now `on_file` gets the files.
+  Result<void> publish(std::uint64_t write_version, std::uint64_t stamp);
 
  private:
   Result<void> open_file(const sealed::SealedBounds& first);
   Result<void> finish_file(ByteView cover_to);
+  Result<void> hand_over();
   [[nodiscard]] bool range_tombstones_from(ByteView key) const;
 
   directory::Directory& directory_;
@@ -56,6 +61,7 @@ class RunWriter {
   std::unique_ptr<directory::MemoryUse> memory_;
   std::uint64_t capacity_ = 0;
   sealed::SealedBounds added_;  // To the open file.
+  std::deque<std::unique_ptr<sealed::SealedWriter>> complete_;
 };
 
 }  // namespace cairn::table

@@ -7,6 +7,7 @@
 //   table_merge.cc   how they are merged
 //   table_explain.cc where each version of a key is
 //   table_large.cc   values in segments of their own
+//   table_ingest.cc  taking in sealed files made outside
 //
 // Locks, outermost first; never take one above a lock you hold.
 //   commit_mutex_  Orders writes in the log. Never held across I/O: who needs I/O on the log sets busy_ and lets go.
@@ -65,6 +66,8 @@ inline constexpr std::size_t kFamiliesMax = 256;     // Of a table: a memtable h
 inline constexpr std::int64_t kIdleFrameMs = 50;     // An idle log says this long after its last sync how far it reached.
 inline constexpr std::int64_t kFlushRetryMs = 1000;  // After a flush that found no room.
 
+class RunWriter;
+
 class TableImpl : public std::enable_shared_from_this<TableImpl> {
  public:
   /// Opens the view `entry` of the manifest: maps its runs, replays its log.
@@ -92,6 +95,9 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   /// Ends the log's active segment, if there is one: everything written so far then stands in files that do not change.
   Result<void> end_log() CAIRN_EXCLUDES(commit_mutex_);
   Result<void> compact() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  /// Takes in what `files` hold, made by SealedFile.
+  Result<WriteVersion> ingest(std::uint16_t family, const std::vector<std::shared_ptr<const storage::MappedFile>>& files)
+      CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
   Result<void> end_pin(std::uint64_t id);
   [[nodiscard]] TableStats stats() const CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
 
@@ -135,6 +141,22 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   static void apply_fates(directory::ViewEntry& view, const std::vector<LargeFate>& fates);
   static std::vector<std::shared_ptr<const LargeValue>> apply_fates(LineUp& line_up, const std::vector<LargeFate>& fates);
   Result<void> drop_unreferenced(const std::set<std::uint64_t>& referenced) CAIRN_EXCLUDES(state_mutex_);
+
+  // table_ingest.cc
+  struct Ingested {
+    std::uint64_t records = 0;
+    std::uint64_t bytes = 0;  // Of keys and values.
+    Bytes last_key;
+    std::vector<LargeWritten> large;
+    std::vector<std::shared_ptr<const RunFile>> files;
+  };
+  Result<void> copy_ingested(directory::Job& job, std::uint16_t family, const sealed::SealedReader& reader, RunWriter& to,
+                             Ingested& into);
+  Result<WriteVersion> install_ingested(std::uint16_t family, RunWriter& writer, Ingested& ingested)
+      CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  Result<std::shared_ptr<const Run>> publish_ingested(std::uint16_t family, RunWriter& writer, Ingested& ingested);
+  void show_ingested(std::uint16_t family, const std::shared_ptr<const Run>& run, const Ingested& ingested)
+      CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
 
   // table_write.cc
   Result<WriteVersion> write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, bool& applied)

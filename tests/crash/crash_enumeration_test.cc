@@ -1,8 +1,8 @@
-// The power is cut at every single I/O of a scripted run over two families with range erases, a term index, flushes and
-// compactions that are partitioned by key and free their inputs as they go, with several choices of what survived; then once more
-// at every I/O of the recovery that follows. After each cut: the database opens; the table is the state after the first n writes,
-// for an n not below the last kDisk acknowledgement (so nothing synced is lost, no batch is half there, no erased key is back);
-// and what an open has once served is still there after the next cut.
+// The power is cut at every single I/O of a scripted run over two families with range erases, a term index, ingested files,
+// flushes and compactions that are partitioned by key and free their inputs as they go, with several choices of what survived;
+// then once more at every I/O of the recovery that follows. After each cut: the database opens; the table is the state after the
+// first n writes, for an n not below the last kDisk acknowledgement (so nothing synced is lost, no batch is half there, no erased
+// key is back); and what an open has once served is still there after the next cut.
 #include <gtest/gtest.h>
 
 #include "support/workload.h"
@@ -87,6 +87,9 @@ void run_script(std::uint64_t seed, bool mixed_durability, Checker& checker) {
     if (i % 23 == 22) {
       ASSERT_OK(process.table().flush());
       written.durable = written.writes.size();
+    }
+    if (i % 31 == 30) {
+      ASSERT_OK(scripted_ingest(process, written, i));
     }
     if (i % 41 == 40 && process.impl().layer_count(0) >= 2) {
       ASSERT_OK(process.impl().compact_layers(0, 0, 2));

@@ -50,7 +50,8 @@ Bytes sealed_seed_file(sealed::Compression compression) {
   }
   writer.add_range_tombstone({.key = "key1003", .value = "key1009", .kind = RecordKind::kRangeTombstone, .write_version = 77});
   writer.add_range_tombstone({.key = "x", .value = "", .kind = RecordKind::kRangeTombstone, .write_version = 78});
-  return bytes->substr(0, *writer.finish("z"));
+  (void)writer.complete("z");
+  return bytes->substr(0, *writer.finish());
 }
 
 }  // namespace

@@ -43,6 +43,7 @@ class SealedFile : public testing::TestWithParam<sealed::Compression> {
                   .stamp = record.version,
                   .account = record.version % 3});
     }
+    ASSERT_OK(writer.complete());
     const auto size = writer.finish();
     ASSERT_OK(size);
     bytes->resize(*size);
@@ -171,7 +172,8 @@ TEST_P(SealedFile, FindsRecordsByTermAndKeepsRangeTombstonesAndBounds) {
   }
   writer.add_range_tombstone({.key = "key3", .value = "key7", .kind = RecordKind::kRangeTombstone, .write_version = 3});
   writer.add_range_tombstone({.key = "key3", .value = "key7", .kind = RecordKind::kRangeTombstone, .write_version = 2});
-  const auto size = writer.finish("m");
+  ASSERT_OK(writer.complete("m"));
+  const auto size = writer.finish();
   ASSERT_OK(size);
   bytes->resize(*size);
   const auto opened =

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "support/outside_file.h"
 #include "support/world.h"
 
 namespace cairn::test {
@@ -74,6 +75,25 @@ inline Result<void> scripted_write(Table table, Written& written, int i, Durabil
   const auto done = table.write(batch, {.durability = durability});
   if (!done) return std::unexpected(done.error());
   if (durability == Durability::kDisk) written.durable = written.writes.size();
+  return {};
+}
+
+/// An ingest of a few records into one of the two families, with values both small and large.
+inline Result<void> scripted_ingest(Process& process, Written& written, int i) {
+  const std::string family = i % 2 == 0 ? "main" : "side";
+  OutsideRecords records;
+  for (int j = 0; j < 6; ++j) {
+    const auto bytes = static_cast<std::size_t>(20 + (i + j) * 137 % 700);
+    records["key" + std::to_string((i + j * 5) % 19)] =
+        j == 4 ? std::nullopt : std::optional(std::to_string(i) + std::string(bytes, 'y'));
+  }
+  CAIRN_TRY(file, outside_file(records));
+  CAIRN_TRY_VOID(scripted_family(process.table()));
+  CAIRN_TRY(number, process.impl().family(family, {}));
+  written.writes.emplace_back();
+  for (const auto& [key, value] : records) written.writes.back().push_back({model_key(family, key), value, std::nullopt});
+  CAIRN_TRY_VOID(process.impl().ingest(number, {file}));
+  written.durable = written.writes.size();
   return {};
 }
 

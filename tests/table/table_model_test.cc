@@ -1,6 +1,6 @@
 // Model: the list of all writes in order, and a std::map for each family of what they amount to. Property: after any mix
-// of puts, erases, range erases and batches over several families, snapshots, flushes, compactions of random layers,
-// jobs that stop half-way, crashes and reopens under other options, with records that expire, the table reads as the
+// of puts, erases, range erases, batches over several families and ingested files, snapshots, flushes, compactions of random
+// layers, jobs that stop half-way, crashes and reopens under other options, with records that expire, the table reads as the
 // model does, by key, by range and by term; and so do checkpoints of it, what is restored of them, and what repair makes of
 // it, in any of which the history goes on.
 // After a crash the table is the model after the first n writes, for an n not below the last write that was acknowledged
@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 
+#include "support/outside_file.h"
 #include "support/world.h"
 
 namespace cairn::test {
@@ -142,6 +143,35 @@ struct History {
     apply(models, changes);
     writes.push_back(std::move(changes));
     if (durable) acknowledged = writes.size();
+  }
+  void ingest() {
+    const std::size_t family = random.below(kFamilies.size());
+    OutsideRecords records;
+    for (std::uint64_t i = 1 + random.below(20); i > 0; --i) {
+      std::string bytes = value();
+      records[key()] = random.one_in(4) ? std::nullopt : std::optional(std::move(bytes));
+    }
+    // In two files, if it is so.
+    OutsideRecords second(records.lower_bound(key()), records.end());
+    std::vector<std::shared_ptr<const storage::MappedFile>> files;
+    for (const auto& [k, v] : second) records.erase(k);
+    for (const OutsideRecords& part : {records, second}) {
+      if (part.empty()) continue;
+      const auto file = outside_file(part, static_cast<Compression>(random.below(3)));
+      ASSERT_OK(file);
+      files.push_back(*file);
+    }
+    ASSERT_OK(process->impl().ingest(static_cast<std::uint16_t>(family), files));
+    const std::int64_t expiry_ms = family == 2 ? clock.wall_ms() + kTtlMs : 0;  // It may have been delayed.
+    std::vector<Change> changes;
+    records.merge(second);
+    for (const auto& [k, v] : records) {
+      changes.push_back(
+          {.family = family, .key = k, .stored = v ? std::optional(Stored{*v, expiry_ms}) : std::nullopt, .to = {}});
+    }
+    apply(models, changes);
+    writes.push_back(std::move(changes));
+    acknowledged = writes.size();
   }
   [[nodiscard]] Pairs entries(const FamilyModel& model) const {
     Pairs pairs;
@@ -318,6 +348,8 @@ struct History {
       process->run_jobs();
     } else if (dice == 95 && random.one_in(3)) {
       ASSERT_OK(process->table().compact());
+    } else if (dice == 95) {
+      ingest();
     } else if (dice == 96) {
       compact_half();
     } else if (dice == 97) {
