@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -30,6 +31,13 @@ void add_common(CLI::App& command, Common& common) {
   command.add_option("--table", common.table, "Name of the table")->capture_default_str();
   command.add_option("--family", common.family, "Name of the family")->capture_default_str();
   command.add_flag("--json", common.json, "Answer in JSON");
+}
+
+void add_compression(CLI::App& command, Compression& compression) {
+  const std::map<std::string, Compression> names{
+      {"none", Compression::kNone}, {"lz4", Compression::kLz4}, {"zstd", Compression::kZstd}};
+  command.add_option("--compression", compression, "Of sealed files: none, lz4 or zstd")
+      ->transform(CLI::CheckedTransformer(names));
 }
 
 Result<Database> open_database(const std::string& dir, IfMissing if_missing) {

@@ -22,6 +22,7 @@ struct Common {
 
 /// Adds DIR, --table, --family and --json to `command`.
 void add_common(CLI::App& command, Common& common);
+void add_compression(CLI::App& command, Compression& compression);
 
 /// An open database with one family of a table of it. Trimmed tails are reported on stderr when it is opened.
 struct Opened {
@@ -44,6 +45,7 @@ int chosen_exit_code();
 // One a file.
 void add_table_commands(CLI::App& app);
 void add_load(CLI::App& table);
+void add_ingest(CLI::App& table);
 void add_apply(CLI::App& table);
 void add_stats(CLI::App& table);
 void add_care(CLI::App& app);

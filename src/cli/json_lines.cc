@@ -1,9 +1,11 @@
 #include "cli/json_lines.h"
 
 #include <absl/strings/escaping.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "base/error.h"
 
@@ -82,6 +84,18 @@ Result<KeyValue> parse_line(ByteView line, LineFormat format) {
     return fail(ErrorCode::kInvalidArgument, "a key has 1 to 65535 bytes; this one has " + std::to_string(entry.key.size()));
   }
   return entry;
+}
+
+LineFormat guess_format(const std::string& file, const std::string& first_line) {
+  if (file.ends_with(".tsv")) return LineFormat::kTabs;
+  if (file.ends_with(".jsonl")) return LineFormat::kJson;
+  return first_line.starts_with('{') && parse_json(first_line) ? LineFormat::kJson : LineFormat::kTabs;
+}
+
+Result<int> open_lines(const std::string& file) {
+  const int fd = file == "-" ? STDIN_FILENO : open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return fail(ErrorCode::kInvalidArgument, "cannot read " + file + ": " + std::strerror(errno));
+  return fd;
 }
 
 std::string entry_line(const Scan::Entry& entry) {

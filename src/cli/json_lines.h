@@ -25,7 +25,12 @@ struct KeyValue {
 };
 enum class LineFormat : std::uint8_t { kJson, kTabs };
 Result<KeyValue> parse_line(ByteView line, LineFormat format);
+/// By the name of the file or, if that does not tell, its first line.
+LineFormat guess_format(const std::string& file, const std::string& first_line);
 std::string entry_line(const Scan::Entry& entry);
+
+/// A file of lines, or standard input for "-". kInvalidArgument: it cannot be read.
+Result<int> open_lines(const std::string& file);
 
 /// Lines of a file descriptor, without their ends. One thread.
 class LineReader {

@@ -1,5 +1,4 @@
 // cairn table load: lines into a table.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -81,7 +80,7 @@ class Loader {
  private:
   Result<void> add(const std::string& line) {
     if (line.empty()) return {};
-    if (!format_) format_ = guess_format(line);
+    if (!format_) format_ = guess_format(arguments_.file, line);
     CAIRN_TRY(entry, parse_line(line, *format_));
     const std::uint64_t bytes = entry.key.size() + entry.value.size();
     // A large value goes alone, so that its error is its own.
@@ -91,11 +90,6 @@ class Loader {
     batch_bytes_ += bytes;
     if (bytes >= kGroupBytes) return store();
     return {};
-  }
-  [[nodiscard]] LineFormat guess_format(const std::string& line) const {
-    if (arguments_.file.ends_with(".tsv")) return LineFormat::kTabs;
-    if (arguments_.file.ends_with(".jsonl")) return LineFormat::kJson;
-    return line.starts_with('{') && parse_json(line) ? LineFormat::kJson : LineFormat::kTabs;
   }
   /// Stores every line before this one, then skips it or ends the load with it.
   Result<void> bad_line(const Error& error) {
@@ -141,11 +135,9 @@ class Loader {
 };
 
 Result<int> load(const LoadArguments& arguments) {
-  const int fd = arguments.file == "-" ? STDIN_FILENO : open(arguments.file.c_str(), O_RDONLY | O_CLOEXEC);
+  CAIRN_TRY(fd, open_lines(arguments.file));
   struct stat info{};
-  if (fd < 0 || fstat(fd, &info) != 0) {
-    return fail(ErrorCode::kInvalidArgument, "cannot read " + arguments.file + ": " + std::strerror(errno));
-  }
+  if (fstat(fd, &info) != 0) return system_error(errno, "opening", arguments.file);
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kCreate));
   Loader loader(arguments, opened.table);
   const Result<int> done = loader.run(fd, S_ISREG(info.st_mode) ? static_cast<std::uint64_t>(info.st_size) : 0);

@@ -249,10 +249,7 @@ void add_key(CLI::App& command, Arguments& arguments) {
 
 void add_create(CLI::App& table, Arguments& arguments) {
   CLI::App& create_command = add(table, "create", "Make a table or a family, and the database if there is none", arguments);
-  const std::map<std::string, Compression> compressions{
-      {"none", Compression::kNone}, {"lz4", Compression::kLz4}, {"zstd", Compression::kZstd}};
-  create_command.add_option("--compression", arguments.family.compression, "Of sealed files: none, lz4 or zstd")
-      ->transform(CLI::CheckedTransformer(compressions));
+  add_compression(create_command, arguments.family.compression);
   create_command.add_option_function<std::string>(
       "--ttl", [&arguments](const std::string& text) { arguments.family.ttl = parse_duration(text); },
       "Records end this long after they were written: 500ms, 30s, 15m, 12h, 30d");
@@ -321,6 +318,7 @@ void add_table_commands(CLI::App& app) {
   set_action(compact_command, arguments.common, [] { return maintain(arguments, &Table::compact); });
 
   add_load(table);
+  add_ingest(table);
   add_apply(table);
   add_stats(table);
 }

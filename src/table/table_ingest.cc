@@ -126,9 +126,8 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
   }
   CAIRN_TRY_VOID(reader.file()->status());
   if (records != reader.preamble().record_count) {
-    return corruption("sealed file holds " + std::to_string(records) + " records, not " +
-                          std::to_string(reader.preamble().record_count),
-                      file);
+    return corruption(
+        "sealed file holds " + std::to_string(records) + " records, not " + std::to_string(reader.preamble().record_count), file);
   }
   into.records += records;
   return job.progress(uncounted);

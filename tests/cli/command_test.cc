@@ -77,6 +77,34 @@ class Command : public testing::Test {
   std::string db_ = directory_.file("db");
 };
 
+TEST_F(Command, SealsLinesAndIngestsThem) {
+  const std::string file = directory_.file("out.sealed");
+  ASSERT_EQ(run({"table", "ingest", db_, file}).code, 1) << "no database";
+  ASSERT_EQ(run({"table", "create", db_, "--index", "first:1:bytes:0,1"}).code, 0);
+  ASSERT_EQ(run({"table", "put", db_, "b", "old"}).code, 0);
+  ASSERT_EQ(run({"table", "ingest", db_, file}).code, 1) << "no file";
+  EXPECT_EQ(run({"table", "seal", file, "-"}, "b\tx\na\ty\n").code, 2);
+  EXPECT_NE(errors().find("-:2: key 2 does not come after"), std::string::npos) << errors();
+  EXPECT_EQ(run({"table", "seal", file, "-"}, "b\tx\nno tab\n").code, 2);
+  EXPECT_NE(errors().find("-:2: no TAB"), std::string::npos) << errors();
+  EXPECT_EQ(run({"table", "seal", file, "-", "--json", "--compression", "zstd"}, "{\"key\":\"b\",\"value\":\"new\"}\n").out,
+            "{\"ok\":true,\"sealed\":1}\n");
+  EXPECT_EQ(run({"table", "seal", file, "-"}, "").code, 2) << "it exists";
+  ASSERT_EQ(run({"table", "seal", file + "2", "-"}, "c\tnext\n").code, 0);
+  EXPECT_EQ(run({"table", "ingest", db_, file + "2", file}).code, 2) << "not in order";
+  EXPECT_EQ(run({"table", "ingest", db_, "--json", file, file + "2"}).code, 0);
+  EXPECT_EQ(run({"table", "get", db_, "b"}).out, "new\n");
+  EXPECT_EQ(run({"table", "find", db_, "first", "n"}).out,
+            "{\"key\":\"b\",\"value\":\"new\"}\n{\"key\":\"c\",\"value\":\"next\"}\n");
+  {
+    std::fstream damaged(file, std::ios::binary | std::ios::in | std::ios::out);
+    damaged.seekp(5000);
+    damaged << "damage";
+  }
+  EXPECT_EQ(run({"table", "ingest", db_, file}).code, 5);
+  EXPECT_EQ(run({"verify", db_}).code, 0);
+}
+
 TEST_F(Command, PutsGetsErasesAndScans) {
   EXPECT_EQ(run({"table", "create", db_}).code, 0);
   EXPECT_EQ(run({"table", "put", db_, "b", "2"}).code, 0);

@@ -2,6 +2,7 @@
 // byte asks for all checksums to be made right first, so that what lies behind them is reached too.
 #include "sealed/sealed_reader.h"
 #include "sealed/sealed_salvage.h"
+#include "sound_file.h"
 #include "support/memory_file.h"
 
 using namespace cairn;          // NOLINT(google-build-using-namespace)
@@ -10,36 +11,6 @@ using namespace cairn::sealed;  // NOLINT(google-build-using-namespace)
 namespace {
 
 constexpr DatabaseId kDatabase{1, 2};
-
-void repair(Bytes& bytes) {
-  if (bytes.size() < 3 * kPageBytes) bytes.resize(3 * kPageBytes);
-  auto preamble = load<Preamble>(bytes.data());
-  preamble.magic = kMagic;
-  preamble.format = kFormat;
-  preamble.database = kDatabase;
-  preamble.number = 1;
-  preamble.view = 1;
-  preamble.family = 0;
-  preamble.flags = 0;
-  preamble.reserved = {};
-  bytes.resize(round_up(bytes.size(), kPageBytes));
-  preamble.file_bytes = bytes.size();
-  preamble.sum_pages = sum_pages_for(bytes.size());
-  const std::uint64_t sums = page_sums_offset(preamble.sum_pages);
-  const std::uint64_t objects = objects_offset(preamble.sum_pages);
-  if (objects + kPageBytes > bytes.size()) return;
-  const auto sum = [&](std::uint64_t page) {
-    return static_cast<std::uint32_t>(xxh3({bytes.data() + page * kPageBytes, kPageBytes}));
-  };
-  for (std::uint64_t page = objects / kPageBytes; page + 1 < bytes.size() / kPageBytes; ++page) {
-    store(bytes.data() + sums + page * 4, sum(page));
-  }
-  for (std::uint64_t i = 0; i < preamble.sum_pages; ++i) store(bytes.data() + kPageBytes + i * 4, sum(sums / kPageBytes + i));
-  preamble.sums_checksum = xxh3({bytes.data() + kPageBytes, sums_of_sums_bytes(preamble.sum_pages)});
-  preamble.checksum = xxh3(bytes_of(preamble).substr(0, offsetof(Preamble, checksum)));
-  store(bytes.data(), preamble);
-  store(bytes.data() + bytes.size() - kPageBytes, preamble);
-}
 
 void walk(const SealedReader& reader) {
   const auto cursor = reader.cursor();
@@ -59,7 +30,7 @@ void walk(const SealedReader& reader) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   auto bytes = std::make_shared<Bytes>(reinterpret_cast<const char*>(data) + 1, size - 1);
-  if ((data[0] & 1) != 0) repair(*bytes);
+  if ((data[0] & 1) != 0) test::make_sound(*bytes, kDatabase, 1, 1);
   if (const auto salvage = SealedSalvage::open(std::make_shared<test::MemoryFile>(bytes))) {
     std::vector<Error> lost;
     (void)(*salvage)->records(lost);

@@ -8,6 +8,7 @@
 #include "storage/file_lease.h"
 #include "support/example_manifest.h"
 #include "support/memory_file.h"
+#include "support/outside_file.h"
 
 using namespace cairn;  // NOLINT(google-build-using-namespace)
 
@@ -54,6 +55,11 @@ Bytes sealed_seed_file(sealed::Compression compression) {
   return bytes->substr(0, *writer.finish());
 }
 
+Bytes outside_seed_file(Compression compression) {
+  const auto file = test::outside_file({{"key1001", "in"}, {"key1002", std::nullopt}, {"key1003", Bytes(300, 'L')}}, compression);
+  return Bytes((*file)->bytes());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -65,6 +71,8 @@ int main(int argc, char** argv) {
     save(to + "/sealed/plain" + suffix, mode + sealed_seed_file(sealed::Compression::kNone));
     save(to + "/sealed/lz4" + suffix, mode + sealed_seed_file(sealed::Compression::kLz4));
     save(to + "/sealed/zstd" + suffix, mode + sealed_seed_file(sealed::Compression::kZstd));
+    save(to + "/ingest/plain" + suffix, mode + outside_seed_file(Compression::kNone));
+    save(to + "/ingest/zstd" + suffix, mode + outside_seed_file(Compression::kZstd));
   }
   save(to + "/manifest/whole", directory::encode_manifest(test::example_manifest()));
   const std::string text = directory::encode_manifest(test::example_manifest());

@@ -1,0 +1,78 @@
+// cairn table seal and ingest: lines into a sealed file, sealed files into a table.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/json_lines.h"
+
+namespace cairn::cli {
+namespace {
+
+struct Arguments {
+  Common common;
+  std::vector<std::string> files;
+  std::string file;
+  std::string out;
+  Compression compression = Compression::kNone;
+};
+
+Result<int> seal(const Arguments& arguments) {
+  CAIRN_TRY(fd, open_lines(arguments.file));
+  CAIRN_TRY(writer, SealedFileWriter::create(arguments.out, arguments.compression));
+  LineReader reader(fd);
+  std::optional<LineFormat> format;
+  std::uint64_t number = 0;
+  std::uint64_t sealed = 0;
+  while (true) {
+    CAIRN_TRY(line, reader.next());
+    if (!line) break;
+    ++number;
+    if (line->empty()) continue;
+    if (!format) format = guess_format(arguments.file, *line);
+    Result<void> added;
+    if (const Result<KeyValue> entry = parse_line(*line, *format)) {
+      added = writer.put(entry->key, entry->value);
+    } else {
+      added = std::unexpected(entry.error());
+    }
+    if (!added) {
+      return fail(added.error().code,
+                  fmt::format("{}:{}: {}; nothing was made of it", arguments.file, number, added.error().message));
+    }
+    ++sealed;
+  }
+  CAIRN_TRY_VOID(writer.finish());
+  if (arguments.common.json) {
+    fmt::print("{}", to_line({{"ok", true}, {"sealed", sealed}}));
+  } else {
+    fmt::print(stderr, "{} lines sealed\n", sealed);
+  }
+  return 0;
+}
+
+Result<int> ingest(const Arguments& arguments) {
+  CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
+  CAIRN_TRY(version, opened.table.ingest(arguments.files));
+  CAIRN_TRY_VOID(opened.database.close());
+  if (arguments.common.json) fmt::print("{}", to_line({{"ok", true}, {"version", version}}));
+  return 0;
+}
+
+}  // namespace
+
+void add_ingest(CLI::App& table) {
+  static Arguments arguments;
+  CLI::App& seal_command = *table.add_subcommand("seal", "Make a sealed file, for ingest, of lines as load reads them, in order of key");
+  seal_command.add_option("OUT", arguments.out, "The file to be made")->required();
+  seal_command.add_option("FILE", arguments.file, "A .jsonl or .tsv file, or - for standard input")->required();
+  add_compression(seal_command, arguments.compression);
+  seal_command.add_flag("--json", arguments.common.json, "Answer in JSON");
+  set_action(seal_command, arguments.common, [] { return seal(arguments); });
+
+  CLI::App& ingest_command = *table.add_subcommand("ingest", "Take in sealed files, all at once, newer than what is there");
+  add_common(ingest_command, arguments.common);
+  ingest_command.add_option("FILE", arguments.files, "Made by seal or a program; keys ascend from file to file")->required();
+  set_action(ingest_command, arguments.common, [] { return ingest(arguments); });
+}
+
+}  // namespace cairn::cli
