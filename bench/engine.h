@@ -1,6 +1,7 @@
 // What every store under test can do. One Store per process; sessions are used by one thread each.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -15,6 +16,8 @@ struct StoreOptions {
   bool lz4 = false;              // Compress, where the engine can.
   std::uint64_t data_bytes = 0;  // Expected in all, for caches and map sizes.
 };
+
+[[noreturn]] void give_up(const std::string& why);
 
 /// Errors end the process: a bench that goes on after one measures nothing.
 class Session {
@@ -42,6 +45,11 @@ class Store {
   [[nodiscard]] virtual std::unique_ptr<Session> session() = 0;
   /// Brings background work to its end: everything compacted.
   virtual void settle() = 0;
+  /// Takes in records 0 … n-1 of `record`, whose keys ascend, as the engine's files made outside. Engines that cannot give up.
+  using Record = std::function<void(std::uint64_t i, std::string& key, std::string& value)>;
+  virtual void ingest(std::uint64_t n, const Record& record);
+  /// Opens table `i` of many, making it with a record if it is not there, and keeps it open. Engines that cannot give up.
+  virtual void open_table(std::uint64_t i);
   /// What the engine says of its own bound on the wait of a write; empty: nothing.
   [[nodiscard]] virtual std::string promise() const { return {}; }
 };
@@ -50,8 +58,6 @@ std::unique_ptr<Store> open_cairn(const StoreOptions& options);
 std::unique_ptr<Store> open_rocksdb(const StoreOptions& options);
 std::unique_ptr<Store> open_leveldb(const StoreOptions& options);
 std::unique_ptr<Store> open_lmdb(const StoreOptions& options);
-
-[[noreturn]] void give_up(const std::string& why);
 
 /// Reads every byte of a value, as its user would.
 inline std::uint64_t sum_of(std::string_view bytes) {

@@ -22,9 +22,9 @@ void add_table(CLI::App& app, TableBench& bench) {
       .add_option("--workload", bench.workload,
                   "fillseq, fillrandom, overwrite, readrandom, readmissing, seekrandom (11 entries from a random key, a fresh "
                   "iterator), scan, readwhilewriting (--threads readers, one writer), fillsync, reopen (after a kill), queue, "
-                  "tombstones")
+                  "tombstones, ingest (of a file made outside; cairn, rocksdb), tables (--n of them; cairn)")
       ->check(CLI::IsMember({"fillseq", "fillrandom", "overwrite", "readrandom", "readmissing", "seekrandom", "scan",
-                             "readwhilewriting", "fillsync", "reopen", "queue", "tombstones"}));
+                             "readwhilewriting", "fillsync", "reopen", "queue", "tombstones", "ingest", "tables"}));
   table.add_option("--engine", bench.engine)->check(CLI::IsMember({"cairn", "rocksdb", "leveldb", "lmdb"}));
   table.add_option("--keys", bench.keys, "random16, user12 or sequential")
       ->transform(CLI::CheckedTransformer(std::map<std::string, Keys>{

@@ -19,11 +19,11 @@ double cpu_seconds() {
 
 void reset_peak_rss() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
-std::uint64_t status_bytes(const std::string& line) {
+std::uint64_t status_number(const std::string& line) {
   std::ifstream status("/proc/self/status");
   for (std::string name; status >> name;) {
-    std::uint64_t kib = 0;
-    if (name == line + ":" && status >> kib) return kib * 1024;
+    std::uint64_t number = 0;
+    if (name == line + ":" && status >> number) return number;
     std::getline(status, name);
   }
   return 0;

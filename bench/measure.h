@@ -55,9 +55,10 @@ inline std::uint64_t ns_between(Clock::time_point from, Clock::time_point to) {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(to - from).count());
 }
 
-double cpu_seconds();                                 // Of this process so far, all threads.
-void reset_peak_rss();                                // Where the kernel allows it.
-std::uint64_t status_bytes(const std::string& line);  // A line of /proc/self/status, such as VmHWM.
-std::uint64_t disk_bytes(const std::string& dir);     // Blocks allocated below it.
+double cpu_seconds();                                  // Of this process so far, all threads.
+void reset_peak_rss();                                 // Where the kernel allows it.
+std::uint64_t status_number(const std::string& line);  // A line of /proc/self/status, such as Threads.
+inline std::uint64_t status_bytes(const std::string& line) { return status_number(line) * 1024; }
+std::uint64_t disk_bytes(const std::string& dir);  // Blocks allocated below it.
 
 }  // namespace cairn::bench

@@ -27,6 +27,13 @@ std::unique_ptr<Store> open_store(const TableBench& bench, const std::string& di
   return open_cairn(options);
 }
 
+}  // namespace
+
+void Store::ingest(std::uint64_t /*n*/, const Record& /*record*/) { give_up("this engine takes in no files"); }
+void Store::open_table(std::uint64_t /*i*/) { give_up("this engine is not measured with many tables"); }
+
+namespace {
+
 /// One thread's part of a workload: operations from `first`, every `step`-th.
 struct Worker {
   const TableBench& bench;
@@ -64,6 +71,8 @@ class Run {
     figures_["compression"] = bench_.compression;
     if (bench_.workload == "reopen") {
       reopen();
+    } else if (bench_.workload == "tables") {
+      tables();
     } else {
       store_ = open_store(bench_, dir_);
       start();
@@ -85,6 +94,7 @@ class Run {
     };
     if (workload == "fillseq") return measure(put_next, bench_.n, bench_.threads);
     if (workload == "fillrandom" || workload == "fillsync") return measure(put_random, bench_.n, bench_.threads);
+    if (workload == "ingest") return ingest();
     if (workload == "queue") return queue();
     if (workload == "tombstones") return tombstones();
     fill();
@@ -288,6 +298,39 @@ class Run {
       return std::uint64_t{1};
     };
     measure(seek, 1000, bench_.threads);
+  }
+
+  /// Makes a file of n records in order of key and takes it in. One operation, so its latency is the whole.
+  void ingest() {
+    const Operation all = [this](Worker& worker, std::uint64_t /*i*/) {
+      store_->ingest(bench_.n, [&](std::uint64_t i, std::string& key, std::string& value) {
+        key_of(Keys::kSequential, i, key);
+        worker.values.get(i, value);
+      });
+      return bench_.n;
+    };
+    measure(all, 1, 1);
+  }
+
+  /// Makes n tables in one store, closes it, and opens them all: an operation is the opening of one.
+  void tables() {
+    store_ = open_store(bench_, dir_);
+    const auto begin = Clock::now();
+    for (std::uint64_t i = 0; i < bench_.n; ++i) store_->open_table(i);
+    figures_["make_us_mean"] = ns_between(begin, Clock::now()) / 1000 / bench_.n;
+    store_.reset();
+    store_ = open_store(bench_, dir_);
+    reset_peak_rss();
+    const double cpu = cpu_seconds();
+    Histogram latencies;
+    const auto [records, seconds] = timed(
+        [this](Worker& /*worker*/, std::uint64_t i) {
+          store_->open_table(i);
+          return std::uint64_t{1};
+        },
+        bench_.n, 1, latencies, nullptr);
+    figures_["open_threads"] = status_number("Threads");
+    report(records, seconds, cpu_seconds() - cpu, latencies);
   }
 
   /// Fills in a child that is killed, then opens: an operation is the open and the first read. Counts what was lost.

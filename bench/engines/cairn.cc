@@ -1,5 +1,7 @@
 #include "cairn/cairn.h"
 
+#include <filesystem>
+
 #include "bench/engine.h"
 
 namespace cairn::bench {
@@ -48,6 +50,7 @@ class CairnStore final : public Store {
  public:
   explicit CairnStore(const StoreOptions& options)
       : sync_(options.sync),
+        outside_(options.dir + "/outside.sealed.new"),
         database_(value_of(Database::open(options.dir, {.create_if_missing = true}))),
         table_(
             value_of(database_.table("bench", {.main = {.compression = options.lz4 ? Compression::kLz4 : Compression::kNone}}))) {
@@ -55,6 +58,27 @@ class CairnStore final : public Store {
   std::unique_ptr<Session> session() override { return std::make_unique<CairnSession>(table_, sync_); }
   void settle() override {
     if (const auto done = table_.compact(); !done) give_up(done.error().to_string());
+  }
+  void ingest(std::uint64_t n, const Record& record) override {
+    auto file = value_of(SealedFileWriter::create(outside_));
+    std::string key;
+    std::string value;
+    for (std::uint64_t i = 0; i < n; ++i) {
+      record(i, key, value);
+      if (const auto done = file.put(key, value); !done) give_up(done.error().to_string());
+    }
+    if (const auto done = file.finish(); !done) give_up(done.error().to_string());
+    value_of(table_.ingest({&outside_, 1}));
+    std::filesystem::remove(outside_);
+  }
+  void open_table(std::uint64_t i) override {
+    const std::string name = "table" + std::to_string(i);
+    auto table = database_.table(name, {.create_if_missing = false});
+    if (!table) {
+      table = database_.table(name);
+      value_of(value_of(table).put("key", "value", {.durability = Durability::kKernel, .account = {}}));
+    }
+    tables_.push_back(value_of(std::move(table)));
   }
   std::string promise() const override {
     const TableStats stats = table_.stats();
@@ -65,8 +89,10 @@ class CairnStore final : public Store {
 
  private:
   bool sync_;
+  std::string outside_;
   Database database_;
   Table table_;
+  std::vector<Table> tables_;
 };
 
 }  // namespace

@@ -62,7 +62,8 @@ Result<int> ingest(const Arguments& arguments) {
 
 void add_ingest(CLI::App& table) {
   static Arguments arguments;
-  CLI::App& seal_command = *table.add_subcommand("seal", "Make a sealed file, for ingest, of lines as load reads them, in order of key");
+  CLI::App& seal_command =
+      *table.add_subcommand("seal", "Make a sealed file, for ingest, of lines as load reads them, in order of key");
   seal_command.add_option("OUT", arguments.out, "The file to be made")->required();
   seal_command.add_option("FILE", arguments.file, "A .jsonl or .tsv file, or - for standard input")->required();
   add_compression(seal_command, arguments.compression);
