@@ -276,10 +276,12 @@ class Table {
 
   /// Takes in all that `files` hold (SealedFileWriter), at once and atomically, as newer than all that was written before,
   /// and returns the write version of all of it. Keys ascend from file to file too. The files are read, checked and copied,
-  /// and are not needed afterwards; indexes, compression and time to live, from this moment on, are those of the family. What
-  /// is taken in is durable, and passes neither log nor memtable. Reads and writes go on meanwhile, but for the last step, in
-  /// which writes wait for a sync of each sealed file it became. Errors: kNotFound; kCorruption, kUnsupported, kIo, with file
-  /// and offset; kInvalidArgument, keys do not ascend; otherwise as write(). After an error nothing was taken in.
+  /// and are not needed afterwards; indexes, compression and time to live, which runs from the beginning of the call, are
+  /// those of the family. What is taken in is durable, and passes neither log nor memtable. Reads and writes go on meanwhile;
+  /// only in the last step, which ends the log's segment, writes wait: for a sync of each sealed file it became (512 MiB each,
+  /// open until then) and of the manifest. It is a job in stats. Errors: kNotFound; kCorruption, kUnsupported, kIo, with file and
+  /// offset; kInvalidArgument, keys do not ascend; kUnavailable, the database was closed; otherwise as write(). After an error
+  /// nothing was taken in; only after kReadOnly and kLeaseLost a reopen has to tell.
   Result<WriteVersion> ingest(std::span<const std::string> files);
 
   /// Ends the pin `id` (stats: oldest_pin): it holds nothing back any more. Reads of its snapshot fail with kUnavailable from

@@ -119,6 +119,7 @@ class Repair {
     }
     if (!manifest_)
       report_.lost.push_back(corruption("no readable manifest: options of families are not known", "manifest").error());
+    const bool newest = manifest_ && report_.lost.empty();
     std::set<std::string> listed;
     if (manifest_) {
       database_ = manifest_->database;
@@ -127,7 +128,8 @@ class Repair {
     for (const std::string& name : names) {
       const auto parsed = directory::FileName::parse(name);
       if (!parsed) continue;
-      if (manifest_ && !listed.contains(name) && parsed->number < manifest_->next_file) continue;  // A stray.
+      // A stray, unless a newer manifest, which nobody can read, has it.
+      if (newest && !listed.contains(name) && parsed->number < manifest_->next_file) continue;
       CAIRN_TRY(map, source_.open(name));
       total_ += map->size();
       ++report_.files;

@@ -32,13 +32,32 @@ JobRunner::~JobRunner() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency, std::function<Result<void>(Job&)> work,
-                                       std::uint64_t rate_bytes_per_s) {
+std::shared_ptr<Job> JobRunner::make(const std::string& name, std::function<Result<void>(Job&)> work,
+                                     std::uint64_t rate_bytes_per_s) {
   auto job = std::make_shared<Job>(name);
   job->clock_ = &clock_;
   job->rate_bytes_per_s_ = rate_bytes_per_s;
-  job->urgent_ = urgency == Urgency::kUrgent;
   job->work_ = std::move(work);
+  return job;
+}
+
+Result<void> JobRunner::run_here(const std::string& name, std::function<Result<void>(Job&)> work,
+                                 std::uint64_t rate_bytes_per_s) {
+  const std::shared_ptr<Job> job = make(name, std::move(work), rate_bytes_per_s);
+  job->urgent_ = true;
+  {
+    const MutexLock lock(mutex_);
+    running_.push_back(job);
+  }
+  run(job);
+  const MutexLock lock(mutex_);
+  return *job->result_;
+}
+
+std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency, std::function<Result<void>(Job&)> work,
+                                       std::uint64_t rate_bytes_per_s) {
+  const std::shared_ptr<Job> job = make(name, std::move(work), rate_bytes_per_s);
+  job->urgent_ = urgency == Urgency::kUrgent;
   const MutexLock lock(mutex_);
   if (urgency == Urgency::kUrgent) {
     waiting_.push_front(job);

@@ -44,7 +44,7 @@ class Job {
   Clock* clock_ = nullptr;
   std::uint64_t rate_bytes_per_s_ = 0;  // 0: no limit.
   std::int64_t started_ms_ = 0;
-  bool urgent_ = false;
+  bool urgent_ = false;  // Or in no thread of ours.
   std::function<Result<void>(Job&)> work_;
   std::optional<Result<void>> result_;  // Guarded by the runner's mutex.
 };
@@ -62,6 +62,9 @@ class JobRunner {
   enum class Urgency : std::uint8_t { kUrgent, kNormal };
   std::shared_ptr<Job> submit(const std::string& name, Urgency urgency, std::function<Result<void>(Job&)> work,
                               std::uint64_t rate_bytes_per_s = 0) CAIRN_EXCLUDES(mutex_);
+  /// Runs `work` in the caller's thread, as a job beside those of the threads. Its result.
+  Result<void> run_here(const std::string& name, std::function<Result<void>(Job&)> work, std::uint64_t rate_bytes_per_s = 0)
+      CAIRN_EXCLUDES(mutex_);
   /// The job's result, once it has one.
   Result<void> wait(const std::shared_ptr<Job>& job) CAIRN_EXCLUDES(mutex_);
   /// The same, but nullopt if it has none after about `ms`.
@@ -72,6 +75,8 @@ class JobRunner {
   [[nodiscard]] std::vector<std::shared_ptr<Job>> list() const CAIRN_EXCLUDES(mutex_);
 
  private:
+  [[nodiscard]] std::shared_ptr<Job> make(const std::string& name, std::function<Result<void>(Job&)> work,
+                                          std::uint64_t rate_bytes_per_s);
   void run_loop() CAIRN_EXCLUDES(mutex_);
   bool run_one() CAIRN_EXCLUDES(mutex_);
   void run(const std::shared_ptr<Job>& job) CAIRN_EXCLUDES(mutex_);

@@ -27,9 +27,9 @@ bool decompress(Compression how, ByteView stored, std::uint64_t raw_bytes, Bytes
   const std::uint64_t ratio_max = how == Compression::kLz4 ? 255 : 128 * kKiB / 4;
   if (raw_bytes / ratio_max > stored.size()) return false;
   if (how == Compression::kZstd && ZSTD_getFrameContentSize(stored.data(), stored.size()) != raw_bytes) return false;
+  if (how == Compression::kLz4 && raw_bytes > LZ4_MAX_INPUT_SIZE) return false;
   to.resize(raw_bytes);
   if (how == Compression::kLz4) {
-    if (raw_bytes > LZ4_MAX_INPUT_SIZE) return false;
     const int n = LZ4_decompress_safe(stored.data(), to.data(), static_cast<int>(stored.size()), static_cast<int>(raw_bytes));
     return n >= 0 && static_cast<std::uint64_t>(n) == raw_bytes;
   }

@@ -141,6 +141,9 @@ inline std::uint32_t object_checksum(ByteView record, std::uint64_t salt) {
   return static_cast<std::uint32_t>(xxh3(record.substr(sizeof(std::uint32_t)), salt));
 }
 
+/// A unit ends with the record that fills it: more than the largest record and what may come before it is no unit.
+inline constexpr std::uint64_t kUnitRawBytesMax = 1 * kGiB + 1 * kMiB;
+
 struct UnitHeader {
   std::uint32_t stored_bytes;
   std::uint32_t raw_bytes;

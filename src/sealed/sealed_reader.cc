@@ -38,7 +38,7 @@ Result<std::shared_ptr<SealedReader>> SealedReader::open(std::shared_ptr<const s
     return corruption("sealed file has " + std::to_string(file->size()) + " bytes, not " + std::to_string(preamble.file_bytes),
                       name, file->size());
   }
-  if (file->size() % kPageBytes != 0 || preamble.sum_pages < sum_pages_for(file->size()) ||
+  if (file->size() > kFileBytesMax || file->size() % kPageBytes != 0 || preamble.sum_pages < sum_pages_for(file->size()) ||
       preamble.sum_pages > file->size() / kPageBytes || objects_offset(preamble.sum_pages) + kPageBytes > file->size()) {
     return corruption("page sums do not match the size of the file", name, offsetof(Preamble, sum_pages));
   }
@@ -192,7 +192,7 @@ Result<SealedReader::Unit> SealedReader::unit_at(std::uint64_t offset, std::uint
   CAIRN_TRY(stored, bytes(offset + sizeof(UnitHeader), header.stored_bytes, objects_));
   if (header.stored_bytes == header.raw_bytes) return Unit{stored, offset, nullptr};
   // 255 is what lz4 reaches at best; zstd reaches more, but not on units of ours that begin with a record header.
-  if (header.raw_bytes > preamble_.raw_object_bytes) return damaged("unit is too large", offset);
+  if (header.raw_bytes > std::min(preamble_.raw_object_bytes, kUnitRawBytesMax)) return damaged("unit is too large", offset);
   auto buffer = std::make_shared<Bytes>();
   if (!decompress(preamble_.compression, stored, header.raw_bytes, *buffer)) {
     return damaged("unit does not decompress", offset);

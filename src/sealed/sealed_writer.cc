@@ -239,7 +239,13 @@ Result<void> SealedWriter::complete(ByteView cover_to) {
   write_terms();
   write_small_tables(cover_to);
   write_sums();
-  return options_.one_version ? file_->sync(tail_) : Result<void>{};
+  // It may wait long to be finished.
+  hashes_ = {};
+  terms_ = {};
+  sparse_entries_ = {};
+  sparse_positions_ = {};
+  range_tombstones_ = {};
+  return options_.one_version ? file_->trim(preamble_.file_bytes) : Result<void>{};
 }
 
 void SealedWriter::set_version(std::uint64_t write_version, std::uint64_t stamp) {

@@ -81,8 +81,8 @@ class SealedWriter {
   void add_range_tombstone(const Entry& tombstone);
   [[nodiscard]] std::uint64_t record_count() const { return preamble_.record_count; }
   [[nodiscard]] const std::string& name() const { return file_->name(); }
-  /// Completes all of the file but its preamble; it covers keys below `cover_to` (empty: all). With one_version it is
-  /// durable that far.
+  /// Completes all of the file but its preamble; it covers keys below `cover_to` (empty: all). Of the memory that it took
+  /// nothing is left. With one_version the file is durable and of its size by now.
   Result<void> complete(ByteView cover_to = {});
   /// With one_version, after complete(): what all entries were written at.
   void set_version(std::uint64_t write_version, std::uint64_t stamp);

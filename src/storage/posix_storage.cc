@@ -78,12 +78,16 @@ class PosixAppendFile final : public AppendFile {
     if (fdatasync(file_.get()) != 0) return system_error(errno, "syncing", name());
     return view()->status();
   }
-  Result<void> finish(std::uint64_t end) override {
+  Result<void> trim(std::uint64_t end) override {
     // A whole page stays mapped beyond `end`, reading as zeros; no reader looks there.
     if (ftruncate(file_.get(), static_cast<off_t>(end)) != 0) return system_error(errno, "truncating", name());
     if (fsync(file_.get()) != 0) return system_error(errno, "syncing", name());
-    mprotect(data(), capacity(), PROT_READ);
     return view()->status();
+  }
+  Result<void> finish(std::uint64_t end) override {
+    CAIRN_TRY_VOID(trim(end));
+    mprotect(data(), capacity(), PROT_READ);
+    return {};
   }
   void write_back(std::uint64_t from, std::uint64_t to) override {
     sync_file_range(file_.get(), static_cast<off_t>(from), static_cast<off_t>(to - from), SYNC_FILE_RANGE_WRITE);

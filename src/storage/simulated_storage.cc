@@ -34,7 +34,8 @@ class SimulatedAppendFile final : public AppendFile {
     disk_.sync_inode(*inode_, upto, !injected.has_value());
     return injected;
   }
-  Result<void> finish(std::uint64_t end) override {
+  Result<void> finish(std::uint64_t end) override { return trim(end); }
+  Result<void> trim(std::uint64_t end) override {
     const Result<void> injected = disk_.before(Io::kFinish, name());
     const MutexLock lock(disk_.mutex_);
     if (injected) inode_->size = end;

@@ -54,7 +54,9 @@ class AppendFile {
   /// Makes [0, upto) durable. After an error nothing is known about the file's unsynced bytes, and no later
   /// sync can make good for it.
   virtual Result<void> sync(std::uint64_t upto) = 0;
-  /// Makes [0, end) durable and gives back the room after it. Nothing is written afterwards.
+  /// Makes [0, end) durable and gives back the room after it. What is written afterwards lies below `end`.
+  virtual Result<void> trim(std::uint64_t end) = 0;
+  /// The same; nothing is written afterwards.
   virtual Result<void> finish(std::uint64_t end) = 0;
   /// Starts writing [from, to) to the device without waiting, so that dirty bytes do not pile up.
   virtual void write_back(std::uint64_t from, std::uint64_t to) = 0;

@@ -79,14 +79,14 @@ Result<void> SealedFile::add(const sealed::Entry& entry) {
 Result<void> SealedFile::finish() {
   if (finished_) return fail(ErrorCode::kInvalidArgument, "the file is finished", name_);
   finished_ = true;
-  const Result<void> written = write();
+  CAIRN_TRY(file, storage_->create(name_, sealed::sealed_bytes_max(bounds_)));
+  const Result<void> written = write(std::move(file));
   spool_.clear();
-  if (!written && written.error().code != ErrorCode::kConflict) (void)storage_->remove(name_);
+  if (!written) (void)storage_->remove(name_);
   return written;
 }
 
-Result<void> SealedFile::write() {
-  CAIRN_TRY(file, storage_->create(name_, sealed::sealed_bytes_max(bounds_)));
+Result<void> SealedFile::write(std::unique_ptr<storage::AppendFile> file) {
   // It belongs to no database: whoever takes it in makes it a file of its own.
   sealed::SealedWriter writer(std::move(file), {.salt = system_random()},
                               {.compression = static_cast<sealed::Compression>(compression_), .terms = {}, .one_version = true});

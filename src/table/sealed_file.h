@@ -24,7 +24,7 @@ class SealedFile {
   SealedFile(std::unique_ptr<storage::Storage> storage, std::string name, Compression compression)
       : storage_(std::move(storage)), name_(std::move(name)), compression_(compression) {}
   Result<void> start_chunk(std::uint64_t bytes);
-  Result<void> write();
+  Result<void> write(std::unique_ptr<storage::AppendFile> file);
 
   /// Records one after the other; without a name, so that it goes with whoever writes it.
   struct Chunk {

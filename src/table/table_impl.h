@@ -144,12 +144,16 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
 
   // table_ingest.cc
   struct Ingested {
+    std::int64_t expiry_ms = 0;
     std::uint64_t records = 0;
     std::uint64_t bytes = 0;  // Of keys and values.
     Bytes last_key;
     std::vector<LargeWritten> large;
     std::vector<std::shared_ptr<const RunFile>> files;
   };
+  Result<WriteVersion> ingest_files(std::uint16_t family, const std::vector<std::shared_ptr<const storage::MappedFile>>& files)
+      CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  Result<void> check_open() CAIRN_EXCLUDES(commit_mutex_);
   Result<void> copy_ingested(directory::Job& job, std::uint16_t family, const sealed::SealedReader& reader, RunWriter& to,
                              Ingested& into);
   Result<WriteVersion> install_ingested(std::uint16_t family, RunWriter& writer, Ingested& ingested)
@@ -227,6 +231,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   bool busy_ CAIRN_GUARDED_BY(commit_mutex_) = false;     // A segment is being started or ended; nobody appends.
   bool syncing_ CAIRN_GUARDED_BY(commit_mutex_) = false;  // A leader syncs for all who wait.
   bool closed_ CAIRN_GUARDED_BY(commit_mutex_) = false;
+  int ingests_ CAIRN_GUARDED_BY(commit_mutex_) = 0;                                 // Under way.
   std::shared_ptr<segment::SegmentWriter> writer_ CAIRN_GUARDED_BY(commit_mutex_);  // None: nothing unsealed is being written.
   std::shared_ptr<Memtable> active_ CAIRN_GUARDED_BY(commit_mutex_);
   std::vector<std::shared_ptr<DeadRanges>> dead_ CAIRN_GUARDED_BY(commit_mutex_);  // Of each family, as in the line-up.
@@ -252,7 +257,9 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
 
   Published<LineUp> line_up_{nullptr};            // Replaced under state_mutex_; none before load().
   std::atomic<WriteVersion> visible_version_{0};  // Stored under commit_mutex_; stands on ends of batches only.
-  std::atomic<std::uint64_t> large_changes_{0};   // Large values put into the line-up; after it, before their references.
+  // Line-ups that brought what is read from then on: a memtable, a run or a large value. Counted after the line-up is there
+  // and before any version in them is visible.
+  std::atomic<std::uint64_t> openings_{0};
   std::atomic<std::uint64_t> unsealed_bytes_{0};  // Records in memtables.
   std::atomic<std::size_t> runs_{0};              // settled_runs() of the line-up.
   Pacing pacing_;                                 // Its delays under commit_mutex_.

@@ -46,7 +46,21 @@ sealed::SealedBounds bounds_of(const std::vector<std::shared_ptr<const sealed::S
 
 Result<WriteVersion> TableImpl::ingest(std::uint16_t family,
                                        const std::vector<std::shared_ptr<const storage::MappedFile>>& files) {
-  CAIRN_TRY_VOID(directory_->state());
+  {
+    const MutexLock lock(commit_mutex_);
+    if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
+    CAIRN_TRY_VOID(directory_->state());
+    ++ingests_;
+  }
+  Result<WriteVersion> version = ingest_files(family, files);
+  const MutexLock lock(commit_mutex_);
+  --ingests_;
+  changed_.notify_all();
+  return version;
+}
+
+Result<WriteVersion> TableImpl::ingest_files(std::uint16_t family,
+                                             const std::vector<std::shared_ptr<const storage::MappedFile>>& files) {
   CAIRN_TRY(readers, open_all(files));
   Ingested ingested;
   RunTarget target{.view = entry_.number,
@@ -61,6 +75,7 @@ Result<WriteVersion> TableImpl::ingest(std::uint16_t family,
                    .large_value = [&](const sealed::Entry& entry) { return ingested.large.back().value->value(entry); }};
   const std::uint64_t bytes = target.bounds.object_bytes;
   if (debt() > 0) put_off(bytes, environment_.clock.boot_ms());
+  ingested.expiry_ms = expiry_of({.kind = RecordKind::kPut}, line_up_.get()->families[family].family->ttl_ms);
   RunWriter writer(*directory_, std::move(target), [&](std::shared_ptr<const RunFile> file) -> Result<void> {
     ingested.files.push_back(std::move(file));
     return {};
@@ -70,16 +85,14 @@ Result<WriteVersion> TableImpl::ingest(std::uint16_t family,
     for (const auto& reader : readers) CAIRN_TRY_VOID(copy_ingested(job, family, *reader, writer, ingested));
     return writer.finish();
   };
-  const auto job = environment_.jobs.submit("ingest " + entry_.name, directory::JobRunner::Urgency::kNormal, copy,
-                                            options_.job_bytes_per_s_max);
-  const Result<void> copied = environment_.jobs.wait(job);
+  const Result<void> copied = environment_.jobs.run_here("ingest " + entry_.name, copy, options_.job_bytes_per_s_max);
   if (copied && ingested.records == 0) return visible_version_.load();
   Result<WriteVersion> version = copied ? install_ingested(family, writer, ingested) : std::unexpected(copied.error());
   if (!version && directory_->state()) {
     for (const auto& file : ingested.files) directory_->abandon(file->name());
     for (const LargeWritten& written : ingested.large) directory_->abandon(written.entry.file);
   }
-  if (version && !line_up_.get()->frozen().empty()) schedule_flush();
+  if (!line_up_.get()->frozen().empty()) schedule_flush();
   if (version) schedule_compaction();
   return version;
 }
@@ -87,7 +100,6 @@ Result<WriteVersion> TableImpl::ingest(std::uint16_t family,
 /// Copies what one file holds, checked: it is input, and its bytes may change while they are read.
 Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family, const sealed::SealedReader& reader,
                                       RunWriter& to, Ingested& into) {
-  const std::int64_t ttl_ms = line_up_.get()->families[family].family->ttl_ms;
   const std::string& file = reader.file()->name();
   std::uint64_t uncounted = 0;
   std::uint64_t records = 0;
@@ -107,7 +119,7 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
       return corruption("there is more in it than its preamble says, or may be", file);
     }
     const WriteRef write{.family = family, .kind = entry.kind, .key = key, .value = entry.value};
-    entry.expiry_ms = expiry_of(write, ttl_ms);
+    if (is_value(entry.kind)) entry.expiry_ms = into.expiry_ms;
     into.bytes += key.size() + entry.value.size();
     uncounted += sealed::object_bytes(key.size(), entry.value.size(), 0);
     if (is_large(write)) {
@@ -121,6 +133,7 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
     into.last_key = key;
     CAIRN_TRY_VOID(at->next());
     if (uncounted < kProgressBytes) continue;
+    CAIRN_TRY_VOID(check_open());
     CAIRN_TRY_VOID(job.progress(uncounted));
     uncounted = 0;
   }
@@ -131,6 +144,11 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
   }
   into.records += records;
   return job.progress(uncounted);
+}
+
+Result<void> TableImpl::check_open() {
+  const MutexLock lock(commit_mutex_);
+  return closed_ ? fail(ErrorCode::kUnavailable, "the table is closed") : Result<void>{};
 }
 
 /// Between two writes: nobody appends while busy_ is set.
@@ -146,7 +164,6 @@ Result<WriteVersion> TableImpl::install_ingested(std::uint16_t family, RunWriter
   changed_.notify_all();
   CAIRN_TRY_VOID(run);
   show_ingested(family, *run, ingested);
-  CAIRN_TRY_VOID(directory_->check_lease_time());
   return (*run)->version_last();
 }
 
@@ -159,7 +176,7 @@ Result<std::shared_ptr<const Run>> TableImpl::publish_ingested(std::uint16_t fam
   }
   CAIRN_TRY_VOID(writer.publish(stamped->write_version, stamped->stamp));
   CAIRN_TRY(run, Run::make(ingested.files, stamped->write_version, stamped->write_version));
-  CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+  const Result<void> done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
     directory::ViewEntry& view = manifest.edit_view(entry_.number);
     view.families[family].runs.push_back(run->entry());
     for (LargeWritten& written : ingested.large) {
@@ -167,7 +184,9 @@ Result<std::shared_ptr<const Run>> TableImpl::publish_ingested(std::uint16_t fam
       view.large.push_back(written.entry);
     }
     return {};
-  }));
+  });
+  if (!done) CAIRN_TRY_VOID(directory_->state());  // Whether it is there nobody knows now.
+  CAIRN_TRY_VOID(done);
   return run;
 }
 
@@ -191,6 +210,7 @@ void TableImpl::show_ingested(std::uint16_t family, const std::shared_ptr<const 
     runs_ = settled_runs(*next);
     line_up_.set(std::move(next));
   }
+  openings_.fetch_add(1, std::memory_order_release);
   dead_[family]->clear();
   raise_versions(run->version_last());
   counters_.writes.fetch_add(1, std::memory_order_relaxed);

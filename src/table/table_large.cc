@@ -106,7 +106,7 @@ Result<void> TableImpl::list_large(const std::vector<LargeWritten>& large) {
     values->emplace(directory::FileName::parse(written.entry.file)->number, written.value);
   next->large = std::move(values);
   line_up_.set(std::move(next));
-  large_changes_.fetch_add(1, std::memory_order_release);
+  openings_.fetch_add(1, std::memory_order_release);
   return {};
 }
 

@@ -205,8 +205,9 @@ Result<void> TableImpl::close() {
     const MutexLock lock(commit_mutex_);
     if (closed_) return {};
     while (busy_ || syncing_) changed_.wait(commit_mutex_);
-    closed_ = true;           // end_segment gives unused room back.
+    closed_ = true;           // end_segment gives unused room back; an ingest ends.
     if (!active_) return {};  // It was never loaded.
+    while (ingests_ != 0) changed_.wait(commit_mutex_);
     const bool usable = directory_->state().has_value();
     if (usable) result = end_segment();
     if (usable && result) freeze_memtable();
@@ -282,6 +283,7 @@ Result<std::uint16_t> TableImpl::add_family(directory::FamilyEntry& entry) {
   active_ = fresh;
   next->active = fresh;
   line_up_.set(std::move(next));
+  openings_.fetch_add(1, std::memory_order_release);
   return entry.number;
 }
 

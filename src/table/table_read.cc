@@ -1,6 +1,6 @@
-// The ways of reading. A reader takes the line-up first and the visible version after it: everything up to that version
-// which is not in the line-up is in a later memtable, so what it sees is the table at one moment, whatever happens
-// meanwhile. No lock is taken.
+// The ways of reading. A reader takes the line-up first and the visible version after it, and again if meanwhile a line-up
+// came in which that version may be and not in its own: so what it sees is the table at one moment, in its line-up and in any
+// later one. No lock is taken.
 #include <algorithm>
 
 #include "base/error.h"
@@ -82,12 +82,12 @@ Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
 Result<ReadView> TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) const {
   ReadView view;
   view.merges = merges_.load();
-  std::uint64_t changes = 0;
-  do {  // Every reference up to that version must find its value in that line-up.
-    changes = large_changes_.load(std::memory_order_acquire);
+  std::uint64_t openings = 0;
+  do {  // Everything up to that version must be in that line-up.
+    openings = openings_.load(std::memory_order_acquire);
     view.line_up = line_up_.get();
     view.version_max = snapshot.is_now() ? visible_version_.load(std::memory_order_acquire) : snapshot.write_version();
-  } while (large_changes_.load(std::memory_order_acquire) != changes);
+  } while (openings_.load(std::memory_order_acquire) != openings);
   view.pin = snapshot.pin();
   if (view.pin && view.pin->ended()) return fail(ErrorCode::kUnavailable, "the snapshot was ended");
   view.home = &scan_home_;

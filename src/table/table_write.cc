@@ -238,6 +238,7 @@ void TableImpl::freeze_memtable() {
   active_ = new_memtable(*next);
   next->active = active_;
   line_up_.set(std::move(next));
+  openings_.fetch_add(1, std::memory_order_release);
 }
 
 /// Returns with the log ended and nobody changing it.

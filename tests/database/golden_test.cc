@@ -22,7 +22,10 @@ constexpr std::array<const char*, 3> kFamilies = {"main", "lz4", "zstd"};
 
 std::string value_of(int i) { return std::to_string(i) + std::string(static_cast<std::size_t>(i % 7) * 60, 'v'); }
 
-/// Families of all compressions, an index, a time to live, an erased range, large values, a run of several files, a log.
+const std::string kOutside = std::string(CAIRN_SOURCE_DIR) + "/tests/golden/outside-version-1.sealed";
+
+/// Families of all compressions, an index, a time to live, an erased range, large values, a run of several files, ingested
+/// files, a log; and a file to be ingested.
 void write_golden(const std::string& path) {
   fs::create_directories(path);
   directory::Environment environment(system_clock(), true);
@@ -53,6 +56,12 @@ void write_golden(const std::string& path) {
       ASSERT_OK(family.put("large", std::string(3000, 'L'), {.durability = Durability::kDisk, .account = 17}));
     }
     ASSERT_OK(table.flush());
+    auto outside = SealedFileWriter::create(kOutside, Compression::kZstd);
+    ASSERT_OK(outside);
+    ASSERT_OK(outside->put("key1002", "ingested"));
+    ASSERT_OK(outside->erase("key1003"));
+    ASSERT_OK(outside->finish());
+    for (Table& family : families) ASSERT_OK(family.ingest({&kOutside, 1}));
     Batch batch;
     for (Table& family : families) batch.put(family, "last", "in the log");
     ASSERT_OK(table.write(batch));
@@ -66,6 +75,8 @@ Model golden_model() {
     for (int i = 0; i < 120; ++i) {
       if (i != 1 && (i < 50 || i >= 60)) model[model_key(family, "key" + std::to_string(1000 + i))] = value_of(i);
     }
+    model[model_key(family, "key1002")] = "ingested";
+    model.erase(model_key(family, "key1003"));
     model[model_key(family, "large")] = std::string(3000, 'L');
     model[model_key(family, "last")] = "in the log";
   }
@@ -75,6 +86,7 @@ Model golden_model() {
 TEST(Golden, ADirectoryOfVersion1OpensAndHoldsWhatWasWritten) {
   if (std::getenv("CAIRN_WRITE_GOLDEN") != nullptr) {
     fs::remove_all(kGolden);
+    fs::remove(kOutside);
     write_golden(kGolden);
   }
   const TemporaryDirectory directory;
@@ -94,6 +106,9 @@ TEST(Golden, ADirectoryOfVersion1OpensAndHoldsWhatWasWritten) {
   auto family = table->family("zstd");
   ASSERT_OK(family);
   EXPECT_EQ(family->find("first", "L").entry().key, "large");
+  ASSERT_OK(table->put("key1002", "later"));
+  ASSERT_OK(table->ingest({&kOutside, 1}));
+  EXPECT_EQ(*scan_all(*table), golden_model()) << "the file is still taken in";
 }
 
 TEST(Golden, ADirectoryOfANewerVersionIsRefusedByName) {

@@ -26,6 +26,7 @@ class MemoryAppendFile final : public storage::AppendFile {
   explicit MemoryAppendFile(std::shared_ptr<Bytes> bytes)
       : AppendFile(bytes->data(), bytes->size(), std::make_shared<MemoryFile>(bytes)), bytes_(std::move(bytes)) {}
   Result<void> sync(std::uint64_t /*upto*/) override { return {}; }
+  Result<void> trim(std::uint64_t /*end*/) override { return {}; }
   Result<void> finish(std::uint64_t /*end*/) override { return {}; }
   void write_back(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}
   void populate(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}

@@ -189,6 +189,82 @@ TEST_F(Ingest, SurvivesAKillAndARepairWithoutManifest) {
   }
 }
 
+/// The manifest that lists the ingest is the only one that does, and its files are older than the one before says.
+TEST_F(Ingest, ComesBackFromARepairWhereTheManifestThatListsItIsDamaged) {
+  ASSERT_OK(process.table().put("a", "in the log"));
+  ASSERT_OK(ingest({{"b", "in"}}));
+  std::optional<directory::ManifestName> newest;
+  for (const auto& [name, size] : disk.file_sizes()) {
+    const auto parsed = directory::ManifestName::parse(name);
+    if (parsed && (!newest || *parsed > *newest)) newest = parsed;
+  }
+  const auto damaged = disk.killed();
+  damaged->flip_bit(newest->to_string(), 800);
+  storage::SimulatedDisk target(3);
+  storage::SimulatedStorage source(*damaged);
+  directory::Environment environment(clock, false);
+  const auto report =
+      database::DatabaseImpl::repair(source, std::make_unique<storage::SimulatedStorage>(target), environment, {});
+  ASSERT_OK(report);
+  EXPECT_EQ(report->lost.size(), 1U);
+  Process repaired(target, clock);
+  ASSERT_OK(repaired.open());
+  EXPECT_EQ(*scan_all(repaired.table()), (Model{{"a", "in the log"}, {"b", "in"}}));
+}
+
+TEST_F(Ingest, EndsWhereTheTableIsClosedMeanwhile) {
+  std::thread closer;
+  std::atomic<bool> closed{false};
+  disk.set_hook([&](storage::Io io, const std::string& name, std::uint64_t) -> Result<void> {
+    if (io != storage::Io::kCreate || !name.ends_with(".sealed") || closer.joinable()) return {};
+    closer = std::thread([&] {
+      ASSERT_OK(process.impl().close());
+      closed = true;
+    });
+    while (process.impl().end_log()) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    EXPECT_FALSE(closed) << "it waits for the ingest";
+    return {};
+  });
+  const auto refused = ingest({{"b", "in"}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+  closer.join();
+  disk.set_hook(nullptr);
+  EXPECT_EQ(value("b"), "none");
+  for (const auto& [name, size] : disk.file_sizes()) EXPECT_FALSE(name.ends_with(".sealed")) << name;
+}
+
+TEST_F(Ingest, SaysSoWhereNobodyKnowsWhetherItIsThere) {
+  for (const bool there : {false, true}) {
+    storage::SimulatedDisk other(5);
+    {
+      Process owner(other, clock);
+      ASSERT_OK(owner.open());
+      ASSERT_OK(owner.table().put("a", "1"));
+      ASSERT_OK(owner.table().flush());  // The next switch of the manifest is the ingest's.
+      const auto file = outside_file({{"b", "in"}});
+      ASSERT_OK(file);
+      bool published = false;
+      other.set_hook([&](storage::Io io, const std::string& name, std::uint64_t) -> Result<void> {
+        const bool manifest = io == storage::Io::kPublish && name.starts_with("manifest");
+        const bool fails = (manifest && !there) || (published && io == storage::Io::kSyncNames);
+        published = published || manifest;
+        return fails ? Result<void>(std::unexpected(Error{ErrorCode::kIo, "injected", "", 0})) : Result<void>{};
+      });
+      const auto done = owner.impl().ingest(0, {*file});
+      other.set_hook(nullptr);
+      ASSERT_FALSE(done);
+      EXPECT_EQ(done.error().code, ErrorCode::kReadOnly) << describe(done);
+      EXPECT_FALSE(owner.table().get("b")->has_value());
+    }
+    const auto killed = other.killed();
+    Process again(*killed, clock);
+    ASSERT_OK(again.open());
+    EXPECT_EQ(again.table().get("b")->has_value(), there);
+  }
+}
+
 /// A reader takes its line-up first, its version after that: nothing newer may come into a line-up that has not what was
 /// taken in.
 TEST_F(Ingest, BeginsANewMemtable) {
