@@ -159,6 +159,7 @@ TEST(TableFaults, AWriteThatWaitedTheLongestIsRefusedAndNothingOfItIsThere) {
   directory::Environment environment(system_clock(), true);
   table::Tuning tuning = small_tuning();
   tuning.write_wait_ms_max = 100;
+  tuning.background_sync_bytes = kGiB;  // The simulated device does not read what is being written.
   std::atomic<bool> stuck{true};
   for (int i = 0; i < 2; ++i) {  // One for each thread that would flush.
     environment.jobs.submit("stuck", directory::JobRunner::Urgency::kUrgent, [&](directory::Job&) -> Result<void> {
