@@ -187,7 +187,7 @@ struct PinStats {
   std::string label;
   WriteVersion write_version = 0;
   std::int64_t age_ms = 0;
-  std::uint64_t written_bytes_since = 0;  ///< To the log of the table: at most so much is held back.
+  std::uint64_t written_bytes_since = 0;  ///< Keys and values; what they replaced or erased is what is held back.
 };
 
 struct JobStats {

@@ -76,7 +76,7 @@ void print_for_people(const TableStats& stats) {
   fmt::print("memory              {} bytes of indexes\n", stats.memory_bytes);
   fmt::print("maps                {} of at most {}\n", stats.maps_open, stats.maps_max);
   if (stats.oldest_pin) {
-    fmt::print("oldest pin          {}, {} ms old, holds back at most {} bytes\n", stats.oldest_pin->label,
+    fmt::print("oldest pin          {}, {} ms old, holds back what {} bytes written since replaced\n", stats.oldest_pin->label,
                stats.oldest_pin->age_ms, stats.oldest_pin->written_bytes_since);
   }
   for (const JobStats& job : stats.jobs)

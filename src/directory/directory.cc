@@ -14,7 +14,6 @@ namespace {
 // How far the ceilings in the manifest run ahead of what was given out: what an unclean end skips at most.
 constexpr std::uint64_t kVersionsAhead = std::uint64_t{1} << 24;
 constexpr std::uint64_t kStampMsAhead = 120'000;
-constexpr unsigned kStampSequenceBits = 16;
 constexpr std::size_t kManifestsKept = 3;
 constexpr std::size_t kSparesMax = 2;
 

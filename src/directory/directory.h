@@ -28,6 +28,10 @@ namespace cairn::directory {
 
 class Directory;
 
+/// A stamp is milliseconds since 1970 and, below them, a sequence number (hybrid logical clock).
+inline constexpr unsigned kStampSequenceBits = 16;
+constexpr std::int64_t ms_of_stamp(std::uint64_t stamp) { return static_cast<std::int64_t>(stamp >> kStampSequenceBits); }
+
 /// Keeps track of files that left the manifest and waits for their last reader. Outlives the Directory as long as
 /// files do.
 class FileKeeper {

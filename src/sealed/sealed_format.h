@@ -135,6 +135,16 @@ struct [[gnu::packed]] ObjectHeader {
 };
 static_assert(std::has_unique_object_representations_v<ObjectHeader> && sizeof(ObjectHeader) == 28);
 
+/// When a record was written.
+struct Written {
+  std::uint64_t write_version;
+  std::uint64_t stamp;
+};
+constexpr Written written(const Preamble& preamble, const ObjectHeader& header) {
+  if ((preamble.flags & kOneVersion) != 0) return {preamble.version_last, preamble.stamp_last};
+  return {header.write_version, header.stamp};
+}
+
 /// The checksum of a record whose bytes, from its header to the end of its value, are `record`. Pages have sums of their
 /// own, which is what reads check; this one tells repair, record by record, what is left of a damaged file.
 inline std::uint32_t object_checksum(ByteView record, std::uint64_t salt) {

@@ -155,12 +155,8 @@ Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, st
   }
   const std::uint64_t size = object_bytes(header.key_size, header.value_size, header.flags);
   if (size > records.size() - at) return damaged("record runs past its unit", offset);
-  const bool one_version = (preamble_.flags & kOneVersion) != 0;
-  Entry entry{.key = {},
-              .value = {},
-              .kind = kind,
-              .write_version = one_version ? preamble_.version_last : header.write_version,
-              .stamp = one_version ? preamble_.stamp_last : header.stamp};
+  const Written when = written(preamble_, header);
+  Entry entry{.key = {}, .value = {}, .kind = kind, .write_version = when.write_version, .stamp = when.stamp};
   const char* part = records.data() + at + sizeof(ObjectHeader);
   if ((header.flags & kHasAccount) != 0) {
     entry.account = load<std::uint64_t>(part);
@@ -191,7 +187,6 @@ Result<SealedReader::Unit> SealedReader::unit_at(std::uint64_t offset, std::uint
   const auto header = load<UnitHeader>(head.data());
   CAIRN_TRY(stored, bytes(offset + sizeof(UnitHeader), header.stored_bytes, objects_));
   if (header.stored_bytes == header.raw_bytes) return Unit{stored, offset, nullptr};
-  // 255 is what lz4 reaches at best; zstd reaches more, but not on units of ours that begin with a record header.
   if (header.raw_bytes > std::min(preamble_.raw_object_bytes, kUnitRawBytesMax)) return damaged("unit is too large", offset);
   auto buffer = std::make_shared<Bytes>();
   if (!decompress(preamble_.compression, stored, header.raw_bytes, *buffer)) {

@@ -56,12 +56,12 @@ std::uint64_t SealedSalvage::parse(ByteView records, Entry& entry) const {
   const std::uint64_t key_at = sizeof header + (account ? 8U : 0U) + (expiry ? 8U : 0U);
   const std::uint64_t end = key_at + header.key_size + header.value_size;
   if (end > records.size() || object_checksum(records.substr(0, end), preamble_.salt) != header.checksum) return 0;
-  const bool one_version = (preamble_.flags & kOneVersion) != 0;
+  const Written when = written(preamble_, header);
   entry = {.key = records.substr(key_at, header.key_size),
            .value = records.substr(key_at + header.key_size, header.value_size),
            .kind = kind,
-           .write_version = one_version ? preamble_.version_last : header.write_version,
-           .stamp = one_version ? preamble_.stamp_last : header.stamp,
+           .write_version = when.write_version,
+           .stamp = when.stamp,
            .account = account ? load<std::uint64_t>(records.data() + sizeof header) : 0,
            .expiry_ms = expiry ? load<std::int64_t>(records.data() + sizeof header + (account ? 8U : 0U)) : 0};
   return round_up(end, kAlign);

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 
 #include "base/error.h"
@@ -149,6 +150,13 @@ Result<std::unique_ptr<PosixStorage>> PosixStorage::open(const std::string& path
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return system_error(errno, "opening directory", path);
   return std::unique_ptr<PosixStorage>(new PosixStorage(path, fd));
+}
+
+Result<PosixStorage::Around> PosixStorage::open_around(const std::string& path) {
+  const std::filesystem::path file(path);
+  if (!file.has_filename()) return fail(ErrorCode::kInvalidArgument, "'" + path + "' names no file");
+  CAIRN_TRY(storage, open(file.has_parent_path() ? file.parent_path().string() : ".", false));
+  return Around{std::move(storage), file.filename().string()};
 }
 
 PosixStorage::~PosixStorage() { close(directory_fd_); }

@@ -13,6 +13,12 @@ class PosixStorage final : public Storage, public LeaseFiles {
  public:
   /// Opens directory `path`; makes it if `create` and it is absent (its parent must exist). kNotFound otherwise.
   static Result<std::unique_ptr<PosixStorage>> open(const std::string& path, bool create);
+  /// The directory that the file `path` is in, or is to be in, and its name there. kInvalidArgument: it names no file.
+  struct Around {
+    std::unique_ptr<PosixStorage> storage;
+    std::string name;
+  };
+  static Result<Around> open_around(const std::string& path);
   ~PosixStorage() override;
   PosixStorage(const PosixStorage&) = delete;
   PosixStorage& operator=(const PosixStorage&) = delete;

@@ -35,6 +35,8 @@ class MergeCursor final : public sealed::Cursor {
   sealed::Cursor* current_ = nullptr;
 };
 
+inline constexpr std::uint64_t kProgressBytes = 256 * kKiB;  // A copying job counts in such steps, and can be stopped between.
+
 /// Neighbouring layers of one family that become one run.
 struct Group {
   std::uint16_t family = 0;

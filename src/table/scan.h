@@ -18,7 +18,7 @@ struct ScanHome {
   std::uint16_t view;
   const Published<LineUp>& line_ups;
   const std::atomic<std::uint64_t>& merges;         // Begun: each has decided by then what nothing sees.
-  const std::atomic<std::uint64_t>& written_bytes;  // To the log.
+  const std::atomic<std::uint64_t>& written_bytes;  // Keys and values.
 };
 
 /// What a read sees: a line-up, the version it stands on, and the time at which records end.

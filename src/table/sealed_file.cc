@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 
 #include "base/error.h"
 #include "base/random.h"
 #include "storage/posix_storage.h"
+#include "table/table_impl.h"
 
 namespace cairn::table {
 namespace {
@@ -41,14 +41,7 @@ Result<void> SealedFile::start_chunk(std::uint64_t bytes) {
 
 Result<void> SealedFile::add(const sealed::Entry& entry) {
   if (finished_) return fail(ErrorCode::kInvalidArgument, "the file is finished", name_);
-  if (entry.key.empty() || entry.key.size() > kKeyBytesMax) {
-    return fail(ErrorCode::kInvalidArgument,
-                "a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes; this one has " + std::to_string(entry.key.size()));
-  }
-  if (entry.value.size() > kValueBytesMax) {
-    return fail(ErrorCode::kInvalidArgument, "a value has at most " + std::to_string(kValueBytesMax) + " bytes; this one has " +
-                                                 std::to_string(entry.value.size()));
-  }
+  CAIRN_TRY_VOID(check_record(entry.key, entry.value));
   if (entry.key <= last_key_) {  // Empty at first, which no key is.
     return fail(ErrorCode::kInvalidArgument,
                 "key " + std::to_string(bounds_.records + 1) + " does not come after the one before it: keys must ascend");
@@ -114,11 +107,8 @@ Result<void> SealedFile::write(std::unique_ptr<storage::AppendFile> file) {
 namespace cairn {
 
 Result<SealedFileWriter> SealedFileWriter::create(const std::string& path, Compression compression) {
-  const std::filesystem::path file(path);
-  if (!file.has_filename()) return fail(ErrorCode::kInvalidArgument, "'" + path + "' names no file");
-  const std::string folder = file.has_parent_path() ? file.parent_path().string() : ".";
-  CAIRN_TRY(storage, storage::PosixStorage::open(folder, false));
-  CAIRN_TRY(impl, table::SealedFile::create(std::move(storage), file.filename().string(), compression));
+  CAIRN_TRY(file, storage::PosixStorage::open_around(path));
+  CAIRN_TRY(impl, table::SealedFile::create(std::move(file.storage), file.name, compression));
   return SealedFileWriter(std::move(impl));
 }
 

@@ -65,7 +65,7 @@ class Explanation {
                          .file = file_of_entry(entry),
                          .kind = name_of(entry.kind),
                          .write_version = entry.write_version,
-                         .written_ms = static_cast<std::int64_t>(entry.stamp >> 16),
+                         .written_ms = directory::ms_of_stamp(entry.stamp),
                          .value_bytes = entry.value.size(),
                          .expiry_ms = entry.expiry_ms,
                          .verdict = {}};
@@ -87,7 +87,7 @@ class Explanation {
                            .file = file,
                            .kind = name_of(RecordKind::kRangeTombstone),
                            .write_version = each.write_version,
-                           .written_ms = static_cast<std::int64_t>(each.stamp >> 16),
+                           .written_ms = directory::ms_of_stamp(each.stamp),
                            .verdict = {}});
     }
   }

@@ -59,6 +59,9 @@ struct WriteRef {
   ByteView large;  // Of a reference: the value it stands for.
 };
 
+/// kInvalidArgument: a key or a value is over its limit.
+Result<void> check_record(ByteView key, ByteView value);
+
 /// The account a key names by itself: "{17}…" belongs to account 17.
 std::uint64_t account_of(ByteView key);
 
@@ -122,6 +125,14 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   [[nodiscard]] bool run_between(WriteVersion after, WriteVersion before) const;
   void wait_until_below_bound() CAIRN_EXCLUDES(state_mutex_);
   void raise_versions(WriteVersion version) CAIRN_REQUIRES(commit_mutex_);
+  void renew_memtable(LineUp& next) CAIRN_REQUIRES(commit_mutex_, state_mutex_);
+  /// Whether it can be written to.
+  [[nodiscard]] Result<void> check_open() const CAIRN_REQUIRES(commit_mutex_);
+  /// Readers take `next` from now on.
+  void set_line_up(std::shared_ptr<const LineUp> next) {
+    line_up_.set(std::move(next));
+    line_up_changes_.fetch_add(1, std::memory_order_release);
+  }
 
   // table_read.cc
   [[nodiscard]] Result<ReadView> read_view(std::uint16_t family, const Snapshot& snapshot) const;
@@ -136,6 +147,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<LargeWritten> write_large_value(const WriteRef& write, const WriteOptions& options);
   Result<WriteVersion> write_with_large(std::span<const WriteRef> writes, const WriteOptions& options)
       CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  static void add_large(LineUp& next, const std::vector<LargeWritten>& large);
   Result<void> list_large(const std::vector<LargeWritten>& large) CAIRN_EXCLUDES(state_mutex_);
   Result<void> install_fates(const std::vector<LargeFate>& fates) CAIRN_EXCLUDES(state_mutex_);
   static void apply_fates(directory::ViewEntry& view, const std::vector<LargeFate>& fates);
@@ -153,7 +165,6 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   };
   Result<WriteVersion> ingest_files(std::uint16_t family, const std::vector<std::shared_ptr<const storage::MappedFile>>& files)
       CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
-  Result<void> check_open() CAIRN_EXCLUDES(commit_mutex_);
   Result<void> copy_ingested(directory::Job& job, std::uint16_t family, const sealed::SealedReader& reader, RunWriter& to,
                              Ingested& into);
   Result<WriteVersion> install_ingested(std::uint16_t family, RunWriter& writer, Ingested& ingested)
@@ -255,14 +266,12 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   bool stop_jobs_ CAIRN_GUARDED_BY(state_mutex_) = false;
   bool loaded_ CAIRN_GUARDED_BY(state_mutex_) = false;  // Before, neighbours in the line-up need not be neighbours.
 
-  Published<LineUp> line_up_{nullptr};            // Replaced under state_mutex_; none before load().
-  std::atomic<WriteVersion> visible_version_{0};  // Stored under commit_mutex_; stands on ends of batches only.
-  // Line-ups that brought what is read from then on: a memtable, a run or a large value. Counted after the line-up is there
-  // and before any version in them is visible.
-  std::atomic<std::uint64_t> openings_{0};
-  std::atomic<std::uint64_t> unsealed_bytes_{0};  // Records in memtables.
-  std::atomic<std::size_t> runs_{0};              // settled_runs() of the line-up.
-  Pacing pacing_;                                 // Its delays under commit_mutex_.
+  Published<LineUp> line_up_{nullptr};             // Replaced by set_line_up() only; none before load().
+  std::atomic<WriteVersion> visible_version_{0};   // Stored under commit_mutex_; stands on ends of batches only.
+  std::atomic<std::uint64_t> line_up_changes_{0};  // Counted after each, before any version that it brings is visible.
+  std::atomic<std::uint64_t> unsealed_bytes_{0};   // Records in memtables.
+  std::atomic<std::size_t> runs_{0};               // settled_runs() of the line-up.
+  Pacing pacing_;                                  // Its delays under commit_mutex_.
 
   struct Counters {
     std::atomic<std::uint64_t> writes{0};
@@ -279,7 +288,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   };
   Counters counters_;
   std::atomic<std::uint64_t> merges_{0};  // Begun, each before it asks what is visible.
-  const ScanHome scan_home_{*directory_, entry_.number, line_up_, merges_, counters_.log_bytes};
+  const ScanHome scan_home_{*directory_, entry_.number, line_up_, merges_, counters_.written_bytes};
 };
 
 }  // namespace cairn::table

@@ -3,19 +3,15 @@
 // written at: above what is in the log, which ends there, and below what comes next. So the run says its version in its
 // preambles, which are written last, and writers wait for no more than that.
 #include <algorithm>
-#include <filesystem>
 
 #include "base/error.h"
 #include "base/reached.h"
-#include "directory/file_name.h"
 #include "storage/posix_storage.h"
 #include "table/run_writer.h"
 #include "table/table_impl.h"
 
 namespace cairn::table {
 namespace {
-
-constexpr std::uint64_t kProgressBytes = 256 * kKiB;
 
 Result<std::vector<std::shared_ptr<const sealed::SealedReader>>> open_all(
     const std::vector<std::shared_ptr<const storage::MappedFile>>& files) {
@@ -48,8 +44,7 @@ Result<WriteVersion> TableImpl::ingest(std::uint16_t family,
                                        const std::vector<std::shared_ptr<const storage::MappedFile>>& files) {
   {
     const MutexLock lock(commit_mutex_);
-    if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
-    CAIRN_TRY_VOID(directory_->state());
+    CAIRN_TRY_VOID(check_open());
     ++ingests_;
   }
   Result<WriteVersion> version = ingest_files(family, files);
@@ -103,10 +98,11 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
   const std::string& file = reader.file()->name();
   std::uint64_t uncounted = 0;
   std::uint64_t records = 0;
+  Bytes key;
   const std::unique_ptr<sealed::Cursor> at = reader.cursor();
   CAIRN_TRY_VOID(at->seek_first());
   for (; at->valid(); ++records) {
-    const Bytes key(at->entry().key);
+    key.assign(at->entry().key);
     sealed::Entry entry{.key = key, .value = at->entry().value, .kind = at->entry().kind, .account = account_of(key)};
     if (entry.kind != RecordKind::kPut && entry.kind != RecordKind::kTombstone) {
       return fail(ErrorCode::kUnsupported, "record " + std::to_string(records + 1) + " is neither a put nor a tombstone", file);
@@ -130,12 +126,13 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
       entry.value = into.large.back().reference;
     }
     CAIRN_TRY_VOID(to.add({&entry, 1}));
-    into.last_key = key;
+    std::swap(into.last_key, key);
     CAIRN_TRY_VOID(at->next());
     if (uncounted < kProgressBytes) continue;
-    CAIRN_TRY_VOID(check_open());
     CAIRN_TRY_VOID(job.progress(uncounted));
     uncounted = 0;
+    const MutexLock lock(commit_mutex_);
+    CAIRN_TRY_VOID(check_open());
   }
   CAIRN_TRY_VOID(reader.file()->status());
   if (records != reader.preamble().record_count) {
@@ -146,16 +143,11 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
   return job.progress(uncounted);
 }
 
-Result<void> TableImpl::check_open() {
-  const MutexLock lock(commit_mutex_);
-  return closed_ ? fail(ErrorCode::kUnavailable, "the table is closed") : Result<void>{};
-}
-
 /// Between two writes: nobody appends while busy_ is set.
 Result<WriteVersion> TableImpl::install_ingested(std::uint16_t family, RunWriter& writer, Ingested& ingested) {
   const MutexLock lock(commit_mutex_);
   CAIRN_TRY_VOID(freeze_and_wait_until_idle());
-  if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
+  CAIRN_TRY_VOID(check_open());
   busy_ = true;
   commit_mutex_.unlock();
   const Result<std::shared_ptr<const Run>> run = publish_ingested(family, writer, ingested);
@@ -196,21 +188,11 @@ void TableImpl::show_ingested(std::uint16_t family, const std::shared_ptr<const 
     const MutexLock lock(state_mutex_);
     auto next = std::make_shared<LineUp>(*line_up_.get());
     next->families[family].layers.push_back({.run = run, .memtable = nullptr});
-    if (!ingested.large.empty()) {
-      auto values = std::make_shared<LargeValues>(*next->large);
-      for (const LargeWritten& written : ingested.large) {
-        values->emplace(directory::FileName::parse(written.entry.file)->number, written.value);
-      }
-      next->large = std::move(values);
-    }
-    const std::shared_ptr<Memtable> fresh = new_memtable(*next);
-    for (const Memtable::Source& source : active_->sources()) fresh->add_source(source);
-    active_ = fresh;
-    next->active = fresh;
+    add_large(*next, ingested.large);
+    renew_memtable(*next);
     runs_ = settled_runs(*next);
-    line_up_.set(std::move(next));
+    set_line_up(std::move(next));
   }
-  openings_.fetch_add(1, std::memory_order_release);
   dead_[family]->clear();
   raise_versions(run->version_last());
   counters_.writes.fetch_add(1, std::memory_order_relaxed);
@@ -227,9 +209,8 @@ namespace cairn {
 Result<WriteVersion> Table::ingest(std::span<const std::string> files) {
   std::vector<std::shared_ptr<const storage::MappedFile>> maps;
   for (const std::string& path : files) {
-    const std::filesystem::path file(path);
-    CAIRN_TRY(storage, storage::PosixStorage::open(file.has_parent_path() ? file.parent_path().string() : ".", false));
-    CAIRN_TRY(map, storage->open(file.filename().string()));
+    CAIRN_TRY(file, storage::PosixStorage::open_around(path));
+    CAIRN_TRY(map, file.storage->open(file.name));
     maps.push_back(map);
   }
   return impl_->ingest(family_, maps);

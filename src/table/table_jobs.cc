@@ -232,8 +232,7 @@ Result<void> TableImpl::compact_layers(std::uint16_t family, std::size_t first, 
 Result<void> TableImpl::flush() {
   {
     const MutexLock lock(commit_mutex_);
-    if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
-    CAIRN_TRY_VOID(directory_->state());
+    CAIRN_TRY_VOID(check_open());
     CAIRN_TRY_VOID(freeze_and_wait_until_idle());
   }
   while (true) {

@@ -92,6 +92,15 @@ Result<WriteVersion> TableImpl::write_with_large(std::span<const WriteRef> write
   return version;
 }
 
+/// Puts new values beside those of `next`.
+void TableImpl::add_large(LineUp& next, const std::vector<LargeWritten>& large) {
+  if (large.empty()) return;
+  auto values = std::make_shared<LargeValues>(*next.large);
+  for (const LargeWritten& written : large)
+    values->emplace(directory::FileName::parse(written.entry.file)->number, written.value);
+  next.large = std::move(values);
+}
+
 /// Puts the new values into the manifest, then into the line-up: before any reference to them is visible.
 Result<void> TableImpl::list_large(const std::vector<LargeWritten>& large) {
   CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
@@ -101,12 +110,8 @@ Result<void> TableImpl::list_large(const std::vector<LargeWritten>& large) {
   }));
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
-  auto values = std::make_shared<LargeValues>(*next->large);
-  for (const LargeWritten& written : large)
-    values->emplace(directory::FileName::parse(written.entry.file)->number, written.value);
-  next->large = std::move(values);
-  line_up_.set(std::move(next));
-  openings_.fetch_add(1, std::memory_order_release);
+  add_large(*next, large);
+  set_line_up(std::move(next));
   return {};
 }
 
@@ -121,7 +126,7 @@ Result<void> TableImpl::install_fates(const std::vector<LargeFate>& fates) {
     const MutexLock lock(state_mutex_);
     auto next = std::make_shared<LineUp>(*line_up_.get());
     dropped = apply_fates(*next, fates);
-    line_up_.set(std::move(next));
+    set_line_up(std::move(next));
   }
   for (const auto& value : dropped) value->live()->set_obsolete();
   return {};

@@ -18,8 +18,6 @@
 namespace cairn::table {
 namespace {
 
-constexpr std::uint64_t kProgressBytes = 256 * kKiB;
-
 sealed::SealedBounds bounds_of(const Group& group) {
   sealed::SealedBounds bounds;
   for (const Layer& layer : group.layers) {
@@ -377,7 +375,7 @@ Result<void> TableImpl::install(const std::vector<Replacement>& replacements) {
       dropped.insert(dropped.end(), gone.begin(), gone.end());
     }
     runs_ = settled_runs(*next);
-    line_up_.set(std::move(next));
+    set_line_up(std::move(next));
   }
   for (const auto& value : dropped) value->live()->set_obsolete();
   std::set<const void*> kept;

@@ -77,7 +77,7 @@ Result<void> TableImpl::load() {
     line_up->active = active_;
     raise_versions(last);
     runs_ = settled_runs(*line_up);
-    line_up_.set(std::move(line_up));
+    set_line_up(std::move(line_up));
   }
   CAIRN_TRY_VOID(replay());
   {
@@ -176,7 +176,7 @@ Result<void> TableImpl::add_replayed(const std::shared_ptr<Memtable>& memtable) 
   }
   unsealed_bytes_.fetch_add(memtable->log_bytes(), std::memory_order_relaxed);
   raise_versions(memtable->version_last());
-  line_up_.set(std::move(next));
+  set_line_up(std::move(next));
   return {};
 }
 
@@ -197,6 +197,20 @@ void TableImpl::raise_versions(WriteVersion version) {
   applied_version_ = std::max(applied_version_, version);
   synced_version_ = applied_version_;
   visible_version_ = applied_version_;
+}
+
+/// Another active memtable in the place of one in which nothing is.
+void TableImpl::renew_memtable(LineUp& next) {
+  CAIRN_ASSERT(active_->empty());
+  const std::shared_ptr<Memtable> fresh = new_memtable(next);
+  for (const Memtable::Source& source : active_->sources()) fresh->add_source(source);
+  active_ = fresh;
+  next.active = fresh;
+}
+
+Result<void> TableImpl::check_open() const {
+  if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
+  return directory_->state();
 }
 
 Result<void> TableImpl::close() {
@@ -248,7 +262,7 @@ Result<std::uint16_t> TableImpl::family(const std::string& name, const FamilyOpt
   if (!options.create_if_missing) return fail(ErrorCode::kNotFound, "table '" + entry_.name + "' has no family '" + name + "'");
   CAIRN_TRY(entry, family_entry(name, options));
   const MutexLock lock(commit_mutex_);
-  if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
+  CAIRN_TRY_VOID(check_open());
   CAIRN_TRY_VOID(freeze_and_wait_until_idle());
   if (const auto found = find()) return *found;  // Somebody else was faster.
   return add_family(entry);
@@ -278,12 +292,8 @@ Result<std::uint16_t> TableImpl::add_family(directory::FamilyEntry& entry) {
   next->families.push_back(
       {.family = family, .layers = std::move(layers), .dead = std::make_shared<DeadRanges>(tuning_.dead_keys_min)});
   dead_.push_back(next->families.back().dead);
-  const std::shared_ptr<Memtable> fresh = new_memtable(*next);
-  for (const Memtable::Source& source : active_->sources()) fresh->add_source(source);
-  active_ = fresh;
-  next->active = fresh;
-  line_up_.set(std::move(next));
-  openings_.fetch_add(1, std::memory_order_release);
+  renew_memtable(*next);
+  set_line_up(std::move(next));
   return entry.number;
 }
 
@@ -360,7 +370,7 @@ TableStats TableImpl::stats() const {
                                 .label = pin.label,
                                 .write_version = pin.write_version,
                                 .age_ms = pin.age_ms,
-                                .written_bytes_since = stats.log_bytes - pin.written_bytes};
+                                .written_bytes_since = stats.written_bytes - pin.written_bytes};
   }
   for (const auto& job : environment_.jobs.list()) stats.jobs.push_back({job->name(), job->bytes_done(), job->bytes_total()});
   stats.open_reports = directory_->reports();

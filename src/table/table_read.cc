@@ -1,6 +1,6 @@
-// The ways of reading. A reader takes the line-up first and the visible version after it, and again if meanwhile a line-up
-// came in which that version may be and not in its own: so what it sees is the table at one moment, in its line-up and in any
-// later one. No lock is taken.
+// The ways of reading. A reader takes the line-up first and the visible version after it, and again if the line-up was changed
+// meanwhile: so everything up to that version is in its line-up, and what it sees there, and in any later one, is the table
+// at one moment. No lock is taken.
 #include <algorithm>
 
 #include "base/error.h"
@@ -82,12 +82,12 @@ Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
 Result<ReadView> TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) const {
   ReadView view;
   view.merges = merges_.load();
-  std::uint64_t openings = 0;
+  std::uint64_t changes = 0;
   do {  // Everything up to that version must be in that line-up.
-    openings = openings_.load(std::memory_order_acquire);
+    changes = line_up_changes_.load(std::memory_order_acquire);
     view.line_up = line_up_.get();
     view.version_max = snapshot.is_now() ? visible_version_.load(std::memory_order_acquire) : snapshot.write_version();
-  } while (openings_.load(std::memory_order_acquire) != openings);
+  } while (line_up_changes_.load(std::memory_order_acquire) != changes);
   view.pin = snapshot.pin();
   if (view.pin && view.pin->ended()) return fail(ErrorCode::kUnavailable, "the snapshot was ended");
   view.home = &scan_home_;
@@ -129,7 +129,7 @@ std::unique_ptr<EntrySource> TableImpl::find(std::uint16_t family, const std::st
 }
 
 Snapshot TableImpl::snapshot(const std::string& label) const {
-  return Snapshot(directory_->pin(entry_.number, visible_version_, label, counters_.log_bytes));
+  return Snapshot(directory_->pin(entry_.number, visible_version_, label, counters_.written_bytes));
 }
 
 Result<void> TableImpl::end_pin(std::uint64_t id) { return directory_->end_pin(entry_.number, id); }

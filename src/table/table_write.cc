@@ -20,6 +20,18 @@ std::uint64_t account_of(ByteView key) {
   return 0;
 }
 
+Result<void> check_record(ByteView key, ByteView value) {
+  if (key.empty() || key.size() > kKeyBytesMax) {
+    return fail(ErrorCode::kInvalidArgument,
+                "a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes; this one has " + std::to_string(key.size()));
+  }
+  if (value.size() > kValueBytesMax) {
+    return fail(ErrorCode::kInvalidArgument,
+                "a value has at most " + std::to_string(kValueBytesMax) + " bytes; this one has " + std::to_string(value.size()));
+  }
+  return {};
+}
+
 namespace {
 
 constexpr std::uint64_t kWriteBytesMax = kGiB;  // Of log.
@@ -34,16 +46,14 @@ std::uint64_t log_bytes_of(std::span<const WriteRef> writes) {
 
 Result<void> check_writes(std::span<const WriteRef> writes) {
   for (const WriteRef& write : writes) {
-    const bool range = write.kind == RecordKind::kRangeTombstone;
-    if ((write.key.empty() && !range) || write.key.size() > kKeyBytesMax || (range && write.value.size() > kKeyBytesMax)) {
-      return fail(ErrorCode::kInvalidArgument,
-                  "a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes; this one has " + std::to_string(write.key.size()));
+    if (write.kind != RecordKind::kRangeTombstone) {
+      CAIRN_TRY_VOID(check_record(write.key, write.value));
+      continue;
     }
-    if (!range && write.value.size() > kValueBytesMax) {
-      return fail(ErrorCode::kInvalidArgument, "a value has at most " + std::to_string(kValueBytesMax) + " bytes; this one has " +
-                                                   std::to_string(write.value.size()));
+    for (const ByteView bound : {write.key, write.value}) {
+      if (!bound.empty()) CAIRN_TRY_VOID(check_record(bound, {}));
     }
-    if (range && !below(write.key, write.value)) {
+    if (!below(write.key, write.value)) {
       return fail(ErrorCode::kInvalidArgument, "the range to erase is empty: its end does not lie behind its begin");
     }
   }
@@ -92,8 +102,7 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
 /// Returns with a segment that takes `bytes` and nobody else changing it. Lets go of the lock while it waits.
 Result<void> TableImpl::make_room(std::uint64_t bytes, std::int64_t begin_ms) {
   while (true) {
-    if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
-    CAIRN_TRY_VOID(directory_->state());
+    CAIRN_TRY_VOID(check_open());
     if (busy_) {
       changed_.wait(commit_mutex_);
     } else if (unsealed_bytes_.load() > unsealed_bytes_max()) {
@@ -237,8 +246,7 @@ void TableImpl::freeze_memtable() {
   for (LineUp::OfFamily& family : next->families) family.layers.push_back({.run = nullptr, .memtable = active_});
   active_ = new_memtable(*next);
   next->active = active_;
-  line_up_.set(std::move(next));
-  openings_.fetch_add(1, std::memory_order_release);
+  set_line_up(std::move(next));
 }
 
 /// Returns with the log ended and nobody changing it.
@@ -258,8 +266,7 @@ Result<void> TableImpl::freeze_and_wait_until_idle() {
 
 Result<void> TableImpl::end_log() {
   const MutexLock lock(commit_mutex_);
-  if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
-  CAIRN_TRY_VOID(directory_->state());
+  CAIRN_TRY_VOID(check_open());
   return end_and_wait_until_idle();
 }
 

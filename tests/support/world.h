@@ -83,6 +83,15 @@ class Process {
   std::shared_ptr<table::TableImpl> table_;
 };
 
+/// A test on one process with its table open.
+struct OneProcess : testing::Test {
+  void SetUp() override { ASSERT_OK(process.open()); }
+
+  storage::SimulatedDisk disk{1};
+  SimulatedClock clock;
+  Process process{disk, clock};
+};
+
 using Model = std::map<std::string, std::string>;
 
 /// The key as it stands in a Model that holds several families: that of another family than main begins with its name.

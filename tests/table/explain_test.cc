@@ -5,11 +5,9 @@
 namespace cairn::test {
 namespace {
 
-TEST(Explain, NamesEveryVersionItsFileAndItsFate) {
-  storage::SimulatedDisk disk(1);
-  SimulatedClock clock;
-  Process process(disk, clock);
-  ASSERT_OK(process.open());
+struct Explain : OneProcess {};
+
+TEST_F(Explain, NamesEveryVersionItsFileAndItsFate) {
   Table table = process.table();
   ASSERT_OK(table.put("k", "first"));
   const Snapshot early = table.snapshot();

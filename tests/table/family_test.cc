@@ -6,9 +6,7 @@
 namespace cairn::test {
 namespace {
 
-struct Families : testing::Test {
-  Families() : process(disk, clock) {}
-  void SetUp() override { ASSERT_OK(process.open()); }
+struct Families : OneProcess {
   [[nodiscard]] Table family(const std::string& name, const FamilyOptions& options = {}) {
     const auto made = process.table().family(name, options);
     EXPECT_OK(made);
@@ -29,10 +27,6 @@ struct Families : testing::Test {
     ASSERT_OK(process.close());
     ASSERT_OK(process.open());
   }
-
-  storage::SimulatedDisk disk{1};
-  SimulatedClock clock;
-  Process process;
 };
 
 TEST_F(Families, HaveKeysOfTheirOwnAndShareSnapshotsAndBatches) {

@@ -16,8 +16,7 @@ namespace {
 
 using Files = std::vector<std::shared_ptr<const storage::MappedFile>>;
 
-struct Ingest : testing::Test {
-  void SetUp() override { ASSERT_OK(process.open()); }
+struct Ingest : OneProcess {
   std::string value(const std::string& key, const Snapshot& snapshot = kNow) {
     const auto found = process.table().get(key, snapshot);
     return !found ? describe(found) : *found ? std::string((*found)->view()) : "none";
@@ -26,10 +25,6 @@ struct Ingest : testing::Test {
     CAIRN_TRY(file, outside_file(records));
     return process.impl().ingest(0, {file});
   }
-
-  storage::SimulatedDisk disk{1};
-  SimulatedClock clock;
-  Process process{disk, clock};
 };
 
 TEST_F(Ingest, IsNewerThanWhatWasWrittenAndOlderThanWhatComes) {
@@ -80,6 +75,28 @@ TEST_F(Ingest, RefusesAFileOfADatabase) {
   const auto refused = process.impl().ingest(0, {*file});
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().to_string().find("another database (" + name), std::string::npos) << refused.error().to_string();
+}
+
+TEST_F(Ingest, RefusesWhatOurWriterDoesNotWrite) {
+  const auto refused = [&](const std::vector<sealed::Entry>& entries, const std::vector<sealed::Entry>& ranges) {
+    auto bytes = std::make_shared<Bytes>(64 * kKiB, '\0');
+    sealed::SealedWriter writer(std::make_unique<MemoryAppendFile>(bytes), {.replaces = {}}, {.terms = {}});
+    for (const sealed::Entry& entry : entries) writer.add(entry);
+    for (const sealed::Entry& range : ranges) writer.add_range_tombstone(range);
+    EXPECT_OK(writer.complete());
+    bytes->resize(*writer.finish());
+    const auto done = process.impl().ingest(0, {std::make_shared<MemoryFile>(bytes)});
+    return done ? "taken in" : std::string(name_of(done.error().code));
+  };
+  const sealed::Entry put{.key = "k", .value = "v", .write_version = 5};
+  EXPECT_EQ(refused({put}, {}), "taken in") << "its version is nothing to us";
+  EXPECT_EQ(value("k"), "v");
+  const sealed::Entry older{.key = "k", .value = "old", .write_version = 4};
+  EXPECT_EQ(refused({put, older}, {}), "kInvalidArgument");
+  const sealed::Entry reference{.key = "r", .value = "123456789012345678901234", .kind = RecordKind::kReference};
+  EXPECT_EQ(refused({reference}, {}), "kUnsupported");
+  const sealed::Entry range{.key = "a", .value = "z", .kind = RecordKind::kRangeTombstone};
+  EXPECT_EQ(refused({put}, {range}), "kUnsupported");
 }
 
 TEST_F(Ingest, LeavesNothingBehindWhereThereIsNoRoom) {
