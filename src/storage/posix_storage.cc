@@ -15,11 +15,14 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/random.h"
 #include "storage/bus_error.h"
 
 namespace cairn::storage {
 namespace {
+
+constexpr std::uint64_t kPageBytes = 4096;
 
 class Fd {
  public:
@@ -91,10 +94,15 @@ class PosixAppendFile final : public AppendFile {
     return {};
   }
   void write_back(std::uint64_t from, std::uint64_t to) override {
+    // Pages are written out write-protected, and taking that right from a mapped page interrupts every other core of the
+    // process, page by page. Unmapped first, all at once, they cost one interrupt; readers map them again, 16 at a time.
+    const std::uint64_t first = round_up(from, kPageBytes);
+    const std::uint64_t last = to / kPageBytes * kPageBytes;
+    if (first < last) madvise(data() + first, last - first, MADV_DONTNEED);
     sync_file_range(file_.get(), static_cast<off_t>(from), static_cast<off_t>(to - from), SYNC_FILE_RANGE_WRITE);
   }
   void populate(std::uint64_t from, std::uint64_t to) override {
-    from = from / 4096 * 4096;
+    from = from / kPageBytes * kPageBytes;
     to = std::min(to, capacity());
     if (from < to) madvise(data() + from, to - from, MADV_POPULATE_WRITE);
   }
