@@ -37,6 +37,17 @@ void store(char* to, const T& value) {
   std::memcpy(to, &value, sizeof(T));
 }
 
+/// The first 8 bytes of a key, zeros after its end, as a number: where two differ, they are ordered as their keys are.
+inline std::uint64_t head_of(ByteView key) {
+  std::uint64_t head = 0;
+  if (key.size() >= sizeof head) {
+    std::memcpy(&head, key.data(), sizeof head);
+  } else if (!key.empty()) {
+    std::memcpy(&head, key.data(), key.size());
+  }
+  return __builtin_bswap64(head);
+}
+
 template <typename T>
 ByteView bytes_of(const T& value) {
   static_assert(std::has_unique_object_representations_v<T>, "no hidden padding");

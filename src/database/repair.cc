@@ -44,7 +44,7 @@ class VectorCursor final : public sealed::Cursor {
   Result<void> prev() override { return forward_only(); }
   [[nodiscard]] bool valid() const override { return at_ < entries_.size(); }
   [[nodiscard]] const sealed::Entry& entry() const override { return entries_[at_]; }
-  [[nodiscard]] std::shared_ptr<const void> hold() const override { return hold_; }
+  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return hold_; }
 
  private:
   static Result<void> forward_only() { return fail(ErrorCode::kUnsupported, "repair walks forward only"); }

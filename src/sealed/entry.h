@@ -38,7 +38,7 @@ class Cursor {
   /// Valid until the cursor moves; the bytes as long as hold() is held.
   [[nodiscard]] virtual const Entry& entry() const = 0;
   /// Keeps the bytes of entry() where they are.
-  [[nodiscard]] virtual std::shared_ptr<const void> hold() const = 0;
+  [[nodiscard]] virtual const std::shared_ptr<const void>& hold() const = 0;
 };
 
 }  // namespace cairn::sealed

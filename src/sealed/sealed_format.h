@@ -14,8 +14,10 @@
 //   object table  Records in order of key, then newest first: ObjectHeader, [account 8], [expiry 8], key, value, zero pad
 //                 to 8. Compressed: units of such records, each a UnitHeader, its stored bytes, zero pad to 8; raw if
 //                 stored_bytes equals raw_bytes.
-//   sparse        u64 count; u32 position / 8 of each entry after the array; zero pad to 8; entries: SparseEntry, key,
-//                 zero pad to 8. One entry per unit: a compressed unit, or a run of records of about 4 KiB.
+//   sparse        u64 count; u64 bytes that all keys of the file begin with; u64 for each entry: the 8 bytes of its key
+//                 behind those, the first the highest, zeros behind the key's end; u32 position / 8 of each entry after
+//                 this array; zero pad to 8; entries: SparseEntry, key, zero pad to 8. One entry per unit: a compressed
+//                 unit, or a run of records of about 4 KiB. The numbers alone settle nearly every search.
 //   hash          Buckets of 64 bytes. Bucket of a key: high half of its hash, scaled to the number of buckets; its tag:
 //                 the low 16 bits. A full bucket overflows into the next, the last into the first. One entry per
 //                 distinct key, at its newest record or, compressed, at that record's unit.
@@ -159,12 +161,17 @@ struct UnitHeader {
   std::uint32_t raw_bytes;
 };
 
+inline constexpr std::uint64_t kSparseHeadBytes = 8;
+struct SparseHeader {
+  std::uint64_t count;
+  std::uint64_t common_bytes;
+};
 struct SparseEntry {
   std::uint64_t offset;     // Of the unit.
   std::uint32_t raw_bytes;  // Of its records.
   std::uint32_t key_size;   // Of its first key, which follows.
 };
-static_assert(sizeof(SparseEntry) == 16);
+static_assert(sizeof(SparseHeader) == 16 && sizeof(SparseEntry) == 16);
 
 struct HashEntry {
   std::uint16_t tag;

@@ -10,7 +10,7 @@
 namespace cairn::sealed {
 
 SealedReader::SealedReader(std::shared_ptr<const storage::MappedFile> file, const Preamble& preamble)
-    : file_(std::move(file)), preamble_(preamble), verified_(file_->size() / kPageBytes / 64 + 1) {}
+    : file_(std::move(file)), bad_(file_->bad_flag()), preamble_(preamble), verified_(file_->size() / kPageBytes / 64 + 1) {}
 
 Result<std::shared_ptr<SealedReader>> SealedReader::open(std::shared_ptr<const storage::MappedFile> file,
                                                          const SealedExpected& expected) {
@@ -48,12 +48,7 @@ Result<std::shared_ptr<SealedReader>> SealedReader::open(std::shared_ptr<const s
   std::shared_ptr<SealedReader> reader(new SealedReader(std::move(file), preamble));
   CAIRN_TRY_VOID(reader->find_tables());
   CAIRN_TRY_VOID(reader->check_sums());
-  if (reader->sparse_.length < 8) return corruption("sparse index is too short", name, reader->sparse_.offset);
-  CAIRN_TRY(count, reader->bytes(reader->sparse_.offset, 8, reader->sparse_));
-  reader->unit_count_ = load<std::uint64_t>(count.data());
-  if (reader->unit_count_ > reader->sparse_.length / 4) {
-    return corruption("sparse index count", name, reader->sparse_.offset);
-  }
+  CAIRN_TRY_VOID(reader->find_units());
   return reader;
 }
 
@@ -92,6 +87,18 @@ Result<void> SealedReader::find_tables() {
                             preamble_.cover_to_bytes) {
     return corruption("index tables are missing or malformed", name, offsetof(Preamble, tables));
   }
+  return {};
+}
+
+Result<void> SealedReader::find_units() {
+  if (sparse_.length < sizeof(SparseHeader)) return damaged("sparse index is too short", sparse_.offset);
+  CAIRN_TRY(head, bytes(sparse_.offset, sizeof(SparseHeader), sparse_));
+  const auto header = load<SparseHeader>(head.data());
+  unit_count_ = header.count;
+  if (unit_count_ > sparse_.length / (kSparseHeadBytes + 4)) return damaged("sparse index count", sparse_.offset);
+  if (header.common_bytes > preamble_.first_key_bytes) return damaged("common bytes of keys", sparse_.offset + 8);
+  CAIRN_TRY(common, bytes(bounds_.offset, header.common_bytes, bounds_));
+  common_ = common;
   return {};
 }
 
@@ -143,7 +150,7 @@ Result<ByteView> SealedReader::bytes(std::uint64_t offset, std::uint64_t length,
   return ByteView(file_->data() + offset, length);
 }
 
-Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, std::uint64_t at, std::uint64_t offset) const {
+Result<std::uint64_t> SealedReader::parse(ByteView records, std::uint64_t at, std::uint64_t offset, Entry& entry) const {
   if (records.size() - at < sizeof(ObjectHeader)) return damaged("record header runs past its unit", offset);
   const auto header = load<ObjectHeader>(records.data() + at);
   const auto kind = static_cast<RecordKind>(header.kind);
@@ -156,7 +163,11 @@ Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, st
   const std::uint64_t size = object_bytes(header.key_size, header.value_size, header.flags);
   if (size > records.size() - at) return damaged("record runs past its unit", offset);
   const Written when = written(preamble_, header);
-  Entry entry{.key = {}, .value = {}, .kind = kind, .write_version = when.write_version, .stamp = when.stamp};
+  entry.kind = kind;
+  entry.write_version = when.write_version;
+  entry.stamp = when.stamp;
+  entry.account = 0;
+  entry.expiry_ms = 0;
   const char* part = records.data() + at + sizeof(ObjectHeader);
   if ((header.flags & kHasAccount) != 0) {
     entry.account = load<std::uint64_t>(part);
@@ -168,14 +179,14 @@ Result<std::pair<Entry, std::uint64_t>> SealedReader::parse(ByteView records, st
   }
   entry.key = {part, header.key_size};
   entry.value = {part + header.key_size, header.value_size};
-  return std::pair(entry, size);
+  return size;
 }
 
-Result<std::pair<Entry, std::uint64_t>> SealedReader::object_at(std::uint64_t offset) const {
+Result<std::uint64_t> SealedReader::object_at(std::uint64_t offset, Entry& entry) const {
   CAIRN_TRY(head, bytes(offset, sizeof(ObjectHeader), objects_));
   const auto header = load<ObjectHeader>(head.data());
   CAIRN_TRY(record, bytes(offset, object_bytes(header.key_size, header.value_size, header.flags), objects_));
-  return parse(record, 0, offset);
+  return parse(record, 0, offset, entry);
 }
 
 Result<SealedReader::Unit> SealedReader::unit_at(std::uint64_t offset, std::uint64_t raw_bytes) const {
@@ -196,8 +207,9 @@ Result<SealedReader::Unit> SealedReader::unit_at(std::uint64_t offset, std::uint
 }
 
 Result<std::pair<SparseEntry, ByteView>> SealedReader::sparse(std::uint64_t index) const {
-  const std::uint64_t entries = sparse_.offset + round_up(8 + unit_count_ * 4, kAlign);
-  CAIRN_TRY(position, bytes(sparse_.offset + 8 + index * 4, 4, sparse_));
+  const std::uint64_t positions = sparse_.offset + sizeof(SparseHeader) + unit_count_ * kSparseHeadBytes;
+  const std::uint64_t entries = round_up(positions + unit_count_ * 4, kAlign);
+  CAIRN_TRY(position, bytes(positions + index * 4, 4, sparse_));
   const std::uint64_t at = entries + std::uint64_t{load<std::uint32_t>(position.data())} * kAlign;
   CAIRN_TRY(head, bytes(at, sizeof(SparseEntry), sparse_));
   const auto entry = load<SparseEntry>(head.data());
@@ -210,10 +222,29 @@ Result<SealedReader::Unit> SealedReader::unit(std::uint64_t index) const {
   return unit_at(found.first.offset, found.first.raw_bytes);
 }
 
-Result<std::uint64_t> SealedReader::first_unit_from(ByteView key) const {
-  std::uint64_t low = 0;
+/// Index of the first unit from `low` on whose head is not below `head`.
+Result<std::uint64_t> SealedReader::first_head_from(std::uint64_t low, std::uint64_t head) const {
   std::uint64_t high = unit_count_;
   while (low < high) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    CAIRN_TRY(found, bytes(sparse_.offset + sizeof(SparseHeader) + middle * kSparseHeadBytes, kSparseHeadBytes, sparse_));
+    if (load<std::uint64_t>(found.data()) < head) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+Result<std::uint64_t> SealedReader::first_unit_from(ByteView key) const {
+  const int order = key.substr(0, common_.size()).compare(common_);
+  if (order != 0) return order < 0 ? 0 : unit_count_;
+  const std::uint64_t head = head_of(key.substr(common_.size()));
+  CAIRN_TRY(low, first_head_from(0, head));
+  if (low == unit_count_) return low;
+  CAIRN_TRY(high, head == ~std::uint64_t{0} ? Result<std::uint64_t>(unit_count_) : first_head_from(low, head + 1));
+  while (low < high) {  // Units that the heads do not tell apart.
     const std::uint64_t middle = low + (high - low) / 2;
     CAIRN_TRY(found, sparse(middle));
     if (found.second < key) {
@@ -231,24 +262,26 @@ Result<std::optional<SealedReader::Hit>> SealedReader::newest_at(std::uint64_t o
                                                                  bool& is_key) const {
   const std::uint64_t end = objects_.offset + objects_.length;
   if (preamble_.compression == Compression::kNone) {
+    Hit hit;
     while (offset < end) {
-      CAIRN_TRY(found, object_at(offset));
-      if (found.first.key != key) break;
+      CAIRN_TRY(size, object_at(offset, hit.entry));
+      if (hit.entry.key != key) break;
       is_key = true;
-      if (found.first.write_version <= version_max) return Hit{found.first, nullptr};
-      offset += found.second;
+      if (hit.entry.write_version <= version_max) return hit;
+      offset += size;
     }
     return std::nullopt;
   }
   while (offset < end) {
     CAIRN_TRY(unit, unit_at(offset, 0));
+    Hit hit{.entry = {}, .buffer = unit.buffer};
     for (std::uint64_t at = 0; at < unit.records.size();) {
-      CAIRN_TRY(found, parse(unit.records, at, offset));
-      at += found.second;
-      if (found.first.key < key) continue;
-      if (found.first.key > key) return std::nullopt;
+      CAIRN_TRY(size, parse(unit.records, at, offset, hit.entry));
+      at += size;
+      if (hit.entry.key < key) continue;
+      if (hit.entry.key > key) return std::nullopt;
       is_key = true;
-      if (found.first.write_version <= version_max) return Hit{found.first, unit.buffer};
+      if (hit.entry.write_version <= version_max) return hit;
     }
     if (!is_key) break;  // The entry of another key with the same tag.
     CAIRN_TRY(head, bytes(offset, sizeof(UnitHeader), objects_));
@@ -313,12 +346,11 @@ Result<std::vector<Entry>> SealedReader::range_tombstones() const {
   std::vector<Entry> found;
   CAIRN_TRY(records, bytes(range_tombstones_.offset, range_tombstones_.length, range_tombstones_));
   for (std::uint64_t at = 0; at < records.size();) {
-    CAIRN_TRY(parsed, parse(records, at, range_tombstones_.offset + at));
-    if (parsed.first.kind != RecordKind::kRangeTombstone) {
+    CAIRN_TRY(size, parse(records, at, range_tombstones_.offset + at, found.emplace_back()));
+    if (found.back().kind != RecordKind::kRangeTombstone) {
       return damaged("not a range tombstone", range_tombstones_.offset + at);
     }
-    found.push_back(parsed.first);
-    at += parsed.second;
+    at += size;
   }
   CAIRN_TRY_VOID(file_->status());
   if (found.size() != preamble_.range_tombstone_count) return damaged("number of range tombstones", range_tombstones_.offset);
@@ -353,16 +385,17 @@ Result<void> SealedReader::find_term(ByteView table, ByteView term,
     CAIRN_TRY(raw, bytes(found->offset + i * entry_bytes, entry_bytes, *found));
     if (raw.substr(0, found->key_bytes) != term) break;
     const std::uint64_t offset = std::uint64_t{load<std::uint32_t>(raw.data() + found->key_bytes)} * kOffsetUnit;
+    Entry entry;
     if (preamble_.compression == Compression::kNone) {
-      CAIRN_TRY(record, object_at(offset));
-      CAIRN_TRY_VOID(visit(record.first));
+      CAIRN_TRY_VOID(object_at(offset, entry));
+      CAIRN_TRY_VOID(visit(entry));
       continue;
     }
     CAIRN_TRY(unit, unit_at(offset, 0));
     for (std::uint64_t at = 0; at < unit.records.size();) {
-      CAIRN_TRY(record, parse(unit.records, at, offset));
-      CAIRN_TRY_VOID(visit(record.first));
-      at += record.second;
+      CAIRN_TRY(size, parse(unit.records, at, offset, entry));
+      CAIRN_TRY_VOID(visit(entry));
+      at += size;
     }
   }
   return file_->status();
@@ -380,6 +413,7 @@ Result<void> SealedReader::verify(const std::function<Result<void>(std::uint64_t
   CAIRN_TRY_VOID(range_tombstones());
   for (const Table& table : terms_) CAIRN_TRY_VOID(verify_terms(table));
   CAIRN_TRY_VOID(verify_checksums());
+  CAIRN_TRY_VOID(verify_sparse());
   return verify_records(progress);
 }
 
@@ -394,7 +428,8 @@ Result<void> SealedReader::verify_terms(const Table& table) const {
     last = term;
     const std::uint64_t offset = std::uint64_t{load<std::uint32_t>(raw.data() + table.key_bytes)} * kOffsetUnit;
     if (preamble_.compression == Compression::kNone) {
-      CAIRN_TRY_VOID(object_at(offset));
+      Entry entry;
+      CAIRN_TRY_VOID(object_at(offset, entry));
     } else {
       CAIRN_TRY_VOID(unit_at(offset, 0));
     }
@@ -406,16 +441,34 @@ Result<void> SealedReader::verify_terms(const Table& table) const {
 Result<void> SealedReader::verify_checksums() const {
   for (std::uint64_t i = 0; i < unit_count_; ++i) {
     CAIRN_TRY(unit, this->unit(i));
+    Entry entry;
     for (std::uint64_t at = 0; at < unit.records.size();) {
-      CAIRN_TRY(found, parse(unit.records, at, unit.offset));
-      const std::uint64_t end =
-          static_cast<std::uint64_t>(found.first.value.data() - unit.records.data()) + found.first.value.size();
+      CAIRN_TRY(size, parse(unit.records, at, unit.offset, entry));
+      const std::uint64_t end = static_cast<std::uint64_t>(entry.value.data() - unit.records.data()) + entry.value.size();
       const ByteView record = unit.records.substr(at, end - at);
       if (object_checksum(record, preamble_.salt) != load<std::uint32_t>(record.data())) {
         return damaged("record checksum", unit.offset + (unit.buffer ? 0 : at));
       }
-      at += found.second;
+      at += size;
     }
+  }
+  return {};
+}
+
+/// What seeks go by: each unit's first key in order, with its head.
+Result<void> SealedReader::verify_sparse() const {
+  ByteView last;
+  for (std::uint64_t i = 0; i < unit_count_; ++i) {
+    CAIRN_TRY(found, sparse(i));
+    CAIRN_TRY(unit, this->unit(i));
+    Entry first;
+    CAIRN_TRY_VOID(parse(unit.records, 0, unit.offset, first));
+    const std::uint64_t head_at = sparse_.offset + sizeof(SparseHeader) + i * kSparseHeadBytes;
+    CAIRN_TRY(head, bytes(head_at, kSparseHeadBytes, sparse_));
+    const bool sound = found.second == first.key && found.second.starts_with(common_) &&
+                       load<std::uint64_t>(head.data()) == head_of(found.second.substr(common_.size()));
+    if (!sound || found.second < last) return damaged("sparse index does not match unit " + std::to_string(i), head_at);
+    last = found.second;
   }
   return {};
 }
@@ -452,102 +505,97 @@ Result<void> SealedReader::verify_records(const std::function<Result<void>(std::
   return {};
 }
 
-/// Holds one unit at a time, its record offsets parsed, so that it can walk both ways.
+/// Stands on one record of one unit. Where the records before it begin is found out when it first walks back.
 class SealedCursor final : public Cursor {
  public:
-  explicit SealedCursor(std::shared_ptr<const SealedReader> reader) : reader_(std::move(reader)) {}
+  explicit SealedCursor(std::shared_ptr<const SealedReader> reader) : reader_(std::move(reader)), hold_(reader_) {}
 
   Result<void> seek(ByteView key) override {
     CAIRN_TRY(first, reader_->first_unit_from(key));
     CAIRN_TRY_VOID(load_unit(first == 0 ? 0 : first - 1));
-    while (valid_) {
-      CAIRN_TRY(index, lower_bound(key));
-      if (index < offsets_.size()) return to(index);
-      CAIRN_TRY_VOID(load_unit(unit_index_ + 1));
-    }
+    while (valid_ && entry_.key < key) CAIRN_TRY_VOID(next());
     return {};
   }
   Result<void> seek_first() override { return load_unit(0); }
   Result<void> seek_before(ByteView key) override {
     CAIRN_TRY(first, reader_->first_unit_from(key));
     valid_ = false;
-    if (first == 0) return {};
-    CAIRN_TRY_VOID(load_unit(first - 1));
-    if (!valid_) return {};
-    CAIRN_TRY(index, lower_bound(key));
-    return to(index - 1);  // The unit's first key is below `key`.
+    return first == 0 ? Result<void>{} : to_last(first - 1, &key);  // The unit's first key is below `key`.
   }
   Result<void> seek_last() override {
     valid_ = false;
-    if (reader_->unit_count_ == 0) return {};
-    CAIRN_TRY_VOID(load_unit(reader_->unit_count_ - 1));
-    return valid_ ? to(offsets_.size() - 1) : Result<void>{};
+    return reader_->unit_count_ == 0 ? Result<void>{} : to_last(reader_->unit_count_ - 1, nullptr);
   }
   Result<void> next() override {
-    if (index_ + 1 < offsets_.size()) return to(index_ + 1);
-    return load_unit(unit_index_ + 1);
+    before_.clear();
+    if (end_ == unit_.records.size()) return load_unit(unit_index_ + 1);
+    return to(end_);
   }
   Result<void> prev() override {
-    if (index_ > 0) return to(index_ - 1);
-    valid_ = false;
-    if (unit_index_ == 0) return {};
-    CAIRN_TRY_VOID(load_unit(unit_index_ - 1));
-    return to(offsets_.size() - 1);
+    if (at_ == 0) {
+      valid_ = false;
+      return unit_index_ == 0 ? Result<void>{} : to_last(unit_index_ - 1, nullptr);
+    }
+    if (before_.empty()) {
+      Entry entry;
+      for (std::uint64_t at = 0; at < at_;) {
+        CAIRN_TRY(size, reader_->parse(unit_.records, at, unit_.offset, entry));
+        before_.push_back(static_cast<std::uint32_t>(at));
+        at += size;
+      }
+    }
+    return to_popped();
   }
   [[nodiscard]] bool valid() const override { return valid_; }
   [[nodiscard]] const Entry& entry() const override { return entry_; }
-  [[nodiscard]] std::shared_ptr<const void> hold() const override {
-    if (unit_.buffer) return unit_.buffer;
-    return reader_;
-  }
+  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return hold_; }
 
  private:
   /// Loads unit `index` and stands on its first record; not valid if there is no such unit.
   Result<void> load_unit(std::uint64_t index) {
     valid_ = false;
-    offsets_.clear();
+    before_.clear();
     if (index >= reader_->unit_count_) return {};
     CAIRN_TRY(unit, reader_->unit(index));
-    unit_ = unit;
+    unit_ = std::move(unit);
     unit_index_ = index;
-    for (std::uint64_t at = 0; at < unit_.records.size();) {
-      CAIRN_TRY(found, reader_->parse(unit_.records, at, unit_.offset));
-      offsets_.push_back(static_cast<std::uint32_t>(at));
-      at += found.second;
-    }
-    CAIRN_TRY_VOID(reader_->file_->status());
-    if (offsets_.empty()) return reader_->damaged("unit without a record", unit_.offset);
+    if (unit_.buffer || hold_ != reader_) hold_ = unit_.buffer ? unit_.buffer : std::shared_ptr<const void>(reader_);
+    if (unit_.records.empty()) return reader_->damaged("unit without a record", unit_.offset);
     return to(0);
   }
-  Result<void> to(std::uint64_t index) {
-    if (index >= offsets_.size()) return reader_->damaged("unit does not match the sparse index", unit_.offset);
-    CAIRN_TRY(found, reader_->parse(unit_.records, offsets_[index], unit_.offset));
-    entry_ = found.first;
-    index_ = index;
+  Result<void> to(std::uint64_t at) {
+    valid_ = false;
+    CAIRN_TRY(size, reader_->parse(unit_.records, at, unit_.offset, entry_));
+    if (reader_->bad_.load(std::memory_order_acquire)) return reader_->file_->status();
+    at_ = at;
+    end_ = at + size;
     valid_ = true;
     return {};
   }
-  /// Index of the first record of the unit with a key not below `key`; the number of records if there is none.
-  Result<std::uint64_t> lower_bound(ByteView key) const {
-    std::uint64_t low = 0;
-    std::uint64_t high = offsets_.size();
-    while (low < high) {
-      const std::uint64_t middle = low + (high - low) / 2;
-      CAIRN_TRY(found, reader_->parse(unit_.records, offsets_[middle], unit_.offset));
-      if (found.first.key < key) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
+  /// To the last record of unit `index` (with a key below `*below`).
+  Result<void> to_last(std::uint64_t index, const ByteView* below) {
+    CAIRN_TRY_VOID(load_unit(index));
+    while (below == nullptr || entry_.key < *below) {
+      before_.push_back(static_cast<std::uint32_t>(at_));
+      if (end_ == unit_.records.size()) break;
+      CAIRN_TRY_VOID(to(end_));
     }
-    return low;
+    if (before_.empty()) return reader_->damaged("unit does not match the sparse index", unit_.offset);
+    return to_popped();
+  }
+  Result<void> to_popped() {
+    const std::uint32_t at = before_.back();
+    before_.pop_back();
+    return to(at);
   }
 
   std::shared_ptr<const SealedReader> reader_;
+  std::shared_ptr<const void> hold_;
   SealedReader::Unit unit_;
   std::uint64_t unit_index_ = 0;
-  std::vector<std::uint32_t> offsets_;
-  std::uint64_t index_ = 0;
+  std::uint64_t at_ = 0;   // Where the record begins and ends in the unit.
+  std::uint64_t end_ = 0;
+  std::vector<std::uint32_t> before_;  // Where the records before it begin; empty: not known, or there is none.
   Entry entry_;
   bool valid_ = false;
 };

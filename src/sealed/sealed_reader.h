@@ -77,27 +77,31 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
 
   SealedReader(std::shared_ptr<const storage::MappedFile> file, const Preamble& preamble);
   Result<void> find_tables();
+  Result<void> find_units();
   Result<void> check_sums() const;
   [[nodiscard]] Result<void> ensure(std::uint64_t offset, std::uint64_t length) const;
   [[nodiscard]] std::unexpected<Error> damaged(std::string message, std::uint64_t offset) const;
   [[nodiscard]] Result<void> verify_page(std::uint64_t page) const;
   [[nodiscard]] Result<ByteView> bytes(std::uint64_t offset, std::uint64_t length, const Table& within) const;
-  /// The record at `at` within `records`, and its size.
-  [[nodiscard]] Result<std::pair<Entry, std::uint64_t>> parse(ByteView records, std::uint64_t at, std::uint64_t offset) const;
-  [[nodiscard]] Result<std::pair<Entry, std::uint64_t>> object_at(std::uint64_t offset) const;
+  /// Reads the record at `at` within `records` into `entry`, and says its size.
+  [[nodiscard]] Result<std::uint64_t> parse(ByteView records, std::uint64_t at, std::uint64_t offset, Entry& entry) const;
+  [[nodiscard]] Result<std::uint64_t> object_at(std::uint64_t offset, Entry& entry) const;
   [[nodiscard]] Result<Unit> unit_at(std::uint64_t offset, std::uint64_t raw_bytes) const;
   [[nodiscard]] Result<Unit> unit(std::uint64_t index) const;
   [[nodiscard]] Result<std::pair<SparseEntry, ByteView>> sparse(std::uint64_t index) const;
   /// Index of the first unit whose first key is not below `key`; unit_count_ if there is none.
   [[nodiscard]] Result<std::uint64_t> first_unit_from(ByteView key) const;
+  [[nodiscard]] Result<std::uint64_t> first_head_from(std::uint64_t low, std::uint64_t head) const;
   [[nodiscard]] Result<std::optional<Hit>> newest_at(std::uint64_t offset, ByteView key, std::uint64_t version_max,
                                                      bool& is_key) const;
   [[nodiscard]] Result<std::uint64_t> first_term_from(const Table& table, ByteView term) const;
   [[nodiscard]] Result<void> verify_terms(const Table& table) const;
   [[nodiscard]] Result<void> verify_checksums() const;
+  [[nodiscard]] Result<void> verify_sparse() const;
   [[nodiscard]] Result<void> verify_records(const std::function<Result<void>(std::uint64_t)>& progress) const;
 
   std::shared_ptr<const storage::MappedFile> file_;
+  const std::atomic<bool>& bad_;  // Of the file.
   Preamble preamble_;
   Table objects_;
   Table sparse_;
@@ -107,6 +111,7 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   Table range_tombstones_;
   std::vector<Table> terms_;
   std::uint64_t unit_count_ = 0;
+  ByteView common_;  // What all keys begin with.
   mutable std::vector<std::atomic<std::uint64_t>> verified_;
 };
 

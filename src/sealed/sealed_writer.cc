@@ -1,7 +1,6 @@
 #include "sealed/sealed_writer.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/error.h"
 #include "sealed/compression.h"
@@ -9,6 +8,7 @@
 namespace cairn::sealed {
 namespace {
 constexpr std::uint64_t kSparseUnitBytes = 4 * kKiB;  // Records between two sparse entries, uncompressed.
+constexpr std::uint64_t kWriteBytes = 256 * kKiB;  // At once.
 constexpr std::uint64_t kWriteBackBytes = 4 * kMiB;
 
 template <std::size_t kSize>
@@ -38,7 +38,7 @@ void append_object(Bytes& to, const Entry& entry, std::uint64_t salt) {
 std::uint64_t sealed_bytes_max(const SealedBounds& bounds) {
   const std::uint64_t units = std::min(bounds.records, bounds.object_bytes / kSparseUnitBytes + 1);
   const std::uint64_t objects = bounds.object_bytes + units * (sizeof(UnitHeader) + kAlign);
-  const std::uint64_t sparse = 16 + units * (4 + sizeof(SparseEntry) + round_up(bounds.key_bytes_max, kAlign));
+  const std::uint64_t sparse = 16 + sizeof(SparseHeader) + units * (12 + sizeof(SparseEntry) + round_up(bounds.key_bytes_max, kAlign));
   const std::uint64_t hash = 64 + bucket_count_for(bounds.records) * sizeof(HashBucket);
   const std::uint64_t terms = bounds.records * bounds.term_bytes + kTablesMax * kAlign;
   const std::uint64_t data = objects + sparse + hash + terms + 4 * bounds.key_bytes_max + 8 * bounds.replaces + 64;
@@ -50,17 +50,35 @@ std::uint64_t sealed_bytes_max(const SealedBounds& bounds) {
 SealedWriter::SealedWriter(std::unique_ptr<storage::AppendFile> file, SealedIdentity identity, SealedOptions options)
     : file_(std::move(file)), identity_(std::move(identity)), options_(std::move(options)), terms_(options_.terms.size()) {
   preamble_.sum_pages = sum_pages_for(file_->capacity());
-  tail_ = objects_offset(preamble_.sum_pages);
+  written_ = objects_offset(preamble_.sum_pages);
+  written_back_ = written_;
+  page_sums_.resize(written_ / kPageBytes * 4);
   start_table(TableKind::kObjects, "objects", kPageBytes);
 }
 
 void SealedWriter::put(ByteView bytes) {
-  CAIRN_ASSERT(tail_ + bytes.size() <= file_->capacity());
-  if (!bytes.empty()) std::memcpy(at(tail_), bytes.data(), bytes.size());
-  tail_ += bytes.size();
+  out_.append(bytes);
+  if (out_.size() >= kWriteBytes) write_out();
 }
 
-void SealedWriter::pad_to(std::uint64_t align) { tail_ = round_up(tail_, align); }  // The file reads as zeros.
+/// Writes the whole pages there are, and notes their sums.
+void SealedWriter::write_out() {
+  const ByteView pages = ByteView(out_).substr(0, out_.size() / kPageBytes * kPageBytes);
+  for (std::uint64_t at = 0; at < pages.size(); at += kPageBytes) {
+    page_sums_.append(bytes_of(static_cast<std::uint32_t>(xxh3(pages.substr(at, kPageBytes)))));
+  }
+  write(written_, pages);
+  written_ += pages.size();
+  out_.erase(0, pages.size());
+  if (written_ - written_back_ < kWriteBackBytes) return;
+  file_->write_back(written_back_, written_);
+  written_back_ = written_;
+}
+
+void SealedWriter::write(std::uint64_t offset, ByteView bytes) {
+  CAIRN_ASSERT(offset + bytes.size() <= file_->capacity());
+  if (failed_ && !bytes.empty()) failed_ = file_->write(offset, bytes);
+}
 
 void SealedWriter::start_table(TableKind kind, ByteView name, std::uint64_t align, std::uint32_t key_bytes) {
   pad_to(align);
@@ -69,31 +87,31 @@ void SealedWriter::start_table(TableKind kind, ByteView name, std::uint64_t alig
   set_name(table.name, name);
   table.kind = kind;
   table.key_bytes = key_bytes;
-  table.offset = tail_;
+  table.offset = tail();
 }
 
 void SealedWriter::end_table() {
   TableEntry& table = preamble_.tables[preamble_.table_count - 1];
-  table.length = tail_ - table.offset;
+  table.length = tail() - table.offset;
 }
 
 void SealedWriter::add(const Entry& entry, std::span<const TermOf> terms) {
   const bool compressing = options_.compression != Compression::kNone;
   const bool new_key = preamble_.record_count == 0 || entry.key != last_key_;
   CAIRN_ASSERT(preamble_.record_count == 0 || entry.key >= last_key_);
-  const std::uint64_t unit_bytes = compressing ? unit_.size() : tail_ - unit_begin_;
+  const std::uint64_t unit_bytes = compressing ? unit_.size() : tail() - unit_begin_;
   if (unit_open_ && unit_bytes >= (compressing ? options_.unit_bytes : kSparseUnitBytes)) close_unit();
   if (!unit_open_) {
     unit_open_ = true;
-    unit_begin_ = tail_;
+    unit_begin_ = tail();
     unit_first_key_ = entry.key;
   }
   for (const TermOf& term : terms) {
-    terms_[term.table].emplace_back(term.term, static_cast<std::uint32_t>(tail_ / kOffsetUnit));
+    terms_[term.table].emplace_back(term.term, static_cast<std::uint32_t>(tail() / kOffsetUnit));
   }
   if (new_key) {
     ++preamble_.key_count;
-    hashes_.push_back({xxh3(entry.key, identity_.hash_seed), tail_});
+    hashes_.push_back({xxh3(entry.key, identity_.hash_seed), tail()});
     if (preamble_.record_count == 0) first_key_ = entry.key;
     last_key_ = entry.key;
   }
@@ -101,26 +119,21 @@ void SealedWriter::add(const Entry& entry, std::span<const TermOf> terms) {
     append_object(unit_, entry, identity_.salt);
     unit_.resize(round_up(unit_.size(), kAlign));
   } else {
-    object_.clear();
-    append_object(object_, entry, identity_.salt);
-    put(object_);
+    append_object(out_, entry, identity_.salt);
     pad_to(kAlign);
+    if (out_.size() >= kWriteBytes) write_out();
   }
 
   preamble_.raw_object_bytes += object_bytes(entry.key.size(), entry.value.size(), entry.flags());
   if (entry.kind == RecordKind::kTombstone) ++preamble_.tombstone_count;
   count(entry);
   ++preamble_.record_count;
-  if (tail_ - written_back_ >= kWriteBackBytes) {
-    file_->write_back(written_back_, tail_);
-    written_back_ = tail_;
-  }
 }
 
 void SealedWriter::close_unit() {
   if (!unit_open_) return;
   unit_open_ = false;
-  std::uint64_t raw_bytes = tail_ - unit_begin_;
+  std::uint64_t raw_bytes = tail() - unit_begin_;
   if (options_.compression != Compression::kNone) {
     raw_bytes = unit_.size();
     const bool smaller = compress(options_.compression, unit_, compressed_);
@@ -143,7 +156,14 @@ void SealedWriter::close_unit() {
 
 void SealedWriter::write_sparse() {
   start_table(TableKind::kSparse, "sparse", kAlign);
-  put(bytes_of(std::uint64_t{sparse_positions_.size()}));
+  const auto differ = std::mismatch(first_key_.begin(), first_key_.end(), last_key_.begin(), last_key_.end());
+  const auto common = static_cast<std::uint64_t>(differ.first - first_key_.begin());
+  put(bytes_of(SparseHeader{.count = sparse_positions_.size(), .common_bytes = common}));
+  for (const std::uint32_t position : sparse_positions_) {
+    const char* const at = sparse_entries_.data() + position * kAlign;
+    const ByteView key(at + sizeof(SparseEntry), load<SparseEntry>(at).key_size);
+    put(bytes_of(head_of(key.substr(common))));
+  }
   put({reinterpret_cast<const char*>(sparse_positions_.data()), sparse_positions_.size() * 4});
   pad_to(kAlign);
   put(sparse_entries_);
@@ -153,8 +173,7 @@ void SealedWriter::write_sparse() {
 void SealedWriter::write_hash() {
   start_table(TableKind::kHash, "hash", sizeof(HashBucket));
   const std::uint64_t count = bucket_count_for(preamble_.key_count);
-  auto* const buckets = reinterpret_cast<HashBucket*>(at(tail_));
-  CAIRN_ASSERT(tail_ + count * sizeof(HashBucket) <= file_->capacity());
+  std::vector<HashBucket> buckets(count);
   for (const KeyHash& key : hashes_) {
     std::uint64_t i = bucket_of(key.hash, count);
     while (buckets[i].count == kBucketEntries) {
@@ -166,7 +185,7 @@ void SealedWriter::write_hash() {
                                               .offset_low = static_cast<std::uint16_t>(offset),
                                               .offset_high = static_cast<std::uint16_t>(offset >> 16)};
   }
-  tail_ += count * sizeof(HashBucket);
+  put({reinterpret_cast<const char*>(buckets.data()), count * sizeof(HashBucket)});
   end_table();
 }
 
@@ -217,18 +236,19 @@ void SealedWriter::write_small_tables(ByteView cover_to) {
   end_table();
 }
 
-/// The sums of all pages but the preambles.
+/// Writes the last of the tables, and the sums of all pages but the preambles.
 void SealedWriter::write_sums() {
   pad_to(kPageBytes);
-  const std::uint64_t sums = page_sums_offset(preamble_.sum_pages);
-  const std::uint64_t first_page = objects_offset(preamble_.sum_pages) / kPageBytes;
-  const std::uint64_t last_page = tail_ / kPageBytes;
-  CAIRN_ASSERT(tail_ + kPageBytes <= file_->capacity());
-  const auto sum_page = [&](std::uint64_t page) { return static_cast<std::uint32_t>(xxh3({at(page * kPageBytes), kPageBytes})); };
-  for (std::uint64_t page = first_page; page < last_page; ++page) store(at(sums + page * 4), sum_page(page));
-  for (std::uint64_t i = 0; i < preamble_.sum_pages; ++i) store(at(kPageBytes + i * 4), sum_page(sums / kPageBytes + i));
-  preamble_.sums_checksum = xxh3({at(kPageBytes), sums_of_sums_bytes(preamble_.sum_pages)});
-  preamble_.file_bytes = tail_ + kPageBytes;
+  write_out();
+  page_sums_.resize(preamble_.sum_pages * kPageBytes);
+  Bytes sums;
+  for (std::uint64_t i = 0; i < preamble_.sum_pages; ++i) {
+    sums.append(bytes_of(static_cast<std::uint32_t>(xxh3(ByteView(page_sums_).substr(i * kPageBytes, kPageBytes)))));
+  }
+  sums.resize(sums_of_sums_bytes(preamble_.sum_pages));
+  preamble_.sums_checksum = xxh3(sums);
+  preamble_.file_bytes = written_ + kPageBytes;
+  write(kPageBytes, sums + page_sums_);
 }
 
 Result<void> SealedWriter::complete(ByteView cover_to) {
@@ -240,11 +260,14 @@ Result<void> SealedWriter::complete(ByteView cover_to) {
   write_small_tables(cover_to);
   write_sums();
   // It may wait long to be finished.
+  out_ = {};
+  page_sums_ = {};
   hashes_ = {};
   terms_ = {};
   sparse_entries_ = {};
   sparse_positions_ = {};
   range_tombstones_ = {};
+  CAIRN_TRY_VOID(failed_);
   return options_.one_version ? file_->trim(preamble_.file_bytes) : Result<void>{};
 }
 
@@ -273,10 +296,11 @@ Result<std::uint64_t> SealedWriter::finish() {
   set_name(preamble_.view_name, identity_.view_name);
   set_name(preamble_.family_name, identity_.family_name);
   preamble_.checksum = xxh3(bytes_of(preamble_).substr(0, offsetof(Preamble, checksum)));
-  store(at(0), preamble_);
-  put(bytes_of(preamble_));
-  CAIRN_TRY_VOID(file_->finish(tail_));
-  return tail_;
+  write(0, bytes_of(preamble_));
+  write(written_, bytes_of(preamble_));
+  CAIRN_TRY_VOID(failed_);
+  CAIRN_TRY_VOID(file_->finish(preamble_.file_bytes));
+  return preamble_.file_bytes;
 }
 
 }  // namespace cairn::sealed

@@ -69,8 +69,8 @@ struct TermOf {
 
 class SealedWriter {
  public:
-  /// Memory it takes until finish(), when the number of buckets of the hash index is known; terms come on top.
-  static constexpr std::uint64_t kMemoryBytesPerRecord = 16;
+  /// Memory it takes until complete(): each key's hash and place, and in the end the buckets. Terms come on top.
+  static constexpr std::uint64_t kMemoryBytesPerRecord = 16 + 11;
 
   /// `file` has room for sealed_bytes_max of what will be added.
   SealedWriter(std::unique_ptr<storage::AppendFile> file, SealedIdentity identity, SealedOptions options);
@@ -100,8 +100,11 @@ class SealedWriter {
   void count(const Entry& entry);
   void write_sums();
   void put(ByteView bytes);
-  void pad_to(std::uint64_t align);
-  [[nodiscard]] char* at(std::uint64_t offset) { return file_->data() + offset; }
+  void pad_to(std::uint64_t align) { out_.resize(round_up(out_.size(), align)); }
+  void write_out();
+  void write(std::uint64_t offset, ByteView bytes);
+  /// Where the next byte goes. What is written starts at a page, so out_ is aligned as the file is.
+  [[nodiscard]] std::uint64_t tail() const { return written_ + out_.size(); }
 
   struct KeyHash {
     std::uint64_t hash;
@@ -112,7 +115,10 @@ class SealedWriter {
   SealedIdentity identity_;
   SealedOptions options_;
   Preamble preamble_{};
-  std::uint64_t tail_ = 0;
+  std::uint64_t written_ = 0;  // Below: in the file, in whole pages.
+  Bytes out_;                  // What comes after it.
+  Bytes page_sums_;            // As they stand in the file.
+  Result<void> failed_;        // The first write that did.
   std::uint64_t unit_begin_ = 0;  // Uncompressed: where the open unit began.
   Bytes unit_;                    // Compressed: the open unit's records.
   Bytes unit_first_key_;
@@ -120,11 +126,9 @@ class SealedWriter {
   std::uint64_t written_back_ = 0;
   Bytes sparse_entries_;
   std::vector<std::uint32_t> sparse_positions_;
-  static_assert(sizeof(KeyHash) == kMemoryBytesPerRecord);
   std::vector<KeyHash> hashes_;
   std::vector<std::vector<std::pair<Bytes, std::uint32_t>>> terms_;  // Of each table: term, offset.
   Bytes range_tombstones_;
-  Bytes object_;  // The record being written.
   Bytes first_key_;
   Bytes last_key_;
   Bytes compressed_;

@@ -43,6 +43,13 @@ std::uint64_t encode_record(char* to, const RecordInput& record, std::uint64_t r
 /// Where the parts of a record whose header is sound lie. `at` has all its bytes.
 RecordView view_record(const char* at, std::uint64_t offset);
 
+/// The key of a record whose header is sound.
+inline ByteView key_at(const char* at) {
+  const auto flags = load<std::uint8_t>(at + offsetof(RecordHeader, flags));
+  const std::size_t optional = ((flags & kHasAccount) != 0 ? 8U : 0U) + ((flags & kHasExpiry) != 0 ? 8U : 0U);
+  return {at + kRecordHeaderBytes + optional, load<std::uint16_t>(at + offsetof(RecordHeader, key_size))};
+}
+
 /// The header at `at`, if header_check holds and the record fits into `bytes_left`; else nullopt and, in `why`,
 /// a sentence.
 std::optional<RecordHeader> check_header(const char* at, std::uint64_t bytes_left, std::uint64_t record_seed, const char*& why);

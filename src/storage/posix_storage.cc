@@ -73,6 +73,18 @@ Result<std::shared_ptr<PosixMap>> map_file(const Fd& file, const std::string& na
   return std::make_shared<PosixMap>(name, static_cast<char*>(data), size, std::move(*guard));
 }
 
+Result<void> write_all(const Fd& file, ByteView contents, const std::string& name, std::uint64_t offset = 0) {
+  std::uint64_t done = 0;
+  while (done < contents.size()) {
+    const ssize_t n =
+        pwrite(file.get(), contents.data() + done, contents.size() - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error(errno, "writing", name);
+    done += static_cast<std::uint64_t>(n);
+  }
+  return {};
+}
+
 class PosixAppendFile final : public AppendFile {
  public:
   PosixAppendFile(Fd file, const std::shared_ptr<PosixMap>& map)
@@ -93,6 +105,7 @@ class PosixAppendFile final : public AppendFile {
     mprotect(data(), capacity(), PROT_READ);
     return {};
   }
+  Result<void> write(std::uint64_t offset, ByteView bytes) override { return write_all(file_, bytes, name(), offset); }
   void write_back(std::uint64_t from, std::uint64_t to) override {
     // Pages are written out write-protected, and taking that right from a mapped page interrupts every other core of the
     // process, page by page. Unmapped first, all at once, they cost one interrupt; readers map them again, 16 at a time.
@@ -118,17 +131,6 @@ class PosixLock final : public HeldLock {
  private:
   Fd file_;
 };
-
-Result<void> write_all(const Fd& file, ByteView contents, const std::string& name) {
-  std::uint64_t done = 0;
-  while (done < contents.size()) {
-    const ssize_t n = pwrite(file.get(), contents.data() + done, contents.size() - done, static_cast<off_t>(done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return system_error(errno, "writing", name);
-    done += static_cast<std::uint64_t>(n);
-  }
-  return {};
-}
 
 std::string first_line_of(const char* path) {
   std::string line;

@@ -42,6 +42,11 @@ class SimulatedAppendFile final : public AppendFile {
     disk_.sync_inode(*inode_, end, !injected.has_value());
     return injected;
   }
+  Result<void> write(std::uint64_t offset, ByteView bytes) override {
+    CAIRN_TRY_VOID(disk_.before(Io::kWrite, name()));
+    std::copy(bytes.begin(), bytes.end(), data() + offset);
+    return {};
+  }
   void write_back(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}
   void populate(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}
 

@@ -29,6 +29,7 @@ enum class Io : std::uint8_t {
   kPublish,
   kRemove,
   kSyncNames,
+  kWrite,
   kSync,
   kFinish,
   kRewrite,

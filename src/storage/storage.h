@@ -58,6 +58,9 @@ class AppendFile {
   virtual Result<void> trim(std::uint64_t end) = 0;
   /// The same; nothing is written afterwards.
   virtual Result<void> finish(std::uint64_t end) = 0;
+  /// Copies `bytes` to where they are seen in data() at `offset`, within the capacity. Cheaper than storing them there where
+  /// the file is new, since no page of it is mapped. kIo: what of them is there is unknown.
+  virtual Result<void> write(std::uint64_t offset, ByteView bytes) = 0;
   /// Starts writing [from, to) to the device without waiting, so that dirty bytes do not pile up.
   virtual void write_back(std::uint64_t from, std::uint64_t to) = 0;
   /// Makes pages of [from, to) writable ahead of the writer, so that it takes no page faults. Dirties them.

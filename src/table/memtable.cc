@@ -8,7 +8,6 @@
 namespace cairn::table {
 namespace {
 
-constexpr std::uint64_t kNewest = ~std::uint64_t{0};
 constexpr std::size_t kTermHead = sizeof(const char*) + sizeof(std::uint32_t);
 
 sealed::Entry entry_of(const segment::RecordView& record) {
@@ -90,45 +89,38 @@ std::uint64_t Memtable::record_count(std::uint16_t family) const {
 
 std::optional<sealed::Entry> Memtable::get(std::uint16_t family, ByteView key, std::uint64_t version_max) const {
   if (!has(family)) return std::nullopt;
-  const Records::Node* const node = at(family).records.lower_bound(key, version_max);
-  if (node == nullptr || RecordTraits::key(node->thing) != key) return std::nullopt;
-  return entry_at(node->thing);
+  const char* const found = at(family).records.find(key, version_max);
+  if (found == nullptr) return std::nullopt;
+  return entry_at(found);
 }
 
 Result<void> Memtable::find_term(std::uint16_t family, std::size_t index, ByteView term,
                                  const std::function<Result<void>(const sealed::Entry&)>& visit) const {
   if (!has(family)) return {};
-  const Terms& terms = *at(family).terms[index];
-  for (const Terms::Node* node = terms.lower_bound(term, kNewest); node != nullptr && TermTraits::key(node->thing) == term;
-       node = Terms::next(*node)) {
-    CAIRN_TRY_VOID(visit(entry_at(load<const char*>(node->thing))));
-  }
-  return {};
+  return at(family).terms[index]->visit(term, [&](const char* thing) { return visit(entry_at(load<const char*>(thing))); });
 }
 
 class MemtableCursor final : public sealed::Cursor {
  public:
-  MemtableCursor(std::shared_ptr<const Memtable> memtable, std::uint16_t family)
-      : memtable_(std::move(memtable)), records_(memtable_->at(family).records) {}
-  Result<void> seek(ByteView key) override { return to(records_.lower_bound(key, kNewest)); }
-  Result<void> seek_first() override { return to(records_.first()); }
-  Result<void> seek_before(ByteView key) override { return to(records_.last_before(key, kNewest)); }
-  Result<void> seek_last() override { return to(records_.last()); }
-  Result<void> next() override { return to(Memtable::Records::next(*node_)); }
-  Result<void> prev() override { return to(records_.last_before(entry_.key, entry_.write_version)); }
-  [[nodiscard]] bool valid() const override { return node_ != nullptr; }
+  MemtableCursor(const std::shared_ptr<const Memtable>& memtable, std::uint16_t family)
+      : hold_(memtable), at_(memtable->at(family).records) {}
+  Result<void> seek(ByteView key) override { return at_.seek(key), take(); }
+  Result<void> seek_first() override { return at_.seek_first(), take(); }
+  Result<void> seek_before(ByteView key) override { return at_.seek_before(key), take(); }
+  Result<void> seek_last() override { return at_.seek_last(), take(); }
+  Result<void> next() override { return at_.next(), take(); }
+  Result<void> prev() override { return at_.prev(), take(); }
+  [[nodiscard]] bool valid() const override { return at_.valid(); }
   [[nodiscard]] const sealed::Entry& entry() const override { return entry_; }
-  [[nodiscard]] std::shared_ptr<const void> hold() const override { return memtable_; }
+  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return hold_; }
 
  private:
-  Result<void> to(const Memtable::Records::Node* node) {
-    node_ = node;
-    if (node != nullptr) entry_ = entry_at(node->thing);
+  Result<void> take() {
+    if (at_.valid()) entry_ = entry_at(at_.thing());
     return {};
   }
-  std::shared_ptr<const Memtable> memtable_;
-  const Memtable::Records& records_;
-  const Memtable::Records::Node* node_ = nullptr;
+  std::shared_ptr<const void> hold_;  // The memtable.
+  Memtable::Records::Iterator at_;
   sealed::Entry entry_;
 };
 

@@ -14,7 +14,7 @@
 #include "segment/record.h"
 #include "table/family.h"
 #include "table/range_tombstones.h"
-#include "table/skip_list.h"
+#include "table/radix_tree.h"
 
 namespace cairn::table {
 
@@ -67,16 +67,18 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
  private:
   friend class MemtableCursor;
   struct RecordTraits {
-    static ByteView key(const char* at) { return segment::view_record(at, 0).key; }
-    static std::uint64_t version(const char* at) { return segment::view_record(at, 0).header.write_version; }
+    static ByteView key(const char* at) { return segment::key_at(at); }
+    static std::uint64_t version(const char* at) {
+      return load<std::uint64_t>(at + offsetof(segment::RecordHeader, write_version));
+    }
   };
   /// {record, size of the term, term}.
   struct TermTraits {
     static ByteView key(const char* at);
     static std::uint64_t version(const char* at);
   };
-  using Records = SkipList<RecordTraits>;
-  using Terms = SkipList<TermTraits>;
+  using Records = RadixTree<RecordTraits>;
+  using Terms = RadixTree<TermTraits>;
 
   struct FamilyIndex {
     FamilyIndex(Arena& arena, std::shared_ptr<const Family> of);

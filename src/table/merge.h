@@ -14,7 +14,10 @@ namespace cairn::table {
 /// direction needs a new seek.
 class MergeCursor final : public sealed::Cursor {
  public:
-  explicit MergeCursor(std::vector<std::unique_ptr<sealed::Cursor>> children) : children_(std::move(children)) {}
+  explicit MergeCursor(std::vector<std::unique_ptr<sealed::Cursor>> children) {
+    children_.reserve(children.size());
+    for (auto& child : children) children_.push_back({.cursor = std::move(child)});
+  }
 
   Result<void> seek(ByteView key) override;
   Result<void> seek_first() override;
@@ -23,16 +26,29 @@ class MergeCursor final : public sealed::Cursor {
   Result<void> next() override;
   Result<void> prev() override;
   [[nodiscard]] bool valid() const override { return current_ != nullptr; }
-  [[nodiscard]] const sealed::Entry& entry() const override { return current_->entry(); }
-  [[nodiscard]] std::shared_ptr<const void> hold() const override { return current_->hold(); }
+  [[nodiscard]] const sealed::Entry& entry() const override { return *current_->entry; }
+  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return current_->cursor->hold(); }
 
  private:
-  void find_first();
-  void find_last();
+  struct Child {
+    std::unique_ptr<sealed::Cursor> cursor;
+    const sealed::Entry* entry = nullptr;  // Where it stands; none: at its end.
+    std::uint64_t head = 0;                // Of the key there, which settles most comparisons.
+    /// Whether it stands on a smaller key, or on the same and a newer version.
+    [[nodiscard]] bool before(const Child& other) const;
+    void look();
+  };
+  [[nodiscard]] bool comes_first(const Child& a, const Child& b) const { return upwards_ ? a.before(b) : b.before(a); }
+  template <typename Seek>
+  Result<void> start(bool upwards, Seek seek);
+  Result<void> moved();
+  void choose();
 
   // A line-up has few layers, so the next child is found by looking at all of them.
-  std::vector<std::unique_ptr<sealed::Cursor>> children_;
-  sealed::Cursor* current_ = nullptr;
+  std::vector<Child> children_;
+  Child* current_ = nullptr;
+  Child* second_ = nullptr;
+  bool upwards_ = true;
 };
 
 inline constexpr std::uint64_t kProgressBytes = 256 * kKiB;  // A copying job counts in such steps, and can be stopped between.

@@ -99,7 +99,7 @@ class RunCursor final : public sealed::Cursor {
   }
   [[nodiscard]] bool valid() const override { return valid_; }
   [[nodiscard]] const sealed::Entry& entry() const override { return at_->entry(); }
-  [[nodiscard]] std::shared_ptr<const void> hold() const override { return at_->hold(); }
+  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return at_->hold(); }
 
  private:
   template <typename Seek>
@@ -129,6 +129,9 @@ class RunCursor final : public sealed::Cursor {
   bool valid_ = false;
 };
 
-std::unique_ptr<sealed::Cursor> Run::cursor() const { return std::make_unique<RunCursor>(shared_from_this()); }
+std::unique_ptr<sealed::Cursor> Run::cursor() const {
+  if (files_.size() == 1 && from_.empty()) return files_.front()->reader->cursor();
+  return std::make_unique<RunCursor>(shared_from_this());
+}
 
 }  // namespace cairn::table

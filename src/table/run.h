@@ -46,7 +46,7 @@ class Run : public std::enable_shared_from_this<Run> {
 
   /// The file that may hold `key`, or nullptr.
   [[nodiscard]] const RunFile* file_of(ByteView key) const;
-  /// A cursor over its entries that keeps the run alive.
+  /// A cursor over its entries that keeps their bytes where they are.
   [[nodiscard]] std::unique_ptr<sealed::Cursor> cursor() const;
 
  private:

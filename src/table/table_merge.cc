@@ -102,10 +102,11 @@ class Copier {
     CAIRN_TRY_VOID(first.empty() ? from.seek_first() : from.seek(first));
     while (from.valid()) {
       entries_.clear();
-      holds_.clear();
+      if (holds_.size() > 1) holds_.erase(holds_.begin(), holds_.end() - 1);
       do {
         entries_.push_back(from.entry());
-        holds_.push_back(from.hold());  // The cursor moves on while the versions of a key are collected.
+        // The cursor moves on while the versions of a key are collected.
+        if (holds_.empty() || holds_.back() != from.hold()) holds_.push_back(from.hold());
         const sealed::Entry& entry = entries_.back();
         uncounted += sealed::object_bytes(entry.key.size(), entry.value.size(), entry.flags());
         if (entry.kind == RecordKind::kReference) references_.push_back(entry);

@@ -226,7 +226,7 @@ Result<void> RangeScan::take(const sealed::Entry& entry) {
   found_ = view_.is_value(entry) && !erased(entry);
   if (!found_) return {};
   value_ = entry.value;
-  hold_ = cursor_->hold();
+  if (hold_ != cursor_->hold()) hold_ = cursor_->hold();  // Counting references costs more than comparing them.
   if (entry.kind != RecordKind::kReference) return {};
   CAIRN_TRY(large, view_.line_up->large_value(entry));
   CAIRN_TRY(value, large->value(entry));
@@ -237,6 +237,7 @@ Result<void> RangeScan::take(const sealed::Entry& entry) {
 
 /// If the cursor stands where nothing is left, moves it on to what may be; whether it did.
 Result<bool> RangeScan::jump() {
+  if (dead_->empty()) return false;
   const DeadRanges::Range* const range = DeadRanges::over(*dead_, cursor_->entry().key, view_.version_max);
   if (range == nullptr) return false;
   const bool upwards = direction_ == Direction::kForward;

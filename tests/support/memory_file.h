@@ -28,6 +28,10 @@ class MemoryAppendFile final : public storage::AppendFile {
   Result<void> sync(std::uint64_t /*upto*/) override { return {}; }
   Result<void> trim(std::uint64_t /*end*/) override { return {}; }
   Result<void> finish(std::uint64_t /*end*/) override { return {}; }
+  Result<void> write(std::uint64_t offset, ByteView bytes) override {
+    std::copy(bytes.begin(), bytes.end(), data() + offset);
+    return {};
+  }
   void write_back(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}
   void populate(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}
 

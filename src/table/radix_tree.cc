@@ -1,0 +1,176 @@
+#include "table/radix_tree.h"
+
+namespace cairn::table::radix {
+namespace {
+
+template <typename T>
+T* make(Arena& arena, auto... arguments) {
+  return new (arena.allocate(sizeof(T))) T(arguments...);
+}
+
+/// Calls `with` with the node as what it is.
+template <typename N, typename F>
+auto visit(N& node, F with) {
+  const auto as = [&]<typename T>(T* /*of*/) -> auto& {
+    return static_cast<std::conditional_t<std::is_const_v<N>, const T, T>&>(node);
+  };
+  switch (node.kind) {
+    case Kind::k4: return with(as(static_cast<Node4*>(nullptr)));
+    case Kind::k16: return with(as(static_cast<Node16*>(nullptr)));
+    case Kind::k48: return with(as(static_cast<Node48*>(nullptr)));
+    case Kind::k256: break;
+  }
+  return with(as(static_cast<Node256*>(nullptr)));
+}
+
+template <std::size_t kChildren>
+std::uint8_t byte_of(const Few<kChildren>& node, std::size_t i) {
+  return static_cast<std::uint8_t>(node.bytes[i / 8].load(std::memory_order_relaxed) >> (i % 8 * 8));
+}
+
+template <std::size_t kChildren>
+Slot* find_child(Few<kChildren>& node, std::uint8_t byte) {
+  const std::size_t count = node.count.load(std::memory_order_acquire);
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  for (std::size_t word = 0; word * 8 < count; ++word) {
+    // The lowest zero byte of `differ` is the lowest set bit of what is left (Mycroft's trick; higher ones may be false).
+    const std::uint64_t differ = node.bytes[word].load(std::memory_order_relaxed) ^ (kOnes * byte);
+    const std::uint64_t zeros = (differ - kOnes) & ~differ & (kOnes << 7);
+    if (zeros == 0) continue;
+    const std::size_t i = word * 8 + static_cast<std::size_t>(std::countr_zero(zeros)) / 8;
+    return i < count ? &node.children[i] : nullptr;  // A byte behind the last is 0, or not counted yet.
+  }
+  return nullptr;
+}
+Slot* find_child(Node48& node, std::uint8_t byte) {
+  const std::size_t place = node.index[byte].load(std::memory_order_acquire);
+  return place != 0 ? &node.children[place - 1] : nullptr;
+}
+Slot* find_child(Node256& node, std::uint8_t byte) {
+  Slot& slot = node.children[byte];
+  return slot.load(std::memory_order_acquire).empty() ? nullptr : &slot;
+}
+
+/// The nearest byte taken on that side of `from`.
+template <bool kUp, std::size_t kChildren>
+int nearest(const Few<kChildren>& node, int from) {
+  const std::size_t count = node.count.load(std::memory_order_acquire);
+  int found = kUp ? kAfterAll : kEnd;
+  for (std::size_t i = 0; i < count; ++i) {
+    const int byte = byte_of(node, i);
+    if (kUp ? byte > from && byte < found : byte < from && byte > found) found = byte;
+  }
+  return found;
+}
+template <bool kUp>
+int nearest(const Node48& node, int from) {
+  int byte = kUp ? from + 1 : from - 1;
+  while (byte >= 0 && byte < 256 && node.index[static_cast<std::size_t>(byte)].load(std::memory_order_acquire) == 0) {
+    byte += kUp ? 1 : -1;
+  }
+  return byte;
+}
+template <bool kUp>
+int nearest(const Node256& node, int from) {
+  int byte = kUp ? from + 1 : from - 1;
+  while (byte >= 0 && byte < 256 && node.children[static_cast<std::size_t>(byte)].load(std::memory_order_acquire).empty()) {
+    byte += kUp ? 1 : -1;
+  }
+  return byte;
+}
+
+template <std::size_t kChildren>
+bool add_child(Few<kChildren>& node, std::uint8_t byte, Ref child) {
+  const std::size_t count = node.count.load(std::memory_order_relaxed);
+  if (count == kChildren) return false;
+  std::atomic<std::uint64_t>& word = node.bytes[count / 8];
+  word.store(word.load(std::memory_order_relaxed) | std::uint64_t{byte} << (count % 8 * 8), std::memory_order_relaxed);
+  node.children[count].store(child, std::memory_order_relaxed);
+  node.count.store(static_cast<std::uint16_t>(count + 1), std::memory_order_release);
+  return true;
+}
+bool add_child(Node48& node, std::uint8_t byte, Ref child) {
+  const std::size_t count = node.count.load(std::memory_order_relaxed);
+  if (count == node.children.size()) return false;
+  node.children[count].store(child, std::memory_order_relaxed);
+  node.index[byte].store(static_cast<std::uint8_t>(count + 1), std::memory_order_release);
+  node.count.store(static_cast<std::uint16_t>(count + 1), std::memory_order_release);
+  return true;
+}
+bool add_child(Node256& node, std::uint8_t byte, Ref child) {
+  node.children[byte].store(child, std::memory_order_release);
+  return true;
+}
+
+Node* copy(const Node& node, Kind kind, Arena& arena) {
+  Node* into = nullptr;
+  switch (kind) {
+    case Kind::k4: into = make<Node4>(arena, kind); break;
+    case Kind::k16: into = make<Node16>(arena, kind); break;
+    case Kind::k48: into = make<Node48>(arena); break;
+    case Kind::k256: into = make<Node256>(arena); break;
+  }
+  into->set_prefix(node.prefix_bytes());
+  into->end.store(node.end.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  for (int position = next(node, kEnd); position != kAfterAll; position = next(node, position)) {
+    add(*into, static_cast<std::uint8_t>(position), at(node, position));
+  }
+  return into;
+}
+
+}  // namespace
+
+Slot* find(Node& node, std::uint8_t byte) {
+  return visit(node, [&](auto& of) { return find_child(of, byte); });
+}
+
+Ref at(const Node& node, int position) {
+  if (position == kEnd) return node.end.load(std::memory_order_acquire);
+  return find(const_cast<Node&>(node), static_cast<std::uint8_t>(position))->load(std::memory_order_acquire);
+}
+
+int next(const Node& node, int after) {
+  if (after == kBeforeAll && !node.end.load(std::memory_order_acquire).empty()) return kEnd;
+  return visit(node, [&](const auto& of) { return nearest<true>(of, std::max(after, kEnd)); });
+}
+
+int previous(const Node& node, int before) {
+  if (before == kEnd) return kBeforeAll;
+  const int found = visit(node, [&](const auto& of) { return nearest<false>(of, before); });
+  return found == kEnd && node.end.load(std::memory_order_acquire).empty() ? kBeforeAll : found;
+}
+
+bool add(Node& node, std::uint8_t byte, Ref child) {
+  return visit(node, [&](auto& of) { return add_child(of, byte, child); });
+}
+
+Node* grown(const Node& node, Arena& arena) { return copy(node, static_cast<Kind>(static_cast<int>(node.kind) + 1), arena); }
+
+Node* without_prefix(const Node& node, std::size_t cut, Arena& arena) {
+  Node* const shorter = copy(node, node.kind, arena);
+  shorter->set_prefix(node.prefix_bytes().substr(cut));
+  return shorter;
+}
+
+Node* new_node4(Arena& arena) { return make<Node4>(arena, Kind::k4); }
+
+void prefetch(const Node& node) {
+  const auto each = [](const auto& children, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const Ref child = children[i].load(std::memory_order_relaxed);
+      if (!child.is_node()) __builtin_prefetch(child.thing());
+    }
+  };
+  const std::size_t count = node.count.load(std::memory_order_acquire);
+  visit(node, [&](const auto& of) { each(of.children, std::min(count, of.children.size())); });
+}
+
+const Version* with_newer(Ref leaf, std::uint64_t leaf_version, const char* thing, std::uint64_t version, Arena& arena) {
+  const Version* older = leaf.versions();
+  if (older == nullptr) older = make<Version>(arena, Version{leaf.thing(), leaf_version, nullptr, nullptr, 0});
+  const Version* const far = older->jump;
+  const bool as_far = far != nullptr && far->jump != nullptr && older->count - far->count == far->count - far->jump->count;
+  return make<Version>(arena, Version{thing, version, older, as_far ? far->jump : older, older->count + 1});
+}
+
+}  // namespace cairn::table::radix
