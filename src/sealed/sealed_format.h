@@ -14,10 +14,13 @@
 //   object table  Records in order of key, then newest first: ObjectHeader, [account 8], [expiry 8], key, value, zero pad
 //                 to 8. Compressed: units of such records, each a UnitHeader, its stored bytes, zero pad to 8; raw if
 //                 stored_bytes equals raw_bytes.
-//   sparse        u64 count; u64 bytes that all keys of the file begin with; u64 for each entry: the 8 bytes of its key
-//                 behind those, the first the highest, zeros behind the key's end; u32 position / 8 of each entry after
-//                 this array; zero pad to 8; entries: SparseEntry, key, zero pad to 8. One entry per unit: a compressed
-//                 unit, or a run of records of about 4 KiB. The numbers alone settle nearly every search.
+//   sparse        At a multiple of 64: u64 count; u64 bytes that all keys of the file begin with; zero pad to 64. u64 for
+//                 each entry, its head: the 8 bytes of its key behind those, the first the highest, zeros behind the key's
+//                 end. Levels above them, until one has at most 8: every eighth number of the level below. Each level is
+//                 padded with all ones to 64 bytes, which a search reads one of in each. u32 for each entry: position / 8 in
+//                 the file of the unit's first record or, compressed, of its SparseEntry after this array (zero pad to 8;
+//                 SparseEntry, key, zero pad to 8, …). One entry per unit, and its key is the unit's first: a compressed
+//                 unit, or a run of records of about 1 KiB, up to where the next begins.
 //   hash          Buckets of 64 bytes. Bucket of a key: high half of its hash, scaled to the number of buckets; its tag:
 //                 the low 16 bits. A full bucket overflows into the next, the last into the first. One entry per
 //                 distinct key, at its newest record or, compressed, at that record's unit.
@@ -161,17 +164,22 @@ struct UnitHeader {
   std::uint32_t raw_bytes;
 };
 
-inline constexpr std::uint64_t kSparseHeadBytes = 8;
 struct SparseHeader {
   std::uint64_t count;
   std::uint64_t common_bytes;
+  std::array<std::uint64_t, 6> zero;
 };
+inline constexpr std::uint64_t kLevelFanOut = 8;
+/// Of a level with so many numbers.
+constexpr std::uint64_t level_bytes(std::uint64_t count) { return round_up(count, kLevelFanOut) * 8; }
+constexpr std::uint64_t level_above(std::uint64_t count) { return count <= kLevelFanOut ? 0 : (count + kLevelFanOut - 1) / kLevelFanOut; }
+/// Of a compressed unit.
 struct SparseEntry {
   std::uint64_t offset;     // Of the unit.
   std::uint32_t raw_bytes;  // Of its records.
   std::uint32_t key_size;   // Of its first key, which follows.
 };
-static_assert(sizeof(SparseHeader) == 16 && sizeof(SparseEntry) == 16);
+static_assert(sizeof(SparseHeader) == 64 && sizeof(SparseEntry) == 16);
 
 struct HashEntry {
   std::uint16_t tag;

@@ -95,7 +95,12 @@ Result<void> SealedReader::find_units() {
   CAIRN_TRY(head, bytes(sparse_.offset, sizeof(SparseHeader), sparse_));
   const auto header = load<SparseHeader>(head.data());
   unit_count_ = header.count;
-  if (unit_count_ > sparse_.length / (kSparseHeadBytes + 4)) return damaged("sparse index count", sparse_.offset);
+  if (unit_count_ > sparse_.length / 12) return damaged("sparse index count", sparse_.offset);
+  positions_ = sparse_.offset + sizeof(SparseHeader);
+  for (std::uint64_t count = unit_count_; count != 0; count = level_above(count)) {
+    levels_.push_back({.offset = positions_, .count = count});
+    positions_ += level_bytes(count);
+  }
   if (header.common_bytes > preamble_.first_key_bytes) return damaged("common bytes of keys", sparse_.offset + 8);
   CAIRN_TRY(common, bytes(bounds_.offset, header.common_bytes, bounds_));
   common_ = common;
@@ -189,11 +194,8 @@ Result<std::uint64_t> SealedReader::object_at(std::uint64_t offset, Entry& entry
   return parse(record, 0, offset, entry);
 }
 
-Result<SealedReader::Unit> SealedReader::unit_at(std::uint64_t offset, std::uint64_t raw_bytes) const {
-  if (preamble_.compression == Compression::kNone) {
-    CAIRN_TRY(records, bytes(offset, raw_bytes, objects_));
-    return Unit{records, offset, nullptr};
-  }
+/// The compressed unit at `offset`.
+Result<SealedReader::Unit> SealedReader::unit_at(std::uint64_t offset) const {
   CAIRN_TRY(head, bytes(offset, sizeof(UnitHeader), objects_));
   const auto header = load<UnitHeader>(head.data());
   CAIRN_TRY(stored, bytes(offset + sizeof(UnitHeader), header.stored_bytes, objects_));
@@ -206,48 +208,78 @@ Result<SealedReader::Unit> SealedReader::unit_at(std::uint64_t offset, std::uint
   return Unit{*buffer, offset, buffer};
 }
 
-Result<std::pair<SparseEntry, ByteView>> SealedReader::sparse(std::uint64_t index) const {
-  const std::uint64_t positions = sparse_.offset + sizeof(SparseHeader) + unit_count_ * kSparseHeadBytes;
-  const std::uint64_t entries = round_up(positions + unit_count_ * 4, kAlign);
-  CAIRN_TRY(position, bytes(positions + index * 4, 4, sparse_));
-  const std::uint64_t at = entries + std::uint64_t{load<std::uint32_t>(position.data())} * kAlign;
+/// What the sparse index says is the place of unit `index`: of its first record or, compressed, of its SparseEntry.
+Result<std::uint64_t> SealedReader::unit_position(std::uint64_t index) const {
+  CAIRN_TRY(position, bytes(positions_ + index * 4, 4, sparse_));
+  return std::uint64_t{load<std::uint32_t>(position.data())} * kOffsetUnit;
+}
+
+Result<std::pair<SparseEntry, ByteView>> SealedReader::sparse_entry(std::uint64_t index) const {
+  CAIRN_TRY(at, unit_position(index));
   CAIRN_TRY(head, bytes(at, sizeof(SparseEntry), sparse_));
   const auto entry = load<SparseEntry>(head.data());
   CAIRN_TRY(key, bytes(at + sizeof(SparseEntry), entry.key_size, sparse_));
   return std::pair(entry, key);
 }
 
-Result<SealedReader::Unit> SealedReader::unit(std::uint64_t index) const {
-  CAIRN_TRY(found, sparse(index));
-  return unit_at(found.first.offset, found.first.raw_bytes);
+Result<ByteView> SealedReader::first_key_of_unit(std::uint64_t index) const {
+  if (preamble_.compression != Compression::kNone) {
+    CAIRN_TRY(found, sparse_entry(index));
+    return found.second;
+  }
+  Entry first;
+  CAIRN_TRY(at, unit_position(index));
+  CAIRN_TRY_VOID(object_at(at, first));
+  return first.key;
 }
 
-/// Index of the first unit from `low` on whose head is not below `head`.
-Result<std::uint64_t> SealedReader::first_head_from(std::uint64_t low, std::uint64_t head) const {
-  std::uint64_t high = unit_count_;
-  while (low < high) {
-    const std::uint64_t middle = low + (high - low) / 2;
-    CAIRN_TRY(found, bytes(sparse_.offset + sizeof(SparseHeader) + middle * kSparseHeadBytes, kSparseHeadBytes, sparse_));
-    if (load<std::uint64_t>(found.data()) < head) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
+Result<SealedReader::Unit> SealedReader::unit(std::uint64_t index) const {
+  if (preamble_.compression != Compression::kNone) {
+    CAIRN_TRY(found, sparse_entry(index));
+    return unit_at(found.first.offset);
   }
-  return low;
+  CAIRN_TRY(begin, unit_position(index));
+  CAIRN_TRY(end, index + 1 < unit_count_ ? unit_position(index + 1) : Result<std::uint64_t>(objects_.offset + objects_.length));
+  if (end <= begin) return damaged("units are out of order", begin);
+  CAIRN_TRY(records, bytes(begin, end - begin, objects_));
+  return Unit{records, begin, nullptr};
+}
+
+/// Index of the first unit whose head is not below `head`: the last number below it in each level leads to the block to look
+/// at in the next.
+Result<std::uint64_t> SealedReader::first_head_from(std::uint64_t head) const {
+  std::uint64_t index = 0;
+  for (auto level = levels_.rbegin(); level != levels_.rend(); ++level) {
+    const std::uint64_t block = index * kLevelFanOut;
+    CAIRN_TRY(numbers, bytes(level->offset + block * 8, kLevelFanOut * 8, sparse_));
+    const std::uint64_t count = std::min(kLevelFanOut, level->count - block);
+    std::uint64_t below = 0;
+    for (std::uint64_t i = 0; i < count; ++i) below += load<std::uint64_t>(numbers.data() + i * 8) < head ? 1 : 0;
+    if (level + 1 == levels_.rend()) return block + below;
+    if (below == 0) return 0;  // Only on the way to the first.
+    index = block + below - 1;
+  }
+  return 0;
+}
+
+Result<std::uint64_t> SealedReader::head_of_unit(std::uint64_t index) const {
+  CAIRN_TRY(found, bytes(levels_.front().offset + index * 8, 8, sparse_));
+  return load<std::uint64_t>(found.data());
 }
 
 Result<std::uint64_t> SealedReader::first_unit_from(ByteView key) const {
   const int order = key.substr(0, common_.size()).compare(common_);
   if (order != 0) return order < 0 ? 0 : unit_count_;
   const std::uint64_t head = head_of(key.substr(common_.size()));
-  CAIRN_TRY(low, first_head_from(0, head));
+  CAIRN_TRY(low, first_head_from(head));
   if (low == unit_count_) return low;
-  CAIRN_TRY(high, head == ~std::uint64_t{0} ? Result<std::uint64_t>(unit_count_) : first_head_from(low, head + 1));
+  CAIRN_TRY(next, head_of_unit(low));
+  if (next != head) return low;
+  CAIRN_TRY(high, head == ~std::uint64_t{0} ? Result<std::uint64_t>(unit_count_) : first_head_from(head + 1));
   while (low < high) {  // Units that the heads do not tell apart.
     const std::uint64_t middle = low + (high - low) / 2;
-    CAIRN_TRY(found, sparse(middle));
-    if (found.second < key) {
+    CAIRN_TRY(first, first_key_of_unit(middle));
+    if (first < key) {
       low = middle + 1;
     } else {
       high = middle;
@@ -273,7 +305,7 @@ Result<std::optional<SealedReader::Hit>> SealedReader::newest_at(std::uint64_t o
     return std::nullopt;
   }
   while (offset < end) {
-    CAIRN_TRY(unit, unit_at(offset, 0));
+    CAIRN_TRY(unit, unit_at(offset));
     Hit hit{.entry = {}, .buffer = unit.buffer};
     for (std::uint64_t at = 0; at < unit.records.size();) {
       CAIRN_TRY(size, parse(unit.records, at, offset, hit.entry));
@@ -300,6 +332,10 @@ Result<std::optional<SealedReader::Hit>> SealedReader::get(ByteView key, std::ui
     for (unsigned e = 0; e < entries; ++e) {
       if (bucket->entries[e].tag != tag_of(hash)) continue;
       bool is_key = false;
+      const char* const record = file_->data() + bucket->entries[e].offset();  // Only asked for: it may lie anywhere.
+      __builtin_prefetch(record);
+      __builtin_prefetch(record + 64);
+      __builtin_prefetch(record + 128);
       CAIRN_TRY(hit, newest_at(bucket->entries[e].offset(), key, version_max, is_key));
       if (!is_key) continue;
       CAIRN_TRY_VOID(file_->status());
@@ -310,6 +346,11 @@ Result<std::optional<SealedReader::Hit>> SealedReader::get(ByteView key, std::ui
   }
   CAIRN_TRY_VOID(file_->status());
   return std::nullopt;
+}
+
+void SealedReader::prefetch(std::uint64_t hash) const {
+  const std::uint64_t count = hash_.length / sizeof(HashBucket);
+  __builtin_prefetch(file_->data() + hash_.offset + bucket_of(hash, count) * sizeof(HashBucket));
 }
 
 bool SealedReader::may_contain(std::uint64_t hash) const {
@@ -391,7 +432,7 @@ Result<void> SealedReader::find_term(ByteView table, ByteView term,
       CAIRN_TRY_VOID(visit(entry));
       continue;
     }
-    CAIRN_TRY(unit, unit_at(offset, 0));
+    CAIRN_TRY(unit, unit_at(offset));
     for (std::uint64_t at = 0; at < unit.records.size();) {
       CAIRN_TRY(size, parse(unit.records, at, offset, entry));
       CAIRN_TRY_VOID(visit(entry));
@@ -431,7 +472,7 @@ Result<void> SealedReader::verify_terms(const Table& table) const {
       Entry entry;
       CAIRN_TRY_VOID(object_at(offset, entry));
     } else {
-      CAIRN_TRY_VOID(unit_at(offset, 0));
+      CAIRN_TRY_VOID(unit_at(offset));
     }
   }
   return {};
@@ -459,16 +500,16 @@ Result<void> SealedReader::verify_checksums() const {
 Result<void> SealedReader::verify_sparse() const {
   ByteView last;
   for (std::uint64_t i = 0; i < unit_count_; ++i) {
-    CAIRN_TRY(found, sparse(i));
+    CAIRN_TRY(key, first_key_of_unit(i));
     CAIRN_TRY(unit, this->unit(i));
     Entry first;
     CAIRN_TRY_VOID(parse(unit.records, 0, unit.offset, first));
-    const std::uint64_t head_at = sparse_.offset + sizeof(SparseHeader) + i * kSparseHeadBytes;
-    CAIRN_TRY(head, bytes(head_at, kSparseHeadBytes, sparse_));
-    const bool sound = found.second == first.key && found.second.starts_with(common_) &&
-                       load<std::uint64_t>(head.data()) == head_of(found.second.substr(common_.size()));
-    if (!sound || found.second < last) return damaged("sparse index does not match unit " + std::to_string(i), head_at);
-    last = found.second;
+    CAIRN_TRY(head, head_of_unit(i));
+    CAIRN_TRY(found, first_unit_from(key));
+    const bool sound = key == first.key && (i == 0 || key >= last) && key.starts_with(common_) &&
+                       head == head_of(key.substr(common_.size())) && (found == i || (found < i && key == last));
+    if (!sound) return damaged("sparse index does not match unit " + std::to_string(i), sparse_.offset);
+    last = key;
   }
   return {};
 }
@@ -504,102 +545,5 @@ Result<void> SealedReader::verify_records(const std::function<Result<void>(std::
   }
   return {};
 }
-
-/// Stands on one record of one unit. Where the records before it begin is found out when it first walks back.
-class SealedCursor final : public Cursor {
- public:
-  explicit SealedCursor(std::shared_ptr<const SealedReader> reader) : reader_(std::move(reader)), hold_(reader_) {}
-
-  Result<void> seek(ByteView key) override {
-    CAIRN_TRY(first, reader_->first_unit_from(key));
-    CAIRN_TRY_VOID(load_unit(first == 0 ? 0 : first - 1));
-    while (valid_ && entry_.key < key) CAIRN_TRY_VOID(next());
-    return {};
-  }
-  Result<void> seek_first() override { return load_unit(0); }
-  Result<void> seek_before(ByteView key) override {
-    CAIRN_TRY(first, reader_->first_unit_from(key));
-    valid_ = false;
-    return first == 0 ? Result<void>{} : to_last(first - 1, &key);  // The unit's first key is below `key`.
-  }
-  Result<void> seek_last() override {
-    valid_ = false;
-    return reader_->unit_count_ == 0 ? Result<void>{} : to_last(reader_->unit_count_ - 1, nullptr);
-  }
-  Result<void> next() override {
-    before_.clear();
-    if (end_ == unit_.records.size()) return load_unit(unit_index_ + 1);
-    return to(end_);
-  }
-  Result<void> prev() override {
-    if (at_ == 0) {
-      valid_ = false;
-      return unit_index_ == 0 ? Result<void>{} : to_last(unit_index_ - 1, nullptr);
-    }
-    if (before_.empty()) {
-      Entry entry;
-      for (std::uint64_t at = 0; at < at_;) {
-        CAIRN_TRY(size, reader_->parse(unit_.records, at, unit_.offset, entry));
-        before_.push_back(static_cast<std::uint32_t>(at));
-        at += size;
-      }
-    }
-    return to_popped();
-  }
-  [[nodiscard]] bool valid() const override { return valid_; }
-  [[nodiscard]] const Entry& entry() const override { return entry_; }
-  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return hold_; }
-
- private:
-  /// Loads unit `index` and stands on its first record; not valid if there is no such unit.
-  Result<void> load_unit(std::uint64_t index) {
-    valid_ = false;
-    before_.clear();
-    if (index >= reader_->unit_count_) return {};
-    CAIRN_TRY(unit, reader_->unit(index));
-    unit_ = std::move(unit);
-    unit_index_ = index;
-    if (unit_.buffer || hold_ != reader_) hold_ = unit_.buffer ? unit_.buffer : std::shared_ptr<const void>(reader_);
-    if (unit_.records.empty()) return reader_->damaged("unit without a record", unit_.offset);
-    return to(0);
-  }
-  Result<void> to(std::uint64_t at) {
-    valid_ = false;
-    CAIRN_TRY(size, reader_->parse(unit_.records, at, unit_.offset, entry_));
-    if (reader_->bad_.load(std::memory_order_acquire)) return reader_->file_->status();
-    at_ = at;
-    end_ = at + size;
-    valid_ = true;
-    return {};
-  }
-  /// To the last record of unit `index` (with a key below `*below`).
-  Result<void> to_last(std::uint64_t index, const ByteView* below) {
-    CAIRN_TRY_VOID(load_unit(index));
-    while (below == nullptr || entry_.key < *below) {
-      before_.push_back(static_cast<std::uint32_t>(at_));
-      if (end_ == unit_.records.size()) break;
-      CAIRN_TRY_VOID(to(end_));
-    }
-    if (before_.empty()) return reader_->damaged("unit does not match the sparse index", unit_.offset);
-    return to_popped();
-  }
-  Result<void> to_popped() {
-    const std::uint32_t at = before_.back();
-    before_.pop_back();
-    return to(at);
-  }
-
-  std::shared_ptr<const SealedReader> reader_;
-  std::shared_ptr<const void> hold_;
-  SealedReader::Unit unit_;
-  std::uint64_t unit_index_ = 0;
-  std::uint64_t at_ = 0;   // Where the record begins and ends in the unit.
-  std::uint64_t end_ = 0;
-  std::vector<std::uint32_t> before_;  // Where the records before it begin; empty: not known, or there is none.
-  Entry entry_;
-  bool valid_ = false;
-};
-
-std::unique_ptr<Cursor> SealedReader::cursor() const { return std::make_unique<SealedCursor>(shared_from_this()); }
 
 }  // namespace cairn::sealed

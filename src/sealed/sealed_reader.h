@@ -36,6 +36,9 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   /// The newest version of `key` not above `version_max`. `hash` is xxh3(key, preamble().hash_seed).
   [[nodiscard]] Result<std::optional<Hit>> get(ByteView key, std::uint64_t hash, std::uint64_t version_max) const;
 
+  /// Asks for the memory that get() looks at first.
+  void prefetch(std::uint64_t hash) const;
+
   /// Whether it may hold the key with that hash: false is certain.
   [[nodiscard]] bool may_contain(std::uint64_t hash) const;
 
@@ -62,7 +65,8 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   [[nodiscard]] std::vector<std::uint64_t> replaces() const;
 
  private:
-  friend class SealedCursor;
+  friend class ObjectCursor;
+  friend class UnitCursor;
   struct Table {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
@@ -86,12 +90,15 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   /// Reads the record at `at` within `records` into `entry`, and says its size.
   [[nodiscard]] Result<std::uint64_t> parse(ByteView records, std::uint64_t at, std::uint64_t offset, Entry& entry) const;
   [[nodiscard]] Result<std::uint64_t> object_at(std::uint64_t offset, Entry& entry) const;
-  [[nodiscard]] Result<Unit> unit_at(std::uint64_t offset, std::uint64_t raw_bytes) const;
+  [[nodiscard]] Result<Unit> unit_at(std::uint64_t offset) const;
   [[nodiscard]] Result<Unit> unit(std::uint64_t index) const;
-  [[nodiscard]] Result<std::pair<SparseEntry, ByteView>> sparse(std::uint64_t index) const;
+  [[nodiscard]] Result<std::uint64_t> unit_position(std::uint64_t index) const;
+  [[nodiscard]] Result<std::pair<SparseEntry, ByteView>> sparse_entry(std::uint64_t index) const;
+  [[nodiscard]] Result<ByteView> first_key_of_unit(std::uint64_t index) const;
   /// Index of the first unit whose first key is not below `key`; unit_count_ if there is none.
   [[nodiscard]] Result<std::uint64_t> first_unit_from(ByteView key) const;
-  [[nodiscard]] Result<std::uint64_t> first_head_from(std::uint64_t low, std::uint64_t head) const;
+  [[nodiscard]] Result<std::uint64_t> first_head_from(std::uint64_t head) const;
+  [[nodiscard]] Result<std::uint64_t> head_of_unit(std::uint64_t index) const;
   [[nodiscard]] Result<std::optional<Hit>> newest_at(std::uint64_t offset, ByteView key, std::uint64_t version_max,
                                                      bool& is_key) const;
   [[nodiscard]] Result<std::uint64_t> first_term_from(const Table& table, ByteView term) const;
@@ -110,7 +117,13 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   Table replaces_;
   Table range_tombstones_;
   std::vector<Table> terms_;
+  struct Level {
+    std::uint64_t offset = 0;
+    std::uint64_t count = 0;
+  };
   std::uint64_t unit_count_ = 0;
+  std::vector<Level> levels_;     // Of the sparse index, the heads first.
+  std::uint64_t positions_ = 0;   // Where those of its units begin.
   ByteView common_;  // What all keys begin with.
   mutable std::vector<std::atomic<std::uint64_t>> verified_;
 };

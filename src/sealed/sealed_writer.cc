@@ -7,7 +7,7 @@
 
 namespace cairn::sealed {
 namespace {
-constexpr std::uint64_t kSparseUnitBytes = 4 * kKiB;  // Records between two sparse entries, uncompressed.
+constexpr std::uint64_t kSparseUnitBytes = 1 * kKiB;  // Records between two sparse entries, uncompressed.
 constexpr std::uint64_t kWriteBytes = 256 * kKiB;  // At once.
 constexpr std::uint64_t kWriteBackBytes = 4 * kMiB;
 
@@ -38,7 +38,8 @@ void append_object(Bytes& to, const Entry& entry, std::uint64_t salt) {
 std::uint64_t sealed_bytes_max(const SealedBounds& bounds) {
   const std::uint64_t units = std::min(bounds.records, bounds.object_bytes / kSparseUnitBytes + 1);
   const std::uint64_t objects = bounds.object_bytes + units * (sizeof(UnitHeader) + kAlign);
-  const std::uint64_t sparse = 16 + sizeof(SparseHeader) + units * (12 + sizeof(SparseEntry) + round_up(bounds.key_bytes_max, kAlign));
+  const std::uint64_t keys = std::min(units * bounds.key_bytes_max, bounds.object_bytes);
+  const std::uint64_t sparse = 16 + sizeof(SparseHeader) + units * (14 + sizeof(SparseEntry) + kAlign) + 8 * 64 + keys;
   const std::uint64_t hash = 64 + bucket_count_for(bounds.records) * sizeof(HashBucket);
   const std::uint64_t terms = bounds.records * bounds.term_bytes + kTablesMax * kAlign;
   const std::uint64_t data = objects + sparse + hash + terms + 4 * bounds.key_bytes_max + 8 * bounds.replaces + 64;
@@ -104,7 +105,8 @@ void SealedWriter::add(const Entry& entry, std::span<const TermOf> terms) {
   if (!unit_open_) {
     unit_open_ = true;
     unit_begin_ = tail();
-    unit_first_key_ = entry.key;
+    units_.push_back({.offset = unit_begin_, .raw_bytes = 0, .key_size = static_cast<std::uint32_t>(entry.key.size())});
+    unit_keys_.append(entry.key);
   }
   for (const TermOf& term : terms) {
     terms_[term.table].emplace_back(term.term, static_cast<std::uint32_t>(tail() / kOffsetUnit));
@@ -133,40 +135,48 @@ void SealedWriter::add(const Entry& entry, std::span<const TermOf> terms) {
 void SealedWriter::close_unit() {
   if (!unit_open_) return;
   unit_open_ = false;
-  std::uint64_t raw_bytes = tail() - unit_begin_;
-  if (options_.compression != Compression::kNone) {
-    raw_bytes = unit_.size();
-    const bool smaller = compress(options_.compression, unit_, compressed_);
-    const ByteView stored = smaller ? compressed_ : unit_;
-    const UnitHeader header{.stored_bytes = static_cast<std::uint32_t>(stored.size()),
-                            .raw_bytes = static_cast<std::uint32_t>(raw_bytes)};
-    put(bytes_of(header));
-    put(stored);
-    pad_to(kAlign);
-    unit_.clear();
-  }
-  sparse_positions_.push_back(static_cast<std::uint32_t>(sparse_entries_.size() / kAlign));
-  const SparseEntry entry{.offset = unit_begin_,
-                          .raw_bytes = static_cast<std::uint32_t>(raw_bytes),
-                          .key_size = static_cast<std::uint32_t>(unit_first_key_.size())};
-  sparse_entries_.append(bytes_of(entry));
-  sparse_entries_.append(unit_first_key_);
-  sparse_entries_.resize(round_up(sparse_entries_.size(), kAlign));
+  if (options_.compression == Compression::kNone) return;
+  const bool smaller = compress(options_.compression, unit_, compressed_);
+  const ByteView stored = smaller ? compressed_ : unit_;
+  units_.back().raw_bytes = static_cast<std::uint32_t>(unit_.size());
+  put(bytes_of(UnitHeader{.stored_bytes = static_cast<std::uint32_t>(stored.size()), .raw_bytes = units_.back().raw_bytes}));
+  put(stored);
+  pad_to(kAlign);
+  unit_.clear();
 }
 
 void SealedWriter::write_sparse() {
-  start_table(TableKind::kSparse, "sparse", kAlign);
+  start_table(TableKind::kSparse, "sparse", sizeof(SparseHeader));
   const auto differ = std::mismatch(first_key_.begin(), first_key_.end(), last_key_.begin(), last_key_.end());
   const auto common = static_cast<std::uint64_t>(differ.first - first_key_.begin());
-  put(bytes_of(SparseHeader{.count = sparse_positions_.size(), .common_bytes = common}));
-  for (const std::uint32_t position : sparse_positions_) {
-    const char* const at = sparse_entries_.data() + position * kAlign;
-    const ByteView key(at + sizeof(SparseEntry), load<SparseEntry>(at).key_size);
-    put(bytes_of(head_of(key.substr(common))));
+  put(bytes_of(SparseHeader{.count = units_.size(), .common_bytes = common, .zero = {}}));
+  std::vector<std::uint64_t> level;
+  level.reserve(units_.size());
+  std::uint64_t key_at = 0;
+  for (const SparseEntry& unit : units_) {
+    level.push_back(head_of(ByteView(unit_keys_).substr(key_at, unit.key_size).substr(common)));
+    key_at += unit.key_size;
   }
-  put({reinterpret_cast<const char*>(sparse_positions_.data()), sparse_positions_.size() * 4});
-  pad_to(kAlign);
-  put(sparse_entries_);
+  for (std::uint64_t count = level.size(); count != 0; count = level_above(count)) {
+    level.resize(level_bytes(count) / 8, ~std::uint64_t{0});
+    put({reinterpret_cast<const char*>(level.data()), level_bytes(count)});
+    for (std::size_t i = 0; i * kLevelFanOut < count; ++i) level[i] = level[i * kLevelFanOut];
+    level.resize(level_above(count));
+  }
+  const bool compressed = options_.compression != Compression::kNone;
+  std::uint64_t entry_at = round_up(tail() + units_.size() * 4, kAlign);
+  for (const SparseEntry& unit : units_) {
+    put(bytes_of(static_cast<std::uint32_t>((compressed ? entry_at : unit.offset) / kOffsetUnit)));
+    entry_at += round_up(sizeof(SparseEntry) + unit.key_size, kAlign);
+  }
+  key_at = 0;
+  for (const SparseEntry& unit : units_) {
+    if (!compressed) break;
+    pad_to(kAlign);
+    put(bytes_of(unit));
+    put(ByteView(unit_keys_).substr(key_at, unit.key_size));
+    key_at += unit.key_size;
+  }
   end_table();
 }
 
@@ -264,8 +274,8 @@ Result<void> SealedWriter::complete(ByteView cover_to) {
   page_sums_ = {};
   hashes_ = {};
   terms_ = {};
-  sparse_entries_ = {};
-  sparse_positions_ = {};
+  units_ = {};
+  unit_keys_ = {};
   range_tombstones_ = {};
   CAIRN_TRY_VOID(failed_);
   return options_.one_version ? file_->trim(preamble_.file_bytes) : Result<void>{};

@@ -121,11 +121,10 @@ class SealedWriter {
   Result<void> failed_;        // The first write that did.
   std::uint64_t unit_begin_ = 0;  // Uncompressed: where the open unit began.
   Bytes unit_;                    // Compressed: the open unit's records.
-  Bytes unit_first_key_;
   bool unit_open_ = false;
   std::uint64_t written_back_ = 0;
-  Bytes sparse_entries_;
-  std::vector<std::uint32_t> sparse_positions_;
+  std::vector<SparseEntry> units_;
+  Bytes unit_keys_;  // The first of each, one after the other.
   std::vector<KeyHash> hashes_;
   std::vector<std::vector<std::pair<Bytes, std::uint32_t>>> terms_;  // Of each table: term, offset.
   Bytes range_tombstones_;

@@ -158,7 +158,9 @@ void prefetch(const Node& node) {
   const auto each = [](const auto& children, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
       const Ref child = children[i].load(std::memory_order_relaxed);
-      if (!child.is_node()) __builtin_prefetch(child.thing());
+      if (child.is_node()) continue;
+      __builtin_prefetch(child.thing());
+      __builtin_prefetch(child.thing() + 64);
     }
   };
   const std::size_t count = node.count.load(std::memory_order_acquire);

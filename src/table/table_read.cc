@@ -51,6 +51,10 @@ Pinned pinned(const sealed::SealedReader::Hit& hit, const std::shared_ptr<const 
 /// Newest layer first. A range tombstone of a layer hides what older layers have, and of its own what is older than it.
 Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
   const std::shared_ptr<Memtable>& active = line_up->active;
+  const std::uint64_t hash = xxh3(key, hash_seed);
+  for (const Layer& layer : layers().layers) {  // While the memtables are searched.
+    if (layer.run && layer.run->files().size() == 1) layer.run->files().front()->reader->prefetch(hash);
+  }
   const auto entry = active->get(family, key, version_max);
   const std::uint64_t erased = active->range_tombstones(family).newest_over(key, version_max);
   const auto from_memtable = [&](const sealed::Entry& found, const std::shared_ptr<const Memtable>& memtable) {
@@ -60,7 +64,6 @@ Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
   };
   if (entry && entry->write_version > erased) return from_memtable(*entry, active);
   if (erased != 0) return std::nullopt;
-  const std::uint64_t hash = xxh3(key, hash_seed);
   for (auto layer = layers().layers.rbegin(); layer != layers().layers.rend(); ++layer) {
     const std::uint64_t erased_here = layer->newest_range_tombstone(family, key, version_max);
     if (layer->memtable) {
