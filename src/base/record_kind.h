@@ -13,8 +13,9 @@ enum class RecordKind : std::uint8_t {
   kRangeTombstone = 5,  // Key: first key, or empty; value: the key after the last, or empty: no end.
   kExpiryChange = 6,    // Key; no value; the new expiry in its field. Reserved: refused as kUnsupported.
   kReference = 7,       // A put; its value: {file number, offset, size}, u64 each, of a value in a segment of its own.
+  kSegmentFrame = 8,    // The first record of a segment that follows one not ended yet.
 };
-inline constexpr std::uint8_t kRecordKindLast = 7;
+inline constexpr std::uint8_t kRecordKindLast = 8;
 
 /// Whether a record of this kind gives its key a value.
 constexpr bool is_value(RecordKind kind) { return kind == RecordKind::kPut || kind == RecordKind::kReference; }

@@ -214,6 +214,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   void schedule_renewal();
   Result<void> recover_logs(Manifest& manifest);
   Result<void> recover_log(ViewEntry& view);
+  Result<void> recover_segment(ViewEntry& view, const SegmentEntry& active, std::optional<segment::SegmentFrame>& before);
   Result<void> keep_trimmed(const segment::SegmentReader& reader, const segment::Recovered& found);
   Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const segment::Recovered& found);
   Result<void> publish(Manifest& manifest) CAIRN_REQUIRES(manifest_mutex_);

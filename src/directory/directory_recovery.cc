@@ -20,13 +20,41 @@ Result<void> Directory::recover_logs(Manifest& manifest) {
   return {};
 }
 
+/// The last segment of a log is active, and those before it that were full and not ended yet.
 Result<void> Directory::recover_log(ViewEntry& view) {
-  SegmentEntry& active = view.log.back();
+  const auto first = std::find_if(view.log.begin(), view.log.end(),
+                                  [](const SegmentEntry& segment) { return segment.state == SegmentState::kActive; });
+  const std::vector<SegmentEntry> active(first, view.log.end());
+  view.log.erase(first, view.log.end());
+  std::optional<segment::SegmentFrame> before;
+  for (const SegmentEntry& segment : active) CAIRN_TRY_VOID(recover_segment(view, segment, before));
+  return {};
+}
+
+/// Adds to the log what is left of an active segment. `before`: the active one it follows, if it does; then it itself.
+Result<void> Directory::recover_segment(ViewEntry& view, const SegmentEntry& active,
+                                        std::optional<segment::SegmentFrame>& before) {
   Result<std::shared_ptr<const storage::MappedFile>> file = storage_->open(active.file);
   if (!file && file.error().code == ErrorCode::kNotFound) return corruption("a live file is missing", active.file);
   CAIRN_TRY_VOID(file);
-  CAIRN_TRY(reader, segment::SegmentReader::open(*file, database_, FileName::parse(active.file)->number, view.number));
+  const std::uint64_t number = FileName::parse(active.file)->number;
+  CAIRN_TRY(reader, segment::SegmentReader::open(*file, database_, number, view.number));
   CAIRN_TRY(found, reader.recover(active.durable_end));
+  if (before && found.end > segment::kHeaderBytes) {
+    const auto frame = reader.segment_frame();
+    if (!frame || frame->predecessor != before->predecessor || frame->end != before->end) {
+      // Nothing in it was acknowledged as durable: that takes an end of its predecessor in the manifest.
+      if (found.durable_end > segment::kHeaderBytes) {
+        return corruption("the segment before it ended at another place than here", active.file, segment::kHeaderBytes);
+      }
+      CAIRN_REACHED("segment dropped behind one that ends short");
+      found = {.end = segment::kHeaderBytes,
+               .durable_end = segment::kHeaderBytes,
+               .trimmed_end = std::max(found.end, found.trimmed_end),
+               .why = "the segment before it ends short"};
+    }
+  }
+  before = segment::SegmentFrame{.predecessor = number, .end = found.end};
   if (found.trimmed_end > found.end) CAIRN_TRY_VOID(keep_trimmed(reader, found));
 
   // What is not known to be on disk, although it reads well, is written again before anybody sees it.
@@ -35,8 +63,9 @@ Result<void> Directory::recover_log(ViewEntry& view) {
     if (record.offset >= found.durable_end) ++unsynced;
     return {};
   }));
-  active = {.file = active.file, .state = SegmentState::kEnded, .end = found.durable_end, .durable_end = 0};
-  if (active.end == segment::kHeaderBytes) view.log.pop_back();
+  if (found.durable_end > segment::kHeaderBytes) {
+    view.log.push_back({.file = active.file, .state = SegmentState::kEnded, .end = found.durable_end, .durable_end = 0});
+  }
   if (unsynced == 0) return {};
   CAIRN_TRY(copy, copy_tail(reader, view, found));
   view.log.push_back(copy);

@@ -253,8 +253,8 @@ Result<ViewEntry> read_view(Section& section) {
   if (entry.families.empty()) return section.wrong("family", "is missing");
   CAIRN_TRY_VOID(section.sections("log", [&](Section& log) -> Result<void> {
     CAIRN_TRY(read, read_segment(log));
-    if (!entry.log.empty() && entry.log.back().state == SegmentState::kActive) {
-      return log.wrong("state", "follows an active segment");
+    if (!entry.log.empty() && entry.log.back().state == SegmentState::kActive && read.state != SegmentState::kActive) {
+      return log.wrong("state", "has ended behind an active one");
     }
     entry.log.push_back(read);
     return {};

@@ -97,6 +97,7 @@ std::optional<RecordView> check_record(const char* at, std::uint64_t offset, std
   why = "frame of the wrong size";
   if (record.kind() == RecordKind::kBatchFrame && record.value.size() != sizeof(BatchFrame)) return std::nullopt;
   if (record.kind() == RecordKind::kSyncFrame && record.value.size() != sizeof(SyncFrame)) return std::nullopt;
+  if (record.kind() == RecordKind::kSegmentFrame && record.value.size() != sizeof(SegmentFrame)) return std::nullopt;
   return record;
 }
 

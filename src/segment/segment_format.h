@@ -95,6 +95,14 @@ struct SyncFrame {
 };
 static_assert(sizeof(SyncFrame) == 16);
 
+/// Value of a segment frame: what it follows. It holds nothing that counts if that one turns out to end sooner.
+struct SegmentFrame {
+  std::uint64_t predecessor;  // Its number,
+  std::uint64_t end;          // and where it ends.
+};
+static_assert(sizeof(SegmentFrame) == 16);
+
+inline constexpr std::uint64_t kSegmentFrameBytes = kRecordHeaderBytes + sizeof(SegmentFrame);
 inline constexpr std::uint64_t kBatchFrameBytes = kRecordHeaderBytes + sizeof(BatchFrame);
 inline constexpr std::uint64_t kSyncFrameBytes = kRecordHeaderBytes + sizeof(SyncFrame);
 

@@ -85,7 +85,7 @@ Result<void> SegmentReader::walk(std::uint64_t end, Walk& state, const Visitor* 
     const bool member = (record->header.flags & kInBatch) != 0;
     const bool frame = record->kind() == RecordKind::kBatchFrame;
     if (!members.empty() && !member && !frame) return refuse("record inside an unfinished batch");
-    const bool data = !frame && record->kind() != RecordKind::kSyncFrame;
+    const bool data = !frame && record->kind() != RecordKind::kSyncFrame && record->kind() != RecordKind::kSegmentFrame;
     if (data && record->header.write_version <= last_version) return refuse("write version does not ascend");
     if (data) last_version = record->header.write_version;
     at += record->bytes;
@@ -106,6 +106,13 @@ Result<void> SegmentReader::walk(std::uint64_t end, Walk& state, const Visitor* 
     state.end = at;
   }
   return refuse("batch without its frame");  // Of interest only if members are open; else state.end == at.
+}
+
+std::optional<SegmentFrame> SegmentReader::segment_frame() const {
+  const char* why = "";
+  const auto record = record_at(kHeaderBytes, file_->size(), why);
+  if (!record || record->kind() != RecordKind::kSegmentFrame) return std::nullopt;
+  return load<SegmentFrame>(record->value.data());
 }
 
 Result<void> SegmentReader::replay(std::uint64_t end, const Visitor& visit) const {

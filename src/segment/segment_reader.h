@@ -37,6 +37,9 @@ class SegmentReader {
   /// manifest knows. kCorruption: bytes that were durable are damaged.
   Result<Recovered> recover(std::uint64_t manifest_durable_end) const;
 
+  /// What it says it follows, if its first record does.
+  [[nodiscard]] std::optional<SegmentFrame> segment_frame() const;
+
   [[nodiscard]] const SegmentIdentity& identity() const { return identity_; }
   [[nodiscard]] const std::shared_ptr<const storage::MappedFile>& file() const { return file_; }
 

@@ -62,7 +62,7 @@ void SegmentSalvage::read(std::uint64_t end, const std::function<void(const Reco
     gap = 0;
     at += record->bytes;
     const bool member = (record->header.flags & kInBatch) != 0;
-    if (record->kind() == RecordKind::kSyncFrame) continue;
+    if (record->kind() == RecordKind::kSyncFrame || record->kind() == RecordKind::kSegmentFrame) continue;
     if (record->kind() == RecordKind::kBatchFrame) {
       const auto frame = load<BatchFrame>(record->value.data());
       if (frame.count != members.size()) {

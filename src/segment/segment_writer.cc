@@ -80,6 +80,15 @@ void SegmentWriter::append_sync_frame(std::uint64_t durable_end, std::uint64_t w
           .value = bytes_of(frame)});
 }
 
+void SegmentWriter::append_segment_frame(const SegmentFrame& frame, std::uint64_t write_version, std::uint64_t stamp) {
+  append({.kind = RecordKind::kSegmentFrame,
+          .write_version = write_version,
+          .stamp = stamp,
+          .view = identity_.view,
+          .key = {},
+          .value = bytes_of(frame)});
+}
+
 void SegmentWriter::publish() {
   if (recycled_) std::memset(file_->data() + tail_, 0, kTerminatorBytes);
   end_.store(tail_, std::memory_order_release);

@@ -33,8 +33,10 @@ class SegmentWriter {
   /// Room needed by `bytes` of records together with what may have to go before or after them.
   static constexpr std::uint64_t with_slack(std::uint64_t bytes) { return bytes + kSyncFrameBytes + kTerminatorBytes; }
   [[nodiscard]] bool has_room(std::uint64_t bytes) const {
-    return tail_ + with_slack(bytes) + kSyncFrameBytes <= file_->capacity();
+    return tail_ + with_slack(bytes) + kSyncFrameBytes + kSegmentFrameBytes <= file_->capacity();
   }
+
+  [[nodiscard]] bool half_full() const { return tail_ >= file_->capacity() / 2; }
 
   /// Encodes `record` at the tail, which moves; nobody sees it before publish(). There is room (has_room).
   RecordView append(const RecordInput& record);
@@ -42,6 +44,8 @@ class SegmentWriter {
   void append_batch_frame(std::uint64_t batch_begin, std::span<const std::uint64_t> checksums, const RecordInput& last);
   /// Says in the log how far the last sync reached.
   void append_sync_frame(std::uint64_t durable_end, std::uint64_t write_version, std::uint64_t stamp);
+  /// Says what this segment, in which nothing stands yet, follows.
+  void append_segment_frame(const SegmentFrame& frame, std::uint64_t write_version, std::uint64_t stamp);
   /// Makes everything appended visible to who asks end().
   void publish();
 

@@ -1,7 +1,8 @@
 // A table: its log, its memtables, its runs, and the ways through them.
 //
 //   table_open.cc    opening (replay), closing, stats
-//   table_write.cc   the commit path, group commit, segments
+//   table_write.cc   the commit path, group commit
+//   table_segments.cc  the segments of the log, one after the other
 //   table_read.cc    get, multi_get, scan
 //   table_jobs.cc    which layers flush and compaction merge, and when
 //   table_merge.cc   how they are merged
@@ -185,12 +186,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
     return Pacing::debt(unsealed_bytes_.load(std::memory_order_relaxed), unsealed_bytes_max(),
                         runs_.load(std::memory_order_relaxed), tuning_.sealed_runs_max);
   }
-  Result<void> start_segment(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
-  Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
   void freeze_memtable() CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] std::shared_ptr<Memtable> new_memtable(const LineUp& line_up) const;
-  Result<void> end_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
   WriteVersion append(std::span<const WriteRef> writes, const WriteOptions& options, const directory::Directory::Stamped& stamped)
       CAIRN_REQUIRES(commit_mutex_);
   void append_pending_frame() CAIRN_REQUIRES(commit_mutex_);
@@ -200,6 +197,26 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   void schedule_idle_frame(std::int64_t ms) CAIRN_REQUIRES(commit_mutex_);
   void on_idle() CAIRN_EXCLUDES(commit_mutex_);
   void sync_in_background() CAIRN_EXCLUDES(commit_mutex_);
+
+  // table_segments.cc
+  struct Ending {
+    std::shared_ptr<segment::SegmentWriter> writer;
+    WriteVersion version = 0;  // The last in it.
+  };
+  Result<void> leave_segment(std::uint64_t bytes, bool full) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
+  void adopt(directory::Directory::NewSegment fresh) CAIRN_REQUIRES(commit_mutex_);
+  Result<directory::Directory::NewSegment> list_new_segment(std::uint64_t capacity, const std::string& dropped);
+  Result<void> start_segment(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
+  void want_next_segment() CAIRN_REQUIRES(commit_mutex_);
+  void schedule_segment_work() CAIRN_REQUIRES(commit_mutex_);
+  void do_segment_work() CAIRN_EXCLUDES(commit_mutex_);
+  Result<void> end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last)
+      CAIRN_REQUIRES(commit_mutex_);
+  Result<void> end_predecessor() CAIRN_REQUIRES(commit_mutex_);
+  Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
+  Result<void> end_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
+  Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
+  Result<void> drop_next_segment() CAIRN_REQUIRES(commit_mutex_);
 
   // table_jobs.cc
   [[nodiscard]] bool frozen_unclaimed() const CAIRN_REQUIRES(state_mutex_);
@@ -244,6 +261,12 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   bool closed_ CAIRN_GUARDED_BY(commit_mutex_) = false;
   int ingests_ CAIRN_GUARDED_BY(commit_mutex_) = 0;                                 // Under way.
   std::shared_ptr<segment::SegmentWriter> writer_ CAIRN_GUARDED_BY(commit_mutex_);  // None: nothing unsealed is being written.
+  std::optional<Ending> ending_ CAIRN_GUARDED_BY(commit_mutex_);  // The one before it: full, and not ended yet.
+  bool ending_now_ CAIRN_GUARDED_BY(commit_mutex_) = false;       // Somebody ends that.
+  std::optional<directory::Directory::NewSegment> next_ CAIRN_GUARDED_BY(commit_mutex_);  // Listed, for when it is full.
+  bool next_wanted_ CAIRN_GUARDED_BY(commit_mutex_) = false;
+  bool preparing_ CAIRN_GUARDED_BY(commit_mutex_) = false;  // Somebody makes it.
+  bool segment_work_set_ CAIRN_GUARDED_BY(commit_mutex_) = false;
   std::shared_ptr<Memtable> active_ CAIRN_GUARDED_BY(commit_mutex_);
   std::vector<std::shared_ptr<DeadRanges>> dead_ CAIRN_GUARDED_BY(commit_mutex_);  // Of each family, as in the line-up.
   std::uint64_t next_segment_bytes_ CAIRN_GUARDED_BY(commit_mutex_);

@@ -291,6 +291,10 @@ Result<void> TableImpl::reclaim(Merge& merge, const Replacement& change) {
 Result<void> TableImpl::run_merge(directory::Job& job, Merge& merge) {
   std::vector<Replacement> done;
   Result<void> merged;
+  {
+    const MutexLock lock(commit_mutex_);
+    merged = end_predecessor();  // Which may be of a memtable here: what is sealed is durable in its log first.
+  }
   for (std::size_t i = 0; i < merge.groups.size() && merged; ++i) merged = merge_group(job, merge, i, done);
   if (merged) merged = install(done);
   // A manifest that was not written lists no new file; one that may have been ended writing, and then nothing goes.

@@ -223,8 +223,8 @@ Result<void> TableImpl::close() {
     if (!active_) return {};  // It was never loaded.
     while (ingests_ != 0) changed_.wait(commit_mutex_);
     const bool usable = directory_->state().has_value();
-    if (usable) result = end_segment();
-    if (usable && result) freeze_memtable();
+    if (usable) result = freeze_and_wait_until_idle();
+    if (usable && result) result = drop_next_segment();
     changed_.notify_all();
   }
   std::size_t unsealed = 0;

@@ -107,6 +107,8 @@ Result<void> TableImpl::make_room(std::uint64_t bytes, std::int64_t begin_ms) {
       changed_.wait(commit_mutex_);
     } else if (unsealed_bytes_.load() > unsealed_bytes_max()) {
       CAIRN_TRY_VOID(wait_for_flush(begin_ms));
+    } else if (!writer_ && preparing_) {
+      changed_.wait(commit_mutex_);
     } else if (!writer_) {
       CAIRN_TRY_VOID(start_segment(bytes));
     } else if (writer_->has_room(bytes) && active_->range_tombstone_count() < Memtable::kRangeTombstonesMax) {
@@ -115,11 +117,7 @@ Result<void> TableImpl::make_room(std::uint64_t bytes, std::int64_t begin_ms) {
       const bool full = active_->range_tombstone_count() >= Memtable::kRangeTombstonesMax ||
                         active_->log_bytes() >= options_.memtable_bytes_max / 2 ||
                         active_->memory_bytes() >= options_.memtable_bytes_max || environment_.memory.over();
-      CAIRN_TRY_VOID(end_segment());
-      if (full && !busy_ && !writer_) {
-        freeze_memtable();
-        schedule_flush();
-      }
+      CAIRN_TRY_VOID(leave_segment(bytes, full));
     }
   }
 }
@@ -150,10 +148,7 @@ void TableImpl::count_wait(std::int64_t begin_ms) {
 Result<void> TableImpl::wait_for_flush(std::int64_t begin_ms) {
   CAIRN_REACHED("write waited at the bound on unsealed bytes");
   counters_.stalls.fetch_add(1, std::memory_order_relaxed);
-  if (line_up_.get()->frozen().empty()) {
-    CAIRN_TRY_VOID(end_segment());
-    freeze_memtable();
-  }
+  if (line_up_.get()->frozen().empty()) CAIRN_TRY_VOID(freeze_and_wait_until_idle());
   schedule_flush();
   std::shared_ptr<directory::Job> job;
   {
@@ -174,65 +169,6 @@ Result<void> TableImpl::wait_for_flush(std::int64_t begin_ms) {
   return flushed.value_or(Result<void>{});
 }
 
-/// Puts a new segment at the end of the log. On kNoSpace nothing has changed.
-Result<void> TableImpl::start_segment(std::uint64_t bytes) {
-  // A batch is never split: one that is larger than segments are gets a larger one.
-  const std::uint64_t least = segment::kHeaderBytes + segment::SegmentWriter::with_slack(bytes) + 2 * segment::kSyncFrameBytes;
-  const std::uint64_t usual = std::min(next_segment_bytes_, options_.memtable_bytes_max);
-  const std::uint64_t capacity = std::max(usual, round_up(least, 4 * kKiB));
-  busy_ = true;
-  commit_mutex_.unlock();
-  Result<directory::Directory::NewSegment> fresh = directory_->new_segment(entry_.number, entry_.name, capacity);
-  Result<void> done = fresh ? directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    manifest.edit_view(entry_.number)
-        .log.push_back(
-            {.file = fresh->name, .state = directory::SegmentState::kActive, .end = 0, .durable_end = segment::kHeaderBytes});
-    return {};
-  })
-                            : std::unexpected(fresh.error());
-  if (fresh && !done && done.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh->name);
-  commit_mutex_.lock();
-  busy_ = false;
-  changed_.notify_all();
-  if (!done) return done;
-  writer_ = std::move(fresh->writer);
-  const std::uint64_t got = writer_->file().capacity();
-  active_->add_source({directory_->live(writer_->view()), got <= 2 * tuning_.segment_bytes_max ? got : 0});
-  next_segment_bytes_ = std::min(2 * next_segment_bytes_, tuning_.segment_bytes_max);
-  durable_end_ = segment::kHeaderBytes;
-  frame_pending_ = false;
-  return {};
-}
-
-/// Makes the log so far durable and ends its segment there in the manifest. Whatever comes next stands in another
-/// segment, which therefore never acknowledges anything before its predecessor is durable.
-Result<void> TableImpl::end_segment() {
-  if (!writer_) return {};
-  const std::shared_ptr<segment::SegmentWriter> writer = writer_;
-  const std::uint64_t end = writer->end();
-  busy_ = true;
-  const bool closing = closed_;
-  commit_mutex_.unlock();
-  Result<void> done = closing ? writer->file().finish(end) : writer->file().sync(end);
-  if (!done) directory_->stop_writing(done.error());
-  if (done) {
-    done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-      directory::SegmentEntry& last = manifest.edit_view(entry_.number).log.back();
-      last = {.file = writer->name(), .state = directory::SegmentState::kEnded, .end = end, .durable_end = 0};
-      return {};
-    });
-  }
-  commit_mutex_.lock();
-  busy_ = false;
-  changed_.notify_all();
-  if (!done) return done;
-  counters_.syncs.fetch_add(1, std::memory_order_relaxed);
-  synced_version_ = applied_version_;
-  update_visible();
-  writer_.reset();
-  return {};
-}
-
 std::shared_ptr<Memtable> TableImpl::new_memtable(const LineUp& line_up) const {
   return std::make_shared<Memtable>(environment_.memory, line_up.family_list(), directory_->hash_seed());
 }
@@ -247,27 +183,6 @@ void TableImpl::freeze_memtable() {
   active_ = new_memtable(*next);
   next->active = active_;
   set_line_up(std::move(next));
-}
-
-/// Returns with the log ended and nobody changing it.
-Result<void> TableImpl::end_and_wait_until_idle() {
-  while (true) {
-    while (busy_ || syncing_) changed_.wait(commit_mutex_);
-    if (!writer_) return {};
-    CAIRN_TRY_VOID(end_segment());
-  }
-}
-
-Result<void> TableImpl::freeze_and_wait_until_idle() {
-  CAIRN_TRY_VOID(end_and_wait_until_idle());
-  freeze_memtable();
-  return {};
-}
-
-Result<void> TableImpl::end_log() {
-  const MutexLock lock(commit_mutex_);
-  CAIRN_TRY_VOID(check_open());
-  return end_and_wait_until_idle();
 }
 
 std::int64_t TableImpl::expiry_of(const WriteRef& write, std::int64_t ttl_ms) const {
@@ -326,6 +241,7 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
   counters_.written_bytes.fetch_add(user_bytes, std::memory_order_relaxed);
   counters_.log_bytes.fetch_add(writer_->tail() - tail_before, std::memory_order_relaxed);
   update_visible();
+  if (writer_->half_full()) want_next_segment();
   if (!log_is_synced_ && !background_sync_set_ && writer_->tail() - durable_end_ >= tuning_.background_sync_bytes) {
     background_sync_set_ = true;
     environment_.syncs.after(0, this, [this] { sync_in_background(); });
@@ -364,6 +280,7 @@ Result<void> TableImpl::wait_until_visible(WriteVersion version) {
 
 /// Syncs everything that is in the log by now, for all who wait. Lets go of the lock meanwhile.
 Result<void> TableImpl::lead_sync() {
+  if (ending_) return end_predecessor();  // Whoever waits for more looks again.
   const std::shared_ptr<segment::SegmentWriter> writer = writer_;
   if (!writer) return {};
   const std::uint64_t end = writer->end();
@@ -419,7 +336,8 @@ void TableImpl::sync_in_background() {
   background_sync_set_ = false;
   if (busy_ || syncing_ || closed_ || !directory_->state()) return;
   CAIRN_REACHED("log synced in the background");
-  (void)lead_sync();  // A failure has stopped writing; who writes next is told.
+  // A failure has stopped writing; who writes next is told.
+  if (end_predecessor() && !syncing_) (void)lead_sync();
 }
 
 }  // namespace cairn::table

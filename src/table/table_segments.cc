@@ -1,0 +1,220 @@
+// The segments of a log: the one that takes writes; the one before it, as long as it is not ended in the manifest; and the
+// one that stands ready behind it. A full segment is left at once, without I/O, if the next stands ready: it is then synced
+// and ended by whoever needs that first, and until then nothing in its successor is made durable.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/reached.h"
+#include "directory/file_name.h"
+#include "table/table_impl.h"
+
+namespace cairn::table {
+
+/// The active segment has no room for `bytes`, or its memtable is `full`: goes on in the next if that stands ready, else ends
+/// it, and the log is without one. Either may be done only in part, or by somebody else, when it returns.
+Result<void> TableImpl::leave_segment(std::uint64_t bytes, bool full) {
+  if (preparing_) {
+    changed_.wait(commit_mutex_);
+    return {};
+  }
+  if (ending_) return end_predecessor();
+  const bool ready = next_ && next_->writer->has_room(bytes);
+  if (ready) {
+    CAIRN_REACHED("went on in the next segment without waiting");
+    append_pending_frame();
+    writer_->publish();
+    ending_ = Ending{.writer = std::move(writer_), .version = applied_version_};
+    writer_ = nullptr;
+  } else {
+    CAIRN_TRY_VOID(end_segment());
+    if (busy_ || writer_) return {};
+  }
+  if (full) {
+    freeze_memtable();
+    schedule_flush();
+  }
+  if (!ready) return {};
+  adopt(*std::exchange(next_, std::nullopt));
+  const segment::SegmentFrame frame{.predecessor = ending_->writer->identity().number, .end = ending_->writer->end()};
+  writer_->append_segment_frame(frame, applied_version_, stamp_of_last_);
+  writer_->publish();
+  schedule_segment_work();
+  return {};
+}
+
+/// Writes go into `fresh`, which the manifest lists.
+void TableImpl::adopt(directory::Directory::NewSegment fresh) {
+  writer_ = std::move(fresh.writer);
+  const std::uint64_t got = writer_->file().capacity();
+  active_->add_source({directory_->live(writer_->view()), got <= 2 * tuning_.segment_bytes_max ? got : 0});
+  next_segment_bytes_ = std::min(2 * next_segment_bytes_, tuning_.segment_bytes_max);
+  next_wanted_ = false;
+  durable_end_ = segment::kHeaderBytes;
+  frame_pending_ = false;
+}
+
+/// Makes a segment and lists it in the manifest, at the end of the log and instead of `dropped`. On kNoSpace nothing has
+/// changed.
+Result<directory::Directory::NewSegment> TableImpl::list_new_segment(std::uint64_t capacity, const std::string& dropped) {
+  CAIRN_TRY(fresh, directory_->new_segment(entry_.number, entry_.name, capacity));
+  const Result<void> listed = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+    std::vector<directory::SegmentEntry>& log = manifest.edit_view(entry_.number).log;
+    std::erase_if(log, [&](const directory::SegmentEntry& segment) { return segment.file == dropped; });
+    log.push_back(
+        {.file = fresh.name, .state = directory::SegmentState::kActive, .end = 0, .durable_end = segment::kHeaderBytes});
+    return {};
+  });
+  if (!listed && listed.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh.name);
+  CAIRN_TRY_VOID(listed);
+  if (!dropped.empty()) directory_->abandon(dropped);
+  return fresh;
+}
+
+/// Puts a new segment at the end of a log that has none. On kNoSpace nothing has changed.
+Result<void> TableImpl::start_segment(std::uint64_t bytes) {
+  if (next_ && next_->writer->has_room(bytes)) {
+    adopt(*std::exchange(next_, std::nullopt));
+    return {};
+  }
+  // A batch is never split: one that is larger than segments are gets a larger one.
+  const std::uint64_t least = segment::kHeaderBytes + segment::SegmentWriter::with_slack(bytes) + 2 * segment::kSyncFrameBytes +
+                              segment::kSegmentFrameBytes;
+  const std::uint64_t usual = std::min(next_segment_bytes_, options_.memtable_bytes_max);
+  const std::uint64_t capacity = std::max(usual, round_up(least, 4 * kKiB));
+  const std::string too_small = next_ ? next_->name : "";
+  busy_ = true;
+  commit_mutex_.unlock();
+  Result<directory::Directory::NewSegment> fresh = list_new_segment(capacity, too_small);
+  commit_mutex_.lock();
+  busy_ = false;
+  changed_.notify_all();
+  CAIRN_TRY_VOID(fresh);
+  next_.reset();
+  adopt(*std::move(fresh));
+  return {};
+}
+
+/// Asks for the next segment in good time.
+void TableImpl::want_next_segment() {
+  if (next_wanted_ || next_) return;
+  next_wanted_ = true;
+  schedule_segment_work();
+}
+
+void TableImpl::schedule_segment_work() {
+  if (segment_work_set_ || closed_) return;
+  segment_work_set_ = true;
+  environment_.syncs.after(0, this, [this] { do_segment_work(); });
+}
+
+/// What no writer should wait for. A failure is met again by the writer who needs it.
+void TableImpl::do_segment_work() {
+  const MutexLock lock(commit_mutex_);
+  segment_work_set_ = false;
+  if (closed_ || !directory_->state() || !end_predecessor()) return;
+  if (!next_wanted_ || next_ || preparing_ || busy_ || closed_ || !writer_) return;
+  CAIRN_REACHED("next segment made ready");
+  const std::uint64_t capacity = std::min(next_segment_bytes_, options_.memtable_bytes_max);
+  preparing_ = true;
+  commit_mutex_.unlock();
+  Result<directory::Directory::NewSegment> fresh = list_new_segment(capacity, {});
+  commit_mutex_.lock();
+  preparing_ = false;
+  changed_.notify_all();
+  if (fresh) next_ = *std::move(fresh);
+}
+
+/// Makes the segment at its end durable and ends it there in the manifest; everything up to `version` is synced then.
+Result<void> TableImpl::end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version,
+                                        bool last) {
+  const std::uint64_t end = writer->end();
+  commit_mutex_.unlock();
+  Result<void> done = last ? writer->file().finish(end) : writer->file().sync(end);
+  if (!done) directory_->stop_writing(done.error());
+  if (done) {
+    done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+      for (directory::SegmentEntry& segment : manifest.edit_view(entry_.number).log) {
+        if (segment.file != writer->name()) continue;
+        segment = {.file = writer->name(), .state = directory::SegmentState::kEnded, .end = end, .durable_end = 0};
+      }
+      return {};
+    });
+  }
+  commit_mutex_.lock();
+  if (!done) return done;
+  counters_.syncs.fetch_add(1, std::memory_order_relaxed);
+  synced_version_ = std::max(synced_version_, version);
+  update_visible();
+  return {};
+}
+
+/// Returns with the segment before the active one ended.
+Result<void> TableImpl::end_predecessor() {
+  while (ending_) {
+    if (ending_now_) {
+      changed_.wait(commit_mutex_);
+      continue;
+    }
+    CAIRN_TRY_VOID(directory_->state());
+    ending_now_ = true;
+    const Ending ending = *ending_;
+    const Result<void> done = end_in_manifest(ending.writer, ending.version, false);
+    ending_now_ = false;
+    changed_.notify_all();
+    CAIRN_TRY_VOID(done);
+    ending_.reset();
+  }
+  return {};
+}
+
+/// Makes the log so far durable and ends it in the manifest. Whatever comes next stands in another segment. Whether the
+/// active segment, or only the one before it, has ended is for the caller to see.
+Result<void> TableImpl::end_segment() {
+  if (ending_) return end_predecessor();
+  if (!writer_) return {};
+  busy_ = true;
+  const Result<void> done = end_in_manifest(writer_, applied_version_, closed_);
+  busy_ = false;
+  changed_.notify_all();
+  CAIRN_TRY_VOID(done);
+  writer_.reset();
+  return {};
+}
+
+/// Returns with the log ended and nobody changing it.
+Result<void> TableImpl::end_and_wait_until_idle() {
+  while (true) {
+    while (busy_ || syncing_ || preparing_) changed_.wait(commit_mutex_);
+    if (!writer_ && !ending_) return {};
+    CAIRN_TRY_VOID(end_segment());
+  }
+}
+
+Result<void> TableImpl::freeze_and_wait_until_idle() {
+  CAIRN_TRY_VOID(end_and_wait_until_idle());
+  freeze_memtable();
+  return {};
+}
+
+Result<void> TableImpl::end_log() {
+  const MutexLock lock(commit_mutex_);
+  CAIRN_TRY_VOID(check_open());
+  return end_and_wait_until_idle();
+}
+
+/// At the end: takes the segment that stands ready out of the log.
+Result<void> TableImpl::drop_next_segment() {
+  if (!next_) return {};
+  const std::string name = std::exchange(next_, std::nullopt)->name;
+  commit_mutex_.unlock();
+  const Result<void> done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+    std::erase_if(manifest.edit_view(entry_.number).log,
+                  [&](const directory::SegmentEntry& segment) { return segment.file == name; });
+    return {};
+  });
+  if (done) directory_->abandon(name);
+  commit_mutex_.lock();
+  return done;
+}
+
+}  // namespace cairn::table

@@ -1,0 +1,82 @@
+// The segments of a log, one after the other: a full one is left without waiting, and what that means after a crash.
+#include <gtest/gtest.h>
+
+#include "support/world.h"
+
+namespace cairn::test {
+namespace {
+
+std::string key_of(int i) { return "key" + std::to_string(10'000 + i); }
+
+struct Segments : OneProcess {
+  void put(Durability durability = Durability::kKernel) {
+    ASSERT_OK(process.table().put(key_of(written++), std::string(100, 'v'), {.durability = durability}));
+  }
+  std::size_t listed() const {
+    std::size_t count = 0;
+    for (const auto& [name, size] : disk.file_sizes()) count += name.ends_with(".segment") ? 1U : 0U;
+    return count;
+  }
+  /// Until a segment is full and the next has taken over.
+  void fill_one() {
+    while (listed() < 2) {
+      put();
+      if (listed() < 2 && written > 5) process.run_jobs();
+    }
+    const std::uint64_t ios = disk.io_count();
+    for (int i = 0; i < 30; ++i) put();  // More than is left of the first 4 KiB, less than the next has.
+    EXPECT_EQ(disk.io_count(), ios) << "no write waited for the device";
+  }
+  /// What a new process finds: the first so many of the writes.
+  int found(storage::SimulatedDisk& on, std::vector<std::string>* reports = nullptr) const {
+    SimulatedClock later;
+    later.advance_ms(1'000'000);
+    Process next(on, later);
+    EXPECT_OK(next.open());
+    const Result<Model> all = scan_all(next.table());
+    EXPECT_OK(all);
+    int count = 0;
+    for (const auto& [key, value] : *all) EXPECT_EQ(key, key_of(count++)) << "a prefix, nothing left out";
+    if (reports != nullptr) *reports = next.table().stats().open_reports;
+    return count;
+  }
+  int written = 0;
+};
+
+TEST_F(Segments, AFullOneIsLeftWithoutWaitingAndNothingIsLostToAKill) {
+  fill_one();
+  const auto killed = disk.killed();
+  EXPECT_EQ(found(*killed), written);
+}
+
+TEST_F(Segments, AfterAPowerCutTheLogIsAPrefixWhicheverOfThemLostPages) {
+  fill_one();
+  bool dropped = false;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const auto crashed = disk.crashed(seed);
+    std::vector<std::string> reports;
+    EXPECT_LE(found(*crashed, &reports), written);
+    for (const std::string& report : reports) dropped = dropped || report.find("ends short") != std::string::npos;
+  }
+  EXPECT_TRUE(dropped) << "some cut took the end of the first and left the second";
+}
+
+TEST_F(Segments, ADurableWriteInTheNextMakesTheOneBeforeDurable) {
+  fill_one();
+  put(Durability::kDisk);
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) EXPECT_EQ(found(*disk.crashed(seed)), written);
+}
+
+TEST_F(Segments, WhatStandsReadyIsGoneAfterAClose) {
+  while (listed() < 2) {
+    put();
+    process.run_jobs();
+  }
+  ASSERT_OK(process.close());
+  EXPECT_EQ(listed(), 1U);
+  EXPECT_EQ(found(disk), written);
+}
+
+}  // namespace
+}  // namespace cairn::test
