@@ -273,6 +273,11 @@ Result<void> Directory::check_lease_time() {
   return checked;
 }
 
+bool Directory::versions_at_hand(std::uint64_t count) const {
+  return next_version_.load() + count + kVersionsAhead / 8 <= version_ceiling_.load() &&
+         last_stamp_.load() + stamp_of(kStampMsAhead / 8) <= stamp_ceiling_.load();
+}
+
 Result<void> Directory::prepare_versions(std::uint64_t count) {
   const auto enough = [&](std::uint64_t versions_ahead, std::uint64_t ms_ahead) {
     const std::uint64_t now = std::max(stamp_of(environment_.clock.wall_ms()), last_stamp_.load());

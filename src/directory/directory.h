@@ -159,6 +159,8 @@ class Directory : public std::enable_shared_from_this<Directory> {
     std::uint64_t stamp;
   };
   /// Makes sure that reserve(count) will find room below the ceilings, with I/O if it must. Before taking locks.
+  /// Whether that much is left, as far as can be seen without a look at the clock.
+  [[nodiscard]] bool versions_at_hand(std::uint64_t count) const;
   Result<void> prepare_versions(std::uint64_t count) CAIRN_EXCLUDES(manifest_mutex_);
   /// `count` consecutive write versions, of which the first is returned, and a stamp. nullopt: prepare_versions again.
   std::optional<Stamped> reserve_versions(std::uint64_t count);

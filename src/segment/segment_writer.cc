@@ -11,6 +11,7 @@ namespace {
 // docs/decisions/0006-populating-segments.md.
 constexpr std::uint64_t kPopulateBytes = 256 * kKiB;
 constexpr std::uint64_t kPopulateLeastBytes = 16 * kKiB;  // Of a log that has just begun: many stay small.
+constexpr std::uint64_t kPageBytes = 4 * kKiB;  // The first has the header.
 constexpr std::uint64_t kWriteBackBytes = 4 * kMiB;
 }  // namespace
 
@@ -18,7 +19,8 @@ SegmentWriter::SegmentWriter(std::unique_ptr<storage::AppendFile> file, const Se
     : file_(std::move(file)),
       identity_(identity),
       seed_(segment_seed(identity.database, identity.number, identity.salt)),
-      recycled_(recycled) {}
+      recycled_(recycled),
+      pages_there_(recycled) {}
 
 Result<std::unique_ptr<SegmentWriter>> SegmentWriter::start(std::unique_ptr<storage::AppendFile> file,
                                                             const SegmentIdentity& identity, bool recycled) {
@@ -41,10 +43,21 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::start(std::unique_ptr<stor
   return std::unique_ptr<SegmentWriter>(new SegmentWriter(std::move(file), identity, recycled));
 }
 
+Result<void> SegmentWriter::write_ahead(bool durable) {
+  if (pages_there_) return {};
+  const Bytes zeros(kPopulateBytes, '\0');
+  for (std::uint64_t at = kPageBytes; at < file_->capacity(); at += zeros.size()) {
+    CAIRN_TRY_VOID(file_->write(at, ByteView(zeros).substr(0, file_->capacity() - at)));
+  }
+  if (durable) CAIRN_TRY_VOID(file_->sync(file_->capacity()));
+  pages_there_ = true;
+  return {};
+}
+
 RecordView SegmentWriter::append(const RecordInput& record) {
   const std::uint64_t bytes = encoded_bytes(record);
   CAIRN_ASSERT(tail_ + bytes + kTerminatorBytes <= file_->capacity());
-  if (tail_ + bytes + kTerminatorBytes > populated_ && !recycled_) {
+  if (tail_ + bytes + kTerminatorBytes > populated_ && !pages_there_) {
     const std::uint64_t ahead = std::clamp(tail_, kPopulateLeastBytes, kPopulateBytes);
     populated_ = std::min(tail_ + std::max(bytes, ahead), file_->capacity());
     file_->populate(tail_, populated_);

@@ -30,6 +30,10 @@ class SegmentWriter {
   static Result<std::unique_ptr<SegmentWriter>> start(std::unique_ptr<storage::AppendFile> file, const SegmentIdentity& identity,
                                                       bool recycled);
 
+  /// Before anything is appended: writes zeros to all room that a fresh file has, so that its pages and blocks are there when
+  /// records come; `durable`: on the device too. Afterwards nothing is known of the file if it fails.
+  Result<void> write_ahead(bool durable);
+
   /// Room needed by `bytes` of records together with what may have to go before or after them.
   static constexpr std::uint64_t with_slack(std::uint64_t bytes) { return bytes + kSyncFrameBytes + kTerminatorBytes; }
   [[nodiscard]] bool has_room(std::uint64_t bytes) const {
@@ -67,6 +71,7 @@ class SegmentWriter {
   SegmentIdentity identity_;
   std::uint64_t seed_;
   bool recycled_;
+  bool pages_there_;  // Of all its room, in memory as a rule: they need not be populated.
   std::uint64_t tail_ = kHeaderBytes;
   std::uint64_t populated_ = 0;
   std::uint64_t written_back_ = 0;

@@ -178,8 +178,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<WriteVersion> write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, bool& applied)
       CAIRN_EXCLUDES(commit_mutex_);
   [[nodiscard]] std::int64_t expiry_of(const WriteRef& write, std::int64_t ttl_ms) const;
-  Result<void> make_room(std::uint64_t bytes, std::int64_t begin_ms) CAIRN_REQUIRES(commit_mutex_);
-  Result<void> wait_for_flush(std::int64_t begin_ms) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> make_room(std::uint64_t bytes, std::int64_t& begin_ms) CAIRN_REQUIRES(commit_mutex_);
+  Result<void> wait_for_flush(std::int64_t& begin_ms) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
   void put_off(std::uint64_t bytes, std::int64_t begin_ms) CAIRN_EXCLUDES(commit_mutex_);
   void count_wait(std::int64_t begin_ms);
   [[nodiscard]] double debt() const {
@@ -205,7 +205,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   };
   Result<void> leave_segment(std::uint64_t bytes, bool full) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
   void adopt(directory::Directory::NewSegment fresh) CAIRN_REQUIRES(commit_mutex_);
-  Result<directory::Directory::NewSegment> list_new_segment(std::uint64_t capacity, const std::string& dropped);
+  Result<directory::Directory::NewSegment> list_new_segment(std::uint64_t capacity, const std::string& dropped,
+                                                            std::optional<Durability> write_ahead = {});
   Result<void> start_segment(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
   void want_next_segment() CAIRN_REQUIRES(commit_mutex_);
   void schedule_segment_work() CAIRN_REQUIRES(commit_mutex_);
@@ -281,6 +282,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   WriteVersion last_disk_version_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
   std::uint64_t stamp_of_last_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
   std::vector<std::uint64_t> checksums_ CAIRN_GUARDED_BY(commit_mutex_);  // Of the batch being appended.
+  std::vector<std::pair<const char*, segment::RecordView>> records_ CAIRN_GUARDED_BY(commit_mutex_);  // Of that write.
 
   mutable Mutex state_mutex_{Rank::kLineUp};
   std::set<const void*> claimed_ CAIRN_GUARDED_BY(state_mutex_);  // Layers in a job; each in at most one.

@@ -53,10 +53,16 @@ void TableImpl::adopt(directory::Directory::NewSegment fresh) {
   frame_pending_ = false;
 }
 
-/// Makes a segment and lists it in the manifest, at the end of the log and instead of `dropped`. On kNoSpace nothing has
-/// changed.
-Result<directory::Directory::NewSegment> TableImpl::list_new_segment(std::uint64_t capacity, const std::string& dropped) {
+/// Makes a segment and lists it in the manifest, at the end of the log and instead of `dropped`. With `write_ahead` all its
+/// room is written first and, for a log that is synced, synced. On kNoSpace nothing has changed.
+Result<directory::Directory::NewSegment> TableImpl::list_new_segment(std::uint64_t capacity, const std::string& dropped,
+                                                                     std::optional<Durability> write_ahead) {
   CAIRN_TRY(fresh, directory_->new_segment(entry_.number, entry_.name, capacity));
+  if (write_ahead) {
+    const Result<void> written = fresh.writer->write_ahead(*write_ahead == Durability::kDisk);
+    if (!written) directory_->abandon(fresh.name);
+    CAIRN_TRY_VOID(written);
+  }
   const Result<void> listed = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
     std::vector<directory::SegmentEntry>& log = manifest.edit_view(entry_.number).log;
     std::erase_if(log, [&](const directory::SegmentEntry& segment) { return segment.file == dropped; });
@@ -115,9 +121,10 @@ void TableImpl::do_segment_work() {
   if (!next_wanted_ || next_ || preparing_ || busy_ || closed_ || !writer_) return;
   CAIRN_REACHED("next segment made ready");
   const std::uint64_t capacity = std::min(next_segment_bytes_, options_.memtable_bytes_max);
+  const Durability durability = log_is_synced_ ? Durability::kDisk : Durability::kKernel;
   preparing_ = true;
   commit_mutex_.unlock();
-  Result<directory::Directory::NewSegment> fresh = list_new_segment(capacity, {});
+  Result<directory::Directory::NewSegment> fresh = list_new_segment(capacity, {}, durability);
   commit_mutex_.lock();
   preparing_ = false;
   changed_.notify_all();

@@ -79,10 +79,13 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
     return fail(ErrorCode::kInvalidArgument, "a write takes at most " + std::to_string(kWriteBytesMax) +
                                                  " bytes of log; this one takes " + std::to_string(bytes));
   }
-  CAIRN_TRY_VOID(directory_->prepare_versions(writes.size()));
+  if (!directory_->versions_at_hand(writes.size())) CAIRN_TRY_VOID(directory_->prepare_versions(writes.size()));
   std::optional<directory::Directory::Stamped> stamped;
-  const std::int64_t begin_ms = environment_.clock.boot_ms();
-  if (debt() > 0) put_off(bytes, begin_ms);
+  std::int64_t begin_ms = 0;  // Of its waiting, if it has to.
+  if (debt() > 0) {
+    begin_ms = environment_.clock.boot_ms();
+    put_off(bytes, begin_ms);
+  }
   while (true) {
     {
       const MutexLock lock(commit_mutex_);
@@ -100,7 +103,7 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
 }
 
 /// Returns with a segment that takes `bytes` and nobody else changing it. Lets go of the lock while it waits.
-Result<void> TableImpl::make_room(std::uint64_t bytes, std::int64_t begin_ms) {
+Result<void> TableImpl::make_room(std::uint64_t bytes, std::int64_t& begin_ms) {
   while (true) {
     CAIRN_TRY_VOID(check_open());
     if (busy_) {
@@ -145,7 +148,8 @@ void TableImpl::count_wait(std::int64_t begin_ms) {
 }
 
 /// The hard bound: writes wait for a flush rather than let the logs grow without end.
-Result<void> TableImpl::wait_for_flush(std::int64_t begin_ms) {
+Result<void> TableImpl::wait_for_flush(std::int64_t& begin_ms) {
+  if (begin_ms == 0) begin_ms = environment_.clock.boot_ms();
   CAIRN_REACHED("write waited at the bound on unsealed bytes");
   counters_.stalls.fetch_add(1, std::memory_order_relaxed);
   if (line_up_.get()->frozen().empty()) CAIRN_TRY_VOID(freeze_and_wait_until_idle());
@@ -196,8 +200,7 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
   const std::uint64_t batch_begin = writer_->tail();
   const bool batch = writes.size() > 1;
   checksums_.clear();
-  std::vector<std::pair<const char*, segment::RecordView>> records;
-  records.reserve(writes.size());
+  records_.clear();
   segment::RecordInput input{.flags = static_cast<std::uint8_t>(batch ? kInBatch : 0),
                              .write_version = stamped.write_version,
                              .stamp = stamped.stamp,
@@ -214,7 +217,7 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
     input.value = write.value;
     const char* const at = writer_->file().data() + writer_->tail();
     const segment::RecordView record = writer_->append(input);
-    records.emplace_back(at, record);
+    records_.emplace_back(at, record);
     if (batch) checksums_.push_back(record.header.checksum);
     user_bytes += write.key.size() + (write.kind == RecordKind::kReference ? write.large : write.value).size();
     ++input.write_version;
@@ -223,7 +226,7 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
   if (batch) writer_->append_batch_frame(batch_begin, checksums_, input);
   // Log before memory: what is indexed is in the log.
   for (std::size_t i = 0; i < writes.size(); ++i) {
-    const auto& [at, record] = records[i];
+    const auto& [at, record] = records_[i];
     active_->insert(at, record, writes[i].kind == RecordKind::kReference ? writes[i].large : record.value);
     unsealed_bytes_.fetch_add(record.bytes, std::memory_order_relaxed);
   }
