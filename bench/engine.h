@@ -58,6 +58,10 @@ std::unique_ptr<Store> open_cairn(const StoreOptions& options);
 std::unique_ptr<Store> open_rocksdb(const StoreOptions& options);
 std::unique_ptr<Store> open_leveldb(const StoreOptions& options);
 std::unique_ptr<Store> open_lmdb(const StoreOptions& options);
+std::unique_ptr<Store> open_wiredtiger(const StoreOptions& options);
+std::unique_ptr<Store> open_tkrzw_hash(const StoreOptions& options);
+std::unique_ptr<Store> open_tkrzw_tree(const StoreOptions& options);
+std::unique_ptr<Store> open_sqlite(const StoreOptions& options);
 
 /// Reads every byte of a value, as its user would.
 inline std::uint64_t sum_of(std::string_view bytes) {

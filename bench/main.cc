@@ -25,7 +25,7 @@ void add_table(CLI::App& app, TableBench& bench) {
                   "tombstones, ingest (of a file made outside; cairn, rocksdb), tables (--n of them; cairn)")
       ->check(CLI::IsMember({"fillseq", "fillrandom", "overwrite", "readrandom", "readmissing", "seekrandom", "scan",
                              "readwhilewriting", "fillsync", "reopen", "queue", "tombstones", "ingest", "tables"}));
-  table.add_option("--engine", bench.engine)->check(CLI::IsMember({"cairn", "rocksdb", "leveldb", "lmdb"}));
+  table.add_option("--engine", bench.engine)->check(CLI::IsMember(engines()));
   table.add_option("--keys", bench.keys, "random16, user12 or sequential")
       ->transform(CLI::CheckedTransformer(std::map<std::string, Keys>{
           {"random16", Keys::kRandom16}, {"user12", Keys::kUser12}, {"sequential", Keys::kSequential}}));

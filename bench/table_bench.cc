@@ -21,13 +21,17 @@ namespace {
 std::unique_ptr<Store> open_store(const TableBench& bench, const std::string& dir) {
   const StoreOptions options{
       .dir = dir, .sync = bench.disk, .lz4 = bench.compression == "lz4", .data_bytes = bench.n * (bench.value_bytes + 64)};
-  if (bench.engine == "rocksdb") return open_rocksdb(options);
-  if (bench.engine == "leveldb") return open_leveldb(options);
-  if (bench.engine == "lmdb") return open_lmdb(options);
-  return open_cairn(options);
+  return engines().at(bench.engine)(options);
 }
 
 }  // namespace
+
+const std::map<std::string, OpenStore>& engines() {
+  static const std::map<std::string, OpenStore> all = {
+      {"cairn", open_cairn},           {"rocksdb", open_rocksdb},       {"leveldb", open_leveldb}, {"lmdb", open_lmdb},
+      {"wiredtiger", open_wiredtiger}, {"tkrzw-hash", open_tkrzw_hash}, {"tkrzw-tree", open_tkrzw_tree}, {"sqlite", open_sqlite}};
+  return all;
+}
 
 void Store::ingest(std::uint64_t /*n*/, const Record& /*record*/) { give_up("this engine takes in no files"); }
 void Store::open_table(std::uint64_t /*i*/) { give_up("this engine is not measured with many tables"); }
@@ -98,6 +102,10 @@ class Run {
     if (workload == "queue") return queue();
     if (workload == "tombstones") return tombstones();
     fill();
+    if (workload == "readrandom" || workload == "readmissing" || workload == "seekrandom" || workload == "scan") {
+      store_.reset();  // What is read was not written in this life of the process, so to speak.
+      store_ = open_store(bench_, dir_);
+    }
     if (workload == "overwrite") return measure(put_any, bench_.n, bench_.threads);
     if (workload == "readrandom") return measure(&Run::get_random, bench_.n, bench_.threads);
     if (workload == "readmissing") return measure(&Run::get_missing, bench_.n, bench_.threads);

@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 
 #include "bench/data.h"
@@ -22,6 +24,10 @@ struct TableBench {
   bool json = true;
   std::string dir = "build/bench";
 };
+
+using OpenStore = std::unique_ptr<Store> (*)(const StoreOptions&);
+/// By name.
+const std::map<std::string, OpenStore>& engines();
 
 /// Runs it and returns the JSON object of its figures.
 std::string run(const TableBench& bench);

@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Runs cairn-bench workload by workload, the engines of a row one after the other, round by round, and writes what came out: the runs as
+JSON, a table of ratios between marks in docs/benchmarks.md, and plots of cost against size.
+
+    tools/bench_table.py [--n 2000000] [--rounds 3] [--rows REGEX] [--engines a,b,…] [--json FILE] [--no-docs]
+    tools/bench_table.py --growth 2000000,10000000,40000000 [--memory-mb M]
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BENCH = ROOT / "build/release/bin/cairn-bench"
+DOCS = ROOT / "docs/benchmarks.md"
+ENGINES = ["cairn", "rocksdb", "leveldb", "lmdb", "wiredtiger", "tkrzw-hash", "tkrzw-tree", "sqlite"]
+ORDERED = [engine for engine in ENGINES if engine != "tkrzw-hash"]
+DURABLE = [engine for engine in ENGINES if not engine.startswith("tkrzw")]
+
+
+class Row:
+    """`share`: of the records asked for. `targets`: what Cairn's ratio over an engine must reach. `metric`: of the bench's figures."""
+
+    def __init__(self, name, options, share=1.0, engines=None, targets=None, metric="ops_per_s", less_is_more=False):
+        self.name, self.options, self.share = name, options, share
+        self.engines, self.targets = engines or ENGINES, targets or {}
+        self.metric, self.less_is_more = metric, less_is_more
+
+
+ROWS = [
+    Row("fillseq", "--workload fillseq", targets={"lmdb": 2, "rocksdb": 6}),
+    Row("fillrandom", "--workload fillrandom", targets={"lmdb": 2.5, "rocksdb": 7}),
+    Row("fillrandom, batches of 1,000", "--workload fillrandom --batch 1000", engines=DURABLE, targets={"leveldb": 3}),
+    Row("overwrite", "--workload overwrite", targets={"lmdb": 4}),
+    Row("readrandom", "--workload readrandom", targets={"lmdb": 1.4, "rocksdb": 4.5}),
+    Row("readrandom, 2 threads", "--workload readrandom --threads 2", targets={"lmdb": 1.3}),
+    Row("readmissing", "--workload readmissing", targets={"rocksdb": 1.5}),
+    Row("seekrandom (11 entries)", "--workload seekrandom", 0.5, ORDERED, {"lmdb": 1}),
+    Row("scan", "--workload scan", engines=ORDERED, targets={"lmdb": 1}),
+    Row("readwhilewriting, reads", "--workload readwhilewriting", 0.25, targets={"lmdb": 1.2}),
+    Row("readwhilewriting, writes", "--workload readwhilewriting", 0.25, targets={"lmdb": 3}, metric="writes_per_s"),
+    Row("fillsync", "--workload fillsync", 0.0015, targets={"wiredtiger": 1.2}),
+    Row("fillsync, 8 threads", "--workload fillsync --threads 8", 0.006, targets={"leveldb": 1.5}),
+    Row("values of 4 KiB, put", "--workload fillrandom --value-bytes 4096", 0.1, targets={"tkrzw-hash": 2}),
+    Row("values of 4 KiB, get", "--workload readrandom --value-bytes 4096", 0.1, targets={"lmdb": 1}),
+    Row("reopen after a kill, ms", "--workload reopen", metric="open_ms", less_is_more=True, engines=DURABLE),
+    Row("disk after fillrandom and compaction, MB", "--workload fillrandom --settled", metric="disk_bytes", less_is_more=True),
+]
+
+
+def in_cgroup(memory_mb):
+    """What a child does to run with so little memory, its page cache included (cgroup v2 or v1)."""
+    if not memory_mb:
+        return None
+    base = pathlib.Path("/sys/fs/cgroup")
+    unified = (base / "cgroup.controllers").exists()
+    group = (base if unified else base / "memory") / "cairn-bench"
+    group.mkdir(exist_ok=True)
+    (group / ("memory.max" if unified else "memory.limit_in_bytes")).write_text(str(memory_mb << 20))
+    return lambda: (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def run(options, engine, records, memory_mb=0):
+    command = [str(BENCH), "table", "--engine", engine, "--n", str(records), "--dir", str(ROOT / "build/bench"), *options.split()]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=in_cgroup(memory_mb))
+    if done.returncode != 0:
+        print(f"  {' '.join(command[1:])}: {done.stderr.strip() or done.returncode}", file=sys.stderr)
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(rows, engines, n, rounds):
+    """{row name: {engine: [figures of each round]}}; rows that are one workload share its runs."""
+    shared = {}
+    for number in range(rounds):
+        for row in rows:
+            for engine in [e for e in row.engines if e in engines]:
+                runs = shared.setdefault((row.options, row.share), {}).setdefault(engine, [])
+                if len(runs) > number:
+                    continue
+                runs.append(run(row.options, engine, max(int(n * row.share), 100), 0))
+                print(f"round {number + 1}: {row.name}, {engine}: {runs[-1] and runs[-1].get(row.metric)}", file=sys.stderr)
+    return {row.name: {e: [r for r in runs if r] for e, runs in shared[(row.options, row.share)].items()} for row in rows}
+
+
+def middle(runs, metric):
+    return statistics.median(run[metric] for run in runs)
+
+
+def spread(runs, metric):
+    values = [run[metric] for run in runs]
+    return (max(values) - min(values)) / statistics.median(values) if len(values) > 1 else 0
+
+
+def number(value, row):
+    if row.metric == "disk_bytes":
+        return f"{value / 1e6:,.0f}"
+    return f"{value:,.1f}" if row.metric == "open_ms" else f"{value / 1e3:,.0f} k" if value >= 1e4 else f"{value:,.0f}"
+
+
+def table(rows, results, engines):
+    peers = [engine for engine in engines if engine != "cairn"]
+    lines = ["| workload | Cairn | " + " | ".join(peers) + " | must reach | disk, MB | resident, MB | of it anonymous |",
+             "|---|---|" + "---|" * len(peers) + "---|---|---|---|"]
+    for row in rows:
+        of = results[row.name]
+        if not of.get("cairn"):
+            continue
+        ours = middle(of["cairn"], row.metric)
+        cells = [row.name, f"{number(ours, row)} ±{spread(of['cairn'], row.metric) * 50:.0f} %"]
+        ratios = {}
+        for peer in peers:
+            if not of.get(peer):
+                cells.append("")
+                continue
+            theirs = middle(of[peer], row.metric)
+            ratios[peer] = theirs / ours if row.less_is_more else ours / theirs if theirs else 0
+            cells.append(f"{ratios[peer]:.2f} x ±{spread(of[peer], row.metric) * 50:.0f} %")
+        wanted = [f"{factor} x {peer}{': met' if ratios[peer] >= factor else ''}" for peer, factor in row.targets.items() if peer in ratios]
+        last = of["cairn"][-1]
+        cells += [", ".join(wanted), f"{last['disk_bytes'] / 1e6:,.0f}", f"{last['peak_rss_bytes'] / 1e6:,.0f}", f"{last['anonymous_bytes'] / 1e6:,.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def into_docs(mark, text):
+    """Puts `text` between the marks of that name."""
+    begin, end = f"<!-- {mark}: written by ./dev bench table -->", f"<!-- end of {mark} -->"
+    docs = DOCS.read_text()
+    if begin not in docs:
+        sys.exit(f"{DOCS} has no mark '{begin}'")
+    head, rest = docs.split(begin, 1)
+    DOCS.write_text(head + begin + "\n" + text + "\n" + end + rest.split(end, 1)[1])
+
+
+def plot(path, title, series):
+    """Lines of cost (microseconds an operation) against records, both on logarithmic axes, as SVG."""
+    import math
+
+    width, height, left, bottom = 640, 360, 60, 40
+    points = [point for line in series.values() for point in line]
+    x0, x1 = math.log10(min(x for x, _ in points)), math.log10(max(x for x, _ in points) * 1.01)
+    y0, y1 = math.log10(min(y for _, y in points) / 1.3), math.log10(max(y for _, y in points) * 1.3)
+
+    def place(x, y):
+        return (left + (math.log10(x) - x0) / (x1 - x0) * (width - left - 120), height - bottom - (math.log10(y) - y0) / (y1 - y0) * (height - bottom - 30))
+
+    colours = ["#0b6", "#c33", "#36c", "#b70", "#777", "#909", "#099", "#550"]
+    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+           f'<rect width="{width}" height="{height}" fill="#fff"/><text x="{left}" y="18">{title}: µs an operation, by records</text>']
+    for x in sorted({x for x, _ in points}):
+        at, _ = place(x, points[0][1])
+        svg.append(f'<line x1="{at:.0f}" y1="30" x2="{at:.0f}" y2="{height - bottom}" stroke="#eee"/><text x="{at:.0f}" y="{height - 20}" text-anchor="middle">{x / 1e6:g} M</text>')
+    for exponent in range(math.floor(y0 * 3), math.ceil(y1 * 3) + 1):
+        y = 10 ** (exponent / 3)
+        if not y0 <= math.log10(y) <= y1:
+            continue
+        _, at = place(points[0][0], y)
+        svg.append(f'<line x1="{left}" y1="{at:.0f}" x2="{width - 120}" y2="{at:.0f}" stroke="#eee"/><text x="{left - 6}" y="{at + 4:.0f}" text-anchor="end">{y:.2g}</text>')
+    for i, (name, line) in enumerate(series.items()):
+        places = [place(x, y) for x, y in sorted(line)]
+        path_of = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        svg.append(f'<polyline points="{path_of}" fill="none" stroke="{colours[i]}" stroke-width="2"/>')
+        svg.append(f'<text x="{places[-1][0] + 6:.0f}" y="{places[-1][1] + 4:.0f}" fill="{colours[i]}">{name}</text>')
+    path.write_text("\n".join([*svg, "</svg>", ""]))
+
+
+def grow(sizes, engines, memory_mb, docs):
+    rows = ["fillrandom", "readrandom", "seekrandom"]
+    text = []
+    for workload in rows:
+        series = {}
+        for size in sizes:
+            for engine in engines:
+                figures = run(f"--workload {workload}", engine, size, memory_mb)
+                if figures:
+                    series.setdefault(engine, []).append((size, 1e6 / figures["ops_per_s"]))
+                print(f"{workload}, {engine}, {size}: {figures and figures['ops_per_s']}", file=sys.stderr)
+        name = f"growth-{workload}{'-memory' if memory_mb else ''}.svg"
+        if docs:
+            plot(ROOT / "docs" / name, workload + (f", {memory_mb} MiB of memory" if memory_mb else ""), series)
+        text.append(f"![{workload}]({name})")
+        text += ["| records | " + " | ".join(series) + " |", "|---|" + "---|" * len(series)]
+        for size in sizes:
+            costs = [next((f"{y:.2f} µs" for x, y in line if x == size), "") for line in series.values()]
+            text.append(f"| {size:,} | " + " | ".join(costs) + " |")
+    if docs:
+        into_docs("growth in little memory" if memory_mb else "growth", "\n".join(text))
+    else:
+        print("\n".join(text))
+
+
+def main():
+    parse = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parse.add_argument("--n", type=int, default=2_000_000)
+    parse.add_argument("--rounds", type=int, default=3)
+    parse.add_argument("--rows", default="")
+    parse.add_argument("--engines", default=",".join(ENGINES))
+    parse.add_argument("--json", default=str(ROOT / "build/bench-table.json"))
+    parse.add_argument("--no-docs", action="store_true")
+    parse.add_argument("--growth", default="")
+    parse.add_argument("--memory-mb", type=int, default=0)
+    said = parse.parse_args()
+    engines = said.engines.split(",")
+    if said.growth:
+        return grow([int(size) for size in said.growth.split(",")], engines, said.memory_mb, not said.no_docs)
+    rows = [row for row in ROWS if re.search(said.rows, row.name)]
+    results = measure(rows, engines, said.n, said.rounds)
+    figures = {row.name: {e: {"metric": row.metric, "less_is_more": row.less_is_more, "values": [r[row.metric] for r in runs]}
+                          for e, runs in results[row.name].items() if runs} for row in rows}
+    pathlib.Path(said.json).write_text(json.dumps({"n": said.n, "rows": figures, "runs": results}, indent=1))
+    text = f"{said.n:,} records, {said.rounds} rounds; ± is half of the range of the rounds.\n\n" + table(rows, results, engines)
+    print(text)
+    if not said.no_docs:
+        into_docs("table", text)
+
+
+if __name__ == "__main__":
+    main()
