@@ -59,10 +59,11 @@ Result<void> Directory::recover_segment(ViewEntry& view, const SegmentEntry& act
 
   // What is not known to be on disk, although it reads well, is written again before anybody sees it.
   std::uint64_t unsynced = 0;
-  CAIRN_TRY_VOID(reader.replay(found.end, [&](const segment::RecordView& record) -> Result<void> {
-    if (record.offset >= found.durable_end) ++unsynced;
+  const auto count = [&](const segment::RecordView& /*record*/) -> Result<void> {
+    ++unsynced;
     return {};
-  }));
+  };
+  CAIRN_TRY_VOID(reader.replay(found.end, count, found.durable_end));
   if (found.durable_end > segment::kHeaderBytes) {
     view.log.push_back({.file = active.file, .state = SegmentState::kEnded, .end = found.durable_end, .durable_end = 0});
   }
@@ -102,8 +103,7 @@ Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, 
     checksums.clear();
   };
   // A batch's members are contiguous and share a stamp that no other record has.
-  CAIRN_TRY_VOID(reader.replay(found.end, [&](const segment::RecordView& record) -> Result<void> {
-    if (record.offset < found.durable_end) return {};
+  const auto copy = [&](const segment::RecordView& record) -> Result<void> {
     const bool member = (record.header.flags & kInBatch) != 0;
     if (!member || record.header.stamp != last.stamp) close_batch();
     last = {.kind = record.kind(),
@@ -120,7 +120,8 @@ Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, 
     const segment::RecordView written = writer.append(last);
     if (member) checksums.push_back(written.header.checksum);
     return {};
-  }));
+  };
+  CAIRN_TRY_VOID(reader.replay(found.end, copy, found.durable_end));
   close_batch();
   writer.publish();
   CAIRN_TRY_VOID(writer.file().finish(writer.end()));

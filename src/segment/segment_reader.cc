@@ -67,10 +67,11 @@ struct SegmentReader::Walk {
 };
 
 /// Walks records up to `end` or the first that does not verify. Errors come from visitors and reserved kinds only.
-Result<void> SegmentReader::walk(std::uint64_t end, Walk& state, const Visitor* visit) const {
+Result<void> SegmentReader::walk(std::uint64_t begin, std::uint64_t end, Walk& state, const Visitor* visit) const {
   std::vector<RecordView> members;
   std::uint64_t last_version = 0;
-  std::uint64_t at = kHeaderBytes;
+  std::uint64_t at = begin;
+  state.end = begin;
   const auto refuse = [&](const char* why) {
     state.refused_at = at;
     state.why = why;
@@ -115,10 +116,10 @@ std::optional<SegmentFrame> SegmentReader::segment_frame() const {
   return load<SegmentFrame>(record->value.data());
 }
 
-Result<void> SegmentReader::replay(std::uint64_t end, const Visitor& visit) const {
+Result<void> SegmentReader::replay(std::uint64_t end, const Visitor& visit, std::uint64_t begin) const {
   if (end > file_->size()) return corruption("segment is shorter than its end in the manifest", file_->name(), file_->size());
   Walk state;
-  CAIRN_TRY_VOID(walk(end, state, &visit));
+  CAIRN_TRY_VOID(walk(begin, end, state, &visit));
   CAIRN_TRY_VOID(file_->status());
   if (state.end != end) return corruption(state.why, file_->name(), state.refused_at);
   return {};
@@ -166,7 +167,7 @@ Result<Recovered> SegmentReader::recover(std::uint64_t manifest_durable_end) con
     return corruption("segment is shorter than its durable end in the manifest", name, file_->size());
   }
   Walk state;
-  CAIRN_TRY_VOID(walk(file_->size(), state, nullptr));
+  CAIRN_TRY_VOID(walk(kHeaderBytes, file_->size(), state, nullptr));
   const std::uint64_t durable = std::max({manifest_durable_end, greatest_durable_end(), kHeaderBytes});
   CAIRN_TRY_VOID(file_->status());
   if (state.end < durable) {

@@ -29,9 +29,9 @@ class SegmentReader {
 
   /// Called with each record that is no frame; the views stay valid as long as file() lives.
   using Visitor = std::function<Result<void>(const RecordView&)>;
-  /// Visits the records in [first record, end), each verified; batches whole. kCorruption at the first that does
+  /// Visits the records in [begin, end), where one begins, each verified; batches whole. kCorruption at the first that does
   /// not verify: below an end, everything must.
-  Result<void> replay(std::uint64_t end, const Visitor& visit) const;
+  Result<void> replay(std::uint64_t end, const Visitor& visit, std::uint64_t begin = kHeaderBytes) const;
 
   /// The recovery rule for an active segment (docs/guarantees.md). `manifest_durable_end` is the durable end the
   /// manifest knows. kCorruption: bytes that were durable are damaged.
@@ -46,7 +46,7 @@ class SegmentReader {
  private:
   SegmentReader(std::shared_ptr<const storage::MappedFile> file, const SegmentIdentity& identity);
   struct Walk;
-  Result<void> walk(std::uint64_t end, Walk& state, const Visitor* visit) const;
+  Result<void> walk(std::uint64_t begin, std::uint64_t end, Walk& state, const Visitor* visit) const;
   [[nodiscard]] std::optional<RecordView> record_at(std::uint64_t offset, std::uint64_t end, const char*& why) const;
   [[nodiscard]] std::uint64_t greatest_durable_end() const;
   [[nodiscard]] std::uint64_t remains_end(std::uint64_t from) const;
