@@ -181,7 +181,7 @@ def grow(sizes, engines, memory_mb, docs):
                     series.setdefault(engine, []).append((size, 1e6 / figures["ops_per_s"]))
                 print(f"{workload}, {engine}, {size}: {figures and figures['ops_per_s']}", file=sys.stderr)
         name = f"growth-{workload}{'-memory' if memory_mb else ''}.svg"
-        if docs:
+        if docs and series:
             plot(ROOT / "docs" / name, workload + (f", {memory_mb} MiB of memory" if memory_mb else ""), series)
         text.append(f"![{workload}]({name})")
         text += ["| records | " + " | ".join(series) + " |", "|---|" + "---|" * len(series)]

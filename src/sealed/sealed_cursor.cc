@@ -17,6 +17,7 @@ class ObjectCursor final : public Cursor {
         table_end_(table_begin_ + reader_->objects_.length) {}
 
   Result<void> seek(ByteView key) override {
+    before_.clear();
     CAIRN_TRY(first, reader_->first_unit_from(key));
     CAIRN_TRY(unit, first <= 1 ? Result<std::uint64_t>(table_begin_) : reader_->unit_position(first - 1));
     // Each record says where the next begins: without this one miss of the cache would wait for the other.
@@ -26,7 +27,10 @@ class ObjectCursor final : public Cursor {
     while (valid_ && entry_.key < key) CAIRN_TRY_VOID(to(end_));
     return {};
   }
-  Result<void> seek_first() override { return to(table_begin_); }
+  Result<void> seek_first() override {
+    before_.clear();
+    return to(table_begin_);
+  }
   Result<void> seek_before(ByteView key) override {
     CAIRN_TRY(first, reader_->first_unit_from(key));
     valid_ = false;
@@ -218,7 +222,7 @@ class UnitCursor final : public Cursor {
   std::shared_ptr<const void> hold_;
   SealedReader::Unit unit_;
   std::uint64_t unit_index_ = 0;
-  std::uint64_t at_ = 0;   // Where the record begins and ends in the unit.
+  std::uint64_t at_ = 0;  // Where the record begins and ends in the unit.
   std::uint64_t end_ = 0;
   std::vector<std::uint32_t> before_;  // Where the records before it begin; empty: not known, or there is none.
   Entry entry_;

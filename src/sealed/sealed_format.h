@@ -172,7 +172,9 @@ struct SparseHeader {
 inline constexpr std::uint64_t kLevelFanOut = 8;
 /// Of a level with so many numbers.
 constexpr std::uint64_t level_bytes(std::uint64_t count) { return round_up(count, kLevelFanOut) * 8; }
-constexpr std::uint64_t level_above(std::uint64_t count) { return count <= kLevelFanOut ? 0 : (count + kLevelFanOut - 1) / kLevelFanOut; }
+constexpr std::uint64_t level_above(std::uint64_t count) {
+  return count <= kLevelFanOut ? 0 : (count + kLevelFanOut - 1) / kLevelFanOut;
+}
 /// Of a compressed unit.
 struct SparseEntry {
   std::uint64_t offset;     // Of the unit.

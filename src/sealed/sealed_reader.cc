@@ -95,6 +95,9 @@ Result<void> SealedReader::find_units() {
   CAIRN_TRY(head, bytes(sparse_.offset, sizeof(SparseHeader), sparse_));
   const auto header = load<SparseHeader>(head.data());
   unit_count_ = header.count;
+  if (header.zero != decltype(header.zero){}) {
+    return fail(ErrorCode::kUnsupported, "reserved bytes of the sparse index are set", file_->name(), sparse_.offset + 16);
+  }
   if (unit_count_ > sparse_.length / 12) return damaged("sparse index count", sparse_.offset);
   positions_ = sparse_.offset + sizeof(SparseHeader);
   for (std::uint64_t count = unit_count_; count != 0; count = level_above(count)) {

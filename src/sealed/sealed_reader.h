@@ -122,9 +122,9 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
     std::uint64_t count = 0;
   };
   std::uint64_t unit_count_ = 0;
-  std::vector<Level> levels_;     // Of the sparse index, the heads first.
-  std::uint64_t positions_ = 0;   // Where those of its units begin.
-  ByteView common_;  // What all keys begin with.
+  std::vector<Level> levels_;    // Of the sparse index, the heads first.
+  std::uint64_t positions_ = 0;  // Where those of its units begin.
+  ByteView common_;              // What all keys begin with.
   mutable std::vector<std::atomic<std::uint64_t>> verified_;
 };
 

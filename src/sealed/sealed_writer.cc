@@ -8,7 +8,7 @@
 namespace cairn::sealed {
 namespace {
 constexpr std::uint64_t kSparseUnitBytes = 1 * kKiB;  // Records between two sparse entries, uncompressed.
-constexpr std::uint64_t kWriteBytes = 256 * kKiB;  // At once.
+constexpr std::uint64_t kWriteBytes = 256 * kKiB;     // At once.
 constexpr std::uint64_t kWriteBackBytes = 4 * kMiB;
 
 template <std::size_t kSize>

@@ -115,10 +115,10 @@ class SealedWriter {
   SealedIdentity identity_;
   SealedOptions options_;
   Preamble preamble_{};
-  std::uint64_t written_ = 0;  // Below: in the file, in whole pages.
-  Bytes out_;                  // What comes after it.
-  Bytes page_sums_;            // As they stand in the file.
-  Result<void> failed_;        // The first write that did.
+  std::uint64_t written_ = 0;     // Below: in the file, in whole pages.
+  Bytes out_;                     // What comes after it.
+  Bytes page_sums_;               // As they stand in the file.
+  Result<void> failed_;           // The first write that did.
   std::uint64_t unit_begin_ = 0;  // Uncompressed: where the open unit began.
   Bytes unit_;                    // Compressed: the open unit's records.
   bool unit_open_ = false;

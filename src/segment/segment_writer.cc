@@ -11,7 +11,7 @@ namespace {
 // docs/decisions/0006-populating-segments.md.
 constexpr std::uint64_t kPopulateBytes = 256 * kKiB;
 constexpr std::uint64_t kPopulateLeastBytes = 16 * kKiB;  // Of a log that has just begun: many stay small.
-constexpr std::uint64_t kPageBytes = 4 * kKiB;  // The first has the header.
+constexpr std::uint64_t kPageBytes = 4 * kKiB;            // The first has the header.
 constexpr std::uint64_t kWriteBackBytes = 4 * kMiB;
 }  // namespace
 

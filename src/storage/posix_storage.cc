@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/mutex.h"
 #include "base/random.h"
 #include "storage/bus_error.h"
 
@@ -76,8 +77,7 @@ Result<std::shared_ptr<PosixMap>> map_file(const Fd& file, const std::string& na
 Result<void> write_all(const Fd& file, ByteView contents, const std::string& name, std::uint64_t offset = 0) {
   std::uint64_t done = 0;
   while (done < contents.size()) {
-    const ssize_t n =
-        pwrite(file.get(), contents.data() + done, contents.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t n = pwrite(file.get(), contents.data() + done, contents.size() - done, static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return system_error(errno, "writing", name);
     done += static_cast<std::uint64_t>(n);
@@ -90,15 +90,18 @@ class PosixAppendFile final : public AppendFile {
   PosixAppendFile(Fd file, const std::shared_ptr<PosixMap>& map)
       : AppendFile(const_cast<char*>(map->data()), map->size(), map), file_(std::move(file)) {}
 
+  // One at a time, and after a failure none succeeds: the kernel tells of a failed write once, to one of the callers.
   Result<void> sync(std::uint64_t /*upto*/) override {
-    if (fdatasync(file_.get()) != 0) return system_error(errno, "syncing", name());
-    return view()->status();
+    const MutexLock lock(mutex_);
+    if (synced_ && fdatasync(file_.get()) != 0) synced_ = system_error(errno, "syncing", name());
+    return synced_ ? view()->status() : synced_;
   }
   Result<void> trim(std::uint64_t end) override {
     // A whole page stays mapped beyond `end`, reading as zeros; no reader looks there.
     if (ftruncate(file_.get(), static_cast<off_t>(end)) != 0) return system_error(errno, "truncating", name());
-    if (fsync(file_.get()) != 0) return system_error(errno, "syncing", name());
-    return view()->status();
+    const MutexLock lock(mutex_);
+    if (synced_ && fsync(file_.get()) != 0) synced_ = system_error(errno, "syncing", name());
+    return synced_ ? view()->status() : synced_;
   }
   Result<void> finish(std::uint64_t end) override {
     CAIRN_TRY_VOID(trim(end));
@@ -122,6 +125,8 @@ class PosixAppendFile final : public AppendFile {
 
  private:
   Fd file_;
+  Mutex mutex_{Rank::kLeaf};
+  Result<void> synced_ CAIRN_GUARDED_BY(mutex_);
 };
 
 class PosixLock final : public HeldLock {

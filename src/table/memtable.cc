@@ -38,6 +38,28 @@ Memtable::Memtable(directory::MemoryBudget& memory, std::vector<std::shared_ptr<
   for (auto& family : families) families_.push_back(std::make_unique<FamilyIndex>(arena_, std::move(family)));
 }
 
+void Memtable::add_source(Source source) {
+  source_nodes_.push_back({std::move(source), newest_source_.load(std::memory_order_relaxed)});
+  newest_source_.store(&source_nodes_.back(), std::memory_order_release);
+}
+
+std::vector<Memtable::Source> Memtable::sources() const {
+  std::vector<Source> all;
+  for (const auto* node = newest_source_.load(std::memory_order_acquire); node != nullptr; node = node->older) {
+    all.push_back(node->source);
+  }
+  std::reverse(all.begin(), all.end());
+  return all;
+}
+
+const Memtable::Source* Memtable::source_of(const char* at) const {
+  for (const auto* node = newest_source_.load(std::memory_order_acquire); node != nullptr; node = node->older) {
+    const ByteView bytes = node->source.file->map()->bytes();
+    if (at >= bytes.data() && at <= bytes.data() + bytes.size()) return &node->source;
+  }
+  return nullptr;
+}
+
 void Memtable::insert(const char* at, const segment::RecordView& record, ByteView indexed) {
   FamilyIndex& index = this->at(record.header.family);
   if (record.kind() == RecordKind::kRangeTombstone) {

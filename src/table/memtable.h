@@ -3,6 +3,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -13,8 +14,8 @@
 #include "sealed/sealed_writer.h"
 #include "segment/record.h"
 #include "table/family.h"
-#include "table/range_tombstones.h"
 #include "table/radix_tree.h"
+#include "table/range_tombstones.h"
 
 namespace cairn::table {
 
@@ -32,9 +33,14 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   /// More make the set of range tombstones, which is made anew for each, too slow: time to freeze.
   static constexpr std::uint64_t kRangeTombstonesMax = 256;
 
+  /// For the one writer; all about sources that follows, for anybody.
+  void add_source(Source source);
+  /// Oldest first.
+  [[nodiscard]] std::vector<Source> sources() const;
+  /// The one whose bytes `at` points to, or nullptr.
+  [[nodiscard]] const Source* source_of(const char* at) const;
+
   // For the one writer, and for anybody once it is frozen.
-  void add_source(Source source) { sources_.push_back(std::move(source)); }
-  [[nodiscard]] const std::vector<Source>& sources() const { return sources_; }
   /// Indexes `record`, of one of the families, which lies at `at` in one of the sources. Versions ascend. Its terms are
   /// those of `indexed`, the value itself also where the record has only a reference to it.
   void insert(const char* at, const segment::RecordView& record, ByteView indexed);
@@ -96,7 +102,12 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
 
   const std::uint64_t hash_seed_;
   Arena arena_;
-  std::vector<Source> sources_;
+  struct SourceNode {
+    Source source;
+    const SourceNode* older;
+  };
+  std::deque<SourceNode> source_nodes_;  // Which stay where they are; readers come in by the newest.
+  std::atomic<const SourceNode*> newest_source_{nullptr};
   std::vector<std::unique_ptr<FamilyIndex>> families_;
   std::uint64_t range_tombstones_ = 0;
   std::atomic<std::uint64_t> records_{0};

@@ -157,7 +157,7 @@ Node* new_node4(Arena& arena) { return make<Node4>(arena, Kind::k4); }
 void prefetch(const Node& node) {
   const auto each = [](const auto& children, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
-      const Ref child = children[i].load(std::memory_order_relaxed);
+      const Ref child = children[i].load(std::memory_order_acquire);
       if (child.is_node()) continue;
       __builtin_prefetch(child.thing());
       __builtin_prefetch(child.thing() + 64);

@@ -160,10 +160,11 @@ class RadixTree {
     const ByteView key = Traits::key(thing);
     radix::Slot* slot = &root_;
     std::size_t depth = 0;
+    bool at_end = false;
     while (true) {
       const radix::Ref ref = slot->load(std::memory_order_relaxed);
       if (ref.empty()) return slot->store(radix::Ref::to(thing), std::memory_order_release);
-      if (!ref.is_node()) return add_to_leaf(*slot, ref, thing, depth);
+      if (!ref.is_node()) return add_to_leaf(*slot, ref, thing, depth, at_end);
       radix::Node& node = *ref.node();
       const ByteView prefix = node.prefix_bytes();
       const std::size_t common = common_bytes(prefix, key.substr(depth));
@@ -171,6 +172,7 @@ class RadixTree {
       depth += common;
       if (depth == key.size()) {
         slot = &node.end;
+        at_end = true;
         continue;
       }
       const auto byte = static_cast<std::uint8_t>(key[depth++]);
@@ -252,10 +254,9 @@ class RadixTree {
 
  private:
   static std::size_t common_bytes(ByteView a, ByteView b) {
-    return static_cast<std::size_t>(std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(std::min(a.size(), b.size())),
-                                                  b.begin())
-                                        .first -
-                                    a.begin());
+    return static_cast<std::size_t>(
+        std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(std::min(a.size(), b.size())), b.begin()).first -
+        a.begin());
   }
   static ByteView rest(ByteView key, std::size_t depth) { return key.substr(std::min(depth, key.size())); }
 
@@ -283,12 +284,12 @@ class RadixTree {
     }
   }
 
-  void add_to_leaf(radix::Slot& slot, radix::Ref leaf, const char* thing, std::size_t depth) {
+  /// `at_end`: where the whole key leads; what is there has that key, even if its bytes, on a bad page, say otherwise.
+  void add_to_leaf(radix::Slot& slot, radix::Ref leaf, const char* thing, std::size_t depth, bool at_end) {
     const ByteView key = Traits::key(thing);
     const ByteView other = Traits::key(leaf.thing());
-    if (key == other) {
-      const auto* const newest =
-          radix::with_newer(leaf, Traits::version(leaf.thing()), thing, Traits::version(thing), arena_);
+    if (at_end || key == other) {
+      const auto* const newest = radix::with_newer(leaf, Traits::version(leaf.thing()), thing, Traits::version(thing), arena_);
       return slot.store(radix::Ref::to(newest), std::memory_order_release);
     }
     const std::size_t common = common_bytes(rest(key, depth), rest(other, depth));

@@ -17,11 +17,8 @@ const char* name_of(RecordKind kind) {
 
 /// The segment of a memtable that `at` lies in.
 std::string file_of(const Memtable& memtable, const char* at) {
-  for (const Memtable::Source& source : memtable.sources()) {
-    const ByteView bytes = source.file->map()->bytes();
-    if (at >= bytes.data() && at < bytes.data() + bytes.size()) return source.file->map()->name();
-  }
-  return {};
+  const Memtable::Source* const source = memtable.source_of(at);
+  return source != nullptr ? source->file->map()->name() : "";
 }
 
 /// What the layers, newest first, hold of one key.

@@ -214,6 +214,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<void> end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last)
       CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_predecessor() CAIRN_REQUIRES(commit_mutex_);
+  Result<void> end_predecessor_of_accepted() CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
   Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
@@ -262,8 +263,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   bool closed_ CAIRN_GUARDED_BY(commit_mutex_) = false;
   int ingests_ CAIRN_GUARDED_BY(commit_mutex_) = 0;                                 // Under way.
   std::shared_ptr<segment::SegmentWriter> writer_ CAIRN_GUARDED_BY(commit_mutex_);  // None: nothing unsealed is being written.
-  std::optional<Ending> ending_ CAIRN_GUARDED_BY(commit_mutex_);  // The one before it: full, and not ended yet.
-  bool ending_now_ CAIRN_GUARDED_BY(commit_mutex_) = false;       // Somebody ends that.
+  std::optional<Ending> ending_ CAIRN_GUARDED_BY(commit_mutex_);                    // The one before it: full, and not ended yet.
+  bool ending_now_ CAIRN_GUARDED_BY(commit_mutex_) = false;                         // Somebody ends that.
   std::optional<directory::Directory::NewSegment> next_ CAIRN_GUARDED_BY(commit_mutex_);  // Listed, for when it is full.
   bool next_wanted_ CAIRN_GUARDED_BY(commit_mutex_) = false;
   bool preparing_ CAIRN_GUARDED_BY(commit_mutex_) = false;  // Somebody makes it.

@@ -32,13 +32,8 @@ Result<std::optional<Pinned>> large_value(const LineUp& line_up, const sealed::E
 }
 
 Pinned pinned(const sealed::Entry& entry, const std::shared_ptr<const Memtable>& memtable) {
-  for (const Memtable::Source& source : memtable->sources()) {
-    const ByteView bytes = source.file->map()->bytes();
-    if (entry.value.data() >= bytes.data() && entry.value.data() <= bytes.data() + bytes.size()) {
-      return Pinned(entry.value, memtable, &source.file->map()->bad_flag());
-    }
-  }
-  return Pinned(entry.value, memtable, nullptr);
+  const Memtable::Source* const source = memtable->source_of(entry.value.data());
+  return Pinned(entry.value, memtable, source != nullptr ? &source->file->map()->bad_flag() : nullptr);
 }
 
 Pinned pinned(const sealed::SealedReader::Hit& hit, const std::shared_ptr<const Run>& run, const RunFile& file) {

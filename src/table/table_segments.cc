@@ -9,6 +9,9 @@
 #include "table/table_impl.h"
 
 namespace cairn::table {
+namespace {
+constexpr std::int64_t kRoomRetryMs = 100;
+}  // namespace
 
 /// The active segment has no room for `bytes`, or its memtable is `full`: goes on in the next if that stands ready, else ends
 /// it, and the log is without one. Either may be done only in part, or by somebody else, when it returns.
@@ -132,8 +135,7 @@ void TableImpl::do_segment_work() {
 }
 
 /// Makes the segment at its end durable and ends it there in the manifest; everything up to `version` is synced then.
-Result<void> TableImpl::end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version,
-                                        bool last) {
+Result<void> TableImpl::end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last) {
   const std::uint64_t end = writer->end();
   commit_mutex_.unlock();
   Result<void> done = last ? writer->file().finish(end) : writer->file().sync(end);
@@ -172,6 +174,22 @@ Result<void> TableImpl::end_predecessor() {
     ending_.reset();
   }
   return {};
+}
+
+/// The same for a write that is in the log already, which must not be told that there is no room: it waits for some.
+Result<void> TableImpl::end_predecessor_of_accepted() {
+  for (std::int64_t waited_ms = 0;; waited_ms += kRoomRetryMs) {
+    const Result<void> done = end_predecessor();
+    if (done || done.error().code != ErrorCode::kNoSpace) return done;
+    if (waited_ms >= tuning_.write_wait_ms_max) {
+      CAIRN_REACHED("no room to end a segment behind an accepted write");
+      directory_->stop_writing(done.error());
+      return directory_->state();
+    }
+    commit_mutex_.unlock();
+    environment_.clock.sleep_ms(kRoomRetryMs);
+    commit_mutex_.lock();
+  }
 }
 
 /// Makes the log so far durable and ends it in the manifest. Whatever comes next stands in another segment. Whether the

@@ -52,9 +52,10 @@ TEST(Manifest, NamesWhatIsWrongAndWhere) {
   EXPECT_EQ(fails("epoch = 3", "epoch = 3\nfancy = 1"), "kUnsupported: manifest key fancy needs a newer Cairn (manifest-3-7)");
   EXPECT_EQ(fails("4-2-0000abcd.sealed", "../etc/passwd"),
             "kCorruption: manifest key view[0].family[0].run[0].files has what is not the name of a sealed file (manifest-3-7)");
-  EXPECT_EQ(fails("state = \"active\"\n", "state = \"active\"\n  durable_end = 1\n\n  [[view.log]]\n  file = \"6-3-0000abcd.segment\"\n  "
-                                              "state = \"ended\"\n  end = 300\n\n  [[view.log]]\n  file = "
-                                              "\"7-3-0000abcd.segment\"\n  state = \"active\"\n"),
+  EXPECT_EQ(fails("state = \"active\"\n",
+                  "state = \"active\"\n  durable_end = 1\n\n  [[view.log]]\n  file = \"6-3-0000abcd.segment\"\n  "
+                  "state = \"ended\"\n  end = 300\n\n  [[view.log]]\n  file = "
+                  "\"7-3-0000abcd.segment\"\n  state = \"active\"\n"),
             "kCorruption: manifest key view[0].log[2].state has ended behind an active one (manifest-3-7)");
 }
 

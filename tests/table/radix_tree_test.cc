@@ -65,17 +65,23 @@ struct World {
     at.seek(key);
     const auto from = model.lower_bound({key, ~std::uint64_t{0}});
     ASSERT_EQ(at.valid(), from != model.end());
-    if (at.valid()) { ASSERT_EQ(key_of(at), *from); }
+    if (at.valid()) {
+      ASSERT_EQ(key_of(at), *from);
+    }
     at.seek_before(key);
     ASSERT_EQ(at.valid(), from != model.begin());
-    if (at.valid()) { ASSERT_EQ(key_of(at), *std::prev(from)); }
+    if (at.valid()) {
+      ASSERT_EQ(key_of(at), *std::prev(from));
+    }
   }
   void check_find(const std::string& key, std::uint64_t version_max) const {
     const char* const found = tree.find(key, version_max);
     const auto wanted = model.lower_bound({key, version_max});
     const bool there = wanted != model.end() && wanted->first == key;
     ASSERT_EQ(found != nullptr, there);
-    if (there) { ASSERT_EQ(Traits::version(found), wanted->second); }
+    if (there) {
+      ASSERT_EQ(Traits::version(found), wanted->second);
+    }
   }
   void check_walks() const {
     Tree::Iterator at(tree);

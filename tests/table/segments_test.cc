@@ -9,6 +9,11 @@ namespace {
 std::string key_of(int i) { return "key" + std::to_string(10'000 + i); }
 
 struct Segments : OneProcess {
+  void SetUp() override {
+    table::Tuning tuning = small_tuning();
+    tuning.write_wait_ms_max = 1000;  // Less than the lease takes, which nobody renews here.
+    ASSERT_OK(process.open(database::DatabaseImpl::Mode::kOpenOrCreate, tuning));
+  }
   void put(Durability durability = Durability::kKernel) {
     ASSERT_OK(process.table().put(key_of(written++), std::string(100, 'v'), {.durability = durability}));
   }
@@ -66,6 +71,29 @@ TEST_F(Segments, ADurableWriteInTheNextMakesTheOneBeforeDurable) {
   fill_one();
   put(Durability::kDisk);
   for (std::uint64_t seed = 1; seed <= 50; ++seed) EXPECT_EQ(found(*disk.crashed(seed)), written);
+}
+
+TEST_F(Segments, AWriteThatIsInTheLogIsNeverToldThatThereIsNoRoom) {
+  fill_one();
+  disk.set_space_max(0);
+  const auto refused = process.table().put(key_of(written++), std::string(100, 'v'), {.durability = Durability::kDisk});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kReadOnly) << refused.error().to_string();
+  disk.set_space_max(~std::uint64_t{0});
+  EXPECT_EQ(found(*disk.killed()), written) << "and it is there";
+}
+
+TEST_F(Segments, AWriteThatIsInTheLogWaitsForRoom) {
+  fill_one();
+  disk.set_space_max(0);
+  int tries = 0;
+  disk.set_hook([&](storage::Io io, const std::string& /*name*/, std::uint64_t /*number*/) -> Result<void> {
+    if (io == storage::Io::kSync && ++tries == 3) disk.set_space_max(~std::uint64_t{0});
+    return {};
+  });
+  put(Durability::kDisk);
+  EXPECT_GE(tries, 3);
+  disk.set_hook(nullptr);
 }
 
 TEST_F(Segments, WhatStandsReadyIsGoneAfterAClose) {
