@@ -106,12 +106,10 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
 Result<void> TableImpl::make_room(std::uint64_t bytes, std::int64_t& begin_ms) {
   while (true) {
     CAIRN_TRY_VOID(check_open());
-    if (busy_) {
+    if (busy_ || (!writer_ && preparing_)) {
       changed_.wait(commit_mutex_);
     } else if (unsealed_bytes_.load() > unsealed_bytes_max()) {
       CAIRN_TRY_VOID(wait_for_flush(begin_ms));
-    } else if (!writer_ && preparing_) {
-      changed_.wait(commit_mutex_);
     } else if (!writer_) {
       CAIRN_TRY_VOID(start_segment(bytes));
     } else if (writer_->has_room(bytes) && active_->range_tombstone_count() < Memtable::kRangeTombstonesMax) {

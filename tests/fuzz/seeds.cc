@@ -21,6 +21,7 @@ Bytes segment_seed_file() {
   auto writer = *segment::SegmentWriter::start(std::make_unique<test::MemoryAppendFile>(bytes),
                                                {.database = {1, 2}, .number = 1, .salt = 3, .epoch = 1, .view = 1}, false);
   writer->append({.write_version = 1, .stamp = 1, .view = 1, .key = "north", .value = "1"});
+  writer->append_segment_frame({.predecessor = 7, .end = 4096}, 0, 0);
   writer->append_sync_frame(writer->tail(), 1, 1);
   const std::uint64_t begin = writer->tail();
   segment::RecordInput input{
