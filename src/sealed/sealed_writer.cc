@@ -39,7 +39,8 @@ std::uint64_t sealed_bytes_max(const SealedBounds& bounds) {
   const std::uint64_t units = std::min(bounds.records, bounds.object_bytes / kSparseUnitBytes + 1);
   const std::uint64_t objects = bounds.object_bytes + units * (sizeof(UnitHeader) + kAlign);
   const std::uint64_t keys = std::min(units * bounds.key_bytes_max, bounds.object_bytes);
-  const std::uint64_t sparse = 16 + sizeof(SparseHeader) + units * (14 + sizeof(SparseEntry) + kAlign) + 8 * sizeof(SparseHeader) + keys;
+  const std::uint64_t sparse =
+      16 + sizeof(SparseHeader) + units * (14 + sizeof(SparseEntry) + kAlign) + 8 * sizeof(SparseHeader) + keys;
   const std::uint64_t hash = 64 + bucket_count_for(bounds.records) * sizeof(HashBucket);
   const std::uint64_t terms = bounds.records * bounds.term_bytes + kTablesMax * kAlign;
   const std::uint64_t data = objects + sparse + hash + terms + 4 * bounds.key_bytes_max + 8 * bounds.replaces + 64;
