@@ -273,23 +273,20 @@ Result<void> Directory::check_lease_time() {
   return checked;
 }
 
-bool Directory::versions_at_hand(std::uint64_t count) const {
+/// With a margin, since others reserve at the same time and the clock goes on.
+bool Directory::versions_at_hand(std::uint64_t count, std::uint64_t now) const {
   return next_version_.load() + count + kVersionsAhead / 8 <= version_ceiling_.load() &&
-         last_stamp_.load() + stamp_of(kStampMsAhead / 8) <= stamp_ceiling_.load();
+         now + stamp_of(kStampMsAhead / 8) <= stamp_ceiling_.load();
 }
 
+std::uint64_t Directory::stamp_now() const { return std::max(stamp_of(environment_.clock.wall_ms()), last_stamp_.load()); }
+
 Result<void> Directory::prepare_versions(std::uint64_t count) {
-  const auto enough = [&](std::uint64_t versions_ahead, std::uint64_t ms_ahead) {
-    const std::uint64_t now = std::max(stamp_of(environment_.clock.wall_ms()), last_stamp_.load());
-    return next_version_.load() + count + versions_ahead <= version_ceiling_.load() &&
-           now + stamp_of(static_cast<std::int64_t>(ms_ahead)) <= stamp_ceiling_.load();
-  };
-  // A margin, since others reserve at the same time and the clock goes on.
-  if (enough(kVersionsAhead / 8, kStampMsAhead / 8)) return {};
+  if (versions_at_hand(count, stamp_now())) return {};
   CAIRN_REACHED("version or stamp ceiling raised");
   return commit([&](Manifest& manifest) -> Result<void> {
-    if (enough(kVersionsAhead / 8, kStampMsAhead / 8)) return {};  // Somebody else was faster.
-    const std::uint64_t now = std::max(stamp_of(environment_.clock.wall_ms()), last_stamp_.load());
+    const std::uint64_t now = stamp_now();
+    if (versions_at_hand(count, now)) return {};  // Somebody else was faster.
     manifest.version_ceiling = next_version_.load() + count + kVersionsAhead;
     manifest.stamp_ceiling = now + stamp_of(static_cast<std::int64_t>(kStampMsAhead));
     return {};

@@ -158,9 +158,9 @@ class Directory : public std::enable_shared_from_this<Directory> {
     std::uint64_t write_version;
     std::uint64_t stamp;
   };
-  /// Makes sure that reserve(count) will find room below the ceilings, with I/O if it must. Before taking locks.
   /// Whether that much is left, as far as can be seen without a look at the clock.
-  [[nodiscard]] bool versions_at_hand(std::uint64_t count) const;
+  [[nodiscard]] bool versions_at_hand(std::uint64_t count) const { return versions_at_hand(count, last_stamp_.load()); }
+  /// Makes sure that reserve(count) will find room below the ceilings, with I/O if it must. Before taking locks.
   Result<void> prepare_versions(std::uint64_t count) CAIRN_EXCLUDES(manifest_mutex_);
   /// `count` consecutive write versions, of which the first is returned, and a stamp. nullopt: prepare_versions again.
   std::optional<Stamped> reserve_versions(std::uint64_t count);
@@ -214,6 +214,8 @@ class Directory : public std::enable_shared_from_this<Directory> {
   static Result<ManifestName> newest_manifest(storage::Storage& storage);
   static Result<Manifest> load_manifest(storage::Storage& storage);
   void schedule_renewal();
+  [[nodiscard]] bool versions_at_hand(std::uint64_t count, std::uint64_t now) const;
+  [[nodiscard]] std::uint64_t stamp_now() const;
   Result<void> recover_logs(Manifest& manifest);
   Result<void> recover_log(ViewEntry& view);
   Result<void> recover_segment(ViewEntry& view, const SegmentEntry& active, std::optional<segment::SegmentFrame>& before);

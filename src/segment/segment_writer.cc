@@ -69,37 +69,26 @@ RecordView SegmentWriter::append(const RecordInput& record) {
   return view;
 }
 
+void SegmentWriter::append_frame(RecordKind kind, std::uint64_t write_version, std::uint64_t stamp, ByteView value) {
+  append({.kind = kind, .write_version = write_version, .stamp = stamp, .view = identity_.view, .key = {}, .value = value});
+}
+
 void SegmentWriter::append_batch_frame(std::uint64_t batch_begin, std::span<const std::uint64_t> checksums,
                                        const RecordInput& last) {
   const BatchFrame frame{.first_version = last.write_version + 1 - checksums.size(),
                          .count = checksums.size(),
                          .bytes = tail_ - batch_begin,
                          .checksums = xxh3({reinterpret_cast<const char*>(checksums.data()), checksums.size_bytes()})};
-  append({.kind = RecordKind::kBatchFrame,
-          .write_version = last.write_version,
-          .stamp = last.stamp,
-          .view = identity_.view,
-          .key = {},
-          .value = bytes_of(frame)});
+  append_frame(RecordKind::kBatchFrame, last.write_version, last.stamp, bytes_of(frame));
 }
 
 void SegmentWriter::append_sync_frame(std::uint64_t durable_end, std::uint64_t write_version, std::uint64_t stamp) {
   const SyncFrame frame{.group = ++syncs_, .durable_end = durable_end};
-  append({.kind = RecordKind::kSyncFrame,
-          .write_version = write_version,
-          .stamp = stamp,
-          .view = identity_.view,
-          .key = {},
-          .value = bytes_of(frame)});
+  append_frame(RecordKind::kSyncFrame, write_version, stamp, bytes_of(frame));
 }
 
 void SegmentWriter::append_segment_frame(const SegmentFrame& frame, std::uint64_t write_version, std::uint64_t stamp) {
-  append({.kind = RecordKind::kSegmentFrame,
-          .write_version = write_version,
-          .stamp = stamp,
-          .view = identity_.view,
-          .key = {},
-          .value = bytes_of(frame)});
+  append_frame(RecordKind::kSegmentFrame, write_version, stamp, bytes_of(frame));
 }
 
 void SegmentWriter::publish() {

@@ -67,6 +67,8 @@ class SegmentWriter {
  private:
   SegmentWriter(std::unique_ptr<storage::AppendFile> file, const SegmentIdentity& identity, bool recycled);
 
+  void append_frame(RecordKind kind, std::uint64_t write_version, std::uint64_t stamp, ByteView value);
+
   std::unique_ptr<storage::AppendFile> file_;
   SegmentIdentity identity_;
   std::uint64_t seed_;

@@ -2,7 +2,7 @@
 //
 //   table_open.cc    opening (replay), closing, stats
 //   table_write.cc   the commit path, group commit
-//   table_segments.cc  the segments of the log, one after the other
+//   table_segments.cc its segments, one after the other
 //   table_read.cc    get, multi_get, scan
 //   table_jobs.cc    which layers flush and compaction merge, and when
 //   table_merge.cc   how they are merged

@@ -27,7 +27,6 @@ Result<void> TableImpl::leave_segment(std::uint64_t bytes, bool full) {
     append_pending_frame();
     writer_->publish();
     ending_ = Ending{.writer = std::move(writer_), .version = applied_version_};
-    writer_ = nullptr;
   } else {
     CAIRN_TRY_VOID(end_segment());
     if (busy_ || writer_) return {};

@@ -130,6 +130,21 @@ TEST_P(SealedFile, WalksBothWaysFromAnywhere) {
   }
 }
 
+TEST_P(SealedFile, StepsBackFromWhereItWasSentLast) {
+  const std::vector<Stored> records = many(5, 400);
+  write(records);
+  const auto cursor = reader->cursor();
+  for (std::size_t i = 1; i < records.size(); i += 7) {
+    if (records[i].key == records[i - 1].key) continue;
+    ASSERT_OK(cursor->seek_last());
+    ASSERT_OK(cursor->seek(records[i].key));
+    ASSERT_OK(cursor->prev());
+    ASSERT_TRUE(cursor->valid());
+    EXPECT_EQ(cursor->entry().key, records[i - 1].key);
+    EXPECT_EQ(cursor->entry().write_version, records[i - 1].version);
+  }
+}
+
 TEST_P(SealedFile, AKeyWithVersionsOverManyUnitsIsFoundAtEach) {
   std::vector<Stored> records{{"a", "first", 1, false}};
   for (std::uint64_t version = 500; version > 0; --version) records.push_back({"b", std::string(100, 'v'), version + 10, false});
