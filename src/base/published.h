@@ -13,13 +13,14 @@
 #include <utility>
 
 #include "base/mutex.h"
+#include "base/striped.h"
 
 namespace cairn {
 
 template <typename T>
 class Published {
  public:
-  explicit Published(std::shared_ptr<const T> value) : current_(new std::shared_ptr<const T>(std::move(value))) {}
+  explicit Published(const std::shared_ptr<const T>& value) : current_(new Striped<T>(value)) {}
   ~Published() { delete current_.load(); }
   Published(const Published&) = delete;
   Published& operator=(const Published&) = delete;
@@ -28,14 +29,14 @@ class Published {
     Stripe& stripe = stripes_[stripe_of_thread()];
     const unsigned generation = generation_.load() & 1U;
     stripe.readers[generation].fetch_add(1);
-    std::shared_ptr<const T> copy = *current_.load();
+    std::shared_ptr<const T> copy = current_.load()->get();
     stripe.readers[generation].fetch_sub(1, std::memory_order_release);
     return copy;
   }
 
-  void set(std::shared_ptr<const T> value) CAIRN_EXCLUDES(mutex_) {
-    auto* const next = new std::shared_ptr<const T>(std::move(value));
-    std::shared_ptr<const T>* old = nullptr;
+  void set(const std::shared_ptr<const T>& value) CAIRN_EXCLUDES(mutex_) {
+    const auto* const next = new Striped<T>(value);
+    const Striped<T>* old = nullptr;
     {
       const MutexLock lock(mutex_);
       old = current_.exchange(next);
@@ -47,16 +48,9 @@ class Published {
   }
 
  private:
-  static constexpr unsigned kStripes = 16;
-  struct alignas(64) Stripe {
+  struct alignas(kCacheLineBytes) Stripe {
     std::array<std::atomic<std::uint64_t>, 2> readers{};
   };
-
-  static unsigned stripe_of_thread() {
-    static std::atomic<unsigned> next{0};
-    thread_local const unsigned stripe = next.fetch_add(1) % kStripes;
-    return stripe;
-  }
 
   void drain() CAIRN_REQUIRES(mutex_) {
     const unsigned generation = generation_.fetch_add(1) & 1U;
@@ -66,7 +60,7 @@ class Published {
   }
 
   Mutex mutex_{Rank::kReclaim};
-  std::atomic<std::shared_ptr<const T>*> current_;
+  std::atomic<const Striped<T>*> current_;
   std::atomic<unsigned> generation_{0};
   mutable std::array<Stripe, kStripes> stripes_;
 };

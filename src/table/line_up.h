@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/striped.h"
 #include "table/dead_ranges.h"
 #include "table/family.h"
 #include "table/large_value.h"
@@ -14,10 +15,15 @@
 
 namespace cairn::table {
 
-/// A read-only layer of a family: one of the two.
+/// A layer of a family: a run or a memtable.
 struct Layer {
   std::shared_ptr<const Run> run;
   std::shared_ptr<const Memtable> memtable;
+  std::shared_ptr<const Striped<void>> hold;  // Of whichever it is, for the values that readers are given.
+
+  Layer() = default;
+  explicit Layer(std::shared_ptr<const Run> of) : run(std::move(of)), hold(std::make_shared<Striped<void>>(run)) {}
+  explicit Layer(std::shared_ptr<const Memtable> of) : memtable(std::move(of)), hold(std::make_shared<Striped<void>>(memtable)) {}
 
   [[nodiscard]] const void* identity() const { return run ? static_cast<const void*>(run.get()) : memtable.get(); }
   [[nodiscard]] std::uint64_t version_first() const { return run ? run->version_first() : memtable->version_first(); }
@@ -41,7 +47,7 @@ struct LineUp {
     std::shared_ptr<DeadRanges> dead;
   };
   std::vector<OfFamily> families;  // By number.
-  std::shared_ptr<Memtable> active;
+  Layer active;  // The memtable that is written to.
   std::shared_ptr<const LargeValues> large = std::make_shared<LargeValues>();
 
   [[nodiscard]] std::vector<std::shared_ptr<const Memtable>> frozen() const;

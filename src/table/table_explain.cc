@@ -109,7 +109,7 @@ class Explanation {
 Result<std::vector<KeyVersion>> TableImpl::explain(std::uint16_t family, ByteView key, const Snapshot& snapshot) const {
   CAIRN_TRY(view, read_view(family, snapshot));
   Explanation explanation(view, key);
-  CAIRN_TRY_VOID(explanation.add_memtable(view.line_up->active, "memory, writable"));
+  CAIRN_TRY_VOID(explanation.add_memtable(view.line_up->active.memtable, "memory, writable"));
   const std::vector<Layer>& layers = view.layers().layers;
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
     CAIRN_TRY_VOID(layer->run ? explanation.add_run(*layer->run)

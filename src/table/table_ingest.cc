@@ -187,7 +187,7 @@ void TableImpl::show_ingested(std::uint16_t family, const std::shared_ptr<const 
   {
     const MutexLock lock(state_mutex_);
     auto next = std::make_shared<LineUp>(*line_up_.get());
-    next->families[family].layers.push_back({.run = run, .memtable = nullptr});
+    next->families[family].layers.emplace_back(run);
     add_large(*next, ingested.large);
     renew_memtable(*next);
     runs_ = settled_runs(*next);

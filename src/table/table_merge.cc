@@ -238,15 +238,15 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
   if (group.begun) files = group.begun->files();
   const auto replacement = [&](const Bytes& upto) -> Result<Replacement> {
     Replacement change{.family = group.family, .before = group.layers, .after = {}, .large = copier.take_fates()};
-    if (group.begun) change.before.insert(change.before.begin(), {.run = group.begun, .memtable = nullptr});
+    if (group.begun) change.before.insert(change.before.begin(), Layer(group.begun));
     if (!files.empty()) {
       CAIRN_TRY(output, Run::make(files, version_first, version_last));
-      change.after.push_back({.run = output, .memtable = nullptr});
+      change.after.emplace_back(output);
     }
     for (const Layer& layer : group.layers) {
       if (upto.empty()) break;
       CAIRN_TRY(rest, rest_of(*layer.run, upto));
-      if (rest) change.after.push_back({.run = rest, .memtable = nullptr});
+      if (rest) change.after.emplace_back(rest);
     }
     return change;
   };

@@ -58,7 +58,7 @@ Result<void> TableImpl::load() {
         files.push_back(file);
       }
       CAIRN_TRY(made, Run::make(std::move(files), run.version_first, run.version_last, run.from));
-      layers.push_back({.run = made, .memtable = nullptr});
+      layers.emplace_back(made);
       last = std::max(last, run.version_last);
     }
     line_up->families.push_back(
@@ -74,7 +74,7 @@ Result<void> TableImpl::load() {
     const MutexLock lock(commit_mutex_);
     active_ = new_memtable(*line_up);
     for (const LineUp::OfFamily& each : line_up->families) dead_.push_back(each.dead);
-    line_up->active = active_;
+    line_up->active = Layer(active_);
     raise_versions(last);
     runs_ = settled_runs(*line_up);
     set_line_up(std::move(line_up));
@@ -169,7 +169,7 @@ Result<void> TableImpl::add_replayed(const std::shared_ptr<Memtable>& memtable) 
   const MutexLock commit_lock(commit_mutex_);
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
-  const Layer layer{.run = nullptr, .memtable = memtable};
+  const Layer layer(memtable);
   for (LineUp::OfFamily& family : next->families) {
     family.layers.insert(std::upper_bound(family.layers.begin(), family.layers.end(), layer, older), layer);
     CAIRN_TRY_VOID(check_apart(family.layers));
@@ -202,10 +202,10 @@ void TableImpl::raise_versions(WriteVersion version) {
 /// Another active memtable in the place of one in which nothing is.
 void TableImpl::renew_memtable(LineUp& next) {
   CAIRN_ASSERT(active_->empty());
-  const std::shared_ptr<Memtable> fresh = new_memtable(next);
-  for (const Memtable::Source& source : active_->sources()) fresh->add_source(source);
-  active_ = fresh;
-  next.active = fresh;
+  const std::vector<Memtable::Source> sources = active_->sources();
+  active_ = new_memtable(next);
+  for (const Memtable::Source& source : sources) active_->add_source(source);
+  next.active = Layer(active_);
 }
 
 Result<void> TableImpl::check_open() const {
@@ -288,7 +288,7 @@ Result<std::uint16_t> TableImpl::add_family(directory::FamilyEntry& entry) {
   const MutexLock state_lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
   std::vector<Layer> layers;
-  for (const auto& memtable : next->frozen()) layers.push_back({.run = nullptr, .memtable = memtable});
+  for (const auto& memtable : next->frozen()) layers.emplace_back(memtable);
   next->families.push_back(
       {.family = family, .layers = std::move(layers), .dead = std::make_shared<DeadRanges>(tuning_.dead_keys_min)});
   dead_.push_back(next->families.back().dead);
@@ -336,7 +336,7 @@ TableStats TableImpl::stats() const {
   for (const auto& memtable : now->frozen()) add_memtable(*memtable, "memory, read-only", true);
   {
     const MutexLock lock(commit_mutex_);
-    add_memtable(*active_, "memory, writable", active_ == now->active);
+    add_memtable(*active_, "memory, writable", active_ == now->active.memtable);
   }
   stats.visible_version = visible_version_.load();
   stats.unsealed_bytes = unsealed_bytes_.load();

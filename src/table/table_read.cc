@@ -20,7 +20,7 @@ std::vector<std::unique_ptr<sealed::Cursor>> cursors_of(const ReadView& view) {
   for (const Layer& layer : view.layers().layers) {
     if (auto cursor = layer.cursor(view.family)) cursors.push_back(std::move(cursor));
   }
-  cursors.push_back(view.line_up->active->cursor(view.family));
+  cursors.push_back(view.line_up->active.cursor(view.family));
   return cursors;
 }
 
@@ -31,31 +31,32 @@ Result<std::optional<Pinned>> large_value(const LineUp& line_up, const sealed::E
   return Pinned(value, large, &large->live()->map()->bad_flag());
 }
 
-Pinned pinned(const sealed::Entry& entry, const std::shared_ptr<const Memtable>& memtable) {
-  const Memtable::Source* const source = memtable->source_of(entry.value.data());
-  return Pinned(entry.value, memtable, source != nullptr ? &source->file->map()->bad_flag() : nullptr);
+/// An entry of a memtable.
+Pinned pinned(const sealed::Entry& entry, const Layer& layer) {
+  const Memtable::Source* const source = layer.memtable->source_of(entry.value.data());
+  return Pinned(entry.value, layer.hold->get(), source != nullptr ? &source->file->map()->bad_flag() : nullptr);
 }
 
-Pinned pinned(const sealed::SealedReader::Hit& hit, const std::shared_ptr<const Run>& run, const RunFile& file) {
+Pinned pinned(const sealed::SealedReader::Hit& hit, const Layer& layer, const RunFile& file) {
   if (hit.buffer) return Pinned(hit.entry.value, hit.buffer, nullptr);
-  return Pinned(hit.entry.value, run, &file.reader->file()->bad_flag());
+  return Pinned(hit.entry.value, layer.hold->get(), &file.reader->file()->bad_flag());
 }
 
 }  // namespace
 
 /// Newest layer first. A range tombstone of a layer hides what older layers have, and of its own what is older than it.
 Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
-  const std::shared_ptr<Memtable>& active = line_up->active;
+  const Layer& active = line_up->active;
   const std::uint64_t hash = xxh3(key, hash_seed);
   for (const Layer& layer : layers().layers) {  // While the memtables are searched.
     if (layer.run && layer.run->files().size() == 1) layer.run->files().front()->reader->prefetch(hash);
   }
-  const auto entry = active->get(family, key, version_max);
-  const std::uint64_t erased = active->range_tombstones(family).newest_over(key, version_max);
-  const auto from_memtable = [&](const sealed::Entry& found, const std::shared_ptr<const Memtable>& memtable) {
+  const auto entry = active.memtable->get(family, key, version_max);
+  const std::uint64_t erased = active.memtable->range_tombstones(family).newest_over(key, version_max);
+  const auto from_memtable = [&](const sealed::Entry& found, const Layer& layer) {
     if (!is_value(found)) return Result<std::optional<Pinned>>(std::nullopt);
     if (found.kind == RecordKind::kReference) return large_value(*line_up, found);
-    return Result<std::optional<Pinned>>(pinned(found, memtable));
+    return Result<std::optional<Pinned>>(pinned(found, layer));
   };
   if (entry && entry->write_version > erased) return from_memtable(*entry, active);
   if (erased != 0) return std::nullopt;
@@ -63,13 +64,13 @@ Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
     const std::uint64_t erased_here = layer->newest_range_tombstone(family, key, version_max);
     if (layer->memtable) {
       const auto older = layer->memtable->get(family, key, version_max);
-      if (older && older->write_version > erased_here) return from_memtable(*older, layer->memtable);
+      if (older && older->write_version > erased_here) return from_memtable(*older, *layer);
     } else if (const RunFile* const file = layer->run->file_of(key)) {
       CAIRN_TRY(hit, file->reader->get(key, hash, version_max));
       if (hit && hit->entry.write_version > erased_here) {
         if (!is_value(hit->entry)) return std::nullopt;
         if (hit->entry.kind == RecordKind::kReference) return large_value(*line_up, hit->entry);
-        return pinned(*hit, layer->run, *file);
+        return pinned(*hit, *layer, *file);
       }
     }
     if (erased_here != 0) return std::nullopt;
@@ -145,7 +146,7 @@ void RangeScan::open_cursors() {
   const auto add = [&](const RangeTombstones& set) {
     if (!set.empty()) range_tombstones_.push_back(&set);
   };
-  add(view_.line_up->active->range_tombstones(view_.family));
+  add(view_.line_up->active.memtable->range_tombstones(view_.family));
   for (const Layer& layer : view_.layers().layers) {
     if (layer.memtable) add(layer.memtable->range_tombstones(view_.family));
     if (!layer.run) continue;
@@ -172,10 +173,10 @@ Result<void> RangeScan::take_newer_line_up() {
   if (view_.pin->ended()) return {};
   const auto frozen = now->frozen();
   const auto held = [&](const std::shared_ptr<const Memtable>& memtable) {
-    return memtable == now->active || std::find(frozen.begin(), frozen.end(), memtable) != frozen.end();
+    return memtable == now->active.memtable || std::find(frozen.begin(), frozen.end(), memtable) != frozen.end();
   };
   const auto before = view_.line_up->frozen();
-  if (held(view_.line_up->active) && std::all_of(before.begin(), before.end(), held)) return {};
+  if (held(view_.line_up->active.memtable) && std::all_of(before.begin(), before.end(), held)) return {};
   CAIRN_REACHED("scan went on in a newer line-up");
   view_.line_up = std::move(now);
   watch_.reset();
@@ -270,7 +271,7 @@ Result<void> RangeScan::note_dead(bool newer) {
 void RangeScan::end_dead_run(const Bytes& end) {
   dead_keys_ = 0;
   const std::shared_ptr<DeadRanges::Watch> watch = std::move(watch_);
-  if (!watch || view_.home->line_ups.get()->active != view_.line_up->active) return;
+  if (!watch || view_.home->line_ups.get()->active.memtable != view_.line_up->active.memtable) return;
   view_.layers().dead->finish(watch, end, view_.version_max);
 }
 
@@ -341,7 +342,7 @@ Result<void> TermScan::collect() {
     if (entry.write_version <= view_.version_max) keys_.emplace_back(entry.key);
     return {};
   };
-  CAIRN_TRY_VOID(view_.line_up->active->find_term(view_.family, number, stored, visit));
+  CAIRN_TRY_VOID(view_.line_up->active.memtable->find_term(view_.family, number, stored, visit));
   for (const Layer& layer : view_.layers().layers) {
     if (layer.memtable) CAIRN_TRY_VOID(layer.memtable->find_term(view_.family, number, stored, visit));
     if (!layer.run) continue;

@@ -181,9 +181,9 @@ void TableImpl::freeze_memtable() {
   if (active_->empty()) return;
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
-  for (LineUp::OfFamily& family : next->families) family.layers.push_back({.run = nullptr, .memtable = active_});
+  for (LineUp::OfFamily& family : next->families) family.layers.push_back(next->active);
   active_ = new_memtable(*next);
-  next->active = active_;
+  next->active = Layer(active_);
   set_line_up(std::move(next));
 }
 

@@ -296,7 +296,7 @@ TEST_F(Ingest, BeginsANewMemtable) {
   ASSERT_OK(process.table().put("c", "3"));
   ASSERT_GT(taken.size(), 3U);
   for (const auto& line_up : taken) {
-    EXPECT_FALSE(line_up->active->get(0, "c", ~std::uint64_t{0}).has_value());
+    EXPECT_FALSE(line_up->active.memtable->get(0, "c", ~std::uint64_t{0}).has_value());
   }
 }
 
