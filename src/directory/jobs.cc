@@ -1,11 +1,19 @@
 #include "directory/jobs.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 
 #include "base/error.h"
 
 namespace cairn::directory {
+namespace {
+
+constexpr int kNiceOfNormal = 10;
+
+}  // namespace
 
 Result<void> Job::progress(std::uint64_t bytes) {
   const std::uint64_t done = bytes_done_.fetch_add(bytes) + bytes;
@@ -19,8 +27,8 @@ Result<void> Job::progress(std::uint64_t bytes) {
   return {};
 }
 
-JobRunner::JobRunner(Clock& clock, unsigned threads) : clock_(clock), threads_max_(threads) {
-  for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { run_loop(); });
+JobRunner::JobRunner(Clock& clock, unsigned threads) : clock_(clock) {
+  for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this, i, threads] { run_loop(i == 0, i != 0 || threads == 1); });
 }
 
 JobRunner::~JobRunner() {
@@ -68,13 +76,10 @@ std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency,
   return job;
 }
 
-/// The first job that may run now, now among the running; nullptr: none.
-std::shared_ptr<Job> JobRunner::take_next() {
-  const auto normal = static_cast<std::size_t>(
-      std::count_if(running_.begin(), running_.end(), [](const std::shared_ptr<Job>& job) { return !job->urgent_; }));
-  const bool urgent_only = threads_max_ > 1 && normal + 1 >= threads_max_;
+/// The first job that is wanted, now among the running; nullptr: none.
+std::shared_ptr<Job> JobRunner::take_next(bool urgent, bool normal) {
   const auto next = std::find_if(waiting_.begin(), waiting_.end(),
-                                 [&](const std::shared_ptr<Job>& job) { return job->urgent_ || !urgent_only; });
+                                 [&](const std::shared_ptr<Job>& job) { return job->urgent_ ? urgent : normal; });
   if (next == waiting_.end()) return nullptr;
   std::shared_ptr<Job> job = *next;
   waiting_.erase(next);
@@ -97,18 +102,21 @@ bool JobRunner::run_one() {
   std::shared_ptr<Job> job;
   {
     const MutexLock lock(mutex_);
-    job = take_next();
+    job = take_next(true, true);
   }
   if (job) run(job);
   return job != nullptr;
 }
 
-void JobRunner::run_loop() {
+void JobRunner::run_loop(bool urgent, bool normal) {
+  // Nobody waits for a normal job as long as the debt is small, and when it grows writers are delayed: until then the
+  // threads that read and write go before it. Linux counts a nice value for each thread.
+  if (!urgent) (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceOfNormal);
   while (true) {
     std::shared_ptr<Job> job;
     {
       const MutexLock lock(mutex_);
-      for (job = take_next(); !job; job = take_next()) {
+      for (job = take_next(urgent, normal); !job; job = take_next(urgent, normal)) {
         if (stopping_) return;
         changed_.wait(mutex_);
       }

@@ -52,13 +52,14 @@ class Job {
 /// Thread-safe. One per process.
 class JobRunner {
  public:
-  /// `threads` 0: nothing runs by itself; run_pending() and wait() run jobs in the caller's thread, in order.
+  /// `threads` 0: nothing runs by itself; run_pending() and wait() run jobs in the caller's thread, in order; 1: it
+  /// runs all, as it is.
   JobRunner(Clock& clock, unsigned threads);
   ~JobRunner();
   JobRunner(const JobRunner&) = delete;
   JobRunner& operator=(const JobRunner&) = delete;
 
-  /// Writers wait for an urgent job: it goes first, and a thread is kept free for such.
+  /// Writers wait for an urgent job: there is a thread for such. Threads of normal ones have a lower priority.
   enum class Urgency : std::uint8_t { kUrgent, kNormal };
   std::shared_ptr<Job> submit(const std::string& name, Urgency urgency, std::function<Result<void>(Job&)> work,
                               std::uint64_t rate_bytes_per_s = 0) CAIRN_EXCLUDES(mutex_);
@@ -77,13 +78,12 @@ class JobRunner {
  private:
   [[nodiscard]] std::shared_ptr<Job> make(const std::string& name, std::function<Result<void>(Job&)> work,
                                           std::uint64_t rate_bytes_per_s);
-  void run_loop() CAIRN_EXCLUDES(mutex_);
+  void run_loop(bool urgent, bool normal) CAIRN_EXCLUDES(mutex_);
   bool run_one() CAIRN_EXCLUDES(mutex_);
   void run(const std::shared_ptr<Job>& job) CAIRN_EXCLUDES(mutex_);
-  [[nodiscard]] std::shared_ptr<Job> take_next() CAIRN_REQUIRES(mutex_);
+  [[nodiscard]] std::shared_ptr<Job> take_next(bool urgent, bool normal) CAIRN_REQUIRES(mutex_);
 
   Clock& clock_;
-  const unsigned threads_max_;  // Known before the first thread starts; threads_ is not.
   mutable Mutex mutex_{Rank::kJobs};
   CondVar changed_;
   std::deque<std::shared_ptr<Job>> waiting_ CAIRN_GUARDED_BY(mutex_);
