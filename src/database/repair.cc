@@ -25,31 +25,32 @@ using FamilyOf = std::pair<std::uint16_t, std::uint16_t>;  // View, family.
 class VectorCursor final : public sealed::Cursor {
  public:
   VectorCursor(std::vector<sealed::Entry> entries, std::shared_ptr<const void> hold)
-      : entries_(std::move(entries)), hold_(std::move(hold)) {
+      : entries_(std::move(entries)), kept_(std::move(hold)) {
     std::sort(entries_.begin(), entries_.end(), [](const sealed::Entry& a, const sealed::Entry& b) {
       return a.key != b.key ? a.key < b.key : a.write_version > b.write_version;
     });
   }
   Result<void> seek_first() override {
     at_ = 0;
-    return {};
+    return take();
   }
   Result<void> next() override {
     ++at_;
-    return {};
+    return take();
   }
   Result<void> seek(ByteView /*key*/) override { return forward_only(); }
   Result<void> seek_before(ByteView /*key*/) override { return forward_only(); }
   Result<void> seek_last() override { return forward_only(); }
   Result<void> prev() override { return forward_only(); }
-  [[nodiscard]] bool valid() const override { return at_ < entries_.size(); }
-  [[nodiscard]] const sealed::Entry& entry() const override { return entries_[at_]; }
-  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return hold_; }
 
  private:
+  Result<void> take() {
+    entry_ = at_ < entries_.size() ? &entries_[at_] : nullptr;
+    return {};
+  }
   static Result<void> forward_only() { return fail(ErrorCode::kUnsupported, "repair walks forward only"); }
   std::vector<sealed::Entry> entries_;
-  std::shared_ptr<const void> hold_;
+  std::shared_ptr<const void> kept_;  // What the entries lie in.
   std::size_t at_ = 0;
 };
 

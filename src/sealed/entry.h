@@ -5,6 +5,7 @@
 
 #include "base/record_kind.h"
 #include "cairn/bytes.h"
+#include "cairn/result.h"
 
 namespace cairn::sealed {
 
@@ -25,7 +26,13 @@ struct Entry {
 /// Walks entries by key ascending, newest version first; prev() walks the exact reverse. One thread.
 class Cursor {
  public:
+  Cursor() = default;
+  Cursor(const Cursor&) = delete;
+  Cursor& operator=(const Cursor&) = delete;
   virtual ~Cursor() = default;
+  /// Asks for the memory that seek(key), which is to be the next call, looks at first: several cursors then wait for it
+  /// together.
+  virtual Result<void> prepare_seek(ByteView /*key*/) { return {}; }
   /// To the first entry with a key not below `key`.
   virtual Result<void> seek(ByteView key) = 0;
   virtual Result<void> seek_first() = 0;
@@ -34,11 +41,16 @@ class Cursor {
   virtual Result<void> seek_last() = 0;
   virtual Result<void> next() = 0;
   virtual Result<void> prev() = 0;
-  [[nodiscard]] virtual bool valid() const = 0;
-  /// Valid until the cursor moves; the bytes as long as hold() is held.
-  [[nodiscard]] virtual const Entry& entry() const = 0;
-  /// Keeps the bytes of entry() where they are.
-  [[nodiscard]] virtual const std::shared_ptr<const void>& hold() const = 0;
+  [[nodiscard]] bool valid() const { return entry_ != nullptr; }
+  /// Valid until the cursor moves.
+  [[nodiscard]] const Entry& entry() const { return *entry_; }
+  /// What keeps the bytes of entry() when the cursor moves on; none: they stay as long as the cursor.
+  [[nodiscard]] const std::shared_ptr<const void>& hold() const { return *hold_; }
+
+ protected:
+  inline static const std::shared_ptr<const void> kNoHold;
+  const Entry* entry_ = nullptr;  // None: it stands nowhere.
+  const std::shared_ptr<const void>* hold_ = &kNoHold;
 };
 
 }  // namespace cairn::sealed

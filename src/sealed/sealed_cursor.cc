@@ -12,19 +12,23 @@ class ObjectCursor final : public Cursor {
  public:
   explicit ObjectCursor(std::shared_ptr<const SealedReader> reader)
       : reader_(std::move(reader)),
-        hold_(reader_),
+        data_(reader_->file_->data()),
         table_begin_(reader_->objects_.offset),
         table_end_(table_begin_ + reader_->objects_.length) {}
 
-  Result<void> seek(ByteView key) override {
-    before_.clear();
+  Result<void> prepare_seek(ByteView key) override {
     CAIRN_TRY(first, reader_->first_unit_from(key));
     CAIRN_TRY(unit, first <= 1 ? Result<std::uint64_t>(table_begin_) : reader_->unit_position(first - 1));
     // Each record says where the next begins: without this one miss of the cache would wait for the other.
-    const char* const data = reader_->file_->data() + unit;
-    for (std::uint64_t at = 0; at < kSeekPrefetchBytes; at += 64) __builtin_prefetch(data + at);
-    CAIRN_TRY_VOID(to(unit));
-    while (valid_ && entry_.key < key) CAIRN_TRY_VOID(to(end_));
+    for (std::uint64_t at = 0; at < kSeekPrefetchBytes; at += 64) __builtin_prefetch(data_ + unit + at);
+    prepared_ = unit;
+    return {};
+  }
+  Result<void> seek(ByteView key) override {
+    before_.clear();
+    if (!prepared_) CAIRN_TRY_VOID(prepare_seek(key));
+    CAIRN_TRY_VOID(to(*std::exchange(prepared_, std::nullopt)));
+    while (valid() && now_.key < key) CAIRN_TRY_VOID(to(end_));
     return {};
   }
   Result<void> seek_first() override {
@@ -33,11 +37,11 @@ class ObjectCursor final : public Cursor {
   }
   Result<void> seek_before(ByteView key) override {
     CAIRN_TRY(first, reader_->first_unit_from(key));
-    valid_ = false;
+    entry_ = nullptr;
     return first == 0 ? Result<void>{} : to_last(first - 1, &key);  // The unit's first key is below `key`.
   }
   Result<void> seek_last() override {
-    valid_ = false;
+    entry_ = nullptr;
     return reader_->unit_count_ == 0 ? Result<void>{} : to_last(reader_->unit_count_ - 1, nullptr);
   }
   Result<void> next() override {
@@ -46,34 +50,33 @@ class ObjectCursor final : public Cursor {
   }
   Result<void> prev() override {
     if (before_.empty()) {
-      valid_ = false;
+      entry_ = nullptr;
       if (at_ == table_begin_) return {};
       CAIRN_TRY(unit, last_unit_before(at_));
       CAIRN_TRY_VOID(note_until(unit, at_));
     }
     return to_popped();
   }
-  [[nodiscard]] bool valid() const override { return valid_; }
-  [[nodiscard]] const Entry& entry() const override { return entry_; }
-  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return hold_; }
 
  private:
   /// To the record at `at`; not valid if the table ends there.
   Result<void> to(std::uint64_t at) {
-    valid_ = false;
+    entry_ = nullptr;
     if (at >= table_end_) return {};
     if (at < verified_from_ || at > verified_to_) verified_from_ = verified_to_ = at;
-    CAIRN_TRY_VOID(verify_to(std::min(at + sizeof(ObjectHeader), table_end_)));
-    CAIRN_TRY(size, reader_->parse({reader_->file_->data() + at, table_end_ - at}, 0, at, entry_));
-    CAIRN_TRY_VOID(verify_to(at + size));
+    const std::uint64_t header_end = std::min(at + sizeof(ObjectHeader), table_end_);
+    if (header_end > verified_to_) CAIRN_TRY_VOID(verify_to(header_end));
+    const ByteView rest(data_ + at, table_end_ - at);
+    const std::uint64_t size = reader_->parse_object(rest, now_);
+    if (size == 0) return std::unexpected(reader_->not_an_object(rest, at));
+    if (at + size > verified_to_) CAIRN_TRY_VOID(verify_to(at + size));
     if (reader_->bad_.load(std::memory_order_acquire)) return reader_->file_->status();
     at_ = at;
     end_ = at + size;
-    valid_ = true;
+    entry_ = &now_;
     return {};
   }
   Result<void> verify_to(std::uint64_t end) {
-    if (end <= verified_to_) return {};
     CAIRN_TRY_VOID(reader_->ensure(verified_to_, end - verified_to_));
     verified_to_ = round_up(end, kPageBytes);
     return {};
@@ -108,7 +111,7 @@ class ObjectCursor final : public Cursor {
     before_.clear();
     CAIRN_TRY(unit, reader_->unit_position(index));
     CAIRN_TRY_VOID(to(unit));
-    while (valid_ && (below == nullptr || entry_.key < *below)) {
+    while (valid() && (below == nullptr || now_.key < *below)) {
       before_.push_back(at_);
       CAIRN_TRY_VOID(to(end_));
     }
@@ -122,37 +125,39 @@ class ObjectCursor final : public Cursor {
   }
 
   std::shared_ptr<const SealedReader> reader_;
-  std::shared_ptr<const void> hold_;  // The same.
+  const char* data_;
   std::uint64_t table_begin_;
   std::uint64_t table_end_;
   std::uint64_t at_ = 0;  // Where the record begins and ends.
   std::uint64_t end_ = 0;
   std::uint64_t verified_from_ = 0;  // Bytes that need not be verified again.
   std::uint64_t verified_to_ = 0;
+  std::optional<std::uint64_t> prepared_;  // The unit that the seek to come begins with.
   std::vector<std::uint64_t> before_;  // Where records before it begin, as far as they are known.
-  Entry entry_;
-  bool valid_ = false;
+  Entry now_;
 };
 
 /// Of a compressed file: holds the unit it is in. Where the records before it begin is found out when it first walks back.
 class UnitCursor final : public Cursor {
  public:
-  explicit UnitCursor(std::shared_ptr<const SealedReader> reader) : reader_(std::move(reader)), hold_(reader_) {}
+  explicit UnitCursor(std::shared_ptr<const SealedReader> reader) : reader_(std::move(reader)) {
+    hold_ = &unit_.buffer;
+  }
 
   Result<void> seek(ByteView key) override {
     CAIRN_TRY(first, reader_->first_unit_from(key));
     CAIRN_TRY_VOID(load_unit(first == 0 ? 0 : first - 1));
-    while (valid_ && entry_.key < key) CAIRN_TRY_VOID(next());
+    while (valid() && now_.key < key) CAIRN_TRY_VOID(next());
     return {};
   }
   Result<void> seek_first() override { return load_unit(0); }
   Result<void> seek_before(ByteView key) override {
     CAIRN_TRY(first, reader_->first_unit_from(key));
-    valid_ = false;
+    entry_ = nullptr;
     return first == 0 ? Result<void>{} : to_last(first - 1, &key);  // The unit's first key is below `key`.
   }
   Result<void> seek_last() override {
-    valid_ = false;
+    entry_ = nullptr;
     return reader_->unit_count_ == 0 ? Result<void>{} : to_last(reader_->unit_count_ - 1, nullptr);
   }
   Result<void> next() override {
@@ -162,7 +167,7 @@ class UnitCursor final : public Cursor {
   }
   Result<void> prev() override {
     if (at_ == 0) {
-      valid_ = false;
+      entry_ = nullptr;
       return unit_index_ == 0 ? Result<void>{} : to_last(unit_index_ - 1, nullptr);
     }
     if (before_.empty()) {
@@ -175,36 +180,32 @@ class UnitCursor final : public Cursor {
     }
     return to_popped();
   }
-  [[nodiscard]] bool valid() const override { return valid_; }
-  [[nodiscard]] const Entry& entry() const override { return entry_; }
-  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return hold_; }
 
  private:
   /// Loads unit `index` and stands on its first record; not valid if there is no such unit.
   Result<void> load_unit(std::uint64_t index) {
-    valid_ = false;
+    entry_ = nullptr;
     before_.clear();
     if (index >= reader_->unit_count_) return {};
     CAIRN_TRY(unit, reader_->unit(index));
     unit_ = std::move(unit);
     unit_index_ = index;
-    hold_ = unit_.buffer ? unit_.buffer : std::shared_ptr<const void>(reader_);
     if (unit_.records.empty()) return reader_->damaged("unit without a record", unit_.offset);
     return to(0);
   }
   Result<void> to(std::uint64_t at) {
-    valid_ = false;
-    CAIRN_TRY(size, reader_->parse(unit_.records, at, unit_.offset, entry_));
+    entry_ = nullptr;
+    CAIRN_TRY(size, reader_->parse(unit_.records, at, unit_.offset, now_));
     if (reader_->bad_.load(std::memory_order_acquire)) return reader_->file_->status();
     at_ = at;
     end_ = at + size;
-    valid_ = true;
+    entry_ = &now_;
     return {};
   }
   /// To the last record of unit `index` (with a key below `*below`).
   Result<void> to_last(std::uint64_t index, const ByteView* below) {
     CAIRN_TRY_VOID(load_unit(index));
-    while (below == nullptr || entry_.key < *below) {
+    while (below == nullptr || now_.key < *below) {
       before_.push_back(static_cast<std::uint32_t>(at_));
       if (end_ == unit_.records.size()) break;
       CAIRN_TRY_VOID(to(end_));
@@ -219,14 +220,12 @@ class UnitCursor final : public Cursor {
   }
 
   std::shared_ptr<const SealedReader> reader_;
-  std::shared_ptr<const void> hold_;
   SealedReader::Unit unit_;
   std::uint64_t unit_index_ = 0;
   std::uint64_t at_ = 0;  // Where the record begins and ends in the unit.
   std::uint64_t end_ = 0;
   std::vector<std::uint32_t> before_;  // Where the records before it begin; empty: not known, or there is none.
-  Entry entry_;
-  bool valid_ = false;
+  Entry now_;
 };
 
 std::unique_ptr<Cursor> SealedReader::cursor() const {

@@ -42,6 +42,7 @@
 #include <type_traits>
 
 #include "base/hash.h"
+#include "base/record_kind.h"
 
 namespace cairn::sealed {
 
@@ -139,6 +140,13 @@ struct [[gnu::packed]] ObjectHeader {
   std::uint64_t stamp;
 };
 static_assert(std::has_unique_object_representations_v<ObjectHeader> && sizeof(ObjectHeader) == 28);
+
+/// Whether it is of a kind that this version writes.
+constexpr bool is_known(const ObjectHeader& header) {
+  const auto kind = static_cast<RecordKind>(header.kind);
+  if ((header.flags & ~(kHasAccount | kHasExpiry)) != 0) return false;
+  return kind == RecordKind::kRangeTombstone || ((is_value(kind) || kind == RecordKind::kTombstone) && header.key_size != 0);
+}
 
 /// When a record was written.
 struct Written {

@@ -159,35 +159,20 @@ Result<ByteView> SealedReader::bytes(std::uint64_t offset, std::uint64_t length,
 }
 
 Result<std::uint64_t> SealedReader::parse(ByteView records, std::uint64_t at, std::uint64_t offset, Entry& entry) const {
-  if (records.size() - at < sizeof(ObjectHeader)) return damaged("record header runs past its unit", offset);
-  const auto header = load<ObjectHeader>(records.data() + at);
+  if (const std::uint64_t size = parse_object(records.substr(at), entry); size != 0) return size;
+  return std::unexpected(not_an_object(records.substr(at), offset));
+}
+
+/// Why these bytes, at `offset` in the file, are no record.
+Error SealedReader::not_an_object(ByteView bytes, std::uint64_t offset) const {
+  if (bytes.size() < sizeof(ObjectHeader)) return damaged("record header runs past its unit", offset).error();
+  const auto header = load<ObjectHeader>(bytes.data());
   const auto kind = static_cast<RecordKind>(header.kind);
-  if (kind == RecordKind::kNone) return damaged("record kind is zero", offset);
-  const bool known = is_value(kind) || kind == RecordKind::kTombstone || kind == RecordKind::kRangeTombstone;
-  if (!known || (header.key_size == 0 && kind != RecordKind::kRangeTombstone) ||
-      (header.flags & ~(kHasAccount | kHasExpiry)) != 0) {
-    return fail(ErrorCode::kUnsupported, "record of an unknown kind", file_->name(), offset);
+  if (kind == RecordKind::kNone) return damaged("record kind is zero", offset).error();
+  if (!is_known(header)) {
+    return fail(ErrorCode::kUnsupported, "record of an unknown kind", file_->name(), offset).error();
   }
-  const std::uint64_t size = object_bytes(header.key_size, header.value_size, header.flags);
-  if (size > records.size() - at) return damaged("record runs past its unit", offset);
-  const Written when = written(preamble_, header);
-  entry.kind = kind;
-  entry.write_version = when.write_version;
-  entry.stamp = when.stamp;
-  entry.account = 0;
-  entry.expiry_ms = 0;
-  const char* part = records.data() + at + sizeof(ObjectHeader);
-  if ((header.flags & kHasAccount) != 0) {
-    entry.account = load<std::uint64_t>(part);
-    part += 8;
-  }
-  if ((header.flags & kHasExpiry) != 0) {
-    entry.expiry_ms = load<std::int64_t>(part);
-    part += 8;
-  }
-  entry.key = {part, header.key_size};
-  entry.value = {part + header.key_size, header.value_size};
-  return size;
+  return damaged("record runs past its unit", offset).error();
 }
 
 Result<std::uint64_t> SealedReader::object_at(std::uint64_t offset, Entry& entry) const {

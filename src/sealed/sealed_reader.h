@@ -31,7 +31,7 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
 
   struct Hit {
     Entry entry;
-    std::shared_ptr<const Bytes> buffer;  // What holds the bytes if they were decompressed.
+    std::shared_ptr<const void> buffer;  // What holds the bytes if they were decompressed.
   };
   /// The newest version of `key` not above `version_max`. `hash` is xxh3(key, preamble().hash_seed).
   [[nodiscard]] Result<std::optional<Hit>> get(ByteView key, std::uint64_t hash, std::uint64_t version_max) const;
@@ -76,7 +76,7 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   struct Unit {
     ByteView records;
     std::uint64_t offset = 0;             // Of the unit in the file, for messages.
-    std::shared_ptr<const Bytes> buffer;  // Owns the records if they were decompressed.
+    std::shared_ptr<const void> buffer;   // Owns the records if they were decompressed.
   };
 
   SealedReader(std::shared_ptr<const storage::MappedFile> file, const Preamble& preamble);
@@ -87,7 +87,10 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   [[nodiscard]] std::unexpected<Error> damaged(std::string message, std::uint64_t offset) const;
   [[nodiscard]] Result<void> verify_page(std::uint64_t page) const;
   [[nodiscard]] Result<ByteView> bytes(std::uint64_t offset, std::uint64_t length, const Table& within) const;
-  /// Reads the record at `at` within `records` into `entry`, and says its size.
+  /// Reads the record at the front of `bytes` into `entry`, and says its size; 0: it is none.
+  [[nodiscard]] std::uint64_t parse_object(ByteView bytes, Entry& entry) const;
+  [[nodiscard]] Error not_an_object(ByteView bytes, std::uint64_t offset) const;
+  /// The record at `at` within `records`, which lies at `offset` in the file.
   [[nodiscard]] Result<std::uint64_t> parse(ByteView records, std::uint64_t at, std::uint64_t offset, Entry& entry) const;
   [[nodiscard]] Result<std::uint64_t> object_at(std::uint64_t offset, Entry& entry) const;
   [[nodiscard]] Result<Unit> unit_at(std::uint64_t offset) const;
@@ -127,5 +130,31 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   ByteView common_;              // What all keys begin with.
   mutable std::vector<std::atomic<std::uint64_t>> verified_;
 };
+
+inline std::uint64_t SealedReader::parse_object(ByteView bytes, Entry& entry) const {
+  if (bytes.size() < sizeof(ObjectHeader)) return 0;
+  const auto header = load<ObjectHeader>(bytes.data());
+  if (!is_known(header)) return 0;
+  const std::uint64_t size = object_bytes(header.key_size, header.value_size, header.flags);
+  if (size > bytes.size()) return 0;
+  const Written when = written(preamble_, header);
+  entry.kind = static_cast<RecordKind>(header.kind);
+  entry.write_version = when.write_version;
+  entry.stamp = when.stamp;
+  entry.account = 0;
+  entry.expiry_ms = 0;
+  const char* part = bytes.data() + sizeof(ObjectHeader);
+  if ((header.flags & kHasAccount) != 0) {
+    entry.account = load<std::uint64_t>(part);
+    part += 8;
+  }
+  if ((header.flags & kHasExpiry) != 0) {
+    entry.expiry_ms = load<std::int64_t>(part);
+    part += 8;
+  }
+  entry.key = {part, header.key_size};
+  entry.value = {part + header.key_size, header.value_size};
+  return size;
+}
 
 }  // namespace cairn::sealed

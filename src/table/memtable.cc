@@ -125,25 +125,25 @@ Result<void> Memtable::find_term(std::uint16_t family, std::size_t index, ByteVi
 class MemtableCursor final : public sealed::Cursor {
  public:
   MemtableCursor(const std::shared_ptr<const Memtable>& memtable, std::uint16_t family)
-      : hold_(memtable), at_(memtable->at(family).records) {}
+      : memtable_(memtable), at_(memtable->at(family).records) {}
   Result<void> seek(ByteView key) override { return at_.seek(key), take(); }
   Result<void> seek_first() override { return at_.seek_first(), take(); }
   Result<void> seek_before(ByteView key) override { return at_.seek_before(key), take(); }
   Result<void> seek_last() override { return at_.seek_last(), take(); }
   Result<void> next() override { return at_.next(), take(); }
   Result<void> prev() override { return at_.prev(), take(); }
-  [[nodiscard]] bool valid() const override { return at_.valid(); }
-  [[nodiscard]] const sealed::Entry& entry() const override { return entry_; }
-  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return hold_; }
 
  private:
   Result<void> take() {
-    if (at_.valid()) entry_ = entry_at(at_.thing());
+    entry_ = nullptr;
+    if (!at_.valid()) return {};
+    now_ = entry_at(at_.thing());
+    entry_ = &now_;
     return {};
   }
-  std::shared_ptr<const void> hold_;  // The memtable.
+  std::shared_ptr<const Memtable> memtable_;
   Memtable::Records::Iterator at_;
-  sealed::Entry entry_;
+  sealed::Entry now_;
 };
 
 std::unique_ptr<sealed::Cursor> Memtable::cursor(std::uint16_t family) const {

@@ -1,18 +1,10 @@
 #include "table/merge.h"
 
-#include "base/hash.h"
-
 namespace cairn::table {
 
-bool MergeCursor::Child::before(const Child& other) const {
-  if (head != other.head) return head < other.head;
+bool MergeCursor::Child::before_same_head(const Child& other) const {
   const int order = entry->key.compare(other.entry->key);
   return order != 0 ? order < 0 : entry->write_version > other.entry->write_version;
-}
-
-void MergeCursor::Child::look() {
-  entry = cursor->valid() ? &cursor->entry() : nullptr;
-  if (entry != nullptr) head = head_of(entry->key);
 }
 
 /// Finds the child that comes first in the direction of the walk, and the one after it.
@@ -38,10 +30,14 @@ Result<void> MergeCursor::start(bool upwards, Seek seek) {
     child.look();
   }
   choose();
+  take();
   return {};
 }
 
 Result<void> MergeCursor::seek(ByteView key) {
+  if (children_.size() > 1) {
+    for (Child& child : children_) CAIRN_TRY_VOID(child.cursor->prepare_seek(key));
+  }
   return start(true, [&](sealed::Cursor& child) { return child.seek(key); });
 }
 Result<void> MergeCursor::seek_first() {
@@ -56,18 +52,12 @@ Result<void> MergeCursor::seek_last() {
 
 Result<void> MergeCursor::next() {
   CAIRN_TRY_VOID(current_->cursor->next());
-  return moved();
+  moved();
+  return {};
 }
 Result<void> MergeCursor::prev() {
   CAIRN_TRY_VOID(current_->cursor->prev());
-  return moved();
-}
-
-/// As long as the child that moved is still first, which is always where no other covers the range, nothing is searched.
-Result<void> MergeCursor::moved() {
-  current_->look();
-  const bool first = current_->entry != nullptr && (second_ == nullptr || comes_first(*current_, *second_));
-  if (!first) choose();
+  moved();
   return {};
 }
 

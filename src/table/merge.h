@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "sealed/entry.h"
 #include "table/line_up.h"
 
@@ -25,9 +26,8 @@ class MergeCursor final : public sealed::Cursor {
   Result<void> seek_last() override;
   Result<void> next() override;
   Result<void> prev() override;
-  [[nodiscard]] bool valid() const override { return current_ != nullptr; }
-  [[nodiscard]] const sealed::Entry& entry() const override { return *current_->entry; }
-  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return current_->cursor->hold(); }
+  /// head_of() the key it stands on.
+  [[nodiscard]] std::uint64_t head() const { return current_->head; }
 
  private:
   struct Child {
@@ -35,14 +35,30 @@ class MergeCursor final : public sealed::Cursor {
     const sealed::Entry* entry = nullptr;  // Where it stands; none: at its end.
     std::uint64_t head = 0;                // Of the key there, which settles most comparisons.
     /// Whether it stands on a smaller key, or on the same and a newer version.
-    [[nodiscard]] bool before(const Child& other) const;
-    void look();
+    [[nodiscard]] bool before(const Child& other) const {
+      return head != other.head ? head < other.head : before_same_head(other);
+    }
+    [[nodiscard]] bool before_same_head(const Child& other) const;
+    void look() {
+      entry = cursor->valid() ? &cursor->entry() : nullptr;
+      if (entry != nullptr) head = head_of(entry->key);
+    }
   };
   [[nodiscard]] bool comes_first(const Child& a, const Child& b) const { return upwards_ ? a.before(b) : b.before(a); }
   template <typename Seek>
   Result<void> start(bool upwards, Seek seek);
-  Result<void> moved();
   void choose();
+  /// As long as the child that moved is still first, which is always where no other covers the range, nothing is searched.
+  void moved() {
+    current_->look();
+    const bool first = current_->entry != nullptr && (second_ == nullptr || comes_first(*current_, *second_));
+    if (!first) choose();
+    take();
+  }
+  void take() {
+    entry_ = current_ != nullptr ? current_->entry : nullptr;
+    if (current_ != nullptr) hold_ = &current_->cursor->hold();
+  }
 
   // A line-up has few layers, so the next child is found by looking at all of them.
   std::vector<Child> children_;

@@ -97,9 +97,6 @@ class RunCursor final : public sealed::Cursor {
     CAIRN_TRY_VOID(at_->prev());
     return skip_backward();
   }
-  [[nodiscard]] bool valid() const override { return valid_; }
-  [[nodiscard]] const sealed::Entry& entry() const override { return at_->entry(); }
-  [[nodiscard]] const std::shared_ptr<const void>& hold() const override { return at_->hold(); }
 
  private:
   template <typename Seek>
@@ -112,21 +109,23 @@ class RunCursor final : public sealed::Cursor {
     while (!at_->valid() && index_ + 1 < run_->files_.size()) {
       CAIRN_TRY_VOID(open(index_ + 1, [](sealed::Cursor& at) { return at.seek_first(); }));
     }
-    valid_ = at_->valid();
-    return {};
+    return take(at_->valid());
   }
   Result<void> skip_backward() {
     while (!at_->valid() && index_ != 0) {
       CAIRN_TRY_VOID(open(index_ - 1, [](sealed::Cursor& at) { return at.seek_last(); }));
     }
-    valid_ = at_->valid() && at_->entry().key >= ByteView(run_->from_);
+    return take(at_->valid() && at_->entry().key >= ByteView(run_->from_));
+  }
+  Result<void> take(bool valid) {
+    entry_ = valid ? &at_->entry() : nullptr;
+    hold_ = &at_->hold();
     return {};
   }
 
   std::shared_ptr<const Run> run_;
   std::size_t index_ = 0;
   std::unique_ptr<sealed::Cursor> at_;
-  bool valid_ = false;
 };
 
 std::unique_ptr<sealed::Cursor> Run::cursor() const {

@@ -46,13 +46,14 @@ class EntrySource {
   EntrySource(const EntrySource&) = delete;
   EntrySource& operator=(const EntrySource&) = delete;
   virtual ~EntrySource() = default;
-  [[nodiscard]] virtual Scan::Entry entry() const = 0;
   virtual void next() = 0;
   [[nodiscard]] bool valid() const { return found_; }
+  [[nodiscard]] const Scan::Entry& entry() const { return entry_; }
   [[nodiscard]] const Result<void>& status() const { return status_; }
 
  protected:
   bool found_ = false;
+  Scan::Entry entry_;
   Result<void> status_;
 };
 
@@ -60,7 +61,6 @@ class EntrySource {
 class NoEntries final : public EntrySource {
  public:
   explicit NoEntries(const Error& why) { status_ = std::unexpected(why); }
-  [[nodiscard]] Scan::Entry entry() const override { return {}; }
   void next() override {}
 };
 
@@ -68,21 +68,36 @@ class NoEntries final : public EntrySource {
 class RangeScan final : public EntrySource {
  public:
   RangeScan(ReadView view, Range range, Direction direction, std::uint64_t limit);
-  [[nodiscard]] Scan::Entry entry() const override { return {key_, value_}; }
   void next() override;
 
  private:
-  void run(Result<void> (RangeScan::*step)());
+  void ended(const Result<void>& how);
+  /// The cursor stands on the key that is looked at from now on.
+  void begin_key() {
+    entry_.key = cursor_->entry().key;
+    head_ = cursor_->head();
+    if (hold_ != cursor_->hold()) hold_ = cursor_->hold();  // Counting references costs more than comparing them.
+  }
+  /// Whether the cursor stands on a version of entry_.key.
+  [[nodiscard]] bool at_key() const {
+    return cursor_->valid() && cursor_->head() == head_ && cursor_->entry().key == entry_.key;
+  }
   Result<bool> jump();
   Result<void> note_dead(bool newer);
+  [[nodiscard]] Bytes bound_at_key() const;
+  [[nodiscard]] bool in_dead_run() const { return dead_keys_ != 0 || watch_ != nullptr; }
   void end_dead_run(const Bytes& end);
   Result<void> start();
+  Result<void> step();
   void open_cursors();
   bool pin_itself();
-  Result<void> take_newer_line_up();
+  Result<bool> take_newer_line_up();
   Result<void> find_forward();
   Result<void> find_reverse();
-  [[nodiscard]] bool in_range(ByteView key) const;
+  [[nodiscard]] bool in_range(ByteView key) const {
+    if (direction_ == Direction::kForward) return range_.to.empty() || key < range_.to;
+    return range_.from.empty() || key >= range_.from;
+  }
   [[nodiscard]] bool erased(const sealed::Entry& entry) const;
   Result<void> take(const sealed::Entry& entry);
 
@@ -94,9 +109,9 @@ class RangeScan final : public EntrySource {
   std::optional<MergeCursor> cursor_;
   std::uint64_t steps_ = 0;
   bool pinned_ = true;  // What it sees is in every line-up from its own on, as long as its pin is not ended.
-  ByteView value_;
-  std::shared_ptr<const void> hold_;  // Of value_, which may lie in a decoded buffer the cursor has left.
-  Bytes key_;
+  std::shared_ptr<const void> hold_;   // Of entry_, which may lie in a decoded buffer that the cursor has left.
+  std::shared_ptr<const void> large_;  // Or its value in a file of its own.
+  std::uint64_t head_ = 0;             // Of entry_.key.
 
   // What is found on the way of dead ranges, and those that are jumped over.
   std::shared_ptr<const DeadRanges::List> dead_;
@@ -109,7 +124,6 @@ class RangeScan final : public EntrySource {
 class TermScan final : public EntrySource {
  public:
   TermScan(ReadView view, const std::string& index, ByteView term);
-  [[nodiscard]] Scan::Entry entry() const override { return {keys_[at_], value_->view()}; }
   void next() override;
 
  private:

@@ -106,7 +106,7 @@ class Copier {
       do {
         entries_.push_back(from.entry());
         // The cursor moves on while the versions of a key are collected.
-        if (holds_.empty() || holds_.back() != from.hold()) holds_.push_back(from.hold());
+        if (from.hold() && (holds_.empty() || holds_.back() != from.hold())) holds_.push_back(from.hold());
         const sealed::Entry& entry = entries_.back();
         uncounted += sealed::object_bytes(entry.key.size(), entry.value.size(), entry.flags());
         if (entry.kind == RecordKind::kReference) references_.push_back(entry);

@@ -137,7 +137,7 @@ RangeScan::RangeScan(ReadView view, Range range, Direction direction, std::uint6
     : view_(std::move(view)), range_(std::move(range)), direction_(direction), left_(limit == 0 ? kNoEnd : limit) {
   open_cursors();
   dead_ = view_.layers().dead->list();  // After the version was taken.
-  run(&RangeScan::start);
+  if (const Result<void> done = start(); !done) ended(done);
 }
 
 void RangeScan::open_cursors() {
@@ -166,29 +166,31 @@ bool RangeScan::pin_itself() {
   return pinned_ && !view_.pin->ended();
 }
 
-/// A long scan lets go of memtables that were flushed meanwhile, and goes on in their sealed files.
-Result<void> RangeScan::take_newer_line_up() {
-  if (!pin_itself()) return {};
+/// A long scan lets go of memtables that were flushed meanwhile, and goes on in their sealed files: then the cursor stands
+/// behind the key already. Whether it did.
+Result<bool> RangeScan::take_newer_line_up() {
+  if (!pin_itself()) return false;
   std::shared_ptr<const LineUp> now = view_.home->line_ups.get();
-  if (view_.pin->ended()) return {};
+  if (view_.pin->ended()) return false;
   const auto frozen = now->frozen();
   const auto held = [&](const std::shared_ptr<const Memtable>& memtable) {
     return memtable == now->active.memtable || std::find(frozen.begin(), frozen.end(), memtable) != frozen.end();
   };
   const auto before = view_.line_up->frozen();
-  if (held(view_.line_up->active.memtable) && std::all_of(before.begin(), before.end(), held)) return {};
+  if (held(view_.line_up->active.memtable) && std::all_of(before.begin(), before.end(), held)) return false;
   CAIRN_REACHED("scan went on in a newer line-up");
+  const Bytes key(entry_.key);
   view_.line_up = std::move(now);
   watch_.reset();
   dead_keys_ = 0;
   open_cursors();
-  return direction_ == Direction::kForward ? cursor_->seek(key_ + '\0') : cursor_->seek_before(key_);
+  CAIRN_TRY_VOID(direction_ == Direction::kForward ? cursor_->seek(key + '\0') : cursor_->seek_before(key));
+  return true;
 }
 
-void RangeScan::run(Result<void> (RangeScan::*step)()) {
+void RangeScan::ended(const Result<void>& how) {
+  status_ = how;
   found_ = false;
-  status_ = (this->*step)();
-  if (!status_) found_ = false;
 }
 
 Result<void> RangeScan::start() {
@@ -202,17 +204,19 @@ Result<void> RangeScan::start() {
 
 void RangeScan::next() {
   if (!found_) return;
-  --left_;
-  if (++steps_ % kStepsToNewer == 0) status_ = take_newer_line_up();
-  if (!status_) {
-    found_ = false;
-    return;
-  }
-  run(direction_ == Direction::kForward ? &RangeScan::find_forward : &RangeScan::find_reverse);
+  found_ = false;
+  if (--left_ == 0) return;
+  if (const Result<void> done = step(); !done) ended(done);
 }
 
-bool RangeScan::in_range(ByteView key) const {
-  return direction_ == Direction::kForward ? below(key, range_.to) : key >= range_.from;
+Result<void> RangeScan::step() {
+  bool behind = direction_ == Direction::kReverse;
+  if (++steps_ % kStepsToNewer == 0) {
+    CAIRN_TRY(renewed, take_newer_line_up());
+    behind = behind || renewed;
+  }
+  while (!behind && at_key()) CAIRN_TRY_VOID(cursor_->next());
+  return direction_ == Direction::kForward ? find_forward() : find_reverse();
 }
 
 bool RangeScan::erased(const sealed::Entry& entry) const {
@@ -222,21 +226,18 @@ bool RangeScan::erased(const sealed::Entry& entry) const {
 }
 
 Result<void> RangeScan::take(const sealed::Entry& entry) {
-  found_ = view_.is_value(entry) && !erased(entry);
-  if (!found_) return {};
-  value_ = entry.value;
-  if (hold_ != cursor_->hold()) hold_ = cursor_->hold();  // Counting references costs more than comparing them.
-  if (entry.kind != RecordKind::kReference) return {};
+  found_ = view_.is_value(entry) && (range_tombstones_.empty() || !erased(entry));
+  entry_.value = entry.value;
+  if (!found_ || entry.kind != RecordKind::kReference) return {};
   CAIRN_TRY(large, view_.line_up->large_value(entry));
   CAIRN_TRY(value, large->value(entry));
-  value_ = value;
-  hold_ = large;
+  entry_.value = value;
+  large_ = large;
   return {};
 }
 
 /// If the cursor stands where nothing is left, moves it on to what may be; whether it did.
 Result<bool> RangeScan::jump() {
-  if (dead_->empty()) return false;
   const DeadRanges::Range* const range = DeadRanges::over(*dead_, cursor_->entry().key, view_.version_max);
   if (range == nullptr) return false;
   const bool upwards = direction_ == Direction::kForward;
@@ -251,20 +252,27 @@ Result<bool> RangeScan::jump() {
   return true;
 }
 
-/// key_ is not there for this scan, nor, unless a `newer` version says otherwise, for any later one.
+/// The key is not there for this scan, nor, unless a `newer` version says otherwise, for any later one.
 Result<void> RangeScan::note_dead(bool newer) {
   const bool upwards = direction_ == Direction::kForward;
   if (newer) {
-    end_dead_run(upwards ? key_ : key_ + '\0');
+    end_dead_run(bound_at_key());
     return {};
   }
   if (watch_) return {};
-  if (dead_keys_++ == 0) dead_bound_ = upwards ? key_ : key_ + '\0';
+  if (dead_keys_++ == 0) dead_bound_ = bound_at_key();
   if (dead_keys_ <= view_.layers().dead->keys_min()) return {};
   watch_ = view_.layers().dead->watch(upwards, dead_bound_);
   dead_keys_ = 0;
   if (!watch_) return {};
   return upwards ? cursor_->seek(dead_bound_) : cursor_->seek_before(dead_bound_);  // Again, now that puts are noted.
+}
+
+/// Between the keys that were walked and this one.
+Bytes RangeScan::bound_at_key() const {
+  Bytes bound(entry_.key);
+  if (direction_ == Direction::kReverse) bound += '\0';
+  return bound;
 }
 
 /// What was walked is dead as far as `end`, which is not.
@@ -275,52 +283,60 @@ void RangeScan::end_dead_run(const Bytes& end) {
   view_.layers().dead->finish(watch, end, view_.version_max);
 }
 
-/// From the cursor on, the first key whose newest visible version is a value. Leaves the cursor behind that key.
+/// From the cursor on, the first key whose newest visible version is a value. Leaves the cursor at that version.
 Result<void> RangeScan::find_forward() {
-  while (left_ != 0 && cursor_->valid() && in_range(cursor_->entry().key)) {
-    CAIRN_TRY(jumped, jump());
-    if (jumped) continue;
-    bool decided = false;
-    bool newer = false;
-    key_ = cursor_->entry().key;
-    while (cursor_->valid() && cursor_->entry().key == key_) {
-      newer = newer || (cursor_->entry().write_version > view_.version_max && is_value(cursor_->entry().kind));
-      if (!decided && cursor_->entry().write_version <= view_.version_max) {
-        decided = true;
-        CAIRN_TRY_VOID(take(cursor_->entry()));
-      }
-      CAIRN_TRY_VOID(cursor_->next());
+  while (cursor_->valid() && in_range(cursor_->entry().key)) {
+    if (!dead_->empty()) {
+      CAIRN_TRY(jumped, jump());
+      if (jumped && left_ == 0) return {};
+      if (jumped) continue;
     }
+    begin_key();
+    bool there = true;
+    bool newer = false;
+    while (there && cursor_->entry().write_version > view_.version_max) {
+      newer = newer || is_value(cursor_->entry().kind);
+      CAIRN_TRY_VOID(cursor_->next());
+      there = at_key();
+    }
+    if (there) CAIRN_TRY_VOID(take(cursor_->entry()));
     if (found_) {
-      end_dead_run(key_);
+      if (in_dead_run()) end_dead_run(bound_at_key());
       return {};
     }
+    while (at_key()) CAIRN_TRY_VOID(cursor_->next());
     CAIRN_TRY_VOID(note_dead(newer));
   }
-  if (left_ != 0) end_dead_run(range_.to);
+  end_dead_run(range_.to);
   return {};
 }
 
-/// The same backwards, where the versions of a key come oldest first and the last visible one counts.
+/// The same backwards, where the versions of a key come oldest first and the last visible one counts: leaves the cursor
+/// before that key.
 Result<void> RangeScan::find_reverse() {
-  while (left_ != 0 && cursor_->valid() && in_range(cursor_->entry().key)) {
-    CAIRN_TRY(jumped, jump());
-    if (jumped) continue;
-    key_ = cursor_->entry().key;
-    found_ = false;
-    bool newer = false;
-    while (cursor_->valid() && cursor_->entry().key == key_) {
-      newer = newer || (cursor_->entry().write_version > view_.version_max && is_value(cursor_->entry().kind));
-      if (cursor_->entry().write_version <= view_.version_max) CAIRN_TRY_VOID(take(cursor_->entry()));
-      CAIRN_TRY_VOID(cursor_->prev());
+  while (cursor_->valid() && in_range(cursor_->entry().key)) {
+    if (!dead_->empty()) {
+      CAIRN_TRY(jumped, jump());
+      if (jumped && left_ == 0) return {};
+      if (jumped) continue;
     }
+    bool newer = false;
+    begin_key();
+    do {
+      newer = newer || (cursor_->entry().write_version > view_.version_max && is_value(cursor_->entry().kind));
+      if (cursor_->entry().write_version <= view_.version_max) {
+        begin_key();
+        CAIRN_TRY_VOID(take(cursor_->entry()));
+      }
+      CAIRN_TRY_VOID(cursor_->prev());
+    } while (at_key());
     if (found_) {
-      end_dead_run(key_ + '\0');
+      if (in_dead_run()) end_dead_run(bound_at_key());
       return {};
     }
     CAIRN_TRY_VOID(note_dead(newer));
   }
-  if (left_ != 0) end_dead_run(range_.from);
+  end_dead_run(range_.from);
   return {};
 }
 
@@ -360,6 +376,7 @@ Result<void> TermScan::find() {
     CAIRN_TRY(value, view_.get(keys_[at_]));
     if (!value || index_->extract(value->view()) != term_) continue;
     value_ = std::move(value);
+    entry_ = {.key = keys_[at_], .value = value_->view()};
     found_ = true;
     return {};
   }
