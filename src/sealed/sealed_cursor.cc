@@ -133,16 +133,14 @@ class ObjectCursor final : public Cursor {
   std::uint64_t verified_from_ = 0;  // Bytes that need not be verified again.
   std::uint64_t verified_to_ = 0;
   std::optional<std::uint64_t> prepared_;  // The unit that the seek to come begins with.
-  std::vector<std::uint64_t> before_;  // Where records before it begin, as far as they are known.
+  std::vector<std::uint64_t> before_;      // Where records before it begin, as far as they are known.
   Entry now_;
 };
 
 /// Of a compressed file: holds the unit it is in. Where the records before it begin is found out when it first walks back.
 class UnitCursor final : public Cursor {
  public:
-  explicit UnitCursor(std::shared_ptr<const SealedReader> reader) : reader_(std::move(reader)) {
-    hold_ = &unit_.buffer;
-  }
+  explicit UnitCursor(std::shared_ptr<const SealedReader> reader) : reader_(std::move(reader)) { hold_ = &unit_.buffer; }
 
   Result<void> seek(ByteView key) override {
     CAIRN_TRY(first, reader_->first_unit_from(key));

@@ -75,8 +75,8 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   };
   struct Unit {
     ByteView records;
-    std::uint64_t offset = 0;             // Of the unit in the file, for messages.
-    std::shared_ptr<const void> buffer;   // Owns the records if they were decompressed.
+    std::uint64_t offset = 0;            // Of the unit in the file, for messages.
+    std::shared_ptr<const void> buffer;  // Owns the records if they were decompressed.
   };
 
   SealedReader(std::shared_ptr<const storage::MappedFile> file, const Preamble& preamble);

@@ -27,6 +27,12 @@ bool frame_matches(const RecordView& frame, const std::vector<RecordView>& membe
   return content.checksums == xxh3({reinterpret_cast<const char*>(checksums.data()), checksums.size() * 8});
 }
 
+/// What the sync frame says is on disk; 0 if that cannot be.
+std::uint64_t durable_end_of(const RecordView& frame) {
+  const std::uint64_t end = load<SyncFrame>(frame.value.data()).durable_end;
+  return end <= frame.offset ? end : 0;
+}
+
 }  // namespace
 
 SegmentReader::SegmentReader(std::shared_ptr<const storage::MappedFile> file, const SegmentIdentity& identity)
@@ -62,6 +68,7 @@ std::optional<RecordView> SegmentReader::record_at(std::uint64_t offset, std::ui
 /// How far a walk came: `end` is the end of the last record that stands, members of an open batch not counted.
 struct SegmentReader::Walk {
   std::uint64_t end = kHeaderBytes;
+  std::uint64_t durable_end = 0;  // As sync frames on the way say.
   std::uint64_t refused_at = kHeaderBytes;
   const char* why = "";
 };
@@ -89,6 +96,7 @@ Result<void> SegmentReader::walk(std::uint64_t begin, std::uint64_t end, Walk& s
     const bool data = !frame && record->kind() != RecordKind::kSyncFrame && record->kind() != RecordKind::kSegmentFrame;
     if (data && record->header.write_version <= last_version) return refuse("write version does not ascend");
     if (data) last_version = record->header.write_version;
+    if (record->kind() == RecordKind::kSyncFrame) state.durable_end = std::max(state.durable_end, durable_end_of(*record));
     at += record->bytes;
     if (frame) {
       at = record->offset;
@@ -125,31 +133,44 @@ Result<void> SegmentReader::replay(std::uint64_t end, const Visitor& visit, std:
   return {};
 }
 
-std::uint64_t SegmentReader::greatest_durable_end() const {
+/// The first place from `at` on where a record may begin: its checksum is not zero. What was never written is.
+std::uint64_t SegmentReader::next_written(std::uint64_t at) const {
+  const char* const data = file_->data();
+  const std::uint64_t size = file_->size();
+  while (at + 64 <= size) {
+    std::uint64_t any = 0;
+    for (std::uint64_t i = 0; i < 64; i += 8) any |= load<std::uint64_t>(data + at + i);
+    if (any != 0) break;
+    at += 64;
+  }
+  while (at + 8 <= size && load<std::uint64_t>(data + at) == 0) at += kRecordAlign;
+  return at;
+}
+
+/// The greatest that sync frames say behind the records that stand.
+std::uint64_t SegmentReader::greatest_durable_end(std::uint64_t written) const {
   std::uint64_t greatest = 0;
   const char* const data = file_->data();
   const std::uint64_t size = file_->size();
-  for (std::uint64_t at = kHeaderBytes; at + kSyncFrameBytes <= size; at += kRecordAlign) {
+  for (std::uint64_t at = written; at + kSyncFrameBytes <= size; at = next_written(at + kRecordAlign)) {
     if (load<std::uint64_t>(data + at + 8) != kSyncFrameMark) continue;
     const char* why = "";
     const std::optional<RecordView> record = record_at(at, size, why);
-    if (!record) continue;
-    const auto frame = load<SyncFrame>(record->value.data());
-    if (frame.durable_end <= at) greatest = std::max(greatest, frame.durable_end);
+    if (record) greatest = std::max(greatest, durable_end_of(*record));
   }
   return greatest;
 }
 
 /// Where the last trace of a record at or after `from` ends: non-zero bytes right there (the writer keeps zeros
-/// after its tail), or a header of this life of the file further on. `from` if there is none.
-std::uint64_t SegmentReader::remains_end(std::uint64_t from) const {
+/// after its tail), or a header of this life of the file further on. `from` if there is none. `written`: next_written(from).
+std::uint64_t SegmentReader::remains_end(std::uint64_t from, std::uint64_t written) const {
   const char* const data = file_->data();
   const std::uint64_t size = file_->size();
   std::uint64_t end = from;
   for (std::uint64_t at = from; at < std::min(from + SegmentWriter::kTerminatorBytes, size); ++at) {
     if (data[at] != 0) end = at + 1;
   }
-  for (std::uint64_t at = from; at + kRecordHeaderBytes <= size; at += kRecordAlign) {
+  for (std::uint64_t at = written; at + kRecordHeaderBytes <= size; at = next_written(at + kRecordAlign)) {
     // Cheap tests first: this looks at every 8 bytes of what may be a large unused space.
     const auto kind = static_cast<std::uint8_t>(data[at + offsetof(RecordHeader, kind)]);
     if (kind == 0 || kind > kRecordKindLast) continue;
@@ -168,13 +189,14 @@ Result<Recovered> SegmentReader::recover(std::uint64_t manifest_durable_end) con
   }
   Walk state;
   CAIRN_TRY_VOID(walk(kHeaderBytes, file_->size(), state, nullptr));
-  const std::uint64_t durable = std::max({manifest_durable_end, greatest_durable_end(), kHeaderBytes});
+  const std::uint64_t written = next_written(state.end);  // Mostly the end of the file.
+  const std::uint64_t durable = std::max({manifest_durable_end, state.durable_end, greatest_durable_end(written), kHeaderBytes});
   CAIRN_TRY_VOID(file_->status());
   if (state.end < durable) {
     CAIRN_REACHED("damage below the durable end");
     return corruption(std::string(state.why) + ", below the durable end " + std::to_string(durable), name, state.refused_at);
   }
-  const std::uint64_t remains = remains_end(state.end);
+  const std::uint64_t remains = remains_end(state.end, written);
   if (remains > state.end) CAIRN_REACHED("torn tail trimmed");
   return Recovered{.end = state.end, .durable_end = durable, .trimmed_end = remains, .why = state.why};
 }

@@ -48,8 +48,9 @@ class SegmentReader {
   struct Walk;
   Result<void> walk(std::uint64_t begin, std::uint64_t end, Walk& state, const Visitor* visit) const;
   [[nodiscard]] std::optional<RecordView> record_at(std::uint64_t offset, std::uint64_t end, const char*& why) const;
-  [[nodiscard]] std::uint64_t greatest_durable_end() const;
-  [[nodiscard]] std::uint64_t remains_end(std::uint64_t from) const;
+  [[nodiscard]] std::uint64_t next_written(std::uint64_t at) const;
+  [[nodiscard]] std::uint64_t greatest_durable_end(std::uint64_t written) const;
+  [[nodiscard]] std::uint64_t remains_end(std::uint64_t from, std::uint64_t written) const;
 
   std::shared_ptr<const storage::MappedFile> file_;
   SegmentIdentity identity_;

@@ -47,7 +47,7 @@ struct LineUp {
     std::shared_ptr<DeadRanges> dead;
   };
   std::vector<OfFamily> families;  // By number.
-  Layer active;  // The memtable that is written to.
+  Layer active;                    // The memtable that is written to.
   std::shared_ptr<const LargeValues> large = std::make_shared<LargeValues>();
 
   [[nodiscard]] std::vector<std::shared_ptr<const Memtable>> frozen() const;

@@ -66,9 +66,31 @@ void Memtable::insert(const char* at, const segment::RecordView& record, ByteVie
     insert_range_tombstone(index, record);
   } else {
     index.records.insert(at);
-    ++index.bounds.records;
     if (is_value(record.kind()) && !index.terms.empty()) insert_terms(index, at, indexed);
   }
+  count(index, record);
+}
+
+void Memtable::note(const char* at, const segment::RecordView& record, ByteView indexed) {
+  FamilyIndex& index = this->at(record.header.family);
+  if (record.kind() == RecordKind::kRangeTombstone) {
+    insert_range_tombstone(index, record);
+  } else {
+    index.noted_common = index.noted.empty()
+                             ? record.key.size()
+                             : common_bytes(record.key.substr(0, index.noted_common), segment::key_at(index.noted.front()));
+    index.noted.push_back(at);
+    if (is_value(record.kind()) && !index.terms.empty()) insert_terms(index, at, indexed);
+  }
+  count(index, record);
+}
+
+void Memtable::insert_noted() {
+  for (const auto& index : families_) index->records.fill(std::exchange(index->noted, {}), index->noted_common);
+}
+
+void Memtable::count(FamilyIndex& index, const segment::RecordView& record) {
+  if (record.kind() != RecordKind::kRangeTombstone) ++index.bounds.records;
   index.bounds.object_bytes += sealed::object_bytes(record.key.size(), record.value.size(), record.header.flags);
   index.bounds.key_bytes_max = std::max<std::uint64_t>(index.bounds.key_bytes_max, record.key.size());
   index.record_count.fetch_add(1, std::memory_order_relaxed);

@@ -44,6 +44,9 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   /// Indexes `record`, of one of the families, which lies at `at` in one of the sources. Versions ascend. Its terms are
   /// those of `indexed`, the value itself also where the record has only a reference to it.
   void insert(const char* at, const segment::RecordView& record, ByteView indexed);
+  /// The same for the first ones of a memtable, if there are many: the index has them after insert_noted() only.
+  void note(const char* at, const segment::RecordView& record, ByteView indexed);
+  void insert_noted();
   [[nodiscard]] const Family& family(std::uint16_t number) const { return *at(number).family; }
   /// Upper bounds of what a family holds.
   [[nodiscard]] sealed::SealedBounds bounds(std::uint16_t family) const {
@@ -95,8 +98,11 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
     std::vector<std::unique_ptr<const RangeTombstones>> range_tombstones_ever;  // Readers may be in any of them.
     std::atomic<std::uint64_t> record_count{0};
     sealed::SealedBounds bounds;
+    std::vector<const char*> noted;
+    std::size_t noted_common = 0;  // Bytes that the keys of all of them begin with.
   };
   [[nodiscard]] FamilyIndex& at(std::uint16_t family) const { return *families_[family]; }
+  void count(FamilyIndex& index, const segment::RecordView& record);
   void insert_terms(FamilyIndex& index, const char* at, ByteView value);
   void insert_range_tombstone(FamilyIndex& index, const segment::RecordView& record);
 

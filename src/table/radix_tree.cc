@@ -1,5 +1,7 @@
 #include "table/radix_tree.h"
 
+#include <numeric>
+
 namespace cairn::table::radix {
 namespace {
 
@@ -103,13 +105,7 @@ bool add_child(Node256& node, std::uint8_t byte, Ref child) {
 }
 
 Node* copy(const Node& node, Kind kind, Arena& arena) {
-  Node* into = nullptr;
-  switch (kind) {
-    case Kind::k4: into = make<Node4>(arena, kind); break;
-    case Kind::k16: into = make<Node16>(arena, kind); break;
-    case Kind::k48: into = make<Node48>(arena); break;
-    case Kind::k256: into = make<Node256>(arena); break;
-  }
+  Node* const into = new_node(arena, kind);
   into->set_prefix(node.prefix_bytes());
   into->end.store(node.end.load(std::memory_order_relaxed), std::memory_order_relaxed);
   for (int position = next(node, kEnd); position != kAfterAll; position = next(node, position)) {
@@ -119,6 +115,16 @@ Node* copy(const Node& node, Kind kind, Arena& arena) {
 }
 
 }  // namespace
+
+Node* new_node(Arena& arena, Kind kind) {
+  switch (kind) {
+    case Kind::k4: return make<Node4>(arena, kind);
+    case Kind::k16: return make<Node16>(arena, kind);
+    case Kind::k48: return make<Node48>(arena);
+    case Kind::k256: break;
+  }
+  return make<Node256>(arena);
+}
 
 Slot* find(Node& node, std::uint8_t byte) {
   return visit(node, [&](auto& of) { return find_child(of, byte); });
@@ -152,8 +158,6 @@ Node* without_prefix(const Node& node, std::size_t cut, Arena& arena) {
   return shorter;
 }
 
-Node* new_node4(Arena& arena) { return make<Node4>(arena, Kind::k4); }
-
 void prefetch(const Node& node) {
   const auto each = [](const auto& children, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
@@ -165,6 +169,59 @@ void prefetch(const Node& node) {
   };
   const std::size_t count = node.count.load(std::memory_order_acquire);
   visit(node, [&](const auto& of) { each(of.children, std::min(count, of.children.size())); });
+}
+
+void sort_by_head(std::vector<Headed>& things) {
+  const auto below = [](const Headed& a, const Headed& b) { return a.head < b.head; };
+  constexpr std::ptrdiff_t kFew = 1024;
+  const auto count = static_cast<std::ptrdiff_t>(things.size());
+  if (count < kFew) return std::stable_sort(things.begin(), things.end(), below);
+  // A radix sort by the upper 33 bits, behind which few heads are still the same.
+  constexpr unsigned kDigitBits = 11;
+  constexpr unsigned kLowest = 64 - 3 * kDigitBits;
+  std::vector<Headed> other(things.size());
+  for (unsigned shift = kLowest; shift < 64; shift += kDigitBits) {
+    std::array<std::size_t, 1U << kDigitBits> places{};
+    const auto digit = [&](const Headed& each) { return each.head >> shift & (places.size() - 1); };
+    for (const Headed& each : things) ++places[digit(each)];
+    std::exclusive_scan(places.begin(), places.end(), places.begin(), std::size_t{0});
+    for (const Headed& each : things) other[places[digit(each)]++] = each;
+    things.swap(other);
+  }
+  for (auto begin = things.begin(); begin != things.end();) {
+    const auto end =
+        std::find_if(begin, things.end(), [&](const Headed& each) { return each.head >> kLowest != begin->head >> kLowest; });
+    if (end - begin > 1) std::stable_sort(begin, end, below);
+    begin = end;
+  }
+}
+
+Ref build(std::span<const Headed> things, std::size_t depth, Arena& arena, std::vector<const char*>& left) {
+  const std::uint64_t head = things.front().head;
+  const std::uint64_t differ = head ^ things.back().head;
+  if (differ == 0) {
+    for (const Headed& each : things.subspan(1)) left.push_back(each.thing);
+    return Ref::to(things.front().thing);
+  }
+  const auto common = static_cast<std::size_t>(std::countl_zero(differ)) / 8;
+  const auto byte_of = [&](const Headed& each) { return static_cast<std::uint8_t>(each.head >> (56 - common * 8)); };
+  const auto group = [&](std::span<const Headed> from) {
+    const std::uint8_t byte = byte_of(from.front());
+    const auto end = std::partition_point(from.begin(), from.end(), [&](const Headed& each) { return byte_of(each) == byte; });
+    return from.first(static_cast<std::size_t>(end - from.begin()));
+  };
+  std::size_t groups = 0;
+  for (auto rest = things; !rest.empty(); rest = rest.subspan(group(rest).size())) ++groups;
+  Node* const node = new_node(arena, groups <= 4 ? Kind::k4 : groups <= 16 ? Kind::k16 : groups <= 48 ? Kind::k48 : Kind::k256);
+  std::array<char, sizeof head> bytes{};
+  store(bytes.data(), __builtin_bswap64(head));
+  node->set_prefix(ByteView(bytes.data(), common).substr(depth));
+  for (auto rest = things; !rest.empty();) {
+    const auto part = group(rest);
+    add(*node, byte_of(part.front()), build(part, common + 1, arena, left));
+    rest = rest.subspan(part.size());
+  }
+  return Ref::to(node);
 }
 
 const Version* with_newer(Ref leaf, std::uint64_t leaf_version, const char* thing, std::uint64_t version, Arena& arena) {

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "base/hash.h"
@@ -133,9 +134,20 @@ bool add(Node& node, std::uint8_t byte, Ref child);
 Node* grown(const Node& node, Arena& arena);
 /// The same node with what is behind the first `cut` bytes of its prefix.
 Node* without_prefix(const Node& node, std::size_t cut, Arena& arena);
-Node* new_node4(Arena& arena);
+Node* new_node(Arena& arena, Kind kind);
 /// Asks for the memory of the leaves below, which are about to be read in order.
 void prefetch(const Node& node);
+
+/// A thing and head_of() what its key has behind the bytes that all keys of a tree begin with: 8 at least.
+struct Headed {
+  std::uint64_t head;
+  const char* thing;
+};
+/// Sorts by head; equals stay as they came.
+void sort_by_head(std::vector<Headed>& things);
+/// The tree of sorted things whose heads agree in the first `depth` bytes. Of those with one head the first is in it, the
+/// others are added to `left`.
+Ref build(std::span<const Headed> things, std::size_t depth, Arena& arena, std::vector<const char*>& left);
 
 /// One version more, newer than those of `leaf`.
 const Version* with_newer(Ref leaf, std::uint64_t leaf_version, const char* thing, std::uint64_t version, Arena& arena);
@@ -149,11 +161,43 @@ inline const Version* not_above(const Version* newest, std::uint64_t version) {
 
 }  // namespace radix
 
+/// How many bytes both begin with.
+inline std::size_t common_bytes(ByteView a, ByteView b) {
+  const auto end = a.begin() + static_cast<std::ptrdiff_t>(std::min(a.size(), b.size()));
+  return static_cast<std::size_t>(std::mismatch(a.begin(), end, b.begin()).first - a.begin());
+}
+
 /// Traits: static ByteView key(const char* thing); static std::uint64_t version(const char* thing).
 template <typename Traits>
 class RadixTree {
  public:
   explicit RadixTree(Arena& arena) : arena_(arena) {}
+
+  /// Fills an empty tree with things whose keys all begin with `common` bytes, later ones newer: without a look at most of
+  /// them, since each would be a miss of the cache.
+  void fill(std::span<const char* const> things, std::size_t common) {
+    std::vector<radix::Headed> headed;
+    std::vector<const char*> left;
+    headed.reserve(things.size());
+    for (const char* const thing : things) {
+      const ByteView rest = Traits::key(thing).substr(common);
+      if (rest.size() >= sizeof(std::uint64_t)) {
+        headed.push_back({head_of(rest), thing});
+      } else {
+        left.push_back(thing);
+      }
+    }
+    if (!headed.empty()) {
+      radix::sort_by_head(headed);
+      const radix::Ref root = radix::build(headed, 0, arena_, left);
+      if (root.is_node()) {
+        radix::Node& node = *root.node();
+        node.set_prefix(Traits::key(headed.front().thing).substr(0, common + node.prefix_size));
+      }
+      root_.store(root, std::memory_order_release);
+    }
+    for (const char* const thing : left) insert(thing);
+  }
 
   /// `thing` is newer than every other of its key.
   void insert(const char* thing) {
@@ -253,11 +297,6 @@ class RadixTree {
   };
 
  private:
-  static std::size_t common_bytes(ByteView a, ByteView b) {
-    return static_cast<std::size_t>(
-        std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(std::min(a.size(), b.size())), b.begin()).first -
-        a.begin());
-  }
   static ByteView rest(ByteView key, std::size_t depth) { return key.substr(std::min(depth, key.size())); }
 
   [[nodiscard]] radix::Ref find_leaf(ByteView key) const {
@@ -293,7 +332,7 @@ class RadixTree {
       return slot.store(radix::Ref::to(newest), std::memory_order_release);
     }
     const std::size_t common = common_bytes(rest(key, depth), rest(other, depth));
-    radix::Node* const node = radix::new_node4(arena_);
+    radix::Node* const node = radix::new_node(arena_, radix::Kind::k4);
     node->set_prefix(key.substr(depth, common));
     put(*node, leaf, other, depth + common);
     put(*node, radix::Ref::to(thing), key, depth + common);
@@ -303,7 +342,7 @@ class RadixTree {
   void split_prefix(radix::Slot& slot, const radix::Node& node, std::size_t common, const char* thing, std::size_t depth) {
     const ByteView prefix = node.prefix_bytes();
     const ByteView key = Traits::key(thing);
-    radix::Node* const above = radix::new_node4(arena_);
+    radix::Node* const above = radix::new_node(arena_, radix::Kind::k4);
     above->set_prefix(key.substr(depth, common));
     radix::add(*above, static_cast<std::uint8_t>(prefix[common]),
                radix::Ref::to(radix::without_prefix(node, common + 1, arena_)));

@@ -79,9 +79,7 @@ class RangeScan final : public EntrySource {
     if (hold_ != cursor_->hold()) hold_ = cursor_->hold();  // Counting references costs more than comparing them.
   }
   /// Whether the cursor stands on a version of entry_.key.
-  [[nodiscard]] bool at_key() const {
-    return cursor_->valid() && cursor_->head() == head_ && cursor_->entry().key == entry_.key;
-  }
+  [[nodiscard]] bool at_key() const { return cursor_->valid() && cursor_->head() == head_ && cursor_->entry().key == entry_.key; }
   Result<bool> jump();
   Result<void> note_dead(bool newer);
   [[nodiscard]] Bytes bound_at_key() const;
@@ -108,7 +106,7 @@ class RangeScan final : public EntrySource {
   std::vector<const RangeTombstones*> range_tombstones_;
   std::optional<MergeCursor> cursor_;
   std::uint64_t steps_ = 0;
-  bool pinned_ = true;  // What it sees is in every line-up from its own on, as long as its pin is not ended.
+  bool pinned_ = true;                 // What it sees is in every line-up from its own on, as long as its pin is not ended.
   std::shared_ptr<const void> hold_;   // Of entry_, which may lie in a decoded buffer that the cursor has left.
   std::shared_ptr<const void> large_;  // Or its value in a file of its own.
   std::uint64_t head_ = 0;             // Of entry_.key.

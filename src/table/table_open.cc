@@ -141,7 +141,7 @@ Result<void> TableImpl::replay() {
           indexed = value;
         }
       }
-      memtable->insert((*map)->data() + record.offset, record, indexed);
+      memtable->note((*map)->data() + record.offset, record, indexed);
       return {};
     }));
     if (!first) continue;
@@ -166,6 +166,7 @@ bool TableImpl::run_between(WriteVersion after, WriteVersion before) const {
 /// Puts a replayed memtable in its place in the line-up: a job may have sealed newer logs before it.
 Result<void> TableImpl::add_replayed(const std::shared_ptr<Memtable>& memtable) {
   if (memtable->empty()) return {};
+  memtable->insert_noted();
   const MutexLock commit_lock(commit_mutex_);
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
@@ -227,9 +228,11 @@ Result<void> TableImpl::close() {
     if (usable && result) result = drop_next_segment();
     changed_.notify_all();
   }
-  std::size_t unsealed = 0;
-  for (const auto& memtable : line_up_.get()->frozen()) unsealed += memtable->sources().size();
-  if (result && directory_->state() && unsealed > tuning_.unsealed_segments_at_close_max) schedule_flush();
+  std::size_t segments = 0;
+  for (const auto& memtable : line_up_.get()->frozen()) segments += memtable->sources().size();
+  const bool much =
+      segments > tuning_.unsealed_segments_at_close_max || unsealed_bytes_.load() > tuning_.unsealed_bytes_at_close_max;
+  if (result && directory_->state() && much) schedule_flush();
   environment_.syncs.cancel(this);
   std::vector<std::shared_ptr<directory::Job>> jobs;
   {

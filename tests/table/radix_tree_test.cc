@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/random.h"
 #include "support/world.h"
@@ -60,6 +61,15 @@ struct World {
     tree.insert(reinterpret_cast<const char*>(&things.back()));
     model.emplace(key, version);
   }
+  void fill(const std::vector<std::string>& keys, std::size_t common) {
+    std::vector<const char*> filled;
+    for (const std::string& key : keys) {
+      things.push_back({key, ++version});
+      filled.push_back(reinterpret_cast<const char*>(&things.back()));
+      model.emplace(key, version);
+    }
+    tree.fill(filled, common);
+  }
   void check_seeks(const std::string& key) const {
     Tree::Iterator at(tree);
     at.seek(key);
@@ -103,6 +113,37 @@ struct World {
 };
 
 constexpr std::uint64_t kSeeds = 20;
+
+/// Few things and more than a radix sort takes, with keys that differ early, late, in nothing, and ones too short for a
+/// head; then inserts into what was filled.
+TEST(RadixTree, IsFilledAtOnce) {
+  for (const std::uint64_t seed : seeds_to_run(kSeeds)) {
+    SCOPED_TRACE("replay with CAIRN_SEED=" + std::to_string(seed));
+    Random random(seed);
+    World world;
+    const std::string common(random.below(20), 'c');
+    std::vector<std::string> keys;
+    for (std::uint64_t i = random.below(2) == 0 ? random.below(20) : 3'000; i != 0; --i) {
+      std::string key = common;
+      if (random.below(3) != 0) {
+        for (int byte = 0; byte < 8; ++byte) key.push_back(static_cast<char>(random.below(byte < 5 ? 2 : 256)));
+      }
+      keys.push_back(key + random_key(random));
+    }
+    world.fill(keys, common.size());
+    world.check_walks();
+    for (int i = 0; i < 500; ++i) {
+      world.insert(random.below(2) == 0 && !keys.empty() ? keys[random.below(keys.size())] : common + random_key(random));
+    }
+    world.check_walks();
+    for (int i = 0; i < 500; ++i) {
+      const std::string key = common + random_key(random);
+      world.check_seeks(key);
+      world.check_find(key, random.below(world.version + 2));
+      if (!keys.empty()) world.check_find(keys[random.below(keys.size())], random.below(world.version + 2));
+    }
+  }
+}
 
 TEST(RadixTree, IsAnOrderedMapOfVersions) {
   for (const std::uint64_t seed : seeds_to_run(kSeeds)) {
