@@ -1,5 +1,6 @@
 // Keys and values, the same for every engine.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -58,23 +59,27 @@ class Shuffle {
   unsigned half_ = 1;
 };
 
-/// Values of one size; the first half does not compress, the rest does.
+/// Values of one size, or one in a hundred of another; the first half does not compress, the rest does.
 class Values {
  public:
-  explicit Values(std::uint64_t bytes) : bytes_(bytes), pool_(kPoolBytes + bytes / 2, '\0') {
+  /// `large_bytes` 0: all of one size.
+  Values(std::uint64_t bytes, std::uint64_t large_bytes)
+      : bytes_(bytes), large_bytes_(large_bytes), pool_(kPoolBytes + std::max(bytes, large_bytes) / 2, '\0') {
     for (std::size_t i = 0; i + 8 <= pool_.size(); i += 8) {
       const std::uint64_t word = mix(i);
       for (std::size_t b = 0; b < 8; ++b) pool_[i + b] = static_cast<char>(word >> (8 * b));
     }
   }
   void get(std::uint64_t id, std::string& value) const {
-    value.resize(bytes_, 'v');
-    pool_.copy(value.data(), bytes_ / 2, mix(id) % kPoolBytes);
+    const std::uint64_t bytes = large_bytes_ != 0 && id % 100 == 0 ? large_bytes_ : bytes_;
+    value.resize(bytes, 'v');
+    pool_.copy(value.data(), bytes / 2, mix(id) % kPoolBytes);
   }
 
  private:
   static constexpr std::size_t kPoolBytes = 1 << 20;
   std::uint64_t bytes_;
+  std::uint64_t large_bytes_;
   std::string pool_;
 };
 

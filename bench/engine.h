@@ -32,8 +32,9 @@ class Session {
   /// The value's bytes, all of them read; false: no such key.
   virtual bool get(std::string_view key, std::uint64_t& sum) = 0;
   /// A fresh walk from the first key not below `from`: at most `limit` entries (0: all), whose bytes are read. Returns how many
-  /// there were; `first` gets the first key.
-  virtual std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, std::string* first) = 0;
+  /// there were. `visit` is given each key, and ends the walk when it returns false.
+  using Visit = std::function<bool(std::string_view key)>;
+  virtual std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, const Visit* visit) = 0;
 };
 
 class Store {

@@ -19,12 +19,16 @@ namespace {
 void add_table(CLI::App& app, TableBench& bench) {
   CLI::App& table = *app.add_subcommand("table", "ordered tables");
   table
-      .add_option("--workload", bench.workload,
-                  "fillseq, fillrandom, overwrite, readrandom, readmissing, seekrandom (11 entries from a random key, a fresh "
-                  "iterator), scan, readwhilewriting (--threads readers, one writer), fillsync, reopen (after a kill), queue, "
-                  "tombstones, ingest (of a file made outside; cairn, rocksdb), tables (--n of them; cairn)")
+      .add_option(
+          "--workload", bench.workload,
+          "fillseq, fillrandom, overwrite, readrandom, readmissing, seekrandom (11 entries from a random key, a fresh "
+          "iterator), scan, readwhilewriting (--threads readers, one writer), fillsync, reopen (after a kill), append (as "
+          "many again behind --n in order of key), hotkey (overwritten in a table of --n), heldscan (overwrite while "
+          "a scan stands), queue, tombstones, ingest (of a file made outside; cairn, rocksdb), tables (--n of them; "
+          "cairn)")
       ->check(CLI::IsMember({"fillseq", "fillrandom", "overwrite", "readrandom", "readmissing", "seekrandom", "scan",
-                             "readwhilewriting", "fillsync", "reopen", "queue", "tombstones", "ingest", "tables"}));
+                             "readwhilewriting", "fillsync", "reopen", "append", "hotkey", "heldscan", "queue", "tombstones",
+                             "ingest", "tables"}));
   table.add_option("--engine", bench.engine)->check(CLI::IsMember(engines()));
   table.add_option("--keys", bench.keys, "random16, user12 or sequential")
       ->transform(CLI::CheckedTransformer(std::map<std::string, Keys>{
@@ -36,13 +40,17 @@ void add_table(CLI::App& app, TableBench& bench) {
   table.add_option("--value-bytes", bench.value_bytes)->check(CLI::Range(1, 1 << 30));
   table.add_option("--batch", bench.batch, "records a write")->check(CLI::PositiveNumber);
   table.add_option("--threads", bench.threads)->check(CLI::Range(1, 100));
-  table.add_option("--seconds", bench.seconds, "ends writing after so long, whatever --n");
+  table.add_option("--large-value-bytes", bench.large_value_bytes, "of one value in a hundred")->check(CLI::Range(1, 1 << 30));
+  table.add_option("--seconds", bench.seconds, "ends it after so long, whatever --n");
+  table.add_option("--rate", bench.rate,
+                   "operations that begin each second; a latency is counted from when its operation should have begun");
   table.add_flag("--settled", bench.settled, "compact before reads, and before the disk is measured");
   table.add_option("--dir", bench.dir, "emptied before and after");
   table.add_flag("--json", bench.json, "the last line is one JSON object; it always is");
   table.callback([&bench] {
     if (bench.workload == "fillsync") bench.disk = true;
-    if (bench.workload == "fillseq" && bench.keys == Keys::kRandom16) bench.keys = Keys::kSequential;
+    const bool ascending = bench.workload == "fillseq" || bench.workload == "append";
+    if (ascending && bench.keys == Keys::kRandom16) bench.keys = Keys::kSequential;
     std::puts(run(bench).c_str());
   });
 }
@@ -55,6 +63,13 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   cairn::bench::TableBench table;
   cairn::bench::add_table(app, table);
+  std::string before;
+  std::string after;
+  bool good = true;
+  CLI::App& compare = *app.add_subcommand("compare", "two runs of ./dev bench table: fails if Cairn got worse");
+  compare.add_option("before", before, "its --json")->required()->check(CLI::ExistingFile);
+  compare.add_option("after", after)->required()->check(CLI::ExistingFile);
+  compare.callback([&] { good = cairn::bench::compare(before, after); });
   CLI11_PARSE(app, argc, argv);
-  return 0;
+  return good ? 0 : 1;
 }

@@ -19,8 +19,11 @@ namespace cairn::bench {
 namespace {
 
 std::unique_ptr<Store> open_store(const TableBench& bench, const std::string& dir) {
-  const StoreOptions options{
-      .dir = dir, .sync = bench.disk, .lz4 = bench.compression == "lz4", .data_bytes = bench.n * (bench.value_bytes + 64)};
+  const std::uint64_t records = bench.workload == "append" ? 2 * bench.n : bench.n;
+  const StoreOptions options{.dir = dir,
+                             .sync = bench.disk,
+                             .lz4 = bench.compression == "lz4",
+                             .data_bytes = records * (bench.value_bytes + bench.large_value_bytes / 100 + 64)};
   return engines().at(bench.engine)(options);
 }
 
@@ -50,13 +53,35 @@ struct Worker {
   std::string value;
   std::vector<std::pair<std::string, std::string>> entries;
 };
+/// Throughput of each tenth of n operations, which says whether it falls.
+class Tenths {
+ public:
+  explicit Tenths(std::uint64_t n) : each_(std::max<std::uint64_t>(n / 10, 1)) {}
+  void done(Clock::time_point now) {
+    if (++count_ % each_ != 0) return;
+    const double seconds = static_cast<double>(ns_between(begin_, now)) / 1e9;
+    ops_per_s_.push_back(static_cast<std::uint64_t>(static_cast<double>(each_) / seconds));
+    begin_ = now;
+  }
+  [[nodiscard]] const std::vector<std::uint64_t>& ops_per_s() const { return ops_per_s_; }
+
+ private:
+  const std::uint64_t each_;
+  std::uint64_t count_ = 0;
+  Clock::time_point begin_ = Clock::now();
+  std::vector<std::uint64_t> ops_per_s_;
+};
+
 /// Does operation i of a workload; returns how many records it dealt with.
 using Operation = std::function<std::uint64_t(Worker&, std::uint64_t)>;
 
 class Run {
  public:
   explicit Run(const TableBench& bench)
-      : bench_(bench), dir_(bench.dir + "/" + bench.engine), values_(bench.value_bytes), shuffle_(bench.n) {
+      : bench_(bench),
+        dir_(bench.dir + "/" + bench.engine),
+        values_(bench.value_bytes, bench.large_value_bytes),
+        shuffle_(bench.n) {
     std::filesystem::remove_all(dir_);
     std::filesystem::create_directories(dir_);
   }
@@ -70,6 +95,8 @@ class Run {
   nlohmann::ordered_json run() {
     figures_ = {{"engine", bench_.engine},   {"workload", bench_.workload},       {"n", bench_.n},
                 {"threads", bench_.threads}, {"value_bytes", bench_.value_bytes}, {"batch", bench_.batch}};
+    if (bench_.large_value_bytes != 0) figures_["large_value_bytes"] = bench_.large_value_bytes;
+    if (bench_.rate != 0) figures_["rate"] = bench_.rate;
     figures_["keys"] = bench_.keys == Keys::kRandom16 ? "random16" : bench_.keys == Keys::kUser12 ? "user12" : "sequential";
     figures_["durability"] = bench_.disk ? "disk" : "kernel";
     figures_["compression"] = bench_.compression;
@@ -96,16 +123,22 @@ class Run {
     const Operation put_any = [](Worker& worker, std::uint64_t i) {
       return put(worker, i, [&](std::uint64_t at) { return mix(at) % worker.bench.n; });
     };
+    const Operation put_same = [](Worker& worker, std::uint64_t i) {
+      return put(worker, i, [](std::uint64_t /*at*/) { return std::uint64_t{0}; });
+    };
     if (workload == "fillseq") return measure(put_next, bench_.n, bench_.threads);
     if (workload == "fillrandom" || workload == "fillsync") return measure(put_random, bench_.n, bench_.threads);
     if (workload == "ingest") return ingest();
     if (workload == "queue") return queue();
+    if (workload == "append") return append();
     if (workload == "tombstones") return tombstones();
     fill();
     if (workload == "readrandom" || workload == "readmissing" || workload == "seekrandom" || workload == "scan") {
       store_.reset();  // What is read was not written in this life of the process, so to speak.
       store_ = open_store(bench_, dir_);
     }
+    if (workload == "hotkey") return measure(put_same, bench_.n, bench_.threads);
+    if (workload == "heldscan") return held_scan(put_any);
     if (workload == "overwrite") return measure(put_any, bench_.n, bench_.threads);
     if (workload == "readrandom") return measure(&Run::get_random, bench_.n, bench_.threads);
     if (workload == "readmissing") return measure(&Run::get_missing, bench_.n, bench_.threads);
@@ -161,6 +194,14 @@ class Run {
     if (bench_.settled) store_->settle();
   }
 
+  static Clock::time_point wait_until(Clock::time_point due) {
+    constexpr std::chrono::microseconds kWakesLate(100);
+    if (due - Clock::now() > kWakesLate) std::this_thread::sleep_until(due - kWakesLate);
+    while (Clock::now() < due) {
+    }
+    return due;
+  }
+
   /// Operations 0 … count-1 on `threads` threads, each latency taken. Returns the records dealt with and the seconds.
   std::pair<std::uint64_t, double> timed(const Operation& operation, std::uint64_t count, unsigned threads, Histogram& latencies,
                                          const std::atomic<bool>* stop) {
@@ -176,6 +217,7 @@ class Run {
         std::uint64_t mine = 0;
         auto before = Clock::now();
         for (std::uint64_t i = t * bench_.batch; i < count; i += threads * bench_.batch) {
+          if (bench_.rate != 0) before = wait_until(begin + std::chrono::nanoseconds(i * 1'000'000'000 / bench_.rate));
           mine += operation(worker, i);
           const auto now = Clock::now();
           worker.latencies.add(ns_between(before, now));
@@ -248,19 +290,55 @@ class Run {
     report(records, seconds, cpu_seconds() - cpu, latencies);
   }
 
+  /// Fills in order of key, and then goes on with as many keys behind them.
+  void append() {
+    Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session()};
+    for (std::uint64_t i = 0; i < bench_.n; i += bench_.batch) put(worker, i, [](std::uint64_t at) { return at; });
+    worker.session.reset();
+    const Operation put_behind = [this](Worker& by, std::uint64_t i) {
+      return put(by, i, [this](std::uint64_t at) { return bench_.n + at; });
+    };
+    measure(put_behind, bench_.n, bench_.threads);
+  }
+
+  /// Writes while a walk, which takes an entry each millisecond, stands open.
+  void held_scan(const Operation& write) {
+    std::atomic<bool> stop{false};
+    std::thread walker([&] {
+      std::uint64_t sum = 0;
+      const Session::Visit slowly = [&](std::string_view /*key*/) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        return !stop.load();
+      };
+      store_->session()->walk({}, 0, sum, &slowly);
+    });
+    Histogram latencies;
+    reset_peak_rss();
+    const double cpu = cpu_seconds();
+    const auto [records, seconds] =
+        timed(write, bench_.seconds == 0 ? bench_.n : ~std::uint64_t{0}, bench_.threads, latencies, nullptr);
+    figures_["disk_bytes_held"] = disk_bytes(dir_);
+    stop = true;
+    walker.join();
+    report(records, seconds, cpu_seconds() - cpu, latencies);
+  }
+
   /// Inserts at one end; finds the first with a walk and erases it at the other. A tenth of n waits in it at any time. An
   /// operation is one of the two.
   void queue() {
     Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session()};
     Histogram latencies;
-    std::vector<std::uint64_t> tenths;
+    Tenths tenths(bench_.n);
     const std::uint64_t waiting = std::min<std::uint64_t>(bench_.n / 10, 1000);
     const double cpu = cpu_seconds();
     const auto begin = Clock::now();
-    auto tenth_begin = begin;
     std::uint64_t in = 0;
     std::uint64_t out = 0;
     std::string first;
+    const Session::Visit take_first = [&](std::string_view key) {
+      first = key;
+      return true;
+    };
     for (std::uint64_t i = 0; i < bench_.n; ++i) {
       const auto before = Clock::now();
       if (in - out < waiting || i % 2 == 0) {
@@ -269,18 +347,14 @@ class Run {
         worker.session->put(worker.key, worker.value);
       } else {
         key_of(Keys::kSequential, out++, worker.key);
-        if (worker.session->walk({}, 1, worker.sum, &first) != 1 || first != worker.key) give_up("the queue lost its head");
+        if (worker.session->walk({}, 1, worker.sum, &take_first) != 1 || first != worker.key) give_up("the queue lost its head");
         worker.session->erase(first);
       }
       const auto after = Clock::now();
       latencies.add(ns_between(before, after));
-      if ((i + 1) % std::max<std::uint64_t>(bench_.n / 10, 1) == 0) {
-        tenths.push_back(static_cast<std::uint64_t>(static_cast<double>(bench_.n / 10) * 1e9 /
-                                                    static_cast<double>(ns_between(tenth_begin, after))));
-        tenth_begin = after;
-      }
+      tenths.done(after);
     }
-    figures_["tenths_ops_per_s"] = tenths;
+    figures_["tenths_ops_per_s"] = tenths.ops_per_s();
     const double seconds = static_cast<double>(ns_between(begin, Clock::now())) / 1e9;
     worker.session.reset();
     report(bench_.n, seconds, cpu_seconds() - cpu, latencies);
@@ -291,7 +365,6 @@ class Run {
     fill();
     Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session()};
     std::string last;
-    store_->session()->walk({}, 0, worker.sum, &last);
     for (std::uint64_t i = 0; i < bench_.n; ++i) {
       key_of(bench_.keys, i, worker.key);
       last = std::max(last, worker.key);
@@ -302,7 +375,11 @@ class Run {
     }
     worker.session.reset();
     const Operation seek = [&](Worker& walker, std::uint64_t /*i*/) {
-      if (walker.session->walk({}, 1, walker.sum, &walker.key) != 1 || walker.key != last) give_up("the wrong record is left");
+      const Session::Visit take_first = [&](std::string_view key) {
+        walker.key = key;
+        return true;
+      };
+      if (walker.session->walk({}, 1, walker.sum, &take_first) != 1 || walker.key != last) give_up("the wrong record is left");
       return std::uint64_t{1};
     };
     measure(seek, 1000, bench_.threads);

@@ -19,7 +19,9 @@ struct TableBench {
   std::uint64_t value_bytes = 100;
   std::uint64_t batch = 1;
   unsigned threads = 1;
-  double seconds = 0;  // Ends a workload of writes after so long, whatever n; 0: does not.
+  std::uint64_t large_value_bytes = 0;  // Of one value in a hundred.
+  double seconds = 0;                   // Ends a workload after so long, whatever n; 0: does not.
+  std::uint64_t rate = 0;               // Operations that begin each second, all threads together; 0: as fast as they go.
   bool settled = false;
   bool json = true;
   std::string dir = "build/bench";
@@ -31,5 +33,8 @@ const std::map<std::string, OpenStore>& engines();
 
 /// Runs it and returns the JSON object of its figures.
 std::string run(const TableBench& bench);
+
+/// Prints what differs between two files of tools/bench_table.py; whether nothing got worse.
+bool compare(const std::string& before, const std::string& after);
 
 }  // namespace cairn::bench

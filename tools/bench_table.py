@@ -4,6 +4,8 @@ JSON, a table of ratios between marks in docs/benchmarks.md, and plots of cost a
 
     tools/bench_table.py [--n 2000000] [--rounds 3] [--rows REGEX] [--engines a,b,…] [--json FILE] [--no-docs]
     tools/bench_table.py --growth 2000000,10000000,40000000 [--memory-mb M]
+    tools/bench_table.py --shapes [--n N] [--engines a,b,…]
+    tools/bench_table.py --tail SECONDS [--n N] [--engines a,b,…]
 """
 import argparse
 import json
@@ -23,12 +25,16 @@ DURABLE = [engine for engine in ENGINES if not engine.startswith("tkrzw")]
 
 
 class Row:
-    """`share`: of the records asked for. `targets`: what Cairn's ratio over an engine must reach. `metric`: of the bench's figures."""
+    """`share`: of the records asked for, or `records` of them. `targets`: what Cairn's ratio over an engine must reach; `at_most`: what its
+    own figure must not exceed, for sizes a factor of keys and values as they are. `metric`: of the bench's figures."""
 
-    def __init__(self, name, options, share=1.0, engines=None, targets=None, metric="ops_per_s", less_is_more=False):
-        self.name, self.options, self.share = name, options, share
-        self.engines, self.targets = engines or ENGINES, targets or {}
+    def __init__(self, name, options, share=1.0, engines=None, targets=None, metric="ops_per_s", less_is_more=False, records=None, at_most=None):
+        self.name, self.options, self.share, self.records = name, options, share, records
+        self.engines, self.targets, self.at_most = engines or ENGINES, targets or {}, at_most
         self.metric, self.less_is_more = metric, less_is_more
+
+    def count(self, n):
+        return self.records or max(int(n * self.share), 100)
 
 
 ROWS = [
@@ -49,7 +55,22 @@ ROWS = [
     Row("values of 4 KiB, put", "--workload fillrandom --value-bytes 4096", 0.1, targets={"tkrzw-hash": 2}),
     Row("values of 4 KiB, get", "--workload readrandom --value-bytes 4096", 0.1, targets={"lmdb": 1}),
     Row("reopen after a kill, ms", "--workload reopen", metric="open_ms", less_is_more=True, engines=DURABLE),
-    Row("disk after fillrandom and compaction, MB", "--workload fillrandom --settled", metric="disk_bytes", less_is_more=True),
+    # 64 MiB of log, which is what a memtable takes, and a quarter of it.
+    Row("the same, 430,000 records: a full memtable", "--workload reopen", records=430_000, metric="open_ms", less_is_more=True, engines=DURABLE, at_most=100),
+    Row("the same, 107,000 records: a quarter", "--workload reopen", records=107_000, metric="open_ms", less_is_more=True, engines=DURABLE, at_most=30),
+    Row("disk after fillrandom and compaction, MB", "--workload fillrandom --settled", metric="disk_bytes", less_is_more=True, at_most=310 / 221),
+    Row("the same with lz4", "--workload fillrandom --settled --compression lz4", metric="disk_bytes", less_is_more=True, engines=["cairn", "rocksdb"], at_most=190 / 221),
+]
+RECORD_BYTES = 16 + 100
+
+SHAPES = [
+    Row("keys user000000012345, fillrandom", "--workload fillrandom --keys user12"),
+    Row("keys user000000012345, readrandom", "--workload readrandom --keys user12"),
+    Row("in order behind a full table", "--workload append"),
+    Row("a queue", "--workload queue", 2, ORDERED),
+    Row("a hot key, overwritten", "--workload hotkey --seconds 60"),
+    Row("one value in 100 of 64 KiB", "--workload fillrandom --large-value-bytes 65536", 0.2),
+    Row("overwrite under a held scan", "--workload heldscan --seconds 60", engines=ORDERED),
 ]
 
 
@@ -80,12 +101,12 @@ def measure(rows, engines, n, rounds):
     for number in range(rounds):
         for row in rows:
             for engine in [e for e in row.engines if e in engines]:
-                runs = shared.setdefault((row.options, row.share), {}).setdefault(engine, [])
+                runs = shared.setdefault((row.options, row.count(n)), {}).setdefault(engine, [])
                 if len(runs) > number:
                     continue
-                runs.append(run(row.options, engine, max(int(n * row.share), 100), 0))
+                runs.append(run(row.options, engine, row.count(n), 0))
                 print(f"round {number + 1}: {row.name}, {engine}: {runs[-1] and runs[-1].get(row.metric)}", file=sys.stderr)
-    return {row.name: {e: [r for r in runs if r] for e, runs in shared[(row.options, row.share)].items()} for row in rows}
+    return {row.name: {e: [r for r in runs if r] for e, runs in shared[(row.options, row.count(n))].items()} for row in rows}
 
 
 def middle(runs, metric):
@@ -103,7 +124,14 @@ def number(value, row):
     return f"{value:,.1f}" if row.metric == "open_ms" else f"{value / 1e3:,.0f} k" if value >= 1e4 else f"{value:,.0f}"
 
 
-def table(rows, results, engines):
+def within(row, n, ours):
+    """What its own figure must not exceed, and whether it does not."""
+    raw = row.count(n) * RECORD_BYTES if row.metric == "disk_bytes" else 1
+    said = f"at most {row.at_most:.2f} x raw" if row.metric == "disk_bytes" else f"at most {row.at_most}"
+    return said + (": met" if ours <= row.at_most * raw else "")
+
+
+def table(rows, results, engines, n):
     peers = [engine for engine in engines if engine != "cairn"]
     lines = ["| workload | Cairn | " + " | ".join(peers) + " | must reach | disk, MB | resident, MB | of it anonymous |",
              "|---|---|" + "---|" * len(peers) + "---|---|---|---|"]
@@ -122,6 +150,8 @@ def table(rows, results, engines):
             ratios[peer] = theirs / ours if row.less_is_more else ours / theirs if theirs else 0
             cells.append(f"{ratios[peer]:.2f} x ±{spread(of[peer], row.metric) * 50:.0f} %")
         wanted = [f"{factor} x {peer}{': met' if ratios[peer] >= factor else ''}" for peer, factor in row.targets.items() if peer in ratios]
+        if row.at_most:
+            wanted.append(within(row, n, ours))
         last = of["cairn"][-1]
         cells += [", ".join(wanted), f"{last['disk_bytes'] / 1e6:,.0f}", f"{last['peak_rss_bytes'] / 1e6:,.0f}", f"{last['anonymous_bytes'] / 1e6:,.0f}"]
         lines.append("| " + " | ".join(cells) + " |")
@@ -195,6 +225,29 @@ def grow(sizes, engines, memory_mb, docs):
         print("\n".join(text))
 
 
+def tenths(row, of):
+    """How a workload's throughput went along, engine by engine."""
+    lines = [f"{engine}: " + ", ".join(f"{figure / 1e3:,.0f}" for figure in runs[-1]["tenths_ops_per_s"]) for engine, runs in of.items() if runs]
+    return f"*{row.name}*, thousand operations per second in each tenth: " + "; ".join(lines) + "."
+
+
+def tail(seconds, n, engines, docs):
+    """Random puts at 70 % of what each engine sustains; a latency counts from when its put should have begun."""
+    lines = [f"{n:,} keys, {seconds} s.", "", "| | sustained, puts/s | at 70 %: p50 | p99 | p99.9 | longest | disk, MB |", "|---|---|---|---|---|---|---|"]
+    for engine in engines:
+        sustained = run(f"--workload overwrite --seconds {max(seconds // 5, 10)}", engine, n, 0)
+        paced = sustained and run(f"--workload overwrite --seconds {seconds} --rate {int(sustained['ops_per_s'] * 0.7)}", engine, n, 0)
+        if not paced:
+            continue
+        us = [f"{paced[name] / 1e3:,.1f} µs" for name in ("p50_ns", "p99_ns", "p999_ns")]
+        lines.append(f"| {engine} | {sustained['ops_per_s']:,} | " + " | ".join(us) + f" | {paced['max_ns'] / 1e6:,.0f} ms | {paced['disk_bytes'] / 1e6:,.0f} |")
+        print(lines[-1], file=sys.stderr)
+    text = "\n".join(lines)
+    print(text)
+    if docs:
+        into_docs("tail", text)
+
+
 def main():
     parse = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parse.add_argument("--n", type=int, default=2_000_000)
@@ -205,19 +258,26 @@ def main():
     parse.add_argument("--no-docs", action="store_true")
     parse.add_argument("--growth", default="")
     parse.add_argument("--memory-mb", type=int, default=0)
+    parse.add_argument("--shapes", action="store_true")
+    parse.add_argument("--tail", type=int, default=0)
     said = parse.parse_args()
     engines = said.engines.split(",")
     if said.growth:
         return grow([int(size) for size in said.growth.split(",")], engines, said.memory_mb, not said.no_docs)
     if said.memory_mb:
         parse.error("--memory-mb goes with --growth")
-    rows = [row for row in ROWS if re.search(said.rows, row.name)]
+    if said.tail:
+        return tail(said.tail, said.n, engines, not said.no_docs)
+    rows = [row for row in (SHAPES if said.shapes else ROWS) if re.search(said.rows, row.name)]
     results = measure(rows, engines, said.n, said.rounds)
-    pathlib.Path(said.json).write_text(json.dumps({"n": said.n, "runs": results}, indent=1))
-    text = f"{said.n:,} records, {said.rounds} rounds; ± is half of the range of the rounds.\n\n" + table(rows, results, engines)
+    kept = {row.name: {"metric": row.metric, "less_is_more": row.less_is_more, "engines": results[row.name]} for row in rows}
+    pathlib.Path(said.json).write_text(json.dumps({"n": said.n, "rounds": said.rounds, "rows": kept}, indent=1))
+    text = f"{said.n:,} records, {said.rounds} rounds; ± is half of the range of the rounds.\n\n" + table(rows, results, engines, said.n)
+    if said.shapes:
+        text += "\n\n" + "\n".join(tenths(row, results[row.name]) for row in rows if "tenths_ops_per_s" in results[row.name]["cairn"][-1])
     print(text)
     if not said.no_docs and not said.rows:  # Some rows are no table.
-        into_docs("table", text)
+        into_docs("shapes" if said.shapes else "table", text)
 
 
 if __name__ == "__main__":

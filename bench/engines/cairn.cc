@@ -29,11 +29,12 @@ class CairnSession final : public Session {
     if (hit) sum += sum_of(hit->view());
     return hit.has_value();
   }
-  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, std::string* first) override {
+  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, const Visit* visit) override {
     std::uint64_t count = 0;
     Scan scan = table_.scan({Bytes(from), {}}, Direction::kForward, limit);
     for (const auto entry : scan) {
-      if (count++ == 0 && first != nullptr) *first = entry.key;
+      ++count;
+      if (visit != nullptr && !(*visit)(entry.key)) break;
       sum += sum_of(entry.value);
     }
     if (const auto status = scan.status(); !status) give_up(status.error().to_string());

@@ -52,7 +52,7 @@ class LmdbSession final : public Session {
     if (found != MDB_NOTFOUND) check(found);
     return found == MDB_SUCCESS;
   }
-  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, std::string* first) override {
+  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, const Visit* visit) override {
     check(mdb_txn_renew(read_));
     MDB_cursor* cursor = nullptr;
     check(mdb_cursor_open(read_, dbi_, &cursor));
@@ -61,7 +61,8 @@ class LmdbSession final : public Session {
     std::uint64_t count = 0;
     int found = mdb_cursor_get(cursor, &k, &v, from.empty() ? MDB_FIRST : MDB_SET_RANGE);
     for (; found == MDB_SUCCESS && (limit == 0 || count < limit); found = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
-      if (count++ == 0 && first != nullptr) *first = view(k);
+      ++count;
+      if (visit != nullptr && !(*visit)(view(k))) break;
       sum += sum_of(view(v));
     }
     mdb_cursor_close(cursor);

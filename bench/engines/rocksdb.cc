@@ -37,11 +37,12 @@ class RocksDbSession final : public Session {
     sum += sum_of({value_.data(), value_.size()});
     return true;
   }
-  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, std::string* first) override {
+  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, const Visit* visit) override {
     std::uint64_t count = 0;
     const std::unique_ptr<rocksdb::Iterator> at(db_.NewIterator({}));
     for (at->Seek(slice(from)); at->Valid() && (limit == 0 || count < limit); at->Next()) {
-      if (count++ == 0 && first != nullptr) *first = at->key().ToString();
+      ++count;
+      if (visit != nullptr && !(*visit)(at->key().ToStringView())) break;
       sum += sum_of({at->value().data(), at->value().size()});
     }
     check(at->status());

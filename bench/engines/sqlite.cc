@@ -44,12 +44,13 @@ class SqliteSession final : public Session {
     sqlite3_reset(get_);
     return found;
   }
-  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, std::string* first) override {
+  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, const Visit* visit) override {
     bind(walk_, 1, from);
     sqlite3_bind_int64(walk_, 2, limit == 0 ? -1 : static_cast<sqlite3_int64>(limit));
     std::uint64_t count = 0;
     while (step(walk_)) {
-      if (count++ == 0 && first != nullptr) *first = column(walk_, 0);
+      ++count;
+      if (visit != nullptr && !(*visit)(column(walk_, 0))) break;
       sum += sum_of(column(walk_, 1));
     }
     sqlite3_reset(walk_);

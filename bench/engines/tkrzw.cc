@@ -32,14 +32,15 @@ class TkrzwSession final : public Session {
     sum += sum_of(value_);
     return true;
   }
-  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, std::string* first) override {
+  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, const Visit* visit) override {
     if (!dbm_.IsOrdered()) give_up("a hash database is not ordered");
     const std::unique_ptr<tkrzw::DBM::Iterator> at = dbm_.MakeIterator();
     check(from.empty() ? at->First() : at->Jump(from));
     std::uint64_t count = 0;
     std::string key;
     for (; (limit == 0 || count < limit) && at->Get(&key, &value_).IsOK(); check(at->Next())) {
-      if (count++ == 0 && first != nullptr) *first = key;
+      ++count;
+      if (visit != nullptr && !(*visit)(key)) break;
       sum += sum_of(value_);
     }
     return count;

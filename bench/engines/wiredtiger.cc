@@ -49,7 +49,7 @@ class WiredTigerSession final : public Session {
     check(cursor_->reset(cursor_));
     return found == 0;
   }
-  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, std::string* first) override {
+  std::uint64_t walk(std::string_view from, std::uint64_t limit, std::uint64_t& sum, const Visit* visit) override {
     int found = 0;
     if (from.empty()) {
       found = cursor_->next(cursor_);
@@ -61,10 +61,11 @@ class WiredTigerSession final : public Session {
     }
     std::uint64_t count = 0;
     for (; found == 0 && (limit == 0 || count < limit); found = cursor_->next(cursor_)) {
-      if (count++ == 0 && first != nullptr) {
+      ++count;
+      if (visit != nullptr) {
         WT_ITEM key{};
         check(cursor_->get_key(cursor_, &key));
-        *first = view(key);
+        if (!(*visit)(view(key))) break;
       }
       read(sum);
     }
