@@ -1,5 +1,7 @@
 // Manifest, names, liveness, jobs and timers.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "directory/file_name.h"
 #include "directory/jobs.h"
@@ -153,6 +155,27 @@ TEST(Jobs, CanBeCancelledPausedAndResumed) {
   while (rounds == paused_at) system_clock().sleep_ms(1);
   job->cancel();
   EXPECT_EQ(runner.wait(job).error().code, ErrorCode::kUnavailable);
+}
+
+TEST(Jobs, AnUrgentOneHasAThreadAndANormalOneALowPriority) {
+  JobRunner runner(system_clock(), 2);
+  std::atomic<bool> urgent_done{false};
+  std::atomic<int> nice_of_normal{0};
+  std::atomic<int> nice_of_urgent{0};
+  const auto nice_now = [] { return getpriority(PRIO_PROCESS, static_cast<id_t>(gettid())); };
+  const auto normal = runner.submit("long", JobRunner::Urgency::kNormal, [&](Job&) -> Result<void> {
+    nice_of_normal = nice_now();
+    while (!urgent_done) system_clock().sleep_ms(1);
+    return {};
+  });
+  const auto urgent = runner.submit("short", JobRunner::Urgency::kUrgent, [&](Job&) -> Result<void> {
+    nice_of_urgent = nice_now();
+    urgent_done = true;
+    return {};
+  });
+  EXPECT_OK(runner.wait(urgent));
+  EXPECT_OK(runner.wait(normal));
+  EXPECT_GT(nice_of_normal, nice_of_urgent);
 }
 
 TEST(Ticker, RunsWhatIsDueAndNothingOfACancelledOwner) {

@@ -106,5 +106,28 @@ TEST_F(Segments, WhatStandsReadyIsGoneAfterAClose) {
   EXPECT_EQ(found(disk), written);
 }
 
+/// The next open would index it again.
+TEST(Close, SealsMuchAndLeavesLittle) {
+  for (const int records : {10, 200}) {
+    storage::SimulatedDisk disk(1);
+    SimulatedClock clock;
+    Process process(disk, clock);
+    table::Tuning tuning = small_tuning();
+    tuning.unsealed_segments_at_close_max = 100;
+    tuning.unsealed_bytes_at_close_max = 8 * kKiB;
+    ASSERT_OK(process.open(database::DatabaseImpl::Mode::kOpenOrCreate, tuning));
+    for (int i = 0; i < records; ++i) {
+      ASSERT_OK(process.table().put(key_of(i), std::string(100, 'v'), {.durability = Durability::kKernel}));
+    }
+    ASSERT_OK(process.close());
+    bool sealed = false;
+    for (const auto& [name, size] : disk.file_sizes()) sealed = sealed || name.ends_with(".sealed");
+    EXPECT_EQ(sealed, records > 10);
+    Process next(disk, clock);
+    ASSERT_OK(next.open());
+    EXPECT_EQ(scan_all(next.table())->size(), static_cast<std::size_t>(records));
+  }
+}
+
 }  // namespace
 }  // namespace cairn::test
