@@ -11,7 +11,7 @@
 namespace cairn {
 
 inline constexpr std::size_t kCacheLineBytes = 64;
-inline constexpr unsigned kStripes = 16;
+inline constexpr unsigned kStripes = 8;  // Threads that do not get into each other's way; what each thing costs in cache lines.
 
 /// A number below kStripes, another for each thread as long as there are.
 inline unsigned stripe_of_thread() {
