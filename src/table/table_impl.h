@@ -131,8 +131,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   /// Whether it can be written to.
   [[nodiscard]] Result<void> check_open() const CAIRN_REQUIRES(commit_mutex_);
   /// Readers take `next` from now on.
-  void set_line_up(std::shared_ptr<const LineUp> next) {
-    line_up_.set(std::move(next));
+  void set_line_up(const std::shared_ptr<const LineUp>& next) {
+    line_up_.set(next);
     line_up_changes_.fetch_add(1, std::memory_order_release);
   }
 

@@ -191,7 +191,7 @@ void TableImpl::show_ingested(std::uint16_t family, const std::shared_ptr<const 
     add_large(*next, ingested.large);
     renew_memtable(*next);
     runs_ = settled_runs(*next);
-    set_line_up(std::move(next));
+    set_line_up(next);
   }
   dead_[family]->clear();
   raise_versions(run->version_last());

@@ -111,7 +111,7 @@ Result<void> TableImpl::list_large(const std::vector<LargeWritten>& large) {
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
   add_large(*next, large);
-  set_line_up(std::move(next));
+  set_line_up(next);
   return {};
 }
 
@@ -126,7 +126,7 @@ Result<void> TableImpl::install_fates(const std::vector<LargeFate>& fates) {
     const MutexLock lock(state_mutex_);
     auto next = std::make_shared<LineUp>(*line_up_.get());
     dropped = apply_fates(*next, fates);
-    set_line_up(std::move(next));
+    set_line_up(next);
   }
   for (const auto& value : dropped) value->live()->set_obsolete();
   return {};

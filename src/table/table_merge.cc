@@ -385,7 +385,7 @@ Result<void> TableImpl::install(const std::vector<Replacement>& replacements) {
       dropped.insert(dropped.end(), gone.begin(), gone.end());
     }
     runs_ = settled_runs(*next);
-    set_line_up(std::move(next));
+    set_line_up(next);
   }
   for (const auto& value : dropped) value->live()->set_obsolete();
   std::set<const void*> kept;

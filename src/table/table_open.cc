@@ -77,7 +77,7 @@ Result<void> TableImpl::load() {
     line_up->active = Layer(active_);
     raise_versions(last);
     runs_ = settled_runs(*line_up);
-    set_line_up(std::move(line_up));
+    set_line_up(line_up);
   }
   CAIRN_TRY_VOID(replay());
   {
@@ -177,7 +177,7 @@ Result<void> TableImpl::add_replayed(const std::shared_ptr<Memtable>& memtable) 
   }
   unsealed_bytes_.fetch_add(memtable->log_bytes(), std::memory_order_relaxed);
   raise_versions(memtable->version_last());
-  set_line_up(std::move(next));
+  set_line_up(next);
   return {};
 }
 
@@ -296,7 +296,7 @@ Result<std::uint16_t> TableImpl::add_family(directory::FamilyEntry& entry) {
       {.family = family, .layers = std::move(layers), .dead = std::make_shared<DeadRanges>(tuning_.dead_keys_min)});
   dead_.push_back(next->families.back().dead);
   renew_memtable(*next);
-  set_line_up(std::move(next));
+  set_line_up(next);
   return entry.number;
 }
 

@@ -184,7 +184,7 @@ void TableImpl::freeze_memtable() {
   for (LineUp::OfFamily& family : next->families) family.layers.push_back(next->active);
   active_ = new_memtable(*next);
   next->active = Layer(active_);
-  set_line_up(std::move(next));
+  set_line_up(next);
 }
 
 std::int64_t TableImpl::expiry_of(const WriteRef& write, std::int64_t ttl_ms) const {
