@@ -28,7 +28,8 @@ Result<void> Job::progress(std::uint64_t bytes) {
 }
 
 JobRunner::JobRunner(Clock& clock, unsigned threads) : clock_(clock) {
-  for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this, i, threads] { run_loop(i == 0, i != 0 || threads == 1); });
+  for (unsigned i = 0; i < threads; ++i)
+    threads_.emplace_back([this, role = threads == 1 ? For::kAll : i == 0 ? For::kUrgent : For::kNormal] { run_loop(role); });
 }
 
 JobRunner::~JobRunner() {
@@ -67,19 +68,22 @@ std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency,
   const std::shared_ptr<Job> job = make(name, std::move(work), rate_bytes_per_s);
   job->urgent_ = urgency == Urgency::kUrgent;
   const MutexLock lock(mutex_);
-  if (urgency == Urgency::kUrgent) {
-    waiting_.push_front(job);
-  } else {
-    waiting_.push_back(job);
-  }
+  const auto place = urgency == Urgency::kNormal
+                         ? waiting_.end()
+                         : std::find_if(waiting_.begin(), waiting_.end(), [](const auto& each) { return !each->urgent_; });
+  waiting_.insert(place, job);
   changed_.notify_all();
   return job;
 }
 
-/// The first job that is wanted, now among the running; nullptr: none.
-std::shared_ptr<Job> JobRunner::take_next(bool urgent, bool normal) {
-  const auto next = std::find_if(waiting_.begin(), waiting_.end(),
-                                 [&](const std::shared_ptr<Job>& job) { return job->urgent_ ? urgent : normal; });
+/// The next job for a thread, now among the running; nullptr: none.
+std::shared_ptr<Job> JobRunner::take_next(For thread) {
+  const auto first = [&](bool urgent) {
+    return std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& job) { return job->urgent_ == urgent; });
+  };
+  auto next = thread == For::kNormal ? first(false) : first(true);
+  if (next == waiting_.end() && thread == For::kAll) next = first(false);
+  if (next == waiting_.end() && thread == For::kNormal && urgent_busy_) next = first(true);
   if (next == waiting_.end()) return nullptr;
   std::shared_ptr<Job> job = *next;
   waiting_.erase(next);
@@ -102,23 +106,28 @@ bool JobRunner::run_one() {
   std::shared_ptr<Job> job;
   {
     const MutexLock lock(mutex_);
-    job = take_next(true, true);
+    job = take_next(For::kAll);
   }
   if (job) run(job);
   return job != nullptr;
 }
 
-void JobRunner::run_loop(bool urgent, bool normal) {
+void JobRunner::run_loop(For thread) {
   // Nobody waits for a normal job as long as the debt is small, and when it grows writers are delayed: until then the
   // threads that read and write go before it. Linux counts a nice value for each thread.
-  if (!urgent) (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceOfNormal);
+  if (thread == For::kNormal) (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceOfNormal);
   while (true) {
     std::shared_ptr<Job> job;
     {
       const MutexLock lock(mutex_);
-      for (job = take_next(urgent, normal); !job; job = take_next(urgent, normal)) {
+      if (thread == For::kUrgent) urgent_busy_ = false;
+      for (job = take_next(thread); !job; job = take_next(thread)) {
         if (stopping_) return;
         changed_.wait(mutex_);
+      }
+      if (thread == For::kUrgent) {
+        urgent_busy_ = true;
+        changed_.notify_all();  // Another urgent one is for another thread now.
       }
     }
     run(job);

@@ -59,7 +59,8 @@ class JobRunner {
   JobRunner(const JobRunner&) = delete;
   JobRunner& operator=(const JobRunner&) = delete;
 
-  /// Writers wait for an urgent job: there is a thread for such. Threads of normal ones have a lower priority.
+  /// Writers wait for an urgent job: one thread is for such alone. The others, of a lower priority, take them only when that
+  /// one is busy and no normal job waits.
   enum class Urgency : std::uint8_t { kUrgent, kNormal };
   std::shared_ptr<Job> submit(const std::string& name, Urgency urgency, std::function<Result<void>(Job&)> work,
                               std::uint64_t rate_bytes_per_s = 0) CAIRN_EXCLUDES(mutex_);
@@ -78,10 +79,11 @@ class JobRunner {
  private:
   [[nodiscard]] std::shared_ptr<Job> make(const std::string& name, std::function<Result<void>(Job&)> work,
                                           std::uint64_t rate_bytes_per_s);
-  void run_loop(bool urgent, bool normal) CAIRN_EXCLUDES(mutex_);
+  enum class For : std::uint8_t { kUrgent, kNormal, kAll };  // What a thread is for.
+  void run_loop(For thread) CAIRN_EXCLUDES(mutex_);
   bool run_one() CAIRN_EXCLUDES(mutex_);
   void run(const std::shared_ptr<Job>& job) CAIRN_EXCLUDES(mutex_);
-  [[nodiscard]] std::shared_ptr<Job> take_next(bool urgent, bool normal) CAIRN_REQUIRES(mutex_);
+  [[nodiscard]] std::shared_ptr<Job> take_next(For thread) CAIRN_REQUIRES(mutex_);
 
   Clock& clock_;
   mutable Mutex mutex_{Rank::kJobs};
@@ -89,6 +91,7 @@ class JobRunner {
   std::deque<std::shared_ptr<Job>> waiting_ CAIRN_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Job>> running_ CAIRN_GUARDED_BY(mutex_);
   bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool urgent_busy_ CAIRN_GUARDED_BY(mutex_) = false;  // The thread for urgent jobs.
   std::vector<std::thread> threads_;
 };
 

@@ -133,17 +133,18 @@ Result<void> SegmentReader::replay(std::uint64_t end, const Visitor& visit, std:
   return {};
 }
 
-/// The first place from `at` on where a record may begin: its checksum is not zero. What was never written is.
+/// The first place from `at` on where a record may begin: its second word, in which its kind is, is not zero. What was never
+/// written is.
 std::uint64_t SegmentReader::next_written(std::uint64_t at) const {
   const char* const data = file_->data();
   const std::uint64_t size = file_->size();
-  while (at + 64 <= size) {
+  while (at + 72 <= size) {
     std::uint64_t any = 0;
-    for (std::uint64_t i = 0; i < 64; i += 8) any |= load<std::uint64_t>(data + at + i);
+    for (std::uint64_t i = 8; i <= 64; i += 8) any |= load<std::uint64_t>(data + at + i);
     if (any != 0) break;
     at += 64;
   }
-  while (at + 8 <= size && load<std::uint64_t>(data + at) == 0) at += kRecordAlign;
+  while (at + 16 <= size && load<std::uint64_t>(data + at + 8) == 0) at += kRecordAlign;
   return at;
 }
 

@@ -57,7 +57,7 @@ class MergeCursor final : public sealed::Cursor {
   }
   void take() {
     entry_ = current_ != nullptr ? current_->entry : nullptr;
-    if (current_ != nullptr) hold_ = &current_->cursor->hold();
+    hold_ = current_ != nullptr ? &current_->cursor->hold() : &kNoHold;
   }
 
   // A line-up has few layers, so the next child is found by looking at all of them.

@@ -180,9 +180,9 @@ class RadixTree {
     std::vector<const char*> left;
     headed.reserve(things.size());
     for (const char* const thing : things) {
-      const ByteView rest = Traits::key(thing).substr(common);
-      if (rest.size() >= sizeof(std::uint64_t)) {
-        headed.push_back({head_of(rest), thing});
+      const ByteView behind = rest(Traits::key(thing), common);  // A page that went bad since may say anything.
+      if (behind.size() >= sizeof(std::uint64_t)) {
+        headed.push_back({head_of(behind), thing});
       } else {
         left.push_back(thing);
       }

@@ -101,6 +101,8 @@ class RunCursor final : public sealed::Cursor {
  private:
   template <typename Seek>
   Result<void> open(std::size_t index, Seek seek) {
+    entry_ = nullptr;
+    hold_ = &kNoHold;
     if (!at_ || index != index_) at_ = run_->files_[index]->reader->cursor();
     index_ = index;
     return seek(*at_);

@@ -289,6 +289,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   mutable Mutex state_mutex_{Rank::kLineUp};
   std::set<const void*> claimed_ CAIRN_GUARDED_BY(state_mutex_);  // Layers in a job; each in at most one.
   std::shared_ptr<directory::Job> flush_job_ CAIRN_GUARDED_BY(state_mutex_);
+  std::shared_ptr<directory::Job> last_flush_job_ CAIRN_GUARDED_BY(state_mutex_);  // The same, or one that is at its end.
   std::shared_ptr<directory::Job> compaction_job_ CAIRN_GUARDED_BY(state_mutex_);
   bool stop_jobs_ CAIRN_GUARDED_BY(state_mutex_) = false;
   bool loaded_ CAIRN_GUARDED_BY(state_mutex_) = false;  // Before, neighbours in the line-up need not be neighbours.

@@ -159,6 +159,7 @@ void TableImpl::schedule_flush() {
   };
   flush_job_ = environment_.jobs.submit("flush " + entry_.name, directory::JobRunner::Urgency::kUrgent, work,
                                         options_.job_bytes_per_s_max);
+  last_flush_job_ = flush_job_;
 }
 
 /// What to merge next, if anything. Of a family in which a merge is unfinished: of the runs that came since.

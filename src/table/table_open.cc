@@ -167,6 +167,7 @@ bool TableImpl::run_between(WriteVersion after, WriteVersion before) const {
 Result<void> TableImpl::add_replayed(const std::shared_ptr<Memtable>& memtable) {
   if (memtable->empty()) return {};
   memtable->insert_noted();
+  for (const Memtable::Source& source : memtable->sources()) CAIRN_TRY_VOID(source.file->map()->status());
   const MutexLock commit_lock(commit_mutex_);
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
@@ -234,20 +235,23 @@ Result<void> TableImpl::close() {
       segments > tuning_.unsealed_segments_at_close_max || unsealed_bytes_.load() > tuning_.unsealed_bytes_at_close_max;
   if (result && directory_->state() && much) schedule_flush();
   environment_.syncs.cancel(this);
-  std::vector<std::shared_ptr<directory::Job>> jobs;
+  std::shared_ptr<directory::Job> compaction;
+  std::shared_ptr<directory::Job> flush;
+  bool flushing = false;
   {
     const MutexLock lock(state_mutex_);
     stop_jobs_ = true;
-    if (compaction_job_) {
-      compaction_job_->cancel();
-      jobs.push_back(compaction_job_);
-    }
-    if (flush_job_) jobs.push_back(flush_job_);
+    compaction = compaction_job_;
+    flush = last_flush_job_;  // Even if it has done its work, it may not have come to its end yet.
+    flushing = much || flush_job_ != nullptr;
   }
-  for (const auto& job : jobs) {
-    const Result<void> done = environment_.jobs.wait(job);
-    const bool flush = job->name().starts_with("flush");
-    if (flush && !done && result && directory_->state()) result = done;
+  if (compaction) {
+    compaction->cancel();
+    (void)environment_.jobs.wait(compaction);
+  }
+  if (flush) {
+    const Result<void> done = environment_.jobs.wait(flush);
+    if (flushing && !done && result && directory_->state()) result = done;
   }
   environment_.syncs.cancel(this);
   return result;

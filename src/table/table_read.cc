@@ -210,6 +210,7 @@ void RangeScan::next() {
 }
 
 Result<void> RangeScan::step() {
+  large_.reset();
   bool behind = direction_ == Direction::kReverse;
   if (++steps_ % kStepsToNewer == 0) {
     CAIRN_TRY(renewed, take_newer_line_up());
