@@ -78,12 +78,12 @@ std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency,
 
 /// The next job for a thread, now among the running; nullptr: none.
 std::shared_ptr<Job> JobRunner::take_next(For thread) {
-  const auto first = [&](bool urgent) {
-    return std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& job) { return job->urgent_ == urgent; });
+  const auto first = [](auto& jobs, bool urgent) {
+    return std::find_if(jobs.begin(), jobs.end(), [&](const auto& job) { return job->urgent_ == urgent; });
   };
-  auto next = thread == For::kNormal ? first(false) : first(true);
-  if (next == waiting_.end() && thread == For::kAll) next = first(false);
-  if (next == waiting_.end() && thread == For::kNormal && urgent_busy_) next = first(true);
+  auto next = first(waiting_, thread != For::kNormal);
+  if (next == waiting_.end() && thread == For::kAll) next = first(waiting_, false);
+  if (next == waiting_.end() && thread == For::kNormal && urgent_busy_) next = first(waiting_, true);
   if (next == waiting_.end()) return nullptr;
   std::shared_ptr<Job> job = *next;
   waiting_.erase(next);
