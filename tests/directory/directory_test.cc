@@ -178,6 +178,22 @@ TEST(Jobs, AnUrgentOneHasAThreadAndANormalOneALowPriority) {
   EXPECT_GT(nice_of_normal, nice_of_urgent);
 }
 
+TEST(Jobs, AnUrgentOneDoesNotWaitForAnother) {
+  JobRunner runner(system_clock(), 2);
+  std::atomic<bool> second_done{false};
+  const auto first = runner.submit("slow", JobRunner::Urgency::kUrgent, [&](Job& running) -> Result<void> {
+    while (!second_done) CAIRN_TRY_VOID(running.progress(0));
+    return {};
+  });
+  const auto second = runner.submit("quick", JobRunner::Urgency::kUrgent, [&](Job&) -> Result<void> {
+    second_done = true;
+    return {};
+  });
+  EXPECT_TRUE(runner.wait_for(second, 10'000).has_value());
+  first->cancel();
+  (void)runner.wait(first);
+}
+
 TEST(Ticker, RunsWhatIsDueAndNothingOfACancelledOwner) {
   SimulatedClock clock;
   Ticker ticker(clock, false);

@@ -145,6 +145,13 @@ TEST(RadixTree, IsFilledAtOnce) {
   }
 }
 
+/// A page that went bad since its keys were looked at reads as zeros.
+TEST(RadixTree, IsFilledThoughAKeyIsNotWhatItWas) {
+  World world;
+  world.fill({"cccccaaaaaaaaaaaa", "", "cccccbbbbbbbbbbbb"}, 5);
+  world.check_walks();
+}
+
 TEST(RadixTree, IsAnOrderedMapOfVersions) {
   for (const std::uint64_t seed : seeds_to_run(kSeeds)) {
     SCOPED_TRACE("replay with CAIRN_SEED=" + std::to_string(seed));
