@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -22,9 +23,8 @@ enum class Keys : std::uint8_t {
 
 inline void key_of(Keys keys, std::uint64_t id, std::string& key) {
   if (keys == Keys::kRandom16) {
-    key.resize(16);
     const std::uint64_t halves[2] = {mix(id), mix(~id)};
-    for (std::size_t i = 0; i < 16; ++i) key[i] = static_cast<char>(halves[i / 8] >> (8 * (i % 8)));
+    key.assign(reinterpret_cast<const char*>(halves), sizeof halves);
     return;
   }
   key = keys == Keys::kUser12 ? "user000000000000" : "0000000000000000";
@@ -59,28 +59,26 @@ class Shuffle {
   unsigned half_ = 1;
 };
 
-/// Values of one size, or one in a hundred of another; the first half does not compress, the rest does.
+/// Values of one size, or one in a hundred of another; the first half does not compress, the rest does. Made of numbers, not read
+/// from memory, which a store under test would have pushed out of the caches: what a value costs to make is no part of what is
+/// measured.
 class Values {
  public:
   /// `large_bytes` 0: all of one size.
-  Values(std::uint64_t bytes, std::uint64_t large_bytes)
-      : bytes_(bytes), large_bytes_(large_bytes), pool_(kPoolBytes + std::max(bytes, large_bytes) / 2, '\0') {
-    for (std::size_t i = 0; i + 8 <= pool_.size(); i += 8) {
-      const std::uint64_t word = mix(i);
-      for (std::size_t b = 0; b < 8; ++b) pool_[i + b] = static_cast<char>(word >> (8 * b));
-    }
-  }
+  Values(std::uint64_t bytes, std::uint64_t large_bytes) : bytes_(bytes), large_bytes_(large_bytes) {}
   void get(std::uint64_t id, std::string& value) const {
-    const std::uint64_t bytes = large_bytes_ != 0 && id % 100 == 0 ? large_bytes_ : bytes_;
-    value.resize(bytes, 'v');
-    pool_.copy(value.data(), bytes / 2, mix(id) % kPoolBytes);
+    value.resize(large_bytes_ != 0 && id % 100 == 0 ? large_bytes_ : bytes_, 'v');
+    std::uint64_t word = mix(id);
+    const std::size_t half = value.size() / 2;
+    for (std::size_t at = 0; at < half; at += sizeof word) {
+      word = (word ^ (word >> 29)) * 0xbf58476d1ce4e5b9ULL + at;
+      std::memcpy(value.data() + at, &word, std::min(sizeof word, half - at));
+    }
   }
 
  private:
-  static constexpr std::size_t kPoolBytes = 1 << 20;
   std::uint64_t bytes_;
   std::uint64_t large_bytes_;
-  std::string pool_;
 };
 
 }  // namespace cairn::bench

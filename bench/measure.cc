@@ -19,15 +19,20 @@ double cpu_seconds() {
 
 void reset_peak_rss() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
-std::uint64_t status_number(const std::string& line) {
-  std::ifstream status("/proc/self/status");
-  for (std::string name; status >> name;) {
+namespace {
+std::uint64_t number_in(const char* file, const std::string& line) {
+  std::ifstream lines(file);
+  for (std::string name; lines >> name;) {
     std::uint64_t number = 0;
-    if (name == line + ":" && status >> number) return number;
-    std::getline(status, name);
+    if (name == line + ":" && lines >> number) return number;
+    std::getline(lines, name);
   }
   return 0;
 }
+}  // namespace
+
+std::uint64_t status_number(const std::string& line) { return number_in("/proc/self/status", line); }
+std::uint64_t written_bytes() { return number_in("/proc/self/io", "write_bytes"); }
 
 std::uint64_t disk_bytes(const std::string& dir) {
   std::uint64_t bytes = 0;

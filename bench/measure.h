@@ -59,6 +59,7 @@ double cpu_seconds();                                  // Of this process so far
 void reset_peak_rss();                                 // Where the kernel allows it.
 std::uint64_t status_number(const std::string& line);  // A line of /proc/self/status, such as Threads.
 inline std::uint64_t status_bytes(const std::string& line) { return status_number(line) * 1024; }
+std::uint64_t written_bytes();  // That this process has caused to be written so far; mapped pages count when they are dirtied.
 std::uint64_t disk_bytes(const std::string& dir);  // Blocks allocated below it.
 
 }  // namespace cairn::bench

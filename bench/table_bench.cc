@@ -52,7 +52,11 @@ struct Worker {
   std::string key;
   std::string value;
   std::vector<std::pair<std::string, std::string>> entries;
+
+  /// The i-th of 0 … n-1 in random order; keys that are random themselves are so in any.
+  [[nodiscard]] std::uint64_t in_random_order(std::uint64_t i) const { return bench.keys == Keys::kRandom16 ? i : shuffle.at(i); }
 };
+
 /// Throughput of each tenth of n operations, which says whether it falls.
 class Tenths {
  public:
@@ -118,7 +122,7 @@ class Run {
       return put(worker, i, [](std::uint64_t at) { return at; });
     };
     const Operation put_random = [](Worker& worker, std::uint64_t i) {
-      return put(worker, i, [&](std::uint64_t at) { return worker.shuffle.at(at); });
+      return put(worker, i, [&](std::uint64_t at) { return worker.in_random_order(at); });
     };
     const Operation put_any = [](Worker& worker, std::uint64_t i) {
       return put(worker, i, [&](std::uint64_t at) { return mix(at) % worker.bench.n; });
@@ -152,15 +156,17 @@ class Run {
   template <typename IdOf>
   static std::uint64_t put(Worker& worker, std::uint64_t i, IdOf id_of) {
     if (worker.bench.batch == 1) {
-      key_of(worker.bench.keys, id_of(i), worker.key);
-      worker.values.get(id_of(i), worker.value);
+      const std::uint64_t id = id_of(i);
+      key_of(worker.bench.keys, id, worker.key);
+      worker.values.get(id, worker.value);
       worker.session->put(worker.key, worker.value);
       return 1;
     }
     worker.entries.resize(worker.bench.batch);
     for (std::uint64_t j = 0; j < worker.bench.batch; ++j) {
-      key_of(worker.bench.keys, id_of(i + j), worker.entries[j].first);
-      worker.values.get(id_of(i + j), worker.entries[j].second);
+      const std::uint64_t id = id_of(i + j);
+      key_of(worker.bench.keys, id, worker.entries[j].first);
+      worker.values.get(id, worker.entries[j].second);
     }
     worker.session->put_all(worker.entries);
     return worker.bench.batch;
@@ -190,7 +196,7 @@ class Run {
     TableBench untimed = bench_;
     untimed.batch = 1;
     Worker worker{.bench = untimed, .values = values_, .shuffle = shuffle_, .session = store_->session()};
-    for (std::uint64_t i = 0; i < bench_.n; ++i) put(worker, i, [&](std::uint64_t at) { return shuffle_.at(at); });
+    for (std::uint64_t i = 0; i < bench_.n; ++i) put(worker, i, [&](std::uint64_t at) { return worker.in_random_order(at); });
     if (bench_.settled) store_->settle();
   }
 
@@ -236,13 +242,19 @@ class Run {
     return {records.load(), static_cast<double>(ns_between(begin, Clock::now())) / 1e9};
   }
 
+  /// What is reported counts from here.
+  void begin_measuring() {
+    reset_peak_rss();
+    written_before_ = written_bytes();
+    cpu_before_ = cpu_seconds();
+  }
+
   void measure(const Operation& operation, std::uint64_t count, unsigned threads) {
     Histogram latencies;
-    reset_peak_rss();
-    const double cpu = cpu_seconds();
+    begin_measuring();
     const auto [records, seconds] =
         timed(operation, bench_.seconds == 0 ? count : ~std::uint64_t{0}, threads, latencies, nullptr);
-    report(records, seconds, cpu_seconds() - cpu, latencies);
+    report(records, seconds, cpu_seconds() - cpu_before_, latencies);
   }
 
   void report(std::uint64_t records, double seconds, double cpu, const Histogram& latencies) {
@@ -262,14 +274,14 @@ class Run {
     }
     store_.reset();
     figures_["disk_bytes"] = disk_bytes(dir_);
+    figures_["written_bytes"] = written_bytes() - written_before_;
   }
 
   void read_while_writing() {
     std::atomic<bool> stop{false};
     std::uint64_t writes = 0;
     Histogram write_latencies;
-    reset_peak_rss();
-    const double cpu = cpu_seconds();
+    begin_measuring();
     std::thread writer([&] {
       Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session()};
       auto before = Clock::now();
@@ -287,7 +299,7 @@ class Run {
     figures_["writes_per_s"] = static_cast<std::uint64_t>(static_cast<double>(writes) / seconds);
     figures_["write_p999_ns"] = write_latencies.quantile(0.999);
     figures_["write_max_ns"] = write_latencies.max();
-    report(records, seconds, cpu_seconds() - cpu, latencies);
+    report(records, seconds, cpu_seconds() - cpu_before_, latencies);
   }
 
   /// Fills in order of key, and then goes on with as many keys behind them.
@@ -313,14 +325,13 @@ class Run {
       store_->session()->walk({}, 0, sum, &slowly);
     });
     Histogram latencies;
-    reset_peak_rss();
-    const double cpu = cpu_seconds();
+    begin_measuring();
     const auto [records, seconds] =
         timed(write, bench_.seconds == 0 ? bench_.n : ~std::uint64_t{0}, bench_.threads, latencies, nullptr);
     figures_["disk_bytes_held"] = disk_bytes(dir_);
     stop = true;
     walker.join();
-    report(records, seconds, cpu_seconds() - cpu, latencies);
+    report(records, seconds, cpu_seconds() - cpu_before_, latencies);
   }
 
   /// Inserts at one end; finds the first with a walk and erases it at the other. A tenth of n waits in it at any time. An
@@ -330,7 +341,7 @@ class Run {
     Histogram latencies;
     Tenths tenths(bench_.n);
     const std::uint64_t waiting = std::min<std::uint64_t>(bench_.n / 10, 1000);
-    const double cpu = cpu_seconds();
+    begin_measuring();
     const auto begin = Clock::now();
     std::uint64_t in = 0;
     std::uint64_t out = 0;
@@ -357,7 +368,7 @@ class Run {
     figures_["tenths_ops_per_s"] = tenths.ops_per_s();
     const double seconds = static_cast<double>(ns_between(begin, Clock::now())) / 1e9;
     worker.session.reset();
-    report(bench_.n, seconds, cpu_seconds() - cpu, latencies);
+    report(bench_.n, seconds, cpu_seconds() - cpu_before_, latencies);
   }
 
   /// Erases all but the last of n records; an operation is a walk from the first key to the one that is left.
@@ -405,8 +416,7 @@ class Run {
     figures_["make_us_mean"] = ns_between(begin, Clock::now()) / 1000 / bench_.n;
     store_.reset();
     store_ = open_store(bench_, dir_);
-    reset_peak_rss();
-    const double cpu = cpu_seconds();
+    begin_measuring();
     Histogram latencies;
     const auto [records, seconds] = timed(
         [this](Worker& /*worker*/, std::uint64_t i) {
@@ -415,7 +425,7 @@ class Run {
         },
         bench_.n, 1, latencies, nullptr);
     figures_["open_threads"] = status_number("Threads");
-    report(records, seconds, cpu_seconds() - cpu, latencies);
+    report(records, seconds, cpu_seconds() - cpu_before_, latencies);
   }
 
   /// Fills in a child that is killed, then opens: an operation is the open and the first read. Counts what was lost.
@@ -436,8 +446,7 @@ class Run {
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
     Histogram latencies;
-    reset_peak_rss();
-    const double cpu = cpu_seconds();
+    begin_measuring();
     const auto begin = Clock::now();
     store_ = open_store(bench_, dir_);
     std::unique_ptr<Session> session = store_->session();
@@ -447,7 +456,7 @@ class Run {
     session->get(key, sum);
     const std::uint64_t ns = ns_between(begin, Clock::now());
     latencies.add(ns);
-    const double cpu_used = cpu_seconds() - cpu;
+    const double cpu_used = cpu_seconds() - cpu_before_;
     std::uint64_t lost = 0;
     for (std::uint64_t i = 0; i < bench_.n; ++i) {
       key_of(bench_.keys, i, key);
@@ -464,6 +473,8 @@ class Run {
   const Values values_;
   const Shuffle shuffle_;
   std::unique_ptr<Store> store_;
+  std::uint64_t written_before_ = 0;
+  double cpu_before_ = 0;
   nlohmann::ordered_json figures_;
 };
 
