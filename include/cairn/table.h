@@ -217,7 +217,7 @@ struct TableStats {
   std::uint64_t sealed_bytes_written = 0;
   std::uint64_t syncs = 0;
   std::uint64_t flushes = 0;
-  std::uint64_t compactions = 0;
+  std::uint64_t compactions = 0;   ///< Those that only joined runs too.
   double write_amplification = 0;  ///< (log + sealed bytes) / written bytes.
   std::uint64_t memory_bytes = 0;  ///< Memtable indexes of this table.
   std::uint32_t maps_open = 0;     ///< Of the process, at most maps_max.

@@ -186,8 +186,9 @@ class Repair {
       return {};
     }
     found.reader = *reader;
-    CAIRN_TRY(cover, (*reader)->cover());
-    covers_.push_back({family, number, preamble.version_first, preamble.version_last, Bytes(cover.first), Bytes(cover.second)});
+    CAIRN_TRY(cover, (*reader)->key_bounds());
+    covers_.push_back(
+        {family, number, preamble.version_first, preamble.version_last, Bytes(cover.cover_from), Bytes(cover.cover_to)});
     for (const std::uint64_t replaced : (*reader)->replaces()) replaced_.insert(replaced);
     return {};
   }
@@ -377,8 +378,11 @@ class Repair {
       std::vector<std::string> files;
       CAIRN_TRY_VOID(write_family(directory, entry, known, families_[{view, family.number}], stamped->write_version, files));
       if (!files.empty()) {
-        family.runs.push_back(
-            {.files = files, .version_first = stamped->write_version, .version_last = stamped->write_version, .from = {}});
+        family.runs.push_back({.files = files,
+                               .version_first = stamped->write_version,
+                               .version_last = stamped->write_version,
+                               .from = {},
+                               .starts = {}});
       }
     }
     ++report_.tables;

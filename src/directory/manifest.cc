@@ -47,9 +47,12 @@ class Section {
     }
     return values;
   }
-  /// Bytes as hexadecimal digits.
+  /// A key of the table as hexadecimal digits; it is not empty.
   Result<Bytes> hex_bytes(const char* key) {
     CAIRN_TRY(text, string(key));
+    return bytes_of_hex(key, text);
+  }
+  Result<Bytes> bytes_of_hex(const char* key, const std::string& text) const {
     Bytes bytes;
     for (std::size_t i = 0; i < text.size(); i += 2) {
       std::uint8_t byte = 0;
@@ -58,6 +61,7 @@ class Section {
       if (error != std::errc{} || end != begin + 2) return wrong(key, "is not hexadecimal");
       bytes.push_back(static_cast<char>(byte));
     }
+    if (bytes.empty()) return wrong(key, "is empty");
     return bytes;
   }
   [[nodiscard]] bool has(const char* key) const { return table_.values.contains(key); }
@@ -165,8 +169,16 @@ Result<RunEntry> read_run(Section& section) {
   entry.version_last = last;
   if (section.has("from")) {
     CAIRN_TRY(from, section.hex_bytes("from"));
-    if (from.empty()) return section.wrong("from", "is empty");
     entry.from = from;
+  }
+  if (section.has("starts")) {
+    CAIRN_TRY(starts, section.strings("starts"));
+    if (starts.size() + 1 != files.size()) return section.wrong("starts", "is not one for each file but the first");
+    for (const std::string& text : starts) {
+      CAIRN_TRY(start, section.bytes_of_hex("starts", text));
+      if (!entry.starts.empty() && start <= entry.starts.back()) return section.wrong("starts", "does not ascend");
+      entry.starts.push_back(start);
+    }
   }
   return entry;
 }
@@ -332,6 +344,11 @@ std::vector<std::string> Manifest::files() const {
 
 namespace {
 
+std::string hex_of(const Bytes& bytes) {
+  const auto* const begin = reinterpret_cast<const unsigned char*>(bytes.data());
+  return fmt::format("{:02x}", fmt::join(begin, begin + bytes.size(), ""));
+}
+
 std::string encode_view(const ViewEntry& view) {
   std::string text = fmt::format("\n[[view]]\nname = \"{}\"\nkind = \"{}\"\nnumber = {}\n", view.name, view.kind, view.number);
   for (const FamilyEntry& family : view.families) {
@@ -345,9 +362,11 @@ std::string encode_view(const ViewEntry& view) {
     for (const RunEntry& run : family.runs) {
       text += fmt::format("\n    [[view.family.run]]\n    files = [\"{}\"]\n    version_first = {}\n    version_last = {}\n",
                           fmt::join(run.files, "\", \""), run.version_first, run.version_last);
-      if (!run.from.empty()) {
-        const auto* const bytes = reinterpret_cast<const unsigned char*>(run.from.data());
-        text += fmt::format("    from = \"{:02x}\"\n", fmt::join(bytes, bytes + run.from.size(), ""));
+      if (!run.from.empty()) text += fmt::format("    from = \"{}\"\n", hex_of(run.from));
+      if (!run.starts.empty()) {
+        std::vector<std::string> starts;
+        for (const Bytes& start : run.starts) starts.push_back(hex_of(start));
+        text += fmt::format("    starts = [\"{}\"]\n", fmt::join(starts, "\", \""));
       }
     }
   }

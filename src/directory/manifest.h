@@ -30,7 +30,7 @@ struct SegmentEntry {
   bool operator==(const SegmentEntry&) const = default;
 };
 
-/// Sealed files of one age. One file each today; several, partitioned by key, are part of the format.
+/// Sealed files of one age, partitioned by key.
 struct RunEntry {
   std::vector<std::string> files;   // Ordered by key; each says in its preamble which keys it covers.
   std::uint64_t version_first = 0;  // Runs and segments are ordered by the versions they cover.
@@ -38,6 +38,8 @@ struct RunEntry {
   /// Not empty: a merge has moved the keys below it on to the run it is making, the nearest one before this in the
   /// list that has no `from`. All its inputs have the same.
   Bytes from;
+  /// Of a run that was joined from others: where each file but the first begins to cover, in place of what the files say.
+  std::vector<Bytes> starts;
   bool operator==(const RunEntry&) const = default;
 };
 

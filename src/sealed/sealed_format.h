@@ -29,7 +29,7 @@
 //   range tombs   ObjectHeader of kind range tombstone, first key, key after the last (none: no end), zero pad to 8; by
 //                 first key, those of one first key newest first. They do not overlap unless they are equal.
 //   bounds        The first key, the last; then the first key and the key after the last that the file covers: all that
-//                 its run holds between them is in this file. An empty second bound is no end.
+//                 the run it was written for holds between them is in this file. An empty second bound is no end.
 //   replaces      u64 numbers of the files whose records this one holds.
 //   last page     The preamble again, for repair.
 //
@@ -97,6 +97,7 @@ struct Preamble {
   std::uint64_t record_count;
   std::uint64_t key_count;  // Distinct keys.
   std::uint64_t tombstone_count;
+  std::uint64_t expiring_count;  // Records that have an expiry.
   std::uint64_t range_tombstone_count;
   std::uint64_t raw_object_bytes;
   std::uint64_t file_bytes;
@@ -113,7 +114,7 @@ struct Preamble {
   std::array<char, 64> view_name;  // Zero-padded, as the next: for repair without a manifest.
   std::array<char, 64> family_name;
   std::array<TableEntry, kTablesMax> tables;
-  std::array<std::uint64_t, 247> reserved;  // Written as 0; readers reject anything else.
+  std::array<std::uint64_t, 246> reserved;  // Written as 0; readers reject anything else.
   std::uint64_t checksum;                   // XXH3-64 of what is before it.
 };
 static_assert(std::has_unique_object_representations_v<Preamble> && sizeof(Preamble) == kPageBytes);

@@ -365,10 +365,16 @@ std::vector<std::uint64_t> SealedReader::replaces() const {
   return numbers;
 }
 
-Result<std::pair<ByteView, ByteView>> SealedReader::cover() const {
+Result<SealedReader::KeyBounds> SealedReader::key_bounds() const {
   CAIRN_TRY(bounds, bytes(bounds_.offset, bounds_.length, bounds_));
-  const ByteView cover = bounds.substr(std::uint64_t{preamble_.first_key_bytes} + preamble_.last_key_bytes);
-  return std::pair(cover.substr(0, preamble_.cover_from_bytes), cover.substr(preamble_.cover_from_bytes));
+  std::uint64_t at = 0;
+  const auto next = [&](std::uint64_t size) { return bounds.substr(std::exchange(at, at + size), size); };
+  KeyBounds keys;
+  keys.first = next(preamble_.first_key_bytes);
+  keys.last = next(preamble_.last_key_bytes);
+  keys.cover_from = next(preamble_.cover_from_bytes);
+  keys.cover_to = next(preamble_.cover_to_bytes);
+  return keys;
 }
 
 Result<std::vector<Entry>> SealedReader::range_tombstones() const {
@@ -504,8 +510,11 @@ Result<void> SealedReader::verify_sparse() const {
 
 Result<void> SealedReader::verify_records(const std::function<Result<void>(std::uint64_t)>& progress) const {
   const std::unique_ptr<Cursor> at = cursor();
+  CAIRN_TRY(bounds, key_bounds());
   std::uint64_t records = 0;
   std::uint64_t keys = 0;
+  std::uint64_t tombstones = 0;
+  std::uint64_t expiring = 0;
   Bytes last_key;
   std::uint64_t last_version = 0;
   CAIRN_TRY_VOID(at->seek_first());
@@ -516,6 +525,7 @@ Result<void> SealedReader::verify_records(const std::function<Result<void>(std::
       return damaged("record " + std::to_string(records) + " is out of order", objects_.offset);
     }
     if (new_key) {
+      if (records == 0 && entry.key != bounds.first) return damaged("first key", bounds_.offset);
       ++keys;
       last_key = entry.key;
       CAIRN_TRY(hit, get(last_key, xxh3(last_key, preamble_.hash_seed), ~std::uint64_t{0}));
@@ -524,12 +534,21 @@ Result<void> SealedReader::verify_records(const std::function<Result<void>(std::
       }
     }
     last_version = entry.write_version;
+    tombstones += entry.kind == RecordKind::kTombstone ? 1 : 0;
+    expiring += entry.expiry_ms != 0 ? 1 : 0;
     CAIRN_TRY_VOID(at->next());
     if (records % 4096 == 4095) CAIRN_TRY_VOID(progress(0));
   }
   if (records != preamble_.record_count || keys != preamble_.key_count) {
     return damaged("sealed file holds " + std::to_string(records) + " records, not " + std::to_string(preamble_.record_count),
                    objects_.offset);
+  }
+  if (last_key != bounds.last) return damaged("last key", bounds_.offset);
+  if (tombstones != preamble_.tombstone_count || expiring != preamble_.expiring_count) {
+    return damaged("sealed file holds " + std::to_string(tombstones) + " tombstones and " + std::to_string(expiring) +
+                       " records that expire, not " + std::to_string(preamble_.tombstone_count) + " and " +
+                       std::to_string(preamble_.expiring_count),
+                   offsetof(Preamble, tombstone_count));
   }
   return {};
 }

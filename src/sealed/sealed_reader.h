@@ -50,8 +50,15 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   /// The range tombstones, in order. Their bytes stay as long as this reader.
   [[nodiscard]] Result<std::vector<Entry>> range_tombstones() const;
 
-  /// Keys in [from, to) are what it covers: of its run nothing between them is in another file. Empty: no bound.
-  [[nodiscard]] Result<std::pair<ByteView, ByteView>> cover() const;
+  /// Its first key and its last (empty: no records); keys in [cover_from, cover_to) are what it covers: of the run it was
+  /// written for nothing between them is in another file. Empty: no bound. The bytes stay as long as this reader.
+  struct KeyBounds {
+    ByteView first;
+    ByteView last;
+    ByteView cover_from;
+    ByteView cover_to;
+  };
+  [[nodiscard]] Result<KeyBounds> key_bounds() const;
 
   /// A cursor that keeps this reader alive.
   [[nodiscard]] std::unique_ptr<Cursor> cursor() const;

@@ -129,6 +129,7 @@ void SealedWriter::add(const Entry& entry, std::span<const TermOf> terms) {
 
   preamble_.raw_object_bytes += object_bytes(entry.key.size(), entry.value.size(), entry.flags());
   if (entry.kind == RecordKind::kTombstone) ++preamble_.tombstone_count;
+  if (entry.expiry_ms != 0) ++preamble_.expiring_count;
   count(entry);
   ++preamble_.record_count;
 }

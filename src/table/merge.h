@@ -81,8 +81,8 @@ struct Group {
 struct Merge {
   std::vector<Group> groups;
   std::vector<const void*> claimed;  // Identities of layers that no other job takes.
-  bool may_be_put_off = false;
-  bool put_off = false;  // Ended half-way for something more urgent, to be taken up again.
+  bool by_itself = false;            // Nobody asked for it: it may be put off, and need not copy what can be joined.
+  bool put_off = false;              // Ended half-way for something more urgent, to be taken up again.
   [[nodiscard]] bool empty() const { return groups.empty(); }
 };
 

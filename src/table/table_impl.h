@@ -39,10 +39,14 @@ namespace cairn::table {
 struct Tuning {
   std::uint64_t segment_bytes_first = 1 * kMiB;  // Of a table's log; each next one twice as much.
   std::uint64_t segment_bytes_max = 64 * kMiB;
-  std::uint64_t large_value_bytes = 16 * kMiB;           // Such values stay in segments of their own.
-  std::uint64_t background_sync_bytes = 8 * kMiB;        // Of a log without kDisk writes.
-  std::size_t sealed_runs_max = 8;                       // Of a family. More start a compaction.
-  std::uint64_t sealed_bytes_max = 512 * kMiB;           // Of a sealed file; a run has as many as it takes.
+  std::uint64_t large_value_bytes = 16 * kMiB;     // Such values stay in segments of their own.
+  std::uint64_t background_sync_bytes = 8 * kMiB;  // Of a log without kDisk writes.
+  std::size_t sealed_runs_max = 8;                 // Of a family. More start a compaction.
+  std::uint64_t sealed_bytes_max = 512 * kMiB;     // Of a sealed file; a run has as many as it takes.
+  // Runs whose files are smaller on average than this, or than makes so many of a run, are not joined but merged into larger
+  // ones.
+  std::uint64_t joined_file_bytes_mean_min = 32 * kMiB;
+  std::uint64_t joined_files_max = 4000;
   std::size_t unsealed_segments_at_close_max = 4;        // More are sealed by a clean close,
   std::uint64_t unsealed_bytes_at_close_max = 4 * kMiB;  // as is more: the next open would index it all anew.
   std::uint64_t dead_keys_min = 32;                      // In a row: a scan then notes the range for scans to come.
@@ -238,6 +242,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
     std::size_t first;
     std::size_t count;
   };
+  [[nodiscard]] std::shared_ptr<const Run> join(std::span<const Layer> layers) const;
   [[nodiscard]] std::optional<Picked> pick_compaction() const;
   [[nodiscard]] bool unfinished() const;
   static std::size_t settled_runs(const LineUp& line_up);

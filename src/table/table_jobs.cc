@@ -162,14 +162,32 @@ void TableImpl::schedule_flush() {
   last_flush_job_ = flush_job_;
 }
 
-/// What to merge next, if anything. Of a family in which a merge is unfinished: of the runs that came since.
+/// One run instead of `layers`, without copying; nullptr: they have to be merged.
+std::shared_ptr<const Run> TableImpl::join(std::span<const Layer> layers) const {
+  std::vector<std::shared_ptr<const Run>> runs;
+  std::uint64_t bytes = 0;
+  for (const Layer& layer : layers) {
+    if (!layer.run) return nullptr;
+    runs.push_back(layer.run);
+    bytes += layer.run->bytes();
+  }
+  const std::uint64_t for_few = std::min(bytes / tuning_.joined_files_max, tuning_.sealed_bytes_max / 2);
+  return Run::join(runs, std::max(tuning_.joined_file_bytes_mean_min, for_few));
+}
+
+/// What to merge next, if anything: first what costs nothing. Of a family in which a merge is unfinished: of the runs that came
+/// since.
 std::optional<TableImpl::Picked> TableImpl::pick_compaction() const {
   const std::shared_ptr<const LineUp> now = line_up_.get();
   for (std::size_t family = 0; family < now->families.size(); ++family) {
     const std::vector<Layer>& layers = now->families[family].layers;
     const std::size_t first = first_settled(layers);
     std::vector<std::uint64_t> bytes;
-    for (std::size_t i = first; i < layers.size() && layers[i].run; ++i) bytes.push_back(layers[i].bytes());
+    for (std::size_t i = first; i < layers.size() && layers[i].run; ++i) {
+      bytes.push_back(layers[i].bytes());
+      if (i != first && join(std::span(layers).subspan(i - 1, 2)))
+        return Picked{.family = static_cast<std::uint16_t>(family), .first = i - 1, .count = 2};
+    }
     const auto picked = pick_runs(bytes, first == 0, tuning_.sealed_runs_max);
     if (picked)
       return Picked{.family = static_cast<std::uint16_t>(family), .first = first + picked->first, .count = picked->count};
@@ -194,7 +212,7 @@ Result<void> TableImpl::compact_all(directory::Job& job) {
     if (picked) merge = claim(picked->family, picked->first, picked->count);
     if (merge.empty()) merge = claim_unfinished();
     if (merge.empty()) break;
-    merge.may_be_put_off = true;
+    merge.by_itself = true;
     const Result<void> merged = run_merge(job, merge);
     if (!merged && merge.put_off) continue;
     CAIRN_TRY_VOID(merged);

@@ -5,6 +5,8 @@
 // A merge of runs alone switches the manifest after each file it has written: the run being made then holds the keys up
 // to there and the inputs only those after it (`from`), so that inputs are freed as it goes and a merge that was
 // interrupted goes on where it stopped.
+//
+// Runs whose keys do not lie among each other, and of which a merge would drop nothing, become one by the manifest alone.
 #include <algorithm>
 #include <set>
 
@@ -84,7 +86,7 @@ Result<std::shared_ptr<const Run>> rest_of(const Run& run, const Bytes& from) {
     if (below(from, file->cover_to)) files.push_back(file);
   }
   if (files.empty()) return nullptr;
-  return Run::make(std::move(files), run.version_first(), run.version_last(), from);
+  return Run::make(std::move(files), run.version_first(), run.version_last(), from, run.joined());
 }
 
 /// Decides which versions of each key live, and copies those.
@@ -203,6 +205,11 @@ class Copier {
 /// Merges the layers of one group. What is not installed on the way is added to `done`.
 Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size_t number, std::vector<Replacement>& done) {
   Group& group = merge.groups[number];
+  if (const auto joined = merge.by_itself && group.layers.size() > 1 ? join(group.layers) : nullptr) {
+    CAIRN_REACHED("runs joined");
+    done.push_back({.family = group.family, .before = group.layers, .after = {Layer(joined)}, .large = {}});
+    return {};
+  }
   const bool as_it_goes = merge.groups.size() == 1 && std::all_of(group.layers.begin(), group.layers.end(),
                                                                   [](const Layer& layer) { return layer.run != nullptr; });
   merges_.fetch_add(1);
@@ -262,7 +269,7 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
     group.begun = change.after.front().run;
     group.layers.assign(change.after.begin() + 1, change.after.end());
     CAIRN_TRY_VOID(reclaim(merge, change));
-    if (!merge.may_be_put_off || !pick_compaction()) return {};
+    if (!merge.by_itself || !pick_compaction()) return {};
     CAIRN_REACHED("merge put off for a smaller one");
     merge.put_off = true;
     return fail(ErrorCode::kUnavailable, "put off for a smaller merge");
@@ -392,7 +399,7 @@ Result<void> TableImpl::install(const std::vector<Replacement>& replacements) {
   std::set<const Memtable*> sealed;
   for (const Replacement& change : replacements) {
     for (const Layer& layer : change.after) {
-      for (const auto& file : layer.run->files()) kept.insert(file.get());
+      for (const auto& file : layer.run->files()) kept.insert(file->live.get());
     }
   }
   for (const Replacement& change : replacements) {
@@ -400,7 +407,7 @@ Result<void> TableImpl::install(const std::vector<Replacement>& replacements) {
       if (layer.memtable) sealed.insert(layer.memtable.get());
       if (!layer.run) continue;
       for (const auto& file : layer.run->files()) {
-        if (!kept.contains(file.get())) file->live->set_obsolete();
+        if (!kept.contains(file->live.get())) file->live->set_obsolete();
       }
     }
   }

@@ -52,13 +52,8 @@ Result<void> TableImpl::load() {
     CAIRN_TRY(family, Family::from(entry));
     std::vector<Layer> layers;
     for (const directory::RunEntry& run : entry.runs) {
-      std::vector<std::shared_ptr<const RunFile>> files;
-      for (const std::string& name : run.files) {
-        CAIRN_TRY(file, RunFile::open(*directory_, name, entry_.number, entry.number));
-        files.push_back(file);
-      }
-      CAIRN_TRY(made, Run::make(std::move(files), run.version_first, run.version_last, run.from));
-      layers.emplace_back(made);
+      CAIRN_TRY(opened, Run::open(*directory_, run, entry_.number, entry.number));
+      layers.emplace_back(opened);
       last = std::max(last, run.version_last);
     }
     line_up->families.push_back(

@@ -49,7 +49,8 @@ Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
   const Layer& active = line_up->active;
   const std::uint64_t hash = xxh3(key, hash_seed);
   for (const Layer& layer : layers().layers) {  // While the memtables are searched.
-    if (layer.run && layer.run->files().size() == 1) layer.run->files().front()->reader->prefetch(hash);
+    const RunFile* const file = layer.run ? layer.run->file_of(key) : nullptr;
+    if (file != nullptr) file->reader->prefetch(hash);
   }
   const auto entry = active.memtable->get(family, key, version_max);
   const std::uint64_t erased = active.memtable->range_tombstones(family).newest_over(key, version_max);
@@ -149,7 +150,7 @@ void RangeScan::open_cursors() {
   add(view_.line_up->active.memtable->range_tombstones(view_.family));
   for (const Layer& layer : view_.layers().layers) {
     if (layer.memtable) add(layer.memtable->range_tombstones(view_.family));
-    if (!layer.run) continue;
+    if (!layer.run || !layer.run->has_range_tombstones()) continue;
     for (const auto& file : layer.run->files()) add(file->range_tombstones);
   }
 }
@@ -216,7 +217,11 @@ Result<void> RangeScan::step() {
     CAIRN_TRY(renewed, take_newer_line_up());
     behind = behind || renewed;
   }
-  while (!behind && at_key()) CAIRN_TRY_VOID(cursor_->next());
+  if (!behind) {
+    do {
+      CAIRN_TRY_VOID(cursor_->next());
+    } while (at_key());
+  }
   return direction_ == Direction::kForward ? find_forward() : find_reverse();
 }
 

@@ -59,6 +59,14 @@ TEST(Manifest, NamesWhatIsWrongAndWhere) {
                   "state = \"ended\"\n  end = 300\n\n  [[view.log]]\n  file = "
                   "\"7-3-0000abcd.segment\"\n  state = \"active\"\n"),
             "kCorruption: manifest key view[0].log[2].state has ended behind an active one (manifest-3-7)");
+  const std::string starts = "kCorruption: manifest key view[0].family[0].run[2].starts ";
+  EXPECT_EQ(fails("[\"6d00\"]", "[\"6d00\", \"6e\"]"), starts + "is not one for each file but the first (manifest-3-7)");
+  EXPECT_EQ(fails("[\"6d00\"]", "[\"\"]"), starts + "is empty (manifest-3-7)");
+  EXPECT_EQ(fails("[\"6d00\"]", "[\"6d0\"]"), starts + "is not hexadecimal (manifest-3-7)");
+  EXPECT_EQ(fails("\"2-1-0000abcd.sealed\"]\n    version_first = 10\n    version_last = 12\n    starts = [\"6d00\"]",
+                  "\"2-1-0000abcd.sealed\", \"9-1-0000abcd.sealed\"]\n    version_first = 10\n    version_last = 12\n    "
+                  "starts = [\"6d00\", \"6d00\"]"),
+            starts + "does not ascend (manifest-3-7)");
 }
 
 TEST(FileNames, AreReadOnlyAsTheyAreWritten) {

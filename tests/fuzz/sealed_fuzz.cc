@@ -43,7 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)(*reader)->get("key1", xxh3("key1", (*reader)->preamble().hash_seed), 5);
   (void)(*reader)->verify([](std::uint64_t) { return Result<void>{}; });
   (void)(*reader)->replaces();
-  (void)(*reader)->cover();
+  (void)(*reader)->key_bounds();
   (void)(*reader)->range_tombstones();
   (void)(*reader)->may_contain(xxh3("key1", 5));
   (void)(*reader)->find_term("first", "a\0", [](const Entry&) { return Result<void>{}; });

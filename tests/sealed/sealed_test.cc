@@ -217,10 +217,12 @@ TEST_P(SealedFile, FindsRecordsByTermAndKeepsRangeTombstonesAndBounds) {
   EXPECT_EQ((*ranges)[1].write_version, 2U);
   EXPECT_EQ((*ranges)[1].key, "key3");
   EXPECT_EQ((*ranges)[1].value, "key7");
-  const auto cover = (*opened)->cover();
-  ASSERT_OK(cover);
-  EXPECT_EQ(cover->first, "c");
-  EXPECT_EQ(cover->second, "m");
+  const auto keys = (*opened)->key_bounds();
+  ASSERT_OK(keys);
+  EXPECT_EQ(keys->first, "key100");
+  EXPECT_EQ(keys->last, "key399");
+  EXPECT_EQ(keys->cover_from, "c");
+  EXPECT_EQ(keys->cover_to, "m");
   EXPECT_OK((*opened)->verify([](std::uint64_t) { return Result<void>{}; }));
 }
 

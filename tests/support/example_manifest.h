@@ -22,8 +22,14 @@ inline directory::Manifest example_manifest() {
                               .indexes = {{.name = "section", .key_bytes = 16, .extractor = "json:/Section"}},
                               .runs = {}};
   main.runs.push_back(
-      {.files = {"4-2-0000abcd.sealed", "7-3-0000abcd.sealed"}, .version_first = 1, .version_last = 9, .from = {}});
-  main.runs.push_back({.files = {"3-2-0000abcd.sealed"}, .version_first = 2, .version_last = 8, .from = Bytes("k\xff", 2)});
+      {.files = {"4-2-0000abcd.sealed", "7-3-0000abcd.sealed"}, .version_first = 1, .version_last = 9, .from = {}, .starts = {}});
+  main.runs.push_back(
+      {.files = {"3-2-0000abcd.sealed"}, .version_first = 2, .version_last = 8, .from = Bytes("k\xff", 2), .starts = {}});
+  main.runs.push_back({.files = {"1-1-0000abcd.sealed", "2-1-0000abcd.sealed"},
+                       .version_first = 10,
+                       .version_last = 12,
+                       .from = {},
+                       .starts = {Bytes("m\0", 2)}});
   manifest.views.push_back({.name = "users",
                             .kind = "table",
                             .number = 1,
