@@ -365,6 +365,7 @@ std::string encode_view(const ViewEntry& view) {
       if (!run.from.empty()) text += fmt::format("    from = \"{}\"\n", hex_of(run.from));
       if (!run.starts.empty()) {
         std::vector<std::string> starts;
+        starts.reserve(run.starts.size());
         for (const Bytes& start : run.starts) starts.push_back(hex_of(start));
         text += fmt::format("    starts = [\"{}\"]\n", fmt::join(starts, "\", \""));
       }

@@ -165,6 +165,7 @@ void TableImpl::schedule_flush() {
 /// One run instead of `layers`, without copying; nullptr: they have to be merged.
 std::shared_ptr<const Run> TableImpl::join(std::span<const Layer> layers) const {
   std::vector<std::shared_ptr<const Run>> runs;
+  runs.reserve(layers.size());
   std::uint64_t bytes = 0;
   for (const Layer& layer : layers) {
     if (!layer.run) return nullptr;
