@@ -109,6 +109,8 @@ Result<std::shared_ptr<const Run>> Run::make(std::vector<std::shared_ptr<const R
   run->version_last_ = version_last;
   run->from_ = std::move(from);
   run->joined_ = joined;
+  const RunFile& first = *run->files_.front();
+  run->whole_ = run->files_.size() == 1 && run->from_.empty() && first.cover_from.empty() && first.cover_to.empty();
   return run;
 }
 
@@ -129,6 +131,7 @@ std::size_t Run::index_of(ByteView key) const {
 }
 
 const RunFile* Run::file_of(ByteView key) const {
+  if (whole_) return files_.front().get();
   if (key < from_) return nullptr;
   const RunFile& file = *files_[index_of(key)];
   return key >= file.cover_from && below(key, file.cover_to) ? &file : nullptr;

@@ -71,6 +71,7 @@ class Run : public std::enable_shared_from_this<Run> {
   std::uint64_t version_last_ = 0;
   Bytes from_;
   bool joined_ = false;
+  bool whole_ = false;  // One file, which covers all keys.
   std::uint64_t bytes_ = 0;
   std::uint64_t record_count_ = 0;
   bool has_range_tombstones_ = false;
