@@ -47,7 +47,7 @@ class Section {
     }
     return values;
   }
-  /// A key of the table as hexadecimal digits; it is not empty.
+  /// Bytes as hexadecimal digits; at least one.
   Result<Bytes> hex_bytes(const char* key) {
     CAIRN_TRY(text, string(key));
     return bytes_of_hex(key, text);

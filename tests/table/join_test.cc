@@ -125,6 +125,20 @@ TEST_F(Join, SmallFilesAreMergedIntoLargerOnes) {
   for (const std::size_t files : files_of_runs(other)) EXPECT_EQ(files, 1U);
 }
 
+TEST_F(Join, ARunOfTooManyFilesIsMerged) {
+  ASSERT_OK(process.close());
+  Process other(disk, clock);
+  table::Tuning few = tuning();
+  few.joined_files_max = 2;
+  ASSERT_OK(other.open(database::DatabaseImpl::Mode::kOpenOrCreate, few));
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK(other.table().put(key_of(i), "v"));
+    ASSERT_OK(other.table().flush());
+    other.run_jobs();
+    EXPECT_EQ(files_of_runs(other), Sizes{i == 1 ? 2U : 1U}) << i;
+  }
+}
+
 TEST_F(Join, IsWhatAnOpenFinds) {
   for (int i = 5; i > 0; --i) flush(i * 20, i * 20 + 20);
   ASSERT_OK(process.close());
