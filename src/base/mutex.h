@@ -3,6 +3,7 @@
 // A thread may take a mutex only if its rank is greater than that of every mutex it holds. The ranks below
 // are the lock order of the whole system, outermost first.
 #pragma once
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -93,5 +94,11 @@ class CondVar {
  private:
   std::condition_variable condition_;
 };
+
+/// For counts that one thread at a time changes while others read them: an atomic addition would wait until all that was
+/// stored before it is in the cache.
+inline void add_alone(std::atomic<std::uint64_t>& count, std::uint64_t n) {
+  count.store(count.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
 
 }  // namespace cairn

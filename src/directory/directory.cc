@@ -385,12 +385,21 @@ void Directory::reclaim() {
   }
 }
 
-/// Keeps a segment for reuse, under a name that says so: repair must not take it for a log.
+/// Keeps a segment for reuse, under a name that says so: repair must not take it for a log. The largest are kept: a log begins
+/// with small ones, which serve none of those that follow.
 bool Directory::put_aside(const FileKeeper::Dropped& dropped) {
+  std::string smallest;
   {
     const MutexLock lock(spares_mutex_);
-    if (linked_.erase(dropped.name) != 0 || spares_.size() >= kSparesMax) return false;
+    if (linked_.erase(dropped.name) != 0) return false;
+    if (spares_.size() >= kSparesMax) {
+      const auto least = std::ranges::min_element(spares_, {}, &Spare::capacity);
+      if (least->capacity >= dropped.recyclable_bytes) return false;
+      smallest = least->name;
+      spares_.erase(least);
+    }
   }
+  if (!smallest.empty()) (void)storage_->remove(smallest);
   std::string spare = dropped.name.substr(0, dropped.name.size() - kSegmentSuffix.size());
   spare += kSpareSuffix;
   if (!storage_->recycle(dropped.name, spare)) return false;

@@ -18,7 +18,6 @@ void set_name(std::array<char, kSize>& to, ByteView name) {
 
 /// Appends `entry` as a record, without its pad.
 void append_object(Bytes& to, const Entry& entry, std::uint64_t salt) {
-  const std::size_t begin = to.size();
   const ObjectHeader header{.checksum = 0,
                             .value_size = static_cast<std::uint32_t>(entry.value.size()),
                             .key_size = static_cast<std::uint16_t>(entry.key.size()),
@@ -26,12 +25,20 @@ void append_object(Bytes& to, const Entry& entry, std::uint64_t salt) {
                             .flags = entry.flags(),
                             .write_version = entry.write_version,
                             .stamp = entry.stamp};
-  to.append(bytes_of(header));
-  if (entry.account != 0) to.append(bytes_of(entry.account));
-  if (entry.expiry_ms != 0) to.append(bytes_of(entry.expiry_ms));
-  to.append(entry.key);
-  to.append(entry.value);
-  store(to.data() + begin, object_checksum(ByteView(to).substr(begin), salt));
+  const std::size_t begin = to.size();
+  const std::size_t bytes = sizeof(header) + (entry.account != 0 ? sizeof(entry.account) : 0) +
+                            (entry.expiry_ms != 0 ? sizeof(entry.expiry_ms) : 0) + entry.key.size() + entry.value.size();
+  to.resize_and_overwrite(begin + bytes, [&](char* all, std::size_t /*libstdc++ 12 says the capacity here*/) {
+    char* at = all + begin;
+    const auto add = [&at](ByteView part) { at = std::ranges::copy(part, at).out; };
+    add(bytes_of(header));
+    if (entry.account != 0) add(bytes_of(entry.account));
+    if (entry.expiry_ms != 0) add(bytes_of(entry.expiry_ms));
+    add(entry.key);
+    add(entry.value);
+    store(all + begin, object_checksum({all + begin, bytes}, salt));
+    return begin + bytes;
+  });
 }
 }  // namespace
 
@@ -183,10 +190,13 @@ void SealedWriter::write_sparse() {
 }
 
 void SealedWriter::write_hash() {
+  constexpr std::size_t kAhead = 16;  // The buckets do not fit a cache.
   start_table(TableKind::kHash, "hash", sizeof(HashBucket));
   const std::uint64_t count = bucket_count_for(preamble_.key_count);
   std::vector<HashBucket> buckets(count);
-  for (const KeyHash& key : hashes_) {
+  for (std::size_t k = 0; k < hashes_.size(); ++k) {
+    const KeyHash& key = hashes_[k];
+    if (k + kAhead < hashes_.size()) __builtin_prefetch(&buckets[bucket_of(hashes_[k + kAhead].hash, count)], 1);
     std::uint64_t i = bucket_of(key.hash, count);
     while (buckets[i].count == kBucketEntries) {
       buckets[i].flags |= kOverflowed;

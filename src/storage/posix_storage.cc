@@ -91,7 +91,8 @@ class PosixAppendFile final : public AppendFile {
       : AppendFile(const_cast<char*>(map->data()), map->size(), map), file_(std::move(file)) {}
 
   // One at a time, and after a failure none succeeds: the kernel tells of a failed write once, to one of the callers.
-  Result<void> sync(std::uint64_t /*upto*/) override {
+  Result<void> sync(std::uint64_t upto) override {
+    unmap(upto);
     const MutexLock lock(mutex_);
     if (synced_ && fdatasync(file_.get()) != 0) synced_ = system_error(errno, "syncing", name());
     return synced_ ? view()->status() : synced_;
@@ -110,11 +111,7 @@ class PosixAppendFile final : public AppendFile {
   }
   Result<void> write(std::uint64_t offset, ByteView bytes) override { return write_all(file_, bytes, name(), offset); }
   void write_back(std::uint64_t from, std::uint64_t to) override {
-    // Pages are written out write-protected, and taking that right from a mapped page interrupts every other core of the
-    // process, page by page. Unmapped first, all at once, they cost one interrupt; readers map them again, 16 at a time.
-    const std::uint64_t first = round_up(from, kPageBytes);
-    const std::uint64_t last = to / kPageBytes * kPageBytes;
-    if (first < last) madvise(data() + first, last - first, MADV_DONTNEED);
+    unmap(to);
     sync_file_range(file_.get(), static_cast<off_t>(from), static_cast<off_t>(to - from), SYNC_FILE_RANGE_WRITE);
   }
   void populate(std::uint64_t from, std::uint64_t to) override {
@@ -124,6 +121,19 @@ class PosixAppendFile final : public AppendFile {
   }
 
  private:
+  /// Before pages up to `upto` are written out. That is done write-protected, and taking the right to write from a mapped page
+  /// interrupts every other core of the process, page by page. Unmapped first, all at once, they cost one interrupt; readers
+  /// map them again, 16 at a time.
+  void unmap(std::uint64_t upto) {
+    const std::uint64_t from = unmapped_.load(std::memory_order_relaxed);
+    const std::uint64_t to = upto / kPageBytes * kPageBytes;
+    if (to < from + kUnmapBytesMin) return;
+    madvise(data() + from, to - from, MADV_DONTNEED);
+    unmapped_.store(to, std::memory_order_relaxed);  // Of two at once either may win: no byte depends on it.
+  }
+
+  static constexpr std::uint64_t kUnmapBytesMin = 16 * kPageBytes;
+  std::atomic<std::uint64_t> unmapped_{0};
   Fd file_;
   Mutex mutex_{Rank::kLeaf};
   Result<void> synced_ CAIRN_GUARDED_BY(mutex_);

@@ -23,11 +23,6 @@ sealed::Entry entry_at(const char* at) { return entry_of(segment::view_record(at
 
 const RangeTombstones kNoRangeTombstones;
 
-/// For counts that the one writer changes: an atomic addition would lock the bus for nobody.
-void add(std::atomic<std::uint64_t>& count, std::uint64_t n) {
-  count.store(count.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
-
 }  // namespace
 
 ByteView Memtable::TermTraits::key(const char* at) { return {at + kTermHead, load<std::uint32_t>(at + sizeof(const char*))}; }
@@ -98,11 +93,11 @@ void Memtable::count(FamilyIndex& index, const segment::RecordView& record) {
   if (record.kind() != RecordKind::kRangeTombstone) ++index.bounds.records;
   index.bounds.object_bytes += sealed::object_bytes(record.key.size(), record.value.size(), record.header.flags);
   index.bounds.key_bytes_max = std::max<std::uint64_t>(index.bounds.key_bytes_max, record.key.size());
-  add(index.record_count, 1);
+  add_alone(index.record_count, 1);
   if (version_first() == 0) version_first_.store(record.header.write_version, std::memory_order_relaxed);
   version_last_.store(record.header.write_version, std::memory_order_relaxed);
-  add(records_, 1);
-  add(log_bytes_, record.bytes);
+  add_alone(records_, 1);
+  add_alone(log_bytes_, record.bytes);
 }
 
 void Memtable::insert_terms(FamilyIndex& index, const char* at, ByteView value) {

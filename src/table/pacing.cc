@@ -5,7 +5,8 @@
 namespace cairn::table {
 namespace {
 
-constexpr double kFree = 0.5;      // Of the bound on unsealed bytes: up to here nothing is delayed.
+constexpr std::uint64_t kFreeShare = 2;  // Up to half of the bound on unsealed bytes nothing is delayed.
+constexpr double kFree = 1.0 / kFreeShare;
 constexpr double kRateAtOnce = 4;  // Times the flush rate, where delays begin: the rates meet at three quarters of the debt.
 constexpr double kRateLeast = 1.0 / 16;
 constexpr std::int64_t kDelayMsMax = 1000;  // Of one write; what is left of its share falls to those after it.
@@ -13,6 +14,7 @@ constexpr std::int64_t kDelayMsMax = 1000;  // Of one write; what is left of its
 }  // namespace
 
 double Pacing::debt(std::uint64_t unsealed_bytes, std::uint64_t unsealed_bytes_max, std::size_t runs, std::size_t runs_max) {
+  if (unsealed_bytes <= unsealed_bytes_max / kFreeShare && runs <= runs_max) return 0;  // As nearly always: no division.
   const double unsealed = static_cast<double>(unsealed_bytes) / static_cast<double>(unsealed_bytes_max);
   const double run = static_cast<double>(runs) / static_cast<double>(runs_max);
   return std::clamp(std::max((unsealed - kFree) / (1 - kFree), run - 1), 0.0, 1.0);

@@ -56,8 +56,9 @@ RunWriter::~RunWriter() {
 Result<void> RunWriter::open_file(const sealed::SealedBounds& first) {
   sealed::SealedBounds least = range_bounds_;
   least.add(first);
-  capacity_ =
-      std::max(sealed::sealed_bytes_max(least), std::min(sealed::sealed_bytes_max(target_.bounds), target_.file_bytes_max));
+  const std::uint64_t all = sealed::sealed_bytes_max(target_.bounds);
+  capacity_ = std::max(sealed::sealed_bytes_max(least), std::min(all, target_.file_bytes_max));
+  takes_all_ = capacity_ >= all;
   sealed::SealedIdentity identity{.view = target_.view,
                                   .family = target_.family->number,
                                   .version_first = target_.version_first,
@@ -80,7 +81,7 @@ Result<void> RunWriter::open_file(const sealed::SealedBounds& first) {
 Result<void> RunWriter::add(std::span<const sealed::Entry> versions) {
   if (versions.empty()) return {};
   const sealed::SealedBounds more = bounds_of(versions);
-  if (writer_) {
+  if (writer_ && !takes_all_) {
     sealed::SealedBounds with = added_;
     with.add(more);
     if (sealed::sealed_bytes_max(with) > capacity_) CAIRN_TRY_VOID(finish_file(versions.front().key));

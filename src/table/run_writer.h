@@ -60,6 +60,7 @@ class RunWriter {
   std::unique_ptr<sealed::SealedWriter> writer_;  // Of the open file.
   std::unique_ptr<directory::MemoryUse> memory_;
   std::uint64_t capacity_ = 0;
+  bool takes_all_ = false;      // The open file has room for whatever may still come.
   sealed::SealedBounds added_;  // To the open file.
   std::deque<std::unique_ptr<sealed::SealedWriter>> complete_;
 };

@@ -307,9 +307,12 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Pacing pacing_;                                  // Its delays under commit_mutex_.
 
   struct Counters {
+    // These are changed under commit_mutex_ alone, with add_alone().
     std::atomic<std::uint64_t> writes{0};
     std::atomic<std::uint64_t> written_bytes{0};
     std::atomic<std::uint64_t> log_bytes{0};
+
+    std::atomic<std::uint64_t> large_bytes{0};  // Written to files of large values.
     std::atomic<std::uint64_t> sealed_bytes{0};
     std::atomic<std::uint64_t> stalls{0};
     std::atomic<std::uint64_t> delays{0};

@@ -195,8 +195,8 @@ void TableImpl::show_ingested(std::uint16_t family, const std::shared_ptr<const 
   }
   dead_[family]->clear();
   raise_versions(run->version_last());
-  counters_.writes.fetch_add(1, std::memory_order_relaxed);
-  counters_.written_bytes.fetch_add(ingested.bytes, std::memory_order_relaxed);
+  add_alone(counters_.writes, 1);
+  add_alone(counters_.written_bytes, ingested.bytes);
   for (const auto& file : run->files()) {
     counters_.sealed_bytes.fetch_add(file->preamble().file_bytes, std::memory_order_relaxed);
   }

@@ -45,7 +45,7 @@ Result<TableImpl::LargeWritten> TableImpl::write_large_value(const WriteRef& wri
     auto opened = LargeValue::open(*directory_, written.entry, entry_.number);
     if (opened) {
       written.value = *opened;
-      counters_.log_bytes.fetch_add(writer.end(), std::memory_order_relaxed);
+      counters_.large_bytes.fetch_add(writer.end(), std::memory_order_relaxed);
       return written;
     }
     done = std::unexpected(opened.error());

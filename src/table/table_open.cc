@@ -355,7 +355,7 @@ TableStats TableImpl::stats() const {
   stats.stalls = counters_.stalls.load();
   stats.writes = counters_.writes.load();
   stats.written_bytes = counters_.written_bytes.load();
-  stats.log_bytes = counters_.log_bytes.load();
+  stats.log_bytes = counters_.log_bytes.load() + counters_.large_bytes.load();
   stats.sealed_bytes_written = counters_.sealed_bytes.load();
   stats.syncs = counters_.syncs.load();
   stats.flushes = counters_.flushes.load();

@@ -223,11 +223,13 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
   --input.write_version;
   if (batch) writer_->append_batch_frame(batch_begin, checksums_, input);
   // Log before memory: what is indexed is in the log.
+  std::uint64_t record_bytes = 0;
   for (std::size_t i = 0; i < writes.size(); ++i) {
     const auto& [at, record] = records_[i];
     active_->insert(at, record, writes[i].kind == RecordKind::kReference ? writes[i].large : record.value);
-    unsealed_bytes_.fetch_add(record.bytes, std::memory_order_relaxed);
+    record_bytes += record.bytes;
   }
+  unsealed_bytes_.fetch_add(record_bytes, std::memory_order_relaxed);
   for (const WriteRef& write : writes) {
     if (is_value(write.kind)) dead_[write.family]->cut(write.key);
   }
@@ -238,9 +240,9 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
     last_disk_version_ = applied_version_;
     log_is_synced_ = true;
   }
-  counters_.writes.fetch_add(1, std::memory_order_relaxed);
-  counters_.written_bytes.fetch_add(user_bytes, std::memory_order_relaxed);
-  counters_.log_bytes.fetch_add(writer_->tail() - tail_before, std::memory_order_relaxed);
+  add_alone(counters_.writes, 1);
+  add_alone(counters_.written_bytes, user_bytes);
+  add_alone(counters_.log_bytes, writer_->tail() - tail_before);
   update_visible();
   if (writer_->half_full()) want_next_segment();
   if (!log_is_synced_ && !background_sync_set_ && writer_->tail() - durable_end_ >= tuning_.background_sync_bytes) {

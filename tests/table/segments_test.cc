@@ -107,6 +107,19 @@ TEST_F(Segments, WhatStandsReadyIsGoneAfterAClose) {
 }
 
 /// The next open would index it again.
+TEST_F(Segments, TheLargestAreKeptForReuse) {
+  for (int flush = 0; flush < 8; ++flush) {
+    for (int i = 0; i < 90; ++i) put();  // Of memtables of 16 KiB: segments of 4, 8 and 16.
+    ASSERT_OK(process.table().flush());
+    process.run_jobs();
+  }
+  std::uint64_t largest = 0;
+  for (const auto& [name, size] : disk.file_sizes()) {
+    if (name.ends_with(".spare")) largest = std::max(largest, size);
+  }
+  EXPECT_EQ(largest, 16 * kKiB) << "the small ones a log begins with serve none after them";
+}
+
 TEST(Close, SealsMuchAndLeavesLittle) {
   for (const int records : {10, 200}) {
     storage::SimulatedDisk disk(1);
