@@ -165,10 +165,23 @@ void prefetch(const Node& node) {
       if (child.is_node()) continue;
       __builtin_prefetch(child.thing());
       __builtin_prefetch(child.thing() + 64);
+      __builtin_prefetch(child.thing() + 128);
     }
   };
   const std::size_t count = node.count.load(std::memory_order_acquire);
   visit(node, [&](const auto& of) { each(of.children, std::min(count, of.children.size())); });
+}
+
+void look_ahead(const Node& node, int position) {
+  const int behind = next(node, position);
+  if (behind == kAfterAll) return;
+  if (const Ref sibling = at(node, behind); sibling.is_node()) prefetch(*sibling.node());
+  const int far = next(node, behind);
+  if (far == kAfterAll) return;
+  if (const Ref sibling = at(node, far); sibling.is_node()) {
+    const char* const bytes = reinterpret_cast<const char*>(sibling.node());
+    for (std::size_t line = 0; line < sizeof(Node16); line += 64) __builtin_prefetch(bytes + line);
+  }
 }
 
 void sort_by_head(std::vector<Headed>& things) {

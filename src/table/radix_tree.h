@@ -137,6 +137,9 @@ Node* without_prefix(const Node& node, std::size_t cut, Arena& arena);
 Node* new_node(Arena& arena, Kind kind);
 /// Asks for the memory of the leaves below, which are about to be read in order.
 void prefetch(const Node& node);
+/// Where a walk enters the node at `position`: asks for the leaves of the one behind that, and for the node of the one behind
+/// both.
+void look_ahead(const Node& node, int position);
 
 /// A thing and head_of() what its key has behind the bytes that all keys of a tree begin with: 8 at least.
 struct Headed {
@@ -390,7 +393,10 @@ void RadixTree<Traits>::Iterator::leave_forward() {
   for (; !frames_.empty(); frames_.pop_back()) {
     Frame& frame = frames_.back();
     frame.position = radix::next(*frame.node, frame.position);
-    if (frame.position != radix::kAfterAll) return descend_first(radix::at(*frame.node, frame.position));
+    if (frame.position == radix::kAfterAll) continue;
+    const radix::Ref child = radix::at(*frame.node, frame.position);
+    if (child.is_node()) radix::look_ahead(*frame.node, frame.position);
+    return descend_first(child);
   }
   thing_ = nullptr;
 }
