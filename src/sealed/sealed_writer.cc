@@ -30,7 +30,7 @@ void append_object(Bytes& to, const Entry& entry, std::uint64_t salt) {
                             (entry.expiry_ms != 0 ? sizeof(entry.expiry_ms) : 0) + entry.key.size() + entry.value.size();
   to.resize_and_overwrite(begin + bytes, [&](char* all, std::size_t /*libstdc++ 12 says the capacity here*/) {
     char* at = all + begin;
-    const auto add = [&at](ByteView part) { at = std::ranges::copy(part, at).out; };
+    const auto add = [&at](ByteView part) { at = std::copy(part.begin(), part.end(), at); };
     add(bytes_of(header));
     if (entry.account != 0) add(bytes_of(entry.account));
     if (entry.expiry_ms != 0) add(bytes_of(entry.expiry_ms));
