@@ -331,7 +331,9 @@ Result<Directory::NewSegment> Directory::new_segment(std::uint16_t view, const s
   std::optional<Spare> spare;
   {
     const MutexLock lock(spares_mutex_);
-    const auto found = std::find_if(spares_.begin(), spares_.end(), [&](const Spare& s) { return s.capacity >= capacity; });
+    // Not one far too large: many small logs would keep what one busy log gave back.
+    const auto found = std::find_if(spares_.begin(), spares_.end(),
+                                    [&](const Spare& s) { return s.capacity >= capacity && s.capacity <= 2 * capacity; });
     if (found != spares_.end()) {
       spare = *found;
       spares_.erase(found);

@@ -49,6 +49,7 @@ Result<void> Directory::recover_segment(ViewEntry& view, const SegmentEntry& act
       }
       CAIRN_REACHED("segment dropped behind one that ends short");
       found = {.end = segment::kHeaderBytes,
+               .data_end = segment::kHeaderBytes,
                .durable_end = segment::kHeaderBytes,
                .trimmed_end = std::max(found.end, found.trimmed_end),
                .why = "the segment before it ends short"};
@@ -57,17 +58,11 @@ Result<void> Directory::recover_segment(ViewEntry& view, const SegmentEntry& act
   before = segment::SegmentFrame{.predecessor = number, .end = found.end};
   if (found.trimmed_end > found.end) CAIRN_TRY_VOID(keep_trimmed(reader, found));
 
-  // What is not known to be on disk, although it reads well, is written again before anybody sees it.
-  std::uint64_t unsynced = 0;
-  const auto count = [&](const segment::RecordView& /*record*/) -> Result<void> {
-    ++unsynced;
-    return {};
-  };
-  CAIRN_TRY_VOID(reader.replay(found.end, count, found.durable_end));
   if (found.durable_end > segment::kHeaderBytes) {
     view.log.push_back({.file = active.file, .state = SegmentState::kEnded, .end = found.durable_end, .durable_end = 0});
   }
-  if (unsynced == 0) return {};
+  if (found.data_end <= found.durable_end) return {};
+  // What is not known to be on disk, although it reads well, is written again before anybody sees it.
   CAIRN_TRY(copy, copy_tail(reader, view, found));
   view.log.push_back(copy);
   return {};

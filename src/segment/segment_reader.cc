@@ -10,10 +10,6 @@
 namespace cairn::segment {
 namespace {
 
-// Bytes [8, 16) of every sync frame: value_size 16, key_size 0, kind, flags 0.
-constexpr std::uint64_t kSyncFrameMark =
-    sizeof(SyncFrame) | (std::uint64_t{static_cast<std::uint8_t>(RecordKind::kSyncFrame)} << 48);
-
 /// The record that a batch frame closes, if `members` are its members.
 bool frame_matches(const RecordView& frame, const std::vector<RecordView>& members) {
   const auto content = load<BatchFrame>(frame.value.data());
@@ -68,7 +64,8 @@ std::optional<RecordView> SegmentReader::record_at(std::uint64_t offset, std::ui
 /// How far a walk came: `end` is the end of the last record that stands, members of an open batch not counted.
 struct SegmentReader::Walk {
   std::uint64_t end = kHeaderBytes;
-  std::uint64_t durable_end = 0;  // As sync frames on the way say.
+  std::uint64_t data_end = kHeaderBytes;  // Of the last record that is no frame.
+  std::uint64_t durable_end = 0;          // As sync frames on the way say.
   std::uint64_t refused_at = kHeaderBytes;
   const char* why = "";
 };
@@ -113,6 +110,7 @@ Result<void> SegmentReader::walk(std::uint64_t begin, std::uint64_t end, Walk& s
       CAIRN_TRY_VOID((*visit)(*record));
     }
     state.end = at;
+    if (data || frame) state.data_end = at;
   }
   return refuse("batch without its frame");  // Of interest only if members are open; else state.end == at.
 }
@@ -133,54 +131,40 @@ Result<void> SegmentReader::replay(std::uint64_t end, const Visitor& visit, std:
   return {};
 }
 
-/// The first place from `at` on where a record may begin: its second word, in which its kind is, is not zero. What was never
-/// written is.
-std::uint64_t SegmentReader::next_written(std::uint64_t at) const {
+/// What lies behind `from`, where the last record that stands ends: up to 64 MiB of zeros, or of an earlier life of the file.
+SegmentReader::Behind SegmentReader::look_behind(std::uint64_t from) const {
   const char* const data = file_->data();
   const std::uint64_t size = file_->size();
-  while (at + 72 <= size) {
-    std::uint64_t any = 0;
-    for (std::uint64_t i = 8; i <= 64; i += 8) any |= load<std::uint64_t>(data + at + i);
-    if (any != 0) break;
-    at += 64;
-  }
-  while (at + 16 <= size && load<std::uint64_t>(data + at + 8) == 0) at += kRecordAlign;
-  return at;
-}
-
-/// The greatest that sync frames say behind the records that stand.
-std::uint64_t SegmentReader::greatest_durable_end(std::uint64_t written) const {
-  std::uint64_t greatest = 0;
-  const char* const data = file_->data();
-  const std::uint64_t size = file_->size();
-  for (std::uint64_t at = written; at + kSyncFrameBytes <= size; at = next_written(at + kRecordAlign)) {
-    if (load<std::uint64_t>(data + at + 8) != kSyncFrameMark) continue;
-    const char* why = "";
-    const std::optional<RecordView> record = record_at(at, size, why);
-    if (record) greatest = std::max(greatest, durable_end_of(*record));
-  }
-  return greatest;
-}
-
-/// Where the last trace of a record at or after `from` ends: non-zero bytes right there (the writer keeps zeros
-/// after its tail), or a header of this life of the file further on. `from` if there is none. `written`: next_written(from).
-std::uint64_t SegmentReader::remains_end(std::uint64_t from, std::uint64_t written) const {
-  const char* const data = file_->data();
-  const std::uint64_t size = file_->size();
-  std::uint64_t end = from;
+  Behind behind{.durable_end = 0, .remains_end = from};
   for (std::uint64_t at = from; at < std::min(from + SegmentWriter::kTerminatorBytes, size); ++at) {
-    if (data[at] != 0) end = at + 1;
+    if (data[at] != 0) behind.remains_end = at + 1;
   }
-  for (std::uint64_t at = written; at + kRecordHeaderBytes <= size; at = next_written(at + kRecordAlign)) {
-    // Cheap tests first: this looks at every 8 bytes of what may be a large unused space.
+  constexpr std::uint64_t kBlock = 8 * kRecordAlign;
+  const auto nothing_in_block = [&](std::uint64_t at) {  // No kind.
+    std::uint64_t any = 0;
+    for (std::uint64_t i = 0; i < kBlock; i += kRecordAlign) any |= load<std::uint64_t>(data + at + 8 + i);
+    return any == 0;
+  };
+  std::uint64_t block_end = from;
+  for (std::uint64_t at = from; at + kRecordHeaderBytes <= size; at += kRecordAlign) {
+    if (at == block_end) {
+      while (at + kBlock + 8 <= size && nothing_in_block(at)) at += kBlock;
+      block_end = at + kBlock;
+      if (at + kRecordHeaderBytes > size) break;
+    }
+    // Cheap tests first.
     const auto kind = static_cast<std::uint8_t>(data[at + offsetof(RecordHeader, kind)]);
     if (kind == 0 || kind > kRecordKindLast) continue;
     if (load<std::uint16_t>(data + at + offsetof(RecordHeader, view)) != identity_.view) continue;
     const char* why = "";
     const auto header = check_header(data + at, size - at, record_seed(seed_, at), why);
-    if (header) end = std::max(end, at + record_bytes(header->key_size, header->value_size, header->flags));
+    if (!header) continue;
+    behind.remains_end = std::max(behind.remains_end, at + record_bytes(header->key_size, header->value_size, header->flags));
+    if (header->kind != static_cast<std::uint8_t>(RecordKind::kSyncFrame)) continue;
+    const std::optional<RecordView> frame = record_at(at, size, why);
+    if (frame) behind.durable_end = std::max(behind.durable_end, durable_end_of(*frame));
   }
-  return end;
+  return behind;
 }
 
 Result<Recovered> SegmentReader::recover(std::uint64_t manifest_durable_end) const {
@@ -190,16 +174,16 @@ Result<Recovered> SegmentReader::recover(std::uint64_t manifest_durable_end) con
   }
   Walk state;
   CAIRN_TRY_VOID(walk(kHeaderBytes, file_->size(), state, nullptr));
-  const std::uint64_t written = next_written(state.end);  // Mostly the end of the file.
-  const std::uint64_t durable = std::max({manifest_durable_end, state.durable_end, greatest_durable_end(written), kHeaderBytes});
+  const Behind behind = look_behind(state.end);
+  const std::uint64_t durable = std::max({manifest_durable_end, state.durable_end, behind.durable_end, kHeaderBytes});
   CAIRN_TRY_VOID(file_->status());
   if (state.end < durable) {
     CAIRN_REACHED("damage below the durable end");
     return corruption(std::string(state.why) + ", below the durable end " + std::to_string(durable), name, state.refused_at);
   }
-  const std::uint64_t remains = remains_end(state.end, written);
-  if (remains > state.end) CAIRN_REACHED("torn tail trimmed");
-  return Recovered{.end = state.end, .durable_end = durable, .trimmed_end = remains, .why = state.why};
+  if (behind.remains_end > state.end) CAIRN_REACHED("torn tail trimmed");
+  return Recovered{
+      .end = state.end, .data_end = state.data_end, .durable_end = durable, .trimmed_end = behind.remains_end, .why = state.why};
 }
 
 }  // namespace cairn::segment

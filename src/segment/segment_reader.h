@@ -16,6 +16,7 @@ namespace cairn::segment {
 /// Where a segment that was being written ends, and what we know of it.
 struct Recovered {
   std::uint64_t end = 0;          // X: everything below verifies.
+  std::uint64_t data_end = 0;     // Where the last record that is no frame ends.
   std::uint64_t durable_end = 0;  // D: everything below is known to be on disk; at most `end`.
   std::uint64_t trimmed_end = 0;  // Remains of records in [end, trimmed_end) were cut off; `end` if there are none.
   const char* why = "";           // Why the record at `end` was refused.
@@ -48,9 +49,12 @@ class SegmentReader {
   struct Walk;
   Result<void> walk(std::uint64_t begin, std::uint64_t end, Walk& state, const Visitor* visit) const;
   [[nodiscard]] std::optional<RecordView> record_at(std::uint64_t offset, std::uint64_t end, const char*& why) const;
-  [[nodiscard]] std::uint64_t next_written(std::uint64_t at) const;
-  [[nodiscard]] std::uint64_t greatest_durable_end(std::uint64_t written) const;
-  [[nodiscard]] std::uint64_t remains_end(std::uint64_t from, std::uint64_t written) const;
+  struct Behind {
+    std::uint64_t durable_end;  // The greatest that sync frames say.
+    std::uint64_t remains_end;  // Where the last trace of a record of this life of the file ends: bytes right at the place, which
+                                // the writer keeps zero, or a header further on. The place if there is none.
+  };
+  [[nodiscard]] Behind look_behind(std::uint64_t from) const;
 
   std::shared_ptr<const storage::MappedFile> file_;
   SegmentIdentity identity_;

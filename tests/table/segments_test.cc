@@ -118,6 +118,15 @@ TEST_F(Segments, TheLargestAreKeptForReuse) {
     if (name.ends_with(".spare")) largest = std::max(largest, size);
   }
   EXPECT_EQ(largest, 16 * kKiB) << "the small ones a log begins with serve none after them";
+
+  const auto other = process.database().table("other", small_options());
+  ASSERT_OK(other);
+  const auto sizes = disk.file_sizes();
+  ASSERT_OK(Table(*other).put("key", "value"));
+  for (const auto& [name, size] : disk.file_sizes()) {
+    if (sizes.contains(name)) continue;
+    EXPECT_LT(size, 16 * kKiB) << name << ": a small log has no use for a large one";
+  }
 }
 
 TEST(Close, SealsMuchAndLeavesLittle) {
