@@ -12,7 +12,6 @@ namespace {
 constexpr std::uint64_t kPopulateBytes = 256 * kKiB;
 constexpr std::uint64_t kPopulateLeastBytes = 16 * kKiB;  // Of a log that has just begun: many stay small.
 constexpr std::uint64_t kPageBytes = 4 * kKiB;            // The first has the header.
-constexpr std::uint64_t kWriteBackBytes = 4 * kMiB;
 }  // namespace
 
 SegmentWriter::SegmentWriter(std::unique_ptr<storage::AppendFile> file, const SegmentIdentity& identity, bool recycled)
@@ -94,10 +93,6 @@ void SegmentWriter::append_segment_frame(const SegmentFrame& frame, std::uint64_
 void SegmentWriter::publish() {
   if (recycled_) std::memset(file_->data() + tail_, 0, kTerminatorBytes);
   end_.store(tail_, std::memory_order_release);
-  if (tail_ - written_back_ >= kWriteBackBytes) {
-    file_->write_back(written_back_, tail_);
-    written_back_ = tail_;
-  }
 }
 
 }  // namespace cairn::segment

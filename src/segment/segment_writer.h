@@ -76,7 +76,6 @@ class SegmentWriter {
   bool pages_there_;  // Of all its room, in memory as a rule: they need not be populated.
   std::uint64_t tail_ = kHeaderBytes;
   std::uint64_t populated_ = 0;
-  std::uint64_t written_back_ = 0;
   std::uint64_t syncs_ = 0;
   std::atomic<std::uint64_t> end_{kHeaderBytes};
 };
