@@ -204,13 +204,12 @@ def plot(path, title, series):
 
 
 def grow(sizes, engines, memory_mb, docs):
-    rows = ["fillrandom", "readrandom", "seekrandom"]
     text = []
-    for workload in rows:
+    for workload, limit in (("fillrandom", ""), ("readrandom", " --seconds 20"), ("seekrandom", " --seconds 20")):
         series = {}
         for size in sizes:
             for engine in engines:
-                figures = run(f"--workload {workload}", engine, size, memory_mb)
+                figures = run(f"--workload {workload}{limit}", engine, size, memory_mb)
                 if figures:
                     series.setdefault(engine, []).append((size, 1e6 / figures["ops_per_s"]))
                 print(f"{workload}, {engine}, {size}: {figures and figures['ops_per_s']}", file=sys.stderr)

@@ -98,6 +98,7 @@ class PosixAppendFile final : public AppendFile {
     return synced_ ? view()->status() : synced_;
   }
   Result<void> trim(std::uint64_t end) override {
+    unmap(end);
     // A whole page stays mapped beyond `end`, reading as zeros; no reader looks there.
     if (ftruncate(file_.get(), static_cast<off_t>(end)) != 0) return system_error(errno, "truncating", name());
     const MutexLock lock(mutex_);
@@ -111,7 +112,6 @@ class PosixAppendFile final : public AppendFile {
   }
   Result<void> write(std::uint64_t offset, ByteView bytes) override { return write_all(file_, bytes, name(), offset); }
   void write_back(std::uint64_t from, std::uint64_t to) override {
-    unmap(to);
     sync_file_range(file_.get(), static_cast<off_t>(from), static_cast<off_t>(to - from), SYNC_FILE_RANGE_WRITE);
   }
   void populate(std::uint64_t from, std::uint64_t to) override {
