@@ -64,7 +64,7 @@ std::optional<RecordView> SegmentReader::record_at(std::uint64_t offset, std::ui
 /// How far a walk came: `end` is the end of the last record that stands, members of an open batch not counted.
 struct SegmentReader::Walk {
   std::uint64_t end = kHeaderBytes;
-  std::uint64_t data_end = kHeaderBytes;  // Of the last record that is no frame.
+  std::uint64_t data_end = kHeaderBytes;  // Of the last record or batch; other frames may follow.
   std::uint64_t durable_end = 0;          // As sync frames on the way say.
   std::uint64_t refused_at = kHeaderBytes;
   const char* why = "";

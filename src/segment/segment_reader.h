@@ -16,7 +16,7 @@ namespace cairn::segment {
 /// Where a segment that was being written ends, and what we know of it.
 struct Recovered {
   std::uint64_t end = 0;          // X: everything below verifies.
-  std::uint64_t data_end = 0;     // Where the last record that is no frame ends.
+  std::uint64_t data_end = 0;     // Where the last record or batch ends; frames may follow.
   std::uint64_t durable_end = 0;  // D: everything below is known to be on disk; at most `end`.
   std::uint64_t trimmed_end = 0;  // Remains of records in [end, trimmed_end) were cut off; `end` if there are none.
   const char* why = "";           // Why the record at `end` was refused.

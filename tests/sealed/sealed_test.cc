@@ -237,6 +237,33 @@ TEST_P(SealedFile, ATruncatedFileIsRefused) {
   }
 }
 
+TEST_P(SealedFile, APreambleThatSaysOtherThanTheRecordsIsDamage) {
+  write(many(1, 50));
+  const auto with = [&](const std::function<void(sealed::Preamble&)>& change) {
+    auto preamble = load<sealed::Preamble>(bytes->data());
+    change(preamble);
+    preamble.checksum = xxh3(bytes_of(preamble).substr(0, offsetof(sealed::Preamble, checksum)));
+    auto changed = std::make_shared<Bytes>(*bytes);
+    store(changed->data(), preamble);
+    store(changed->data() + changed->size() - sizeof(preamble), preamble);
+    const auto opened =
+        SealedReader::open(std::make_shared<MemoryFile>(changed), {.database = {1, 2}, .number = 9, .view = 4, .family = 0});
+    return opened ? (*opened)->verify([](std::uint64_t) { return Result<void>{}; })
+                  : Result<void>(std::unexpected(opened.error()));
+  };
+  EXPECT_OK(with([](sealed::Preamble& /*same*/) {}));
+  const auto says = [&](const std::string& what, const std::function<void(sealed::Preamble&)>& change) {
+    const Result<void> verified = with(change);
+    ASSERT_FALSE(verified.has_value()) << what;
+    EXPECT_EQ(verified.error().code, ErrorCode::kCorruption);
+    EXPECT_NE(verified.error().message.find(what), std::string::npos) << verified.error().message;
+  };
+  says("first key", [](sealed::Preamble& of) { --of.first_key_bytes, ++of.last_key_bytes; });
+  says("last key", [](sealed::Preamble& of) { --of.last_key_bytes, ++of.cover_from_bytes; });
+  says("tombstones", [](sealed::Preamble& of) { ++of.tombstone_count; });
+  says("records that expire, not", [](sealed::Preamble& of) { ++of.expiring_count; });
+}
+
 INSTANTIATE_TEST_SUITE_P(All, SealedFile,
                          testing::Values(sealed::Compression::kNone, sealed::Compression::kLz4, sealed::Compression::kZstd));
 
