@@ -192,7 +192,7 @@ Result<void> Directory::close() {
   if (result) {
     reclaim();
     const MutexLock lock(spares_mutex_);
-    for (const Spare& spare : spares_) (void)storage_->remove(spare.name);
+    for (const Spare& spare : spares_) (void)storage_->reclaim(spare.name);
     spares_.clear();
   }
   if (state()) lease_->release();
@@ -324,25 +324,28 @@ FileName Directory::new_name(std::string_view suffix) {
   return {.number = next_file_.fetch_add(1), .epoch = epoch_, .random = static_cast<std::uint32_t>(random()), .suffix = suffix};
 }
 
+std::optional<Directory::Spare> Directory::take_spare(std::uint64_t capacity) {
+  // Deleting may take long, and is for jobs: a log waits here.
+  for (FileKeeper::Dropped& dropped : set_aside()) keeper_->drop(std::move(dropped));
+  const MutexLock lock(spares_mutex_);
+  // Not one far too large: many small logs would keep what one busy log gave back.
+  const auto found = std::find_if(spares_.begin(), spares_.end(),
+                                  [&](const Spare& s) { return s.capacity >= capacity && s.capacity <= 2 * capacity; });
+  if (found == spares_.end()) return std::nullopt;
+  Spare spare = std::move(*found);
+  spares_.erase(found);
+  return spare;
+}
+
 Result<Directory::NewSegment> Directory::new_segment(std::uint16_t view, const std::string& view_name, std::uint64_t capacity) {
   CAIRN_TRY_VOID(state());
-  reclaim();
   const FileName name = new_name(kSegmentSuffix);
-  std::optional<Spare> spare;
-  {
-    const MutexLock lock(spares_mutex_);
-    // Not one far too large: many small logs would keep what one busy log gave back.
-    const auto found = std::find_if(spares_.begin(), spares_.end(),
-                                    [&](const Spare& s) { return s.capacity >= capacity && s.capacity <= 2 * capacity; });
-    if (found != spares_.end()) {
-      spare = *found;
-      spares_.erase(found);
-    }
-  }
+  const std::optional<Spare> spare = take_spare(capacity);
   const std::string file_name = name.to_string();
   if (spare) CAIRN_REACHED("segment recycled");
   Result<std::unique_ptr<storage::AppendFile>> file =
       spare ? storage_->recycle(spare->name, file_name) : storage_->create(file_name, capacity);
+  if (!file && file.error().code == ErrorCode::kNoSpace && reclaim()) file = storage_->create(file_name, capacity);
   if (!file) return std::unexpected(file.error());
   const segment::SegmentIdentity identity{.database = database_,
                                           .number = name.number,
@@ -374,39 +377,51 @@ Result<std::unique_ptr<storage::AppendFile>> Directory::new_sealed(sealed::Seale
 
 void Directory::abandon(const std::string& name) { (void)storage_->remove(name); }
 
-void Directory::reclaim() {
+bool Directory::reclaim() {
+  bool any = false;
+  for (const FileKeeper::Dropped& dropped : set_aside()) {
+    if (!check_lease()) break;  // An owner that was taken over deletes nothing.
+    // What stays behind is deleted by the next open.
+    any = storage_->reclaim(dropped.name).has_value() || any;
+  }
+  return any;
+}
+
+/// Keeps segments for reuse, and returns the files that are to be deleted.
+std::vector<FileKeeper::Dropped> Directory::set_aside() {
   std::vector<FileKeeper::Dropped> all = keeper_->take();
   if (holds_ != 0) {  // Looked at after taking: what left the manifest before a hold began is nothing to it.
     for (FileKeeper::Dropped& dropped : all) keeper_->drop(std::move(dropped));
-    return;
+    return {};
   }
-  for (const FileKeeper::Dropped& dropped : all) {
-    if (!check_lease()) return;  // An owner that was taken over deletes nothing.
-    if (dropped.recyclable_bytes != 0 && FileName::parse(dropped.name)->epoch == epoch_ && put_aside(dropped)) continue;
-    (void)storage_->remove(dropped.name);  // What stays behind is deleted by the next open.
-  }
+  std::erase_if(all, [&](FileKeeper::Dropped& dropped) {
+    const std::uint64_t recyclable_bytes = std::exchange(dropped.recyclable_bytes, 0);  // Or never: put_aside() is asked once.
+    return recyclable_bytes != 0 && FileName::parse(dropped.name)->epoch == epoch_ && check_lease() &&
+           put_aside(dropped.name, recyclable_bytes);
+  });
+  return all;
 }
 
 /// Keeps a segment for reuse, under a name that says so: repair must not take it for a log. The largest are kept: a log begins
 /// with small ones, which serve none of those that follow.
-bool Directory::put_aside(const FileKeeper::Dropped& dropped) {
+bool Directory::put_aside(const std::string& name, std::uint64_t capacity) {
   std::string smallest;
   {
     const MutexLock lock(spares_mutex_);
-    if (linked_.erase(dropped.name) != 0) return false;
+    if (linked_.erase(name) != 0) return false;
     if (spares_.size() >= kSparesMax) {
       const auto least = std::ranges::min_element(spares_, {}, &Spare::capacity);
-      if (least->capacity >= dropped.recyclable_bytes) return false;
+      if (least->capacity >= capacity) return false;
       smallest = least->name;
       spares_.erase(least);
     }
   }
-  if (!smallest.empty()) (void)storage_->remove(smallest);
-  std::string spare = dropped.name.substr(0, dropped.name.size() - kSegmentSuffix.size());
+  if (!smallest.empty()) keeper_->drop({smallest, 0});
+  std::string spare = name.substr(0, name.size() - kSegmentSuffix.size());
   spare += kSpareSuffix;
-  if (!storage_->recycle(dropped.name, spare)) return false;
+  if (!storage_->recycle(name, spare)) return false;
   const MutexLock lock(spares_mutex_);
-  spares_.push_back({spare, dropped.recyclable_bytes});
+  spares_.push_back({spare, capacity});
   return true;
 }
 

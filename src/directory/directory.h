@@ -182,8 +182,8 @@ class Directory : public std::enable_shared_from_this<Directory> {
   [[nodiscard]] std::shared_ptr<LiveFile> live(std::shared_ptr<const storage::MappedFile> map) const {
     return std::make_shared<LiveFile>(std::move(map), keeper_);
   }
-  /// Deletes or puts aside for reuse what nobody holds any more, unless a LiveHold lives.
-  void reclaim() CAIRN_EXCLUDES(spares_mutex_);
+  /// Deletes or puts aside for reuse what nobody holds any more, unless a LiveHold lives. Whether it deleted anything.
+  bool reclaim() CAIRN_EXCLUDES(spares_mutex_);
   /// Marks every segment that has ended as linked, durably, and returns that manifest, without active segments: what a
   /// checkpoint holds. To be called with a LiveHold.
   Result<Manifest> mark_linked() CAIRN_EXCLUDES(manifest_mutex_);
@@ -223,7 +223,13 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const segment::Recovered& found);
   Result<void> publish(Manifest& manifest) CAIRN_REQUIRES(manifest_mutex_);
   Result<void> delete_strays() CAIRN_EXCLUDES(manifest_mutex_);
-  bool put_aside(const FileKeeper::Dropped& dropped) CAIRN_EXCLUDES(spares_mutex_);
+  struct Spare {
+    std::string name;
+    std::uint64_t capacity;
+  };
+  std::vector<FileKeeper::Dropped> set_aside() CAIRN_EXCLUDES(spares_mutex_);
+  std::optional<Spare> take_spare(std::uint64_t capacity) CAIRN_EXCLUDES(spares_mutex_);
+  bool put_aside(const std::string& name, std::uint64_t capacity) CAIRN_EXCLUDES(spares_mutex_);
   void unpin(std::uint64_t id) CAIRN_EXCLUDES(pins_mutex_);
   FileName new_name(std::string_view suffix);
   std::uint64_t random() CAIRN_EXCLUDES(state_mutex_);
@@ -265,10 +271,6 @@ class Directory : public std::enable_shared_from_this<Directory> {
   friend class LiveHold;
   std::atomic<int> holds_{0};  // LiveHolds that live.
 
-  struct Spare {
-    std::string name;
-    std::uint64_t capacity;
-  };
   Mutex spares_mutex_{Rank::kFiles};
   std::vector<Spare> spares_ CAIRN_GUARDED_BY(spares_mutex_);
   std::set<std::string> linked_ CAIRN_GUARDED_BY(spares_mutex_);  // By mark_linked(), in this open: not to be recycled.

@@ -11,7 +11,10 @@
 namespace cairn::directory {
 namespace {
 
+// Linux counts a nice value for each thread; those that read and write go first. Nobody waits for a normal job as long as
+// the debt is small; for an urgent one writers wait in the end, so it gives way a little only.
 constexpr int kNiceOfNormal = 10;
+constexpr int kNiceOfUrgent = 3;
 
 }  // namespace
 
@@ -113,9 +116,10 @@ bool JobRunner::run_one() {
 }
 
 void JobRunner::run_loop(For thread) {
-  // Nobody waits for a normal job as long as the debt is small, and when it grows writers are delayed: until then the
-  // threads that read and write go before it. Linux counts a nice value for each thread.
-  if (thread == For::kNormal) (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceOfNormal);
+  if (thread != For::kAll) {
+    const int nice = thread == For::kNormal ? kNiceOfNormal : kNiceOfUrgent;
+    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), nice);
+  }
   while (true) {
     std::shared_ptr<Job> job;
     {

@@ -57,6 +57,8 @@ class SegmentWriter {
   [[nodiscard]] std::uint64_t end() const { return end_.load(std::memory_order_acquire); }
   [[nodiscard]] std::uint64_t tail() const { return tail_; }
   [[nodiscard]] const SegmentIdentity& identity() const { return identity_; }
+  /// Whether it was another segment before.
+  [[nodiscard]] bool recycled() const { return recycled_; }
   [[nodiscard]] storage::AppendFile& file() { return *file_; }
   [[nodiscard]] const std::string& name() const { return file_->name(); }
   [[nodiscard]] const std::shared_ptr<const storage::MappedFile>& view() const { return file_->view(); }

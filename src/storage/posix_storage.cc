@@ -85,6 +85,18 @@ Result<void> write_all(const Fd& file, ByteView contents, const std::string& nam
   return {};
 }
 
+/// Gives back the room after `end`, a little at a time: a device that discards the blocks does nothing else meanwhile.
+bool shrink(const Fd& file, std::uint64_t end) {
+  constexpr off_t kStepBytes = 4 * kMiB;
+  const auto to = static_cast<off_t>(end);
+  struct stat info{};
+  if (fstat(file.get(), &info) != 0) return false;
+  for (off_t size = info.st_size - kStepBytes; size > to; size -= kStepBytes) {
+    if (ftruncate(file.get(), size) != 0) return false;
+  }
+  return ftruncate(file.get(), to) == 0;
+}
+
 class PosixAppendFile final : public AppendFile {
  public:
   PosixAppendFile(Fd file, const std::shared_ptr<PosixMap>& map)
@@ -100,7 +112,7 @@ class PosixAppendFile final : public AppendFile {
   Result<void> trim(std::uint64_t end) override {
     unmap(end);
     // A whole page stays mapped beyond `end`, reading as zeros; no reader looks there.
-    if (ftruncate(file_.get(), static_cast<off_t>(end)) != 0) return system_error(errno, "truncating", name());
+    if (!shrink(file_, end)) return system_error(errno, "truncating", name());
     const MutexLock lock(mutex_);
     if (synced_ && fsync(file_.get()) != 0) synced_ = system_error(errno, "syncing", name());
     return synced_ ? view()->status() : synced_;
@@ -288,6 +300,15 @@ Result<std::unique_ptr<HeldLock>> PosixStorage::publish_locked(const std::string
 Result<void> PosixStorage::remove(const std::string& name) {
   CAIRN_TRY_VOID(check_epoch());
   if (unlinkat(directory_fd_, name.c_str(), 0) != 0 && errno != ENOENT) return system_error(errno, "removing", name);
+  return {};
+}
+
+Result<void> PosixStorage::reclaim(const std::string& name) {
+  const Fd file(openat(directory_fd_, name.c_str(), O_WRONLY | O_CLOEXEC));
+  CAIRN_TRY_VOID(remove(name));
+  struct stat info{};
+  // It may have another name, in a checkpoint. What is not given back here is when the last descriptor is closed.
+  if (file.ok() && fstat(file.get(), &info) == 0 && info.st_nlink == 0) shrink(file, 0);
   return {};
 }
 

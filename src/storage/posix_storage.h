@@ -31,6 +31,7 @@ class PosixStorage final : public Storage, public LeaseFiles {
   Result<Bytes> read(const std::string& name) override;
   Result<void> publish(const std::string& name, ByteView contents) override;
   Result<void> remove(const std::string& name) override;
+  Result<void> reclaim(const std::string& name) override;
   Result<void> link(const std::string& name, Storage& target) override;
   Result<void> sync_names() override;
   void set_epoch(std::uint64_t epoch) override { epoch_ = epoch; }

@@ -297,6 +297,18 @@ Result<void> SimulatedStorage::remove(const std::string& name) {
   return {};
 }
 
+Result<void> SimulatedStorage::reclaim(const std::string& name) {
+  SimulatedDisk::InodePtr inode;
+  {
+    const MutexLock lock(disk_.mutex_);
+    if (const auto found = disk_.names_.find(name); found != disk_.names_.end()) inode = found->second;
+  }
+  CAIRN_TRY_VOID(remove(name));
+  const MutexLock lock(disk_.mutex_);
+  if (inode && !inode->linked) std::ranges::fill(inode->live, '\xdd');  // Whoever reads it all the same notices.
+  return {};
+}
+
 Result<void> SimulatedStorage::link(const std::string& name, Storage& target) {
   auto& other = dynamic_cast<SimulatedStorage&>(target);
   CAIRN_TRY_VOID(disk_.before(Io::kLink, name));
@@ -308,6 +320,7 @@ Result<void> SimulatedStorage::link(const std::string& name, Storage& target) {
     const auto found = disk_.names_.find(name);
     if (found == disk_.names_.end()) return fail(ErrorCode::kNotFound, "no such file", name);
     inode = found->second;
+    inode->linked = true;
   }
   const MutexLock lock(other.disk_.mutex_);
   if (!other.disk_.names_.emplace(name, inode).second) return fail(ErrorCode::kConflict, "the file exists", name);

@@ -76,6 +76,7 @@ class SimulatedDisk {
     std::uint64_t size;         // Of live; durable has its own.
     std::atomic<bool> bad{false};
     bool locked = false;
+    bool linked = false;  // It got another name once.
   };
   using InodePtr = std::shared_ptr<Inode>;
 
@@ -107,6 +108,7 @@ class SimulatedStorage final : public Storage, public LeaseFiles {
   Result<Bytes> read(const std::string& name) override;
   Result<void> publish(const std::string& name, ByteView contents) override;
   Result<void> remove(const std::string& name) override;
+  Result<void> reclaim(const std::string& name) override;
   Result<void> link(const std::string& name, Storage& target) override;
   Result<void> sync_names() override;
   void set_epoch(std::uint64_t epoch) override { epoch_ = epoch; }

@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <deque>
 #include <optional>
 #include <set>
 #include <span>
@@ -210,10 +211,13 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   };
   Result<void> leave_segment(std::uint64_t bytes, bool full) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
   void adopt(directory::Directory::NewSegment fresh) CAIRN_REQUIRES(commit_mutex_);
-  Result<directory::Directory::NewSegment> list_new_segment(std::uint64_t capacity, const std::string& dropped,
+  void adopt_next() CAIRN_REQUIRES(commit_mutex_);
+  Result<directory::Directory::NewSegment> list_new_segment(std::uint64_t capacity, const std::vector<std::string>& dropped,
                                                             std::optional<Durability> write_ahead = {});
   Result<void> start_segment(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
   void want_next_segment() CAIRN_REQUIRES(commit_mutex_);
+  [[nodiscard]] std::size_t segments_ahead() const CAIRN_REQUIRES(commit_mutex_);
+  bool make_next_segment() CAIRN_REQUIRES(commit_mutex_);
   void schedule_segment_work() CAIRN_REQUIRES(commit_mutex_);
   void do_segment_work() CAIRN_EXCLUDES(commit_mutex_);
   Result<void> end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last)
@@ -223,7 +227,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
   Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> drop_next_segment() CAIRN_REQUIRES(commit_mutex_);
+  Result<void> drop_next_segments() CAIRN_REQUIRES(commit_mutex_);
 
   // table_jobs.cc
   [[nodiscard]] bool frozen_unclaimed() const CAIRN_REQUIRES(state_mutex_);
@@ -269,9 +273,9 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   bool closed_ CAIRN_GUARDED_BY(commit_mutex_) = false;
   int ingests_ CAIRN_GUARDED_BY(commit_mutex_) = 0;                                 // Under way.
   std::shared_ptr<segment::SegmentWriter> writer_ CAIRN_GUARDED_BY(commit_mutex_);  // None: nothing unsealed is being written.
-  std::optional<Ending> ending_ CAIRN_GUARDED_BY(commit_mutex_);                    // The one before it: full, and not ended yet.
+  std::deque<Ending> ending_ CAIRN_GUARDED_BY(commit_mutex_);                       // Those before it: full, and not ended yet.
   bool ending_now_ CAIRN_GUARDED_BY(commit_mutex_) = false;                         // Somebody ends that.
-  std::optional<directory::Directory::NewSegment> next_ CAIRN_GUARDED_BY(commit_mutex_);  // Listed, for when it is full.
+  std::deque<directory::Directory::NewSegment> next_ CAIRN_GUARDED_BY(commit_mutex_);  // Listed, for when it is full.
   bool next_wanted_ CAIRN_GUARDED_BY(commit_mutex_) = false;
   bool preparing_ CAIRN_GUARDED_BY(commit_mutex_) = false;  // Somebody makes it.
   bool segment_work_set_ CAIRN_GUARDED_BY(commit_mutex_) = false;

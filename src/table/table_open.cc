@@ -221,7 +221,7 @@ Result<void> TableImpl::close() {
     while (ingests_ != 0) changed_.wait(commit_mutex_);
     const bool usable = directory_->state().has_value();
     if (usable) result = freeze_and_wait_until_idle();
-    if (usable && result) result = drop_next_segment();
+    if (usable && result) result = drop_next_segments();
     changed_.notify_all();
   }
   std::size_t segments = 0;

@@ -1,6 +1,6 @@
-// The segments of a log: the one that takes writes; the one before it, as long as it is not ended in the manifest; and the
-// one that stands ready behind it. A full segment is left at once, without I/O, if the next stands ready: it is then synced
-// and ended by whoever needs that first, and until then nothing in its successor is made durable.
+// The segments of a log: the one that takes writes; those before it, as long as they are not ended in the manifest; and those
+// that stand ready behind it. A full segment is left at once, without I/O, if the next stands ready: it is then synced and
+// ended by whoever needs that first, and until then nothing in its successors is made durable.
 #include <algorithm>
 
 #include "base/error.h"
@@ -11,22 +11,25 @@
 namespace cairn::table {
 namespace {
 constexpr std::int64_t kRoomRetryMs = 100;
+
+void drop_from(std::vector<directory::SegmentEntry>& log, const std::vector<std::string>& names) {
+  std::erase_if(log, [&](const directory::SegmentEntry& segment) { return std::ranges::find(names, segment.file) != names.end(); });
+}
 }  // namespace
 
 /// The active segment has no room for `bytes`, or its memtable is `full`: goes on in the next if that stands ready, else ends
 /// it, and the log is without one. Either may be done only in part, or by somebody else, when it returns.
 Result<void> TableImpl::leave_segment(std::uint64_t bytes, bool full) {
-  if (preparing_) {
-    changed_.wait(commit_mutex_);
-    return {};
-  }
-  if (ending_) return end_predecessor();
-  const bool ready = next_ && next_->writer->has_room(bytes);
+  const bool ready = !next_.empty() && next_.front().writer->has_room(bytes);
   if (ready) {
     CAIRN_REACHED("went on in the next segment without waiting");
     append_pending_frame();
     writer_->publish();
-    ending_ = Ending{.writer = std::move(writer_), .version = applied_version_};
+    if (!ending_.empty()) CAIRN_REACHED("several segments left and not ended");
+    ending_.push_back({.writer = std::move(writer_), .version = applied_version_});
+  } else if (preparing_) {
+    changed_.wait(commit_mutex_);
+    return {};
   } else {
     CAIRN_TRY_VOID(end_segment());
     if (busy_ || writer_) return {};
@@ -36,8 +39,9 @@ Result<void> TableImpl::leave_segment(std::uint64_t bytes, bool full) {
     schedule_flush();
   }
   if (!ready) return {};
-  adopt(*std::exchange(next_, std::nullopt));
-  const segment::SegmentFrame frame{.predecessor = ending_->writer->identity().number, .end = ending_->writer->end()};
+  adopt_next();
+  const segment::SegmentWriter& before = *ending_.back().writer;
+  const segment::SegmentFrame frame{.predecessor = before.identity().number, .end = before.end()};
   writer_->append_segment_frame(frame, applied_version_, stamp_of_last_);
   writer_->publish();
   schedule_segment_work();
@@ -55,9 +59,15 @@ void TableImpl::adopt(directory::Directory::NewSegment fresh) {
   frame_pending_ = false;
 }
 
+void TableImpl::adopt_next() {
+  directory::Directory::NewSegment next = std::move(next_.front());
+  next_.pop_front();
+  adopt(std::move(next));
+}
+
 /// Makes a segment and lists it in the manifest, at the end of the log and instead of `dropped`. With `write_ahead` all its
 /// room is written first and, for a log that is synced, synced. On kNoSpace nothing has changed.
-Result<directory::Directory::NewSegment> TableImpl::list_new_segment(std::uint64_t capacity, const std::string& dropped,
+Result<directory::Directory::NewSegment> TableImpl::list_new_segment(std::uint64_t capacity, const std::vector<std::string>& dropped,
                                                                      std::optional<Durability> write_ahead) {
   CAIRN_TRY(fresh, directory_->new_segment(entry_.number, entry_.name, capacity));
   if (write_ahead) {
@@ -67,21 +77,21 @@ Result<directory::Directory::NewSegment> TableImpl::list_new_segment(std::uint64
   }
   const Result<void> listed = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
     std::vector<directory::SegmentEntry>& log = manifest.edit_view(entry_.number).log;
-    std::erase_if(log, [&](const directory::SegmentEntry& segment) { return segment.file == dropped; });
+    drop_from(log, dropped);
     log.push_back(
         {.file = fresh.name, .state = directory::SegmentState::kActive, .end = 0, .durable_end = segment::kHeaderBytes});
     return {};
   });
   if (!listed && listed.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh.name);
   CAIRN_TRY_VOID(listed);
-  if (!dropped.empty()) directory_->abandon(dropped);
+  for (const std::string& name : dropped) directory_->abandon(name);
   return fresh;
 }
 
 /// Puts a new segment at the end of a log that has none. On kNoSpace nothing has changed.
 Result<void> TableImpl::start_segment(std::uint64_t bytes) {
-  if (next_ && next_->writer->has_room(bytes)) {
-    adopt(*std::exchange(next_, std::nullopt));
+  if (!next_.empty() && next_.front().writer->has_room(bytes)) {
+    adopt_next();
     return {};
   }
   // A batch is never split: one that is larger than segments are gets a larger one.
@@ -89,7 +99,8 @@ Result<void> TableImpl::start_segment(std::uint64_t bytes) {
                               segment::kSegmentFrameBytes;
   const std::uint64_t usual = std::min(next_segment_bytes_, options_.memtable_bytes_max);
   const std::uint64_t capacity = std::max(usual, round_up(least, 4 * kKiB));
-  const std::string too_small = next_ ? next_->name : "";
+  std::vector<std::string> too_small;
+  for (const directory::Directory::NewSegment& next : next_) too_small.push_back(next.name);
   busy_ = true;
   commit_mutex_.unlock();
   Result<directory::Directory::NewSegment> fresh = list_new_segment(capacity, too_small);
@@ -97,14 +108,18 @@ Result<void> TableImpl::start_segment(std::uint64_t bytes) {
   busy_ = false;
   changed_.notify_all();
   CAIRN_TRY_VOID(fresh);
-  next_.reset();
+  next_.clear();
   adopt(*std::move(fresh));
   return {};
 }
 
-/// Asks for the next segment in good time.
+/// How many should stand ready. A log that goes in circles has two, so that a device which does nothing for as long as it takes
+/// to fill them holds up no writer.
+std::size_t TableImpl::segments_ahead() const { return writer_ && writer_->recycled() ? 2 : 1; }
+
+/// Asks for the next segments in good time.
 void TableImpl::want_next_segment() {
-  if (next_wanted_ || next_) return;
+  if (next_wanted_ || next_.size() >= segments_ahead()) return;
   next_wanted_ = true;
   schedule_segment_work();
 }
@@ -119,9 +134,18 @@ void TableImpl::schedule_segment_work() {
 void TableImpl::do_segment_work() {
   const MutexLock lock(commit_mutex_);
   segment_work_set_ = false;
+  if (next_.empty()) make_next_segment();  // It is needed sooner than what is left is ended.
   if (closed_ || !directory_->state() || !end_predecessor()) return;
-  if (!next_wanted_ || next_ || preparing_ || busy_ || closed_ || !writer_) return;
+  while (make_next_segment()) {
+  }
+}
+
+/// Makes one ready behind those that are, if it is wanted. Whether it did.
+bool TableImpl::make_next_segment() {
+  if (!next_wanted_ || preparing_ || busy_ || closed_ || !writer_ || !directory_->state()) return false;
+  if (next_.size() >= segments_ahead()) return false;
   CAIRN_REACHED("next segment made ready");
+  if (!next_.empty()) CAIRN_REACHED("two segments stand ready");
   const std::uint64_t capacity = std::min(next_segment_bytes_, options_.memtable_bytes_max);
   const Durability durability = log_is_synced_ ? Durability::kDisk : Durability::kKernel;
   preparing_ = true;
@@ -130,7 +154,8 @@ void TableImpl::do_segment_work() {
   commit_mutex_.lock();
   preparing_ = false;
   changed_.notify_all();
-  if (fresh) next_ = *std::move(fresh);
+  if (fresh) next_.push_back(*std::move(fresh));
+  return fresh.has_value();
 }
 
 /// Makes the segment at its end durable and ends it there in the manifest; everything up to `version` is synced then.
@@ -156,21 +181,21 @@ Result<void> TableImpl::end_in_manifest(const std::shared_ptr<segment::SegmentWr
   return {};
 }
 
-/// Returns with the segment before the active one ended.
+/// Returns with the segments before the active one ended.
 Result<void> TableImpl::end_predecessor() {
-  while (ending_) {
+  while (!ending_.empty()) {
     if (ending_now_) {
       changed_.wait(commit_mutex_);
       continue;
     }
     CAIRN_TRY_VOID(directory_->state());
     ending_now_ = true;
-    const Ending ending = *ending_;
+    const Ending ending = ending_.front();
     const Result<void> done = end_in_manifest(ending.writer, ending.version, false);
     ending_now_ = false;
     changed_.notify_all();
     CAIRN_TRY_VOID(done);
-    ending_.reset();
+    ending_.pop_front();
   }
   return {};
 }
@@ -194,7 +219,7 @@ Result<void> TableImpl::end_predecessor_of_accepted() {
 /// Makes the log so far durable and ends it in the manifest. Whatever comes next stands in another segment. Whether the
 /// active segment, or only the one before it, has ended is for the caller to see.
 Result<void> TableImpl::end_segment() {
-  if (ending_) return end_predecessor();
+  if (!ending_.empty()) return end_predecessor();
   if (!writer_) return {};
   busy_ = true;
   const Result<void> done = end_in_manifest(writer_, applied_version_, closed_);
@@ -209,7 +234,7 @@ Result<void> TableImpl::end_segment() {
 Result<void> TableImpl::end_and_wait_until_idle() {
   while (true) {
     while (busy_ || syncing_ || preparing_) changed_.wait(commit_mutex_);
-    if (!writer_ && !ending_) return {};
+    if (!writer_ && ending_.empty()) return {};
     CAIRN_TRY_VOID(end_segment());
   }
 }
@@ -226,17 +251,20 @@ Result<void> TableImpl::end_log() {
   return end_and_wait_until_idle();
 }
 
-/// At the end: takes the segment that stands ready out of the log.
-Result<void> TableImpl::drop_next_segment() {
-  if (!next_) return {};
-  const std::string name = std::exchange(next_, std::nullopt)->name;
+/// At the end: takes the segments that stand ready out of the log.
+Result<void> TableImpl::drop_next_segments() {
+  if (next_.empty()) return {};
+  std::vector<std::string> names;
+  for (const directory::Directory::NewSegment& next : next_) names.push_back(next.name);
+  next_.clear();
   commit_mutex_.unlock();
   const Result<void> done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    std::erase_if(manifest.edit_view(entry_.number).log,
-                  [&](const directory::SegmentEntry& segment) { return segment.file == name; });
+    drop_from(manifest.edit_view(entry_.number).log, names);
     return {};
   });
-  if (done) directory_->abandon(name);
+  if (done) {
+    for (const std::string& name : names) directory_->abandon(name);
+  }
   commit_mutex_.lock();
   return done;
 }

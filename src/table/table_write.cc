@@ -283,7 +283,7 @@ Result<void> TableImpl::wait_until_visible(WriteVersion version) {
 
 /// Syncs everything that is in the log by now, for all who wait. Lets go of the lock meanwhile.
 Result<void> TableImpl::lead_sync() {
-  if (ending_) return end_predecessor_of_accepted();  // Whoever waits for more looks again.
+  if (!ending_.empty()) return end_predecessor_of_accepted();  // Whoever waits for more looks again.
   const std::shared_ptr<segment::SegmentWriter> writer = writer_;
   if (!writer) return {};
   const std::uint64_t end = writer->end();
