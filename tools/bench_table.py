@@ -99,7 +99,7 @@ def run(options, engine, records, memory_mb):
 
 
 def measure(rows, engines, n, rounds):
-    """{row name: {engine: [figures of each round]}}; rows that are one workload share its runs."""
+    """After each round {row name: {engine: [figures of each round]}}; rows that are one workload share its runs."""
     shared = {}
     for number in range(rounds):
         for row in rows:
@@ -109,7 +109,7 @@ def measure(rows, engines, n, rounds):
                     continue
                 runs.append(run(row.options, engine, row.count(n), 0))
                 print(f"round {number + 1}: {row.name}, {engine}: {runs[-1] and runs[-1].get(row.metric)}", file=sys.stderr)
-    return {row.name: {e: [r for r in runs if r] for e, runs in shared[(row.options, row.count(n))].items()} for row in rows}
+        yield {row.name: {e: [r for r in runs if r] for e, runs in shared[(row.options, row.count(n))].items()} for row in rows}
 
 
 def middle(runs, metric):
@@ -272,10 +272,10 @@ def main():
     if said.tail:
         return tail(said.tail, said.n, engines, not said.no_docs)
     rows = [row for row in (SHAPES if said.shapes else ROWS) if re.search(said.rows, row.name)]
-    results = measure(rows, engines, said.n, said.rounds)
-    kept = {row.name: {"metric": row.metric, "less_is_more": row.less_is_more, "engines": results[row.name]} for row in rows}
-    pathlib.Path(said.json).write_text(json.dumps({"n": said.n, "rounds": said.rounds, "rows": kept}, indent=1))
-    text = f"{said.n:,} records, {said.rounds} rounds; ± is half of the range of the rounds.\n\n" + table(rows, results, engines, said.n)
+    for rounds, results in enumerate(measure(rows, engines, said.n, said.rounds), 1):
+        kept = {row.name: {"metric": row.metric, "less_is_more": row.less_is_more, "engines": results[row.name]} for row in rows}
+        pathlib.Path(said.json).write_text(json.dumps({"n": said.n, "rounds": rounds, "rows": kept}, indent=1))
+    text = f"{said.n:,} records, {rounds} rounds; ± is half of the range of the rounds.\n\n" + table(rows, results, engines, said.n)
     if said.shapes:
         text += "\n\n" + "\n".join(tenths(row, results[row.name]) for row in rows if "tenths_ops_per_s" in results[row.name]["cairn"][-1])
     print(text)

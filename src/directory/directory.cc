@@ -191,9 +191,12 @@ Result<void> Directory::close() {
   environment_.leases.cancel(this);
   if (result) {
     reclaim();
-    const MutexLock lock(spares_mutex_);
-    for (const Spare& spare : spares_) (void)storage_->reclaim(spare.name);
-    spares_.clear();
+    std::vector<Spare> spares;
+    {
+      const MutexLock lock(spares_mutex_);
+      spares.swap(spares_);
+    }
+    for (const Spare& spare : spares) (void)storage_->reclaim(spare.name);
   }
   if (state()) lease_->release();
   return result;
@@ -325,8 +328,7 @@ FileName Directory::new_name(std::string_view suffix) {
 }
 
 std::optional<Directory::Spare> Directory::take_spare(std::uint64_t capacity) {
-  // Deleting may take long, and is for jobs: a log waits here.
-  for (FileKeeper::Dropped& dropped : set_aside()) keeper_->drop(std::move(dropped));
+  recycle_dropped();  // Deleting may take long, and is for jobs: a log waits here.
   const MutexLock lock(spares_mutex_);
   // Not one far too large: many small logs would keep what one busy log gave back.
   const auto found = std::find_if(spares_.begin(), spares_.end(),
@@ -340,12 +342,12 @@ std::optional<Directory::Spare> Directory::take_spare(std::uint64_t capacity) {
 Result<Directory::NewSegment> Directory::new_segment(std::uint16_t view, const std::string& view_name, std::uint64_t capacity) {
   CAIRN_TRY_VOID(state());
   const FileName name = new_name(kSegmentSuffix);
-  const std::optional<Spare> spare = take_spare(capacity);
   const std::string file_name = name.to_string();
+  const std::optional<Spare> spare = take_spare(capacity);
   if (spare) CAIRN_REACHED("segment recycled");
   Result<std::unique_ptr<storage::AppendFile>> file =
-      spare ? storage_->recycle(spare->name, file_name) : storage_->create(file_name, capacity);
-  if (!file && file.error().code == ErrorCode::kNoSpace && reclaim()) file = storage_->create(file_name, capacity);
+      spare ? storage_->recycle(spare->name, file_name) : create(file_name, capacity);
+  if (!file && spare) keeper_->drop({spare->name, 0});
   if (!file) return std::unexpected(file.error());
   const segment::SegmentIdentity identity{.database = database_,
                                           .number = name.number,
@@ -372,34 +374,51 @@ Result<std::unique_ptr<storage::AppendFile>> Directory::new_sealed(sealed::Seale
   identity.number = name.number;
   identity.salt = random();
   identity.epoch = epoch_;
-  return storage_->create(name.to_string(), capacity);
+  return create(name.to_string(), capacity);
+}
+
+Result<std::unique_ptr<storage::AppendFile>> Directory::create(const std::string& name, std::uint64_t capacity) {
+  Result<std::unique_ptr<storage::AppendFile>> file = storage_->create(name, capacity);
+  if (!file && file.error().code == ErrorCode::kNoSpace && reclaim()) file = storage_->create(name, capacity);
+  return file;
 }
 
 void Directory::abandon(const std::string& name) { (void)storage_->remove(name); }
 
+void Directory::discard(NewSegment segment) {
+  segment.writer.reset();
+  keeper_->drop({segment.name, 0});
+}
+
+std::vector<FileKeeper::Dropped> Directory::take_dropped(bool all) {
+  std::vector<FileKeeper::Dropped> taken = keeper_->take(all);
+  if (holds_ == 0) return taken;  // Looked at after taking: what left the manifest before a hold began is nothing to it.
+  for (FileKeeper::Dropped& dropped : taken) keeper_->drop(std::move(dropped));
+  return {};
+}
+
 bool Directory::reclaim() {
+  recycle_dropped();
   bool any = false;
-  for (const FileKeeper::Dropped& dropped : set_aside()) {
-    if (!check_lease()) break;  // An owner that was taken over deletes nothing.
-    // What stays behind is deleted by the next open.
-    any = storage_->reclaim(dropped.name).has_value() || any;
+  for (const FileKeeper::Dropped& dropped : take_dropped(true)) {
+    if (!check_lease()) break;  // An owner that was taken over deletes nothing. What stays behind is deleted by the next open.
+    any = remove_dropped(dropped.name) || any;
   }
   return any;
 }
 
-/// Keeps segments for reuse, and returns the files that are to be deleted.
-std::vector<FileKeeper::Dropped> Directory::set_aside() {
-  std::vector<FileKeeper::Dropped> all = keeper_->take();
-  if (holds_ != 0) {  // Looked at after taking: what left the manifest before a hold began is nothing to it.
-    for (FileKeeper::Dropped& dropped : all) keeper_->drop(std::move(dropped));
-    return {};
+/// Only what this owner made is known to be mapped by nobody: an older file may be by who read it before this open.
+bool Directory::remove_dropped(const std::string& name) {
+  const auto file = FileName::parse(name);
+  return (!file || file->epoch == epoch_ ? storage_->reclaim(name) : storage_->remove(name)).has_value();
+}
+
+/// Keeps what it may of the dropped segments for reuse; the others are to be deleted.
+void Directory::recycle_dropped() {
+  for (const FileKeeper::Dropped& dropped : take_dropped(false)) {
+    const bool ours = FileName::parse(dropped.name)->epoch == epoch_;
+    if (!ours || !check_lease() || !put_aside(dropped.name, dropped.recyclable_bytes)) keeper_->drop({dropped.name, 0});
   }
-  std::erase_if(all, [&](FileKeeper::Dropped& dropped) {
-    const std::uint64_t recyclable_bytes = std::exchange(dropped.recyclable_bytes, 0);  // Or never: put_aside() is asked once.
-    return recyclable_bytes != 0 && FileName::parse(dropped.name)->epoch == epoch_ && check_lease() &&
-           put_aside(dropped.name, recyclable_bytes);
-  });
-  return all;
 }
 
 /// Keeps a segment for reuse, under a name that says so: repair must not take it for a log. The largest are kept: a log begins

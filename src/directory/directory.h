@@ -3,9 +3,11 @@
 // Locks, outermost first: kManifest (one switch at a time, held across its I/O), then kPins and kFiles, which are never
 // held across anything.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <optional>
@@ -44,13 +46,21 @@ class FileKeeper {
     const MutexLock lock(mutex_);
     dropped_.push_back(std::move(dropped));
   }
-  std::vector<Dropped> take() CAIRN_EXCLUDES(mutex_) {
+  /// Those that may be recycled, or all.
+  std::vector<Dropped> take(bool all) CAIRN_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
-    return std::exchange(dropped_, {});
+    const auto rest = std::ranges::partition(dropped_, [&](const Dropped& each) { return !all && each.recyclable_bytes == 0; });
+    std::vector<Dropped> taken(std::move_iterator(rest.begin()), std::move_iterator(rest.end()));
+    dropped_.erase(rest.begin(), rest.end());
+    return taken;
+  }
+  [[nodiscard]] bool empty() const CAIRN_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    return dropped_.empty();
   }
 
  private:
-  Mutex mutex_{Rank::kFiles};
+  mutable Mutex mutex_{Rank::kFiles};
   std::vector<Dropped> dropped_ CAIRN_GUARDED_BY(mutex_);
 };
 
@@ -179,11 +189,16 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<std::unique_ptr<storage::AppendFile>> new_sealed(sealed::SealedIdentity& identity, std::uint64_t capacity);
   /// Deletes a file that never got into the manifest.
   void abandon(const std::string& name);
+  /// Deletes, when it reclaims next, a segment that left the manifest without having been written to.
+  void discard(NewSegment segment);
   [[nodiscard]] std::shared_ptr<LiveFile> live(std::shared_ptr<const storage::MappedFile> map) const {
     return std::make_shared<LiveFile>(std::move(map), keeper_);
   }
-  /// Deletes or puts aside for reuse what nobody holds any more, unless a LiveHold lives. Whether it deleted anything.
+  /// Deletes or puts aside for reuse what nobody holds any more, unless a LiveHold lives. Whether it deleted anything. May take
+  /// long.
   bool reclaim() CAIRN_EXCLUDES(spares_mutex_);
+  /// Whether there is anything to reclaim.
+  [[nodiscard]] bool holds_dropped() const { return !keeper_->empty(); }
   /// Marks every segment that has ended as linked, durably, and returns that manifest, without active segments: what a
   /// checkpoint holds. To be called with a LiveHold.
   Result<Manifest> mark_linked() CAIRN_EXCLUDES(manifest_mutex_);
@@ -227,8 +242,11 @@ class Directory : public std::enable_shared_from_this<Directory> {
     std::string name;
     std::uint64_t capacity;
   };
-  std::vector<FileKeeper::Dropped> set_aside() CAIRN_EXCLUDES(spares_mutex_);
+  std::vector<FileKeeper::Dropped> take_dropped(bool all);
+  void recycle_dropped() CAIRN_EXCLUDES(spares_mutex_);
+  bool remove_dropped(const std::string& name);
   std::optional<Spare> take_spare(std::uint64_t capacity) CAIRN_EXCLUDES(spares_mutex_);
+  Result<std::unique_ptr<storage::AppendFile>> create(const std::string& name, std::uint64_t capacity);
   bool put_aside(const std::string& name, std::uint64_t capacity) CAIRN_EXCLUDES(spares_mutex_);
   void unpin(std::uint64_t id) CAIRN_EXCLUDES(pins_mutex_);
   FileName new_name(std::string_view suffix);

@@ -135,7 +135,8 @@ Result<void> Directory::delete_strays() {
     const auto file = FileName::parse(name);
     const bool stray = (file && file->epoch <= epoch_ && !keep.contains(name)) || name.starts_with(kTemporaryPrefix) ||
                        name.ends_with(kSpareSuffix);
-    if (stray) CAIRN_TRY_VOID(storage_->reclaim(name));
+    // A segment or sealed file may still be mapped by who read it before this open.
+    if (stray) CAIRN_TRY_VOID(file ? storage_->remove(name) : storage_->reclaim(name));
   }
   std::sort(manifests.begin(), manifests.end());
   for (std::size_t i = 0; i + 3 < manifests.size(); ++i) CAIRN_TRY_VOID(storage_->remove(manifests[i].to_string()));

@@ -48,7 +48,7 @@ std::uint64_t sealed_bytes_max(const SealedBounds& bounds) {
   const std::uint64_t keys = std::min(units * bounds.key_bytes_max, bounds.object_bytes);
   const std::uint64_t sparse =
       16 + sizeof(SparseHeader) + units * (14 + sizeof(SparseEntry) + kAlign) + 8 * sizeof(SparseHeader) + keys;
-  const std::uint64_t hash = 64 + bucket_count_for(bounds.records) * sizeof(HashBucket);
+  const std::uint64_t hash = 64 + bucket_count_for(bounds.records, false) * sizeof(HashBucket);
   const std::uint64_t terms = bounds.records * bounds.term_bytes + kTablesMax * kAlign;
   const std::uint64_t data = objects + sparse + hash + terms + 4 * bounds.key_bytes_max + 8 * bounds.replaces + 64;
   const std::uint64_t pages = data / kPageBytes + 8;
@@ -192,7 +192,7 @@ void SealedWriter::write_sparse() {
 void SealedWriter::write_hash() {
   constexpr std::size_t kAhead = 16;  // The buckets do not fit a cache.
   start_table(TableKind::kHash, "hash", sizeof(HashBucket));
-  const std::uint64_t count = bucket_count_for(preamble_.key_count);
+  const std::uint64_t count = bucket_count_for(preamble_.key_count, options_.compression != Compression::kNone);
   std::vector<HashBucket> buckets(count);
   for (std::size_t k = 0; k < hashes_.size(); ++k) {
     const KeyHash& key = hashes_[k];

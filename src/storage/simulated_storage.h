@@ -76,7 +76,7 @@ class SimulatedDisk {
     std::uint64_t size;         // Of live; durable has its own.
     std::atomic<bool> bad{false};
     bool locked = false;
-    bool linked = false;  // It got another name once.
+    std::atomic<bool> linked{false};  // It got another name once, perhaps on another disk.
   };
   using InodePtr = std::shared_ptr<Inode>;
 

@@ -99,8 +99,8 @@ class Storage {
   virtual Result<void> publish(const std::string& name, ByteView contents) = 0;
   /// Its bytes stay as long as somebody maps them.
   virtual Result<void> remove(const std::string& name) = 0;
-  /// The same of a file that nobody maps: room is given back in steps, so that a device that discards blocks serves others
-  /// between them.
+  /// The same of a file that nobody maps, in this process or another: room is given back in steps, so that a device that
+  /// discards blocks serves others between them.
   virtual Result<void> reclaim(const std::string& name) = 0;
   /// The file `name` under the same name in `target` too, which is a storage of the same kind: one file with two names
   /// where the medium can, else a durable copy. Its bytes are durable here and never change again. The new name is

@@ -17,8 +17,8 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -212,7 +212,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<void> leave_segment(std::uint64_t bytes, bool full) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
   void adopt(directory::Directory::NewSegment fresh) CAIRN_REQUIRES(commit_mutex_);
   void adopt_next() CAIRN_REQUIRES(commit_mutex_);
-  Result<directory::Directory::NewSegment> list_new_segment(std::uint64_t capacity, const std::vector<std::string>& dropped,
+  using NextSegments = std::deque<directory::Directory::NewSegment>;
+  Result<directory::Directory::NewSegment> list_new_segment(std::uint64_t capacity, const NextSegments& dropped,
                                                             std::optional<Durability> write_ahead = {});
   Result<void> start_segment(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
   void want_next_segment() CAIRN_REQUIRES(commit_mutex_);
@@ -222,6 +223,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   void do_segment_work() CAIRN_EXCLUDES(commit_mutex_);
   Result<void> end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last)
       CAIRN_REQUIRES(commit_mutex_);
+  Result<void> end_oldest() CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_predecessor() CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_predecessor_of_accepted() CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
@@ -275,7 +277,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   std::shared_ptr<segment::SegmentWriter> writer_ CAIRN_GUARDED_BY(commit_mutex_);  // None: nothing unsealed is being written.
   std::deque<Ending> ending_ CAIRN_GUARDED_BY(commit_mutex_);                       // Those before it: full, and not ended yet.
   bool ending_now_ CAIRN_GUARDED_BY(commit_mutex_) = false;                         // Somebody ends that.
-  std::deque<directory::Directory::NewSegment> next_ CAIRN_GUARDED_BY(commit_mutex_);  // Listed, for when it is full.
+  NextSegments next_ CAIRN_GUARDED_BY(commit_mutex_);                               // Listed, for when it is full.
   bool next_wanted_ CAIRN_GUARDED_BY(commit_mutex_) = false;
   bool preparing_ CAIRN_GUARDED_BY(commit_mutex_) = false;  // Somebody makes it.
   bool segment_work_set_ CAIRN_GUARDED_BY(commit_mutex_) = false;

@@ -125,7 +125,6 @@ Result<void> TableImpl::flush_all(directory::Job& job) {
     pacing_.flushed(bytes, environment_.clock.boot_ms() - begin_ms);
     counters_.flushes.fetch_add(1, std::memory_order_relaxed);
   }
-  directory_->reclaim();
   return {};
 }
 
@@ -208,6 +207,7 @@ bool TableImpl::unfinished() const {
 /// merging, so that their number stays bounded however long the large one takes.
 Result<void> TableImpl::compact_all(directory::Job& job) {
   while (true) {
+    directory_->reclaim();
     Merge merge;
     const auto picked = tuning_.compact_by_itself ? pick_compaction() : std::nullopt;
     if (picked) merge = claim(picked->family, picked->first, picked->count);
@@ -219,12 +219,12 @@ Result<void> TableImpl::compact_all(directory::Job& job) {
     CAIRN_TRY_VOID(merged);
     counters_.compactions.fetch_add(1, std::memory_order_relaxed);
   }
-  directory_->reclaim();
   return {};
 }
 
+/// Deleting what was flushed and merged takes time too, in which no flush should have to wait.
 void TableImpl::schedule_compaction() {
-  if (!unfinished() && !(tuning_.compact_by_itself && pick_compaction())) return;
+  if (!unfinished() && !(tuning_.compact_by_itself && pick_compaction()) && !directory_->holds_dropped()) return;
   const MutexLock lock(state_mutex_);
   if (compaction_job_ || stop_jobs_ || !loaded_) return;
   const auto work = [this](directory::Job& job) {

@@ -12,8 +12,10 @@ namespace cairn::table {
 namespace {
 constexpr std::int64_t kRoomRetryMs = 100;
 
-void drop_from(std::vector<directory::SegmentEntry>& log, const std::vector<std::string>& names) {
-  std::erase_if(log, [&](const directory::SegmentEntry& segment) { return std::ranges::find(names, segment.file) != names.end(); });
+void drop_from(std::vector<directory::SegmentEntry>& log, const std::deque<directory::Directory::NewSegment>& dropped) {
+  std::erase_if(log, [&](const directory::SegmentEntry& segment) {
+    return std::ranges::find(dropped, segment.file, &directory::Directory::NewSegment::name) != dropped.end();
+  });
 }
 }  // namespace
 
@@ -67,7 +69,7 @@ void TableImpl::adopt_next() {
 
 /// Makes a segment and lists it in the manifest, at the end of the log and instead of `dropped`. With `write_ahead` all its
 /// room is written first and, for a log that is synced, synced. On kNoSpace nothing has changed.
-Result<directory::Directory::NewSegment> TableImpl::list_new_segment(std::uint64_t capacity, const std::vector<std::string>& dropped,
+Result<directory::Directory::NewSegment> TableImpl::list_new_segment(std::uint64_t capacity, const NextSegments& dropped,
                                                                      std::optional<Durability> write_ahead) {
   CAIRN_TRY(fresh, directory_->new_segment(entry_.number, entry_.name, capacity));
   if (write_ahead) {
@@ -84,7 +86,6 @@ Result<directory::Directory::NewSegment> TableImpl::list_new_segment(std::uint64
   });
   if (!listed && listed.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh.name);
   CAIRN_TRY_VOID(listed);
-  for (const std::string& name : dropped) directory_->abandon(name);
   return fresh;
 }
 
@@ -99,16 +100,18 @@ Result<void> TableImpl::start_segment(std::uint64_t bytes) {
                               segment::kSegmentFrameBytes;
   const std::uint64_t usual = std::min(next_segment_bytes_, options_.memtable_bytes_max);
   const std::uint64_t capacity = std::max(usual, round_up(least, 4 * kKiB));
-  std::vector<std::string> too_small;
-  for (const directory::Directory::NewSegment& next : next_) too_small.push_back(next.name);
   busy_ = true;
+  NextSegments too_small = std::exchange(next_, {});
   commit_mutex_.unlock();
   Result<directory::Directory::NewSegment> fresh = list_new_segment(capacity, too_small);
+  if (fresh) {
+    for (directory::Directory::NewSegment& dropped : too_small) directory_->discard(std::move(dropped));
+  }
   commit_mutex_.lock();
   busy_ = false;
   changed_.notify_all();
+  if (!fresh) next_ = std::move(too_small);
   CAIRN_TRY_VOID(fresh);
-  next_.clear();
   adopt(*std::move(fresh));
   return {};
 }
@@ -130,12 +133,16 @@ void TableImpl::schedule_segment_work() {
   environment_.syncs.after(0, this, [this] { do_segment_work(); });
 }
 
-/// What no writer should wait for. A failure is met again by the writer who needs it.
+/// What no writer should wait for. A failure is met again by the writer who needs it. Something to go on in is needed sooner
+/// than what was left is ended, and may be used up while that is.
 void TableImpl::do_segment_work() {
   const MutexLock lock(commit_mutex_);
   segment_work_set_ = false;
-  if (next_.empty()) make_next_segment();  // It is needed sooner than what is left is ended.
-  if (closed_ || !directory_->state() || !end_predecessor()) return;
+  while (!closed_ && directory_->state()) {
+    if (next_.empty() && make_next_segment()) continue;
+    if (ending_.empty()) break;
+    if (!end_oldest()) return;
+  }
   while (make_next_segment()) {
   }
 }
@@ -181,22 +188,27 @@ Result<void> TableImpl::end_in_manifest(const std::shared_ptr<segment::SegmentWr
   return {};
 }
 
-/// Returns with the segments before the active one ended.
-Result<void> TableImpl::end_predecessor() {
-  while (!ending_.empty()) {
-    if (ending_now_) {
-      changed_.wait(commit_mutex_);
-      continue;
-    }
-    CAIRN_TRY_VOID(directory_->state());
-    ending_now_ = true;
-    const Ending ending = ending_.front();
-    const Result<void> done = end_in_manifest(ending.writer, ending.version, false);
-    ending_now_ = false;
-    changed_.notify_all();
-    CAIRN_TRY_VOID(done);
-    ending_.pop_front();
+/// Ends the first of those that were left, or waits while somebody else does.
+Result<void> TableImpl::end_oldest() {
+  if (ending_now_) {
+    changed_.wait(commit_mutex_);
+    return {};
   }
+  CAIRN_TRY_VOID(directory_->state());
+  ending_now_ = true;
+  const Ending ending = ending_.front();
+  const Result<void> done = end_in_manifest(ending.writer, ending.version, false);
+  ending_now_ = false;
+  changed_.notify_all();
+  CAIRN_TRY_VOID(done);
+  ending_.pop_front();
+  return {};
+}
+
+/// Returns with the segments ended that were left by now.
+Result<void> TableImpl::end_predecessor() {
+  const WriteVersion last = ending_.empty() ? 0 : ending_.back().version;
+  while (!ending_.empty() && ending_.front().version <= last) CAIRN_TRY_VOID(end_oldest());
   return {};
 }
 
@@ -217,7 +229,7 @@ Result<void> TableImpl::end_predecessor_of_accepted() {
 }
 
 /// Makes the log so far durable and ends it in the manifest. Whatever comes next stands in another segment. Whether the
-/// active segment, or only the one before it, has ended is for the caller to see.
+/// active segment, or only those before it, have ended is for the caller to see.
 Result<void> TableImpl::end_segment() {
   if (!ending_.empty()) return end_predecessor();
   if (!writer_) return {};
@@ -254,16 +266,14 @@ Result<void> TableImpl::end_log() {
 /// At the end: takes the segments that stand ready out of the log.
 Result<void> TableImpl::drop_next_segments() {
   if (next_.empty()) return {};
-  std::vector<std::string> names;
-  for (const directory::Directory::NewSegment& next : next_) names.push_back(next.name);
-  next_.clear();
+  NextSegments dropped = std::exchange(next_, {});
   commit_mutex_.unlock();
   const Result<void> done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    drop_from(manifest.edit_view(entry_.number).log, names);
+    drop_from(manifest.edit_view(entry_.number).log, dropped);
     return {};
   });
   if (done) {
-    for (const std::string& name : names) directory_->abandon(name);
+    for (directory::Directory::NewSegment& each : dropped) directory_->discard(std::move(each));
   }
   commit_mutex_.lock();
   return done;

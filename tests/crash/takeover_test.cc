@@ -59,7 +59,9 @@ void run_round(std::uint64_t round, bool clock_stalls) {
   }
   ASSERT_TRUE(inherited.has_value());
   EXPECT_LE(acknowledged, *inherited) << "a write was acknowledged that the new owner does not have";
-  EXPECT_TRUE(scan_all(owner.table()).has_value()) << "reads of the old owner go on";
+  const Result<Model> still = scan_all(owner.table());
+  ASSERT_OK(still);
+  EXPECT_TRUE(written.match(*still, acknowledged, written.writes.size()).has_value()) << "reads of the old owner go on";
   (void)owner.close();
 
   Model expected = written.after(*inherited);

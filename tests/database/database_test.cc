@@ -218,6 +218,7 @@ TEST(Database, APinnedValueOutlivesFlushCompactionAndTheDatabase) {
   const TemporaryDirectory directory;
   Pinned from_log;
   Pinned from_sealed;
+  Pinned from_last;
   {
     auto database = open(directory.path());
     ASSERT_OK(database);
@@ -231,10 +232,19 @@ TEST(Database, APinnedValueOutlivesFlushCompactionAndTheDatabase) {
       ASSERT_OK(table->put("key", "other"));
       ASSERT_OK(table->compact());
     }
+    from_last = **table->get("key");
   }
+  auto again = open(directory.path());  // Which deletes what was dropped and still held,
+  ASSERT_OK(again);
+  auto table = again->table("t");
+  ASSERT_OK(table);
+  ASSERT_OK(table->put("key", "new"));
+  ASSERT_OK(table->compact());  // and drops and deletes what it knows no reader of.
   EXPECT_EQ(from_log.view(), "value");
   EXPECT_EQ(from_sealed.view(), "value");
+  EXPECT_EQ(from_last.view(), "other");
   EXPECT_TRUE(from_sealed.status().has_value());
+  EXPECT_TRUE(from_last.status().has_value());
 }
 
 TEST(Database, TheNumberOfMapsIsBoundedAndOneOverItIsAnErrorThatSaysSo) {
