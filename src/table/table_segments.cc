@@ -161,8 +161,9 @@ bool TableImpl::make_next_segment() {
   commit_mutex_.lock();
   preparing_ = false;
   changed_.notify_all();
-  if (fresh) next_.push_back(*std::move(fresh));
-  return fresh.has_value();
+  if (!fresh) return false;
+  next_.push_back(*std::move(fresh));
+  return true;
 }
 
 /// Makes the segment at its end durable and ends it there in the manifest; everything up to `version` is synced then.
