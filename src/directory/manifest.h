@@ -73,7 +73,7 @@ struct ViewEntry {
   std::string kind;  // "table"; other engines bring theirs.
   std::uint16_t number = 0;
   std::vector<FamilyEntry> families;
-  std::vector<SegmentEntry> log;  // Oldest first; only the last may be active.
+  std::vector<SegmentEntry> log;  // Oldest first; active ones stand last.
   std::vector<LargeEntry> large;
   bool operator==(const ViewEntry&) const = default;
 };

@@ -224,8 +224,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<void> end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last)
       CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_oldest() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> end_predecessor() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> end_predecessor_of_accepted() CAIRN_REQUIRES(commit_mutex_);
+  Result<void> end_predecessors() CAIRN_REQUIRES(commit_mutex_);
+  Result<void> end_predecessors_of_accepted() CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
   Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);

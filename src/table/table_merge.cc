@@ -305,7 +305,7 @@ Result<void> TableImpl::run_merge(directory::Job& job, Merge& merge) {
   Result<void> merged;
   {
     const MutexLock lock(commit_mutex_);
-    merged = end_predecessor();  // Which may be of a memtable here: what is sealed is durable in its log first.
+    merged = end_predecessors();  // Which may be of a memtable here: what is sealed is durable in its log first.
   }
   for (std::size_t i = 0; i < merge.groups.size() && merged; ++i) merged = merge_group(job, merge, i, done);
   if (merged) merged = install(done);

@@ -207,16 +207,16 @@ Result<void> TableImpl::end_oldest() {
 }
 
 /// Returns with the segments ended that were left by now.
-Result<void> TableImpl::end_predecessor() {
+Result<void> TableImpl::end_predecessors() {
   const WriteVersion last = ending_.empty() ? 0 : ending_.back().version;
   while (!ending_.empty() && ending_.front().version <= last) CAIRN_TRY_VOID(end_oldest());
   return {};
 }
 
 /// The same for a write that is in the log already, which must not be told that there is no room: it waits for some.
-Result<void> TableImpl::end_predecessor_of_accepted() {
+Result<void> TableImpl::end_predecessors_of_accepted() {
   for (std::int64_t waited_ms = 0;; waited_ms += kRoomRetryMs) {
-    const Result<void> done = end_predecessor();
+    const Result<void> done = end_predecessors();
     if (done || done.error().code != ErrorCode::kNoSpace) return done;
     if (waited_ms >= tuning_.write_wait_ms_max) {
       CAIRN_REACHED("no room to end a segment behind an accepted write");
@@ -232,7 +232,7 @@ Result<void> TableImpl::end_predecessor_of_accepted() {
 /// Makes the log so far durable and ends it in the manifest. Whatever comes next stands in another segment. Whether the
 /// active segment, or only those before it, have ended is for the caller to see.
 Result<void> TableImpl::end_segment() {
-  if (!ending_.empty()) return end_predecessor();
+  if (!ending_.empty()) return end_predecessors();
   if (!writer_) return {};
   busy_ = true;
   const Result<void> done = end_in_manifest(writer_, applied_version_, closed_);

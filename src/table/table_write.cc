@@ -175,7 +175,7 @@ std::shared_ptr<Memtable> TableImpl::new_memtable(const LineUp& line_up) const {
   return std::make_shared<Memtable>(environment_.memory, line_up.family_list(), directory_->hash_seed());
 }
 
-/// Makes the active memtable a read-only layer. Its segments have ended.
+/// Makes the active memtable a read-only layer. Its segments have ended or been left.
 void TableImpl::freeze_memtable() {
   CAIRN_ASSERT(!writer_);
   if (active_->empty()) return;
@@ -283,7 +283,7 @@ Result<void> TableImpl::wait_until_visible(WriteVersion version) {
 
 /// Syncs everything that is in the log by now, for all who wait. Lets go of the lock meanwhile.
 Result<void> TableImpl::lead_sync() {
-  if (!ending_.empty()) return end_predecessor_of_accepted();  // Whoever waits for more looks again.
+  if (!ending_.empty()) return end_predecessors_of_accepted();  // Whoever waits for more looks again.
   const std::shared_ptr<segment::SegmentWriter> writer = writer_;
   if (!writer) return {};
   const std::uint64_t end = writer->end();
@@ -340,7 +340,7 @@ void TableImpl::sync_in_background() {
   if (busy_ || syncing_ || closed_ || !directory_->state()) return;
   CAIRN_REACHED("log synced in the background");
   // A failure has stopped writing; who writes next is told.
-  if (end_predecessor() && !syncing_) (void)lead_sync();
+  if (end_predecessors() && !syncing_) (void)lead_sync();
 }
 
 }  // namespace cairn::table
