@@ -256,7 +256,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   // table_merge.cc
   Result<void> run_merge(directory::Job& job, Merge& merge);
   Result<void> merge_group(directory::Job& job, Merge& merge, std::size_t group, std::vector<Replacement>& done);
-  Result<void> reclaim(Merge& merge, const Replacement& change) CAIRN_EXCLUDES(state_mutex_);
+  void claim_instead(Merge& merge, const Replacement& change) CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] bool is_live(const std::string& name) const;
   Result<void> install(const std::vector<Replacement>& replacements) CAIRN_EXCLUDES(state_mutex_);
 

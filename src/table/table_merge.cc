@@ -99,21 +99,21 @@ class Copier {
   /// What became of the large values met since the last call.
   std::vector<LargeFate> take_fates() { return std::exchange(fates_, {}); }
 
-  Result<void> run(sealed::Cursor& from, const Bytes& first, RunWriter& to, directory::Job& job) {
+  Result<void> run(const Bytes& first, RunWriter& to, directory::Job& job) {
     std::uint64_t uncounted = 0;
-    CAIRN_TRY_VOID(first.empty() ? from.seek_first() : from.seek(first));
-    while (from.valid()) {
+    CAIRN_TRY_VOID(open(first));
+    while (from_->valid()) {
       entries_.clear();
       if (holds_.size() > 1) holds_.erase(holds_.begin(), holds_.end() - 1);
       do {
-        entries_.push_back(from.entry());
+        entries_.push_back(from_->entry());
         // The cursor moves on while the versions of a key are collected.
-        if (from.hold() && (holds_.empty() || holds_.back() != from.hold())) holds_.push_back(from.hold());
+        if (from_->hold() && (holds_.empty() || holds_.back() != from_->hold())) holds_.push_back(from_->hold());
         const sealed::Entry& entry = entries_.back();
         uncounted += sealed::object_bytes(entry.key.size(), entry.value.size(), entry.flags());
         if (entry.kind == RecordKind::kReference) references_.push_back(entry);
-        CAIRN_TRY_VOID(from.next());
-      } while (from.valid() && from.entry().key == entries_.front().key);
+        CAIRN_TRY_VOID(from_->next());
+      } while (from_->valid() && from_->entry().key == entries_.front().key);
       const std::span<const sealed::Entry> kept = is_simple() ? std::span<const sealed::Entry>(entries_) : live();
       CAIRN_TRY_VOID(note_fates(kept));
       CAIRN_TRY_VOID(to.add(kept));
@@ -125,7 +125,19 @@ class Copier {
     return job.progress(uncounted);
   }
 
+  /// Goes on in the layers that the group has by now: cursors keep all files they began with, also those they have passed.
+  /// What it has read and not yet written must still be in them.
+  Result<void> reopen() { return from_->valid() ? open(Bytes(from_->entry().key)) : Result<void>{}; }
+
  private:
+  Result<void> open(const Bytes& first) {
+    std::vector<std::unique_ptr<sealed::Cursor>> cursors;
+    for (const Layer& layer : group_.layers) {
+      if (auto cursor = layer.cursor(group_.family)) cursors.push_back(std::move(cursor));
+    }
+    from_.emplace(std::move(cursors));
+    return first.empty() ? from_->seek_first() : from_->seek(first);
+  }
   Result<void> note_fates(std::span<const sealed::Entry> kept) {
     for (const sealed::Entry& reference : references_) {
       CAIRN_TRY(at, LargeReference::of(reference));
@@ -191,6 +203,7 @@ class Copier {
   const RangeTombstones& ranges_;
   const std::uint64_t hash_seed_;
   const std::int64_t now_ms_;
+  std::optional<MergeCursor> from_;
   std::vector<sealed::Entry> entries_;
   std::vector<std::shared_ptr<const void>> holds_;
   std::vector<directory::StoredVersion> stored_;
@@ -215,13 +228,12 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
   merges_.fetch_add(1);
   const directory::Visibility visibility = directory_->visibility(entry_.number, visible_version_);
   const RangesOf ranges = ranges_of(group, visibility);
-  const std::shared_ptr<const LineUp> now = line_up_.get();
   const std::uint64_t version_first = group.begun ? group.begun->version_first() : group.layers.front().version_first();
   const std::uint64_t version_last = group.begun ? group.begun->version_last() : group.layers.back().version_last();
   const Bytes from = group.begun ? group.layers.front().run->from() : Bytes();
   RunTarget target{.view = entry_.number,
                    .view_name = entry_.name,
-                   .family = now->families[group.family].family,
+                   .family = line_up_.get()->families[group.family].family,
                    .version_first = version_first,
                    .version_last = version_last,
                    .replaces = numbers_of(group.layers),
@@ -234,12 +246,6 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
                      return large->value(entry);
                    }};
   job.set_bytes_total(job.bytes_total() + target.bounds.object_bytes);
-  std::vector<std::unique_ptr<sealed::Cursor>> cursors;
-  for (const Layer& layer : group.layers) {
-    if (auto cursor = layer.cursor(group.family)) cursors.push_back(std::move(cursor));
-  }
-  MergeCursor merged(std::move(cursors));
-
   Copier copier(group, visibility, ranges.all, directory_->hash_seed(), directory_->now_ms());
   std::vector<std::shared_ptr<const RunFile>> files;
   if (group.begun) files = group.begun->files();
@@ -262,19 +268,23 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
     files.push_back(file);
     if (!as_it_goes || file->cover_to.empty()) return {};
     CAIRN_REACHED("merge freed its inputs as it went");
-    CAIRN_TRY(change, replacement(file->cover_to));
-    const Result<void> installed = install({change});
-    if (!installed && directory_->state()) directory_->abandon(file->name());
-    CAIRN_TRY_VOID(installed);
-    group.begun = change.after.front().run;
-    group.layers.assign(change.after.begin() + 1, change.after.end());
-    CAIRN_TRY_VOID(reclaim(merge, change));
+    {
+      CAIRN_TRY(change, replacement(file->cover_to));
+      const Result<void> installed = install({change});
+      if (!installed && directory_->state()) directory_->abandon(file->name());
+      CAIRN_TRY_VOID(installed);
+      group.begun = change.after.front().run;
+      group.layers.assign(change.after.begin() + 1, change.after.end());
+      claim_instead(merge, change);
+    }
+    CAIRN_TRY_VOID(copier.reopen());
+    directory_->reclaim();  // Nothing here holds the files any more that were passed.
     if (!merge.by_itself || !pick_compaction()) return {};
     CAIRN_REACHED("merge put off for a smaller one");
     merge.put_off = true;
     return fail(ErrorCode::kUnavailable, "put off for a smaller merge");
   });
-  Result<void> copied = copier.run(merged, from, writer, job);
+  Result<void> copied = copier.run(from, writer, job);
   if (copied) copied = writer.finish();
   if (!copied && !as_it_goes && directory_->state()) {
     for (const auto& file : files) directory_->abandon(file->name());
@@ -285,19 +295,15 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
   return {};
 }
 
-/// Takes over the identities of what a step of `merge` has put in the place of other layers, and frees files.
-Result<void> TableImpl::reclaim(Merge& merge, const Replacement& change) {
-  {
-    const MutexLock lock(state_mutex_);
-    for (const Layer& layer : change.before) claimed_.erase(layer.identity());
-    merge.claimed.clear();
-    for (const Layer& layer : change.after) {
-      claimed_.insert(layer.identity());
-      merge.claimed.push_back(layer.identity());
-    }
+/// Claims what a step of `merge` has put in the place of other layers.
+void TableImpl::claim_instead(Merge& merge, const Replacement& change) {
+  const MutexLock lock(state_mutex_);
+  for (const Layer& layer : change.before) claimed_.erase(layer.identity());
+  merge.claimed.clear();
+  for (const Layer& layer : change.after) {
+    claimed_.insert(layer.identity());
+    merge.claimed.push_back(layer.identity());
   }
-  directory_->reclaim();
-  return {};
 }
 
 Result<void> TableImpl::run_merge(directory::Job& job, Merge& merge) {
