@@ -169,7 +169,7 @@ Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Stor
   }
   directory->version_ceiling_ = manifest.version_ceiling;
   directory->stamp_ceiling_ = manifest.stamp_ceiling;
-  CAIRN_TRY_VOID(directory->delete_strays());
+  CAIRN_TRY_VOID(directory->drop_strays());
   return directory;
 }
 

@@ -237,7 +237,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<void> keep_trimmed(const segment::SegmentReader& reader, const segment::Recovered& found);
   Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const segment::Recovered& found);
   Result<void> publish(Manifest& manifest) CAIRN_REQUIRES(manifest_mutex_);
-  Result<void> delete_strays() CAIRN_EXCLUDES(manifest_mutex_);
+  Result<void> drop_strays() CAIRN_EXCLUDES(manifest_mutex_);
   struct Spare {
     std::string name;
     std::uint64_t capacity;

@@ -90,6 +90,7 @@ Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, 
   const std::uint64_t bytes = found.end - found.durable_end;
   CAIRN_TRY(fresh, new_segment(view.number, view.name, segment::kHeaderBytes + bytes + segment::kBatchFrameBytes + 4096));
   segment::SegmentWriter& writer = *fresh.writer;
+  writer.collect();
   std::uint64_t batch_begin = 0;
   std::vector<std::uint64_t> checksums;
   segment::RecordInput last;
@@ -118,13 +119,13 @@ Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, 
   };
   CAIRN_TRY_VOID(reader.replay(found.end, copy, found.durable_end));
   close_batch();
-  writer.publish();
-  CAIRN_TRY_VOID(writer.file().finish(writer.end()));
+  CAIRN_TRY_VOID(writer.finish());
   return SegmentEntry{.file = fresh.name, .state = SegmentState::kEnded, .end = writer.end(), .durable_end = 0};
 }
 
-/// Deletes what no manifest lists: files of interrupted jobs, spares, temporary files, manifests beyond the last three.
-Result<void> Directory::delete_strays() {
+/// What no manifest lists is deleted: manifests beyond the last three at once; files of interrupted jobs, spares and temporary
+/// files when next something is, since that may take long.
+Result<void> Directory::drop_strays() {
   const Manifest now = manifest();
   const std::vector<std::string> live = now.files();
   const std::set<std::string> keep(live.begin(), live.end());
@@ -135,8 +136,7 @@ Result<void> Directory::delete_strays() {
     const auto file = FileName::parse(name);
     const bool stray = (file && file->epoch <= epoch_ && !keep.contains(name)) || name.starts_with(kTemporaryPrefix) ||
                        name.ends_with(kSpareSuffix);
-    // A segment or sealed file may still be mapped by who read it before this open.
-    if (stray) CAIRN_TRY_VOID(file ? storage_->remove(name) : storage_->reclaim(name));
+    if (stray) keeper_->drop({name, 0});
   }
   std::sort(manifests.begin(), manifests.end());
   for (std::size_t i = 0; i + 3 < manifests.size(); ++i) CAIRN_TRY_VOID(storage_->remove(manifests[i].to_string()));

@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint64_t kPopulateBytes = 256 * kKiB;
 constexpr std::uint64_t kPopulateLeastBytes = 16 * kKiB;  // Of a log that has just begun: many stay small.
 constexpr std::uint64_t kPageBytes = 4 * kKiB;            // The first has the header.
+constexpr std::uint64_t kCollectBytes = 256 * kKiB;
 }  // namespace
 
 SegmentWriter::SegmentWriter(std::unique_ptr<storage::AppendFile> file, const SegmentIdentity& identity, bool recycled)
@@ -36,8 +37,9 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::start(std::unique_ptr<stor
                        .checksum = 0};
   std::copy_n(identity.view_name.begin(), std::min(identity.view_name.size(), header.view_name.size()), header.view_name.begin());
   header.checksum = xxh3(bytes_of(header).substr(0, offsetof(SegmentHeader, checksum)));
-  std::memset(file->data() + kHeaderBytes, 0, kTerminatorBytes);
-  store(file->data(), header);
+  Bytes head(kHeaderBytes + kTerminatorBytes, '\0');
+  store(head.data(), header);
+  CAIRN_TRY_VOID(file->write(0, head));  // A store would make the kernel read ahead, and so fill, megabytes of nothing.
   CAIRN_TRY_VOID(file->sync(kHeaderBytes + kTerminatorBytes));
   return std::unique_ptr<SegmentWriter>(new SegmentWriter(std::move(file), identity, recycled));
 }
@@ -53,15 +55,37 @@ Result<void> SegmentWriter::write_ahead(bool durable) {
   return {};
 }
 
-RecordView SegmentWriter::append(const RecordInput& record) {
-  const std::uint64_t bytes = encoded_bytes(record);
+/// Where the record at the tail is encoded.
+char* SegmentWriter::room_for(std::uint64_t bytes) {
   CAIRN_ASSERT(tail_ + bytes + kTerminatorBytes <= file_->capacity());
+  if (collects_) {
+    if (collected_.size() + bytes > kCollectBytes) write_collected();
+    collected_.resize(collected_.size() + bytes);
+    return collected_.data() + collected_.size() - bytes;
+  }
   if (tail_ + bytes + kTerminatorBytes > populated_ && !pages_there_) {
     const std::uint64_t ahead = std::clamp(tail_, kPopulateLeastBytes, kPopulateBytes);
     populated_ = std::min(tail_ + std::max(bytes, ahead), file_->capacity());
     file_->populate(tail_, populated_);
   }
-  char* const at = file_->data() + tail_;
+  return file_->data() + tail_;
+}
+
+void SegmentWriter::write_collected() {
+  if (collected_written_) collected_written_ = file_->write(tail_ - collected_.size(), collected_);
+  collected_.clear();
+}
+
+Result<void> SegmentWriter::finish() {
+  write_collected();
+  CAIRN_TRY_VOID(collected_written_);
+  publish();
+  return file_->finish(end());
+}
+
+RecordView SegmentWriter::append(const RecordInput& record) {
+  const std::uint64_t bytes = encoded_bytes(record);
+  char* const at = room_for(bytes);
   encode_record(at, record, record_seed(seed_, tail_));
   const RecordView view = view_record(at, tail_);
   tail_ += bytes;

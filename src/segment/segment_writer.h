@@ -34,6 +34,13 @@ class SegmentWriter {
   /// records come; `durable`: on the device too. Afterwards nothing is known of the file if it fails.
   Result<void> write_ahead(bool durable);
 
+  /// Before anything is appended: records are collected in memory and written some at a time, which is cheaper for who has many
+  /// and shows them to nobody before finish(). What append() returns is then valid until the next.
+  void collect() { collects_ = true; }
+  /// Writes what was collected, makes everything appended durable and gives back the room after it. The first error of all
+  /// writes on the way.
+  Result<void> finish();
+
   /// Room needed by `bytes` of records together with what may have to go before or after them.
   static constexpr std::uint64_t with_slack(std::uint64_t bytes) { return bytes + kSyncFrameBytes + kTerminatorBytes; }
   [[nodiscard]] bool has_room(std::uint64_t bytes) const {
@@ -69,6 +76,8 @@ class SegmentWriter {
  private:
   SegmentWriter(std::unique_ptr<storage::AppendFile> file, const SegmentIdentity& identity, bool recycled);
 
+  [[nodiscard]] char* room_for(std::uint64_t bytes);
+  void write_collected();
   void append_frame(RecordKind kind, std::uint64_t write_version, std::uint64_t stamp, ByteView value);
 
   std::unique_ptr<storage::AppendFile> file_;
@@ -79,6 +88,9 @@ class SegmentWriter {
   std::uint64_t tail_ = kHeaderBytes;
   std::uint64_t populated_ = 0;
   std::uint64_t syncs_ = 0;
+  bool collects_ = false;
+  Bytes collected_;  // The last bytes below tail_.
+  Result<void> collected_written_;
   std::atomic<std::uint64_t> end_{kHeaderBytes};
 };
 

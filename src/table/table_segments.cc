@@ -171,8 +171,10 @@ Result<void> TableImpl::end_in_manifest(const std::shared_ptr<segment::SegmentWr
   const std::uint64_t end = writer->end();
   commit_mutex_.unlock();
   Result<void> done = last ? writer->file().finish(end) : writer->file().sync(end);
-  if (!done) directory_->stop_writing(done.error());
-  if (done) {
+  if (!done) {
+    directory_->stop_writing(done.error());
+    done = directory_->state();  // Even where the device lacks room: that is not what kNoSpace says of a write.
+  } else {
     done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
       for (directory::SegmentEntry& segment : manifest.edit_view(entry_.number).log) {
         if (segment.file != writer->name()) continue;
