@@ -79,6 +79,26 @@ std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency,
   return job;
 }
 
+void JobRunner::share(const std::string& name, std::size_t count,
+                      const std::function<void(std::size_t item, std::size_t worker)>& work) {
+  struct Shared {
+    std::atomic<std::size_t> next{0};
+    std::atomic<std::size_t> done{0};
+  };
+  const auto shared = std::make_shared<Shared>();
+  const auto take_part = [shared, count, &work](std::size_t worker) {  // Late, it finds no item, and does not look at `work`.
+    for (std::size_t item = shared->next++; item < count; item = shared->next++) {
+      work(item, worker);
+      if (++shared->done == count) shared->done.notify_all();
+    }
+  };
+  if (count > 1) {
+    (void)submit(name, Urgency::kUrgent, [take_part](Job&) -> Result<void> { return take_part(1), Result<void>{}; });
+  }
+  take_part(0);
+  for (std::size_t done = shared->done; done != count; done = shared->done) shared->done.wait(done);
+}
+
 /// The next job for a thread, now among the running; nullptr: none.
 std::shared_ptr<Job> JobRunner::take_next(For thread) {
   const auto first = [](auto& jobs, bool urgent) {

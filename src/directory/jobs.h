@@ -67,6 +67,11 @@ class JobRunner {
   /// Runs `work` in the caller's thread, as a job beside those of the threads. Its result.
   Result<void> run_here(const std::string& name, std::function<Result<void>(Job&)> work, std::uint64_t rate_bytes_per_s = 0)
       CAIRN_EXCLUDES(mutex_);
+  /// Calls work(item, worker) once for each item below `count`, in the caller's thread (worker 0) and, as soon as one is idle, in
+  /// one of ours (worker 1). Returns when all is done.
+  void share(const std::string& name, std::size_t count, const std::function<void(std::size_t item, std::size_t worker)>& work)
+      CAIRN_EXCLUDES(mutex_);
+  static constexpr std::size_t kSharers = 2;
   /// The job's result, once it has one.
   Result<void> wait(const std::shared_ptr<Job>& job) CAIRN_EXCLUDES(mutex_);
   /// The same, but nullopt if it has none after about `ms`.

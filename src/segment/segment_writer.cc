@@ -13,6 +13,7 @@ constexpr std::uint64_t kPopulateBytes = 256 * kKiB;
 constexpr std::uint64_t kPopulateLeastBytes = 16 * kKiB;  // Of a log that has just begun: many stay small.
 constexpr std::uint64_t kPageBytes = 4 * kKiB;            // The first has the header.
 constexpr std::uint64_t kCollectBytes = 256 * kKiB;
+constexpr std::uint64_t kWriteBackBytes = 1 * kMiB;
 }  // namespace
 
 SegmentWriter::SegmentWriter(std::unique_ptr<storage::AppendFile> file, const SegmentIdentity& identity, bool recycled)
@@ -74,6 +75,9 @@ char* SegmentWriter::room_for(std::uint64_t bytes) {
 void SegmentWriter::write_collected() {
   if (collected_written_) collected_written_ = file_->write(tail_ - collected_.size(), collected_);
   collected_.clear();
+  if (tail_ - written_back_ < kWriteBackBytes) return;
+  file_->write_back(written_back_, tail_);
+  written_back_ = tail_;
 }
 
 Result<void> SegmentWriter::finish() {

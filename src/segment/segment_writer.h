@@ -91,6 +91,7 @@ class SegmentWriter {
   bool collects_ = false;
   Bytes collected_;  // The last bytes below tail_.
   Result<void> collected_written_;
+  std::uint64_t written_back_ = 0;
   std::atomic<std::uint64_t> end_{kHeaderBytes};
 };
 

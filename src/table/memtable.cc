@@ -34,7 +34,7 @@ Memtable::FamilyIndex::FamilyIndex(Arena& arena, std::shared_ptr<const Family> o
 }
 
 Memtable::Memtable(directory::MemoryBudget& memory, std::vector<std::shared_ptr<const Family>> families, std::uint64_t hash_seed)
-    : hash_seed_(hash_seed), arena_(memory) {
+    : hash_seed_(hash_seed), arena_(memory), other_arena_(memory) {
   for (auto& family : families) families_.push_back(std::make_unique<FamilyIndex>(arena_, std::move(family)));
 }
 
@@ -85,8 +85,9 @@ void Memtable::note(const char* at, const segment::RecordView& record, ByteView 
   count(index, record);
 }
 
-void Memtable::insert_noted() {
-  for (const auto& index : families_) index->records.fill(std::exchange(index->noted, {}), index->noted_common);
+void Memtable::insert_noted(directory::JobRunner& jobs) {
+  const radix::Fillers fillers{.jobs = jobs, .arenas = {&arena_, &other_arena_}};
+  for (const auto& index : families_) index->records.fill(std::exchange(index->noted, {}), index->noted_common, fillers);
 }
 
 void Memtable::count(FamilyIndex& index, const segment::RecordView& record) {

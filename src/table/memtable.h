@@ -46,7 +46,7 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   void insert(const char* at, const segment::RecordView& record, ByteView indexed);
   /// The same for the first ones of a memtable, if there are many: the index has them after insert_noted() only.
   void note(const char* at, const segment::RecordView& record, ByteView indexed);
-  void insert_noted();
+  void insert_noted(directory::JobRunner& jobs);
   [[nodiscard]] const Family& family(std::uint16_t number) const { return *at(number).family; }
   /// Upper bounds of what a family holds.
   [[nodiscard]] sealed::SealedBounds bounds(std::uint16_t family) const {
@@ -68,7 +68,7 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   [[nodiscard]] std::uint64_t record_count() const { return records_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t record_count(std::uint16_t family) const;
   [[nodiscard]] std::uint64_t range_tombstone_count() const { return range_tombstones_; }
-  [[nodiscard]] std::uint64_t memory_bytes() const { return arena_.bytes(); }
+  [[nodiscard]] std::uint64_t memory_bytes() const { return arena_.bytes() + other_arena_.bytes(); }
   [[nodiscard]] std::uint64_t log_bytes() const { return log_bytes_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t version_first() const { return version_first_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t version_last() const { return version_last_.load(std::memory_order_relaxed); }
@@ -108,6 +108,7 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
 
   const std::uint64_t hash_seed_;
   Arena arena_;
+  Arena other_arena_;  // Of a thread that helps to insert what was noted.
   struct SourceNode {
     Source source;
     const SourceNode* older;

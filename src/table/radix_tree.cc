@@ -184,57 +184,167 @@ void look_ahead(const Node& node, int position) {
   }
 }
 
-void sort_by_head(std::vector<Headed>& things) {
-  const auto below = [](const Headed& a, const Headed& b) { return a.head < b.head; };
-  constexpr std::ptrdiff_t kFew = 1024;
-  const auto count = static_cast<std::ptrdiff_t>(things.size());
-  if (count < kFew) return std::stable_sort(things.begin(), things.end(), below);
-  // A radix sort by the upper 33 bits, behind which few heads are still the same.
-  constexpr unsigned kDigitBits = 11;
-  constexpr unsigned kLowest = 64 - 3 * kDigitBits;
-  std::vector<Headed> other(things.size());
-  for (unsigned shift = kLowest; shift < 64; shift += kDigitBits) {
-    std::array<std::size_t, 1U << kDigitBits> places{};
-    const auto digit = [&](const Headed& each) { return each.head >> shift & (places.size() - 1); };
-    for (const Headed& each : things) ++places[digit(each)];
-    std::exclusive_scan(places.begin(), places.end(), places.begin(), std::size_t{0});
-    for (const Headed& each : things) other[places[digit(each)]++] = each;
-    things.swap(other);
-  }
-  for (auto begin = things.begin(); begin != things.end();) {
-    const auto end =
-        std::find_if(begin, things.end(), [&](const Headed& each) { return each.head >> kLowest != begin->head >> kLowest; });
-    if (end - begin > 1) std::stable_sort(begin, end, below);
-    begin = end;
-  }
-}
+namespace {
 
-Ref build(std::span<const Headed> things, std::size_t depth, Arena& arena, std::vector<const char*>& left) {
-  const std::uint64_t head = things.front().head;
-  const std::uint64_t differ = head ^ things.back().head;
-  if (differ == 0) {
-    for (const Headed& each : things.subspan(1)) left.push_back(each.thing);
+/// Arranges things that share their first `depth` bytes, and no more where `differ` of their heads begins, under a node.
+class Builder {
+ public:
+  Builder(Arena& arena, std::vector<const char*>& left) : arena_(arena), left_(left) {}
+
+  /// `room` has as many places as there are things, and both are left in any order.
+  Ref build(std::span<Headed> things, std::span<Headed> room, std::size_t depth) {
+    if (things.size() <= kFew) {
+      sort(things);
+      return build_sorted(things, depth);
+    }
+    const Parts parts = part(things, room, depth);
+    if (parts.node == nullptr) return leaf(things);
+    for (std::size_t byte = 0; byte < 256; ++byte) {
+      const auto [begin, count] = parts.of(byte);
+      if (count == 0) continue;
+      add(*parts.node, static_cast<std::uint8_t>(byte),
+          build(room.subspan(begin, count), things.subspan(begin, count), parts.depth));
+    }
+    return Ref::to(parts.node);
+  }
+  /// The same by several threads, for many.
+  static Ref build_shared(std::span<Headed> things, std::span<Headed> room, const Fillers& fillers,
+                          std::vector<const char*>& left) {
+    Builder top(*fillers.arenas[0], left);
+    const Parts parts = top.part(things, room, 0);
+    if (parts.node == nullptr) return top.leaf(things);
+    std::array<Ref, 256> children{};
+    std::array<std::vector<const char*>, directory::JobRunner::kSharers> lefts;
+    fillers.jobs.share("fill a memtable", children.size(), [&](std::size_t byte, std::size_t worker) {
+      const auto [begin, count] = parts.of(byte);
+      if (count == 0) return;
+      Builder builder(*fillers.arenas[worker], lefts[worker]);
+      children[byte] = builder.build(room.subspan(begin, count), things.subspan(begin, count), parts.depth);
+    });
+    for (std::size_t byte = 0; byte < children.size(); ++byte) {
+      if (!children[byte].empty()) add(*parts.node, static_cast<std::uint8_t>(byte), children[byte]);
+    }
+    for (const auto& more : lefts) left.insert(left.end(), more.begin(), more.end());
+    return Ref::to(parts.node);
+  }
+
+ private:
+  static constexpr std::size_t kFew = 32;
+
+  static std::uint8_t byte_of(const Headed& each, std::size_t place) {
+    return static_cast<std::uint8_t>(each.head >> (56 - place * 8));
+  }
+  static std::size_t common_bytes(std::uint64_t differ) { return static_cast<std::size_t>(std::countl_zero(differ)) / 8; }
+
+  /// A node, and where its children's things are.
+  struct Parts {
+    Node* node = nullptr;   // None: all have one head.
+    std::size_t depth = 0;  // Of the children.
+    std::array<std::uint32_t, 256> ends{};
+    [[nodiscard]] std::pair<std::size_t, std::size_t> of(std::size_t byte) const {
+      const std::size_t begin = byte == 0 ? 0 : ends[byte - 1];
+      return {begin, ends[byte] - begin};
+    }
+  };
+  /// Moves things to `room`, by the first byte in which they differ.
+  Parts part(std::span<const Headed> things, std::span<Headed> room, std::size_t depth) {
+    const std::uint64_t head = things.front().head;
+    std::uint64_t differ = 0;
+    for (const Headed& each : things) differ |= each.head ^ head;
+    if (differ == 0) return {};
+    const std::size_t common = common_bytes(differ);
+    std::array<std::uint32_t, 256> counts{};
+    for (const Headed& each : things) ++counts[byte_of(each, common)];
+    const auto children = static_cast<std::size_t>(256 - std::ranges::count(counts, 0U));
+    Parts parts{.node = new_node(head, depth, common, children), .depth = common + 1, .ends = {}};
+    std::exclusive_scan(counts.begin(), counts.end(), parts.ends.begin(), 0U);
+    for (const Headed& each : things) room[parts.ends[byte_of(each, common)]++] = each;
+    return parts;
+  }
+  /// A few things; equals stay as they came.
+  static void sort(std::span<Headed> things) {
+    for (std::size_t i = 1; i < things.size(); ++i) {
+      const Headed moved = things[i];
+      std::size_t at = i;
+      for (; at != 0 && things[at - 1].head > moved.head; --at) things[at] = things[at - 1];
+      things[at] = moved;
+    }
+  }
+  /// Things with one head.
+  Ref leaf(std::span<const Headed> things) {
+    for (const Headed& each : things.subspan(1)) left_.push_back(each.thing);
     return Ref::to(things.front().thing);
   }
-  const auto common = static_cast<std::size_t>(std::countl_zero(differ)) / 8;
-  const auto byte_of = [&](const Headed& each) { return static_cast<std::uint8_t>(each.head >> (56 - common * 8)); };
-  const auto group = [&](std::span<const Headed> from) {
-    const std::uint8_t byte = byte_of(from.front());
-    const auto end = std::partition_point(from.begin(), from.end(), [&](const Headed& each) { return byte_of(each) == byte; });
-    return from.first(static_cast<std::size_t>(end - from.begin()));
-  };
-  std::size_t groups = 0;
-  for (auto rest = things; !rest.empty(); rest = rest.subspan(group(rest).size())) ++groups;
-  Node* const node = new_node(arena, groups <= 4 ? Kind::k4 : groups <= 16 ? Kind::k16 : groups <= 48 ? Kind::k48 : Kind::k256);
-  std::array<char, sizeof head> bytes{};
-  store(bytes.data(), __builtin_bswap64(head));
-  node->set_prefix(ByteView(bytes.data(), common).substr(depth));
-  for (auto rest = things; !rest.empty();) {
-    const auto part = group(rest);
-    add(*node, byte_of(part.front()), build(part, common + 1, arena, left));
-    rest = rest.subspan(part.size());
+  Node* new_node(std::uint64_t head, std::size_t depth, std::size_t common, std::size_t children) {
+    const Kind kind = children <= 4 ? Kind::k4 : children <= 16 ? Kind::k16 : children <= 48 ? Kind::k48 : Kind::k256;
+    Node* const node = radix::new_node(arena_, kind);
+    std::array<char, sizeof head> bytes{};
+    store(bytes.data(), __builtin_bswap64(head));
+    node->set_prefix(ByteView(bytes.data(), common).substr(depth));
+    return node;
   }
-  return Ref::to(node);
+  Ref build_sorted(std::span<const Headed> things, std::size_t depth) {
+    const std::uint64_t head = things.front().head;
+    const std::uint64_t differ = head ^ things.back().head;
+    if (differ == 0) return leaf(things);
+    const std::size_t common = common_bytes(differ);
+    const auto group = [&](std::span<const Headed> from) {
+      const auto same = [&](const Headed& each) { return byte_of(each, common) == byte_of(from.front(), common); };
+      return from.first(static_cast<std::size_t>(std::find_if_not(from.begin(), from.end(), same) - from.begin()));
+    };
+    std::size_t groups = 0;
+    for (auto rest = things; !rest.empty(); rest = rest.subspan(group(rest).size())) ++groups;
+    Node* const node = new_node(head, depth, common, groups);
+    for (auto rest = things; !rest.empty();) {
+      const auto part = group(rest);
+      add(*node, byte_of(part.front(), common), build_sorted(part, common + 1));
+      rest = rest.subspan(part.size());
+    }
+    return Ref::to(node);
+  }
+
+  Arena& arena_;
+  std::vector<const char*>& left_;
+};
+
+}  // namespace
+
+std::span<Headed> take_heads(std::span<const char* const> things, std::size_t common, ByteView (*key_of)(const char*),
+                             const Fillers& fillers, std::span<Headed> headed, std::vector<const char*>& left) {
+  constexpr std::size_t kChunk = 16'384;
+  struct Chunk {
+    std::size_t count = 0;
+    std::vector<const char*> left;
+  };
+  std::vector<Chunk> chunks((things.size() + kChunk - 1) / kChunk);
+  fillers.jobs.share("read keys of a memtable", chunks.size(), [&](std::size_t number, std::size_t /*worker*/) {
+    Chunk& chunk = chunks[number];
+    for (const char* const thing : things.subspan(number * kChunk, std::min(kChunk, things.size() - number * kChunk))) {
+      const ByteView key = key_of(thing);
+      const ByteView behind = key.substr(std::min(common, key.size()));  // A page that went bad since may say anything.
+      if (behind.size() >= sizeof(std::uint64_t)) {
+        headed[number * kChunk + chunk.count++] = {head_of(behind), thing};
+      } else {
+        chunk.left.push_back(thing);
+      }
+    }
+  });
+  std::size_t count = 0;
+  for (std::size_t number = 0; number < chunks.size(); ++number) {
+    const auto from = headed.begin() + static_cast<std::ptrdiff_t>(number * kChunk);
+    std::copy_n(from, chunks[number].count, headed.begin() + static_cast<std::ptrdiff_t>(count));
+    count += chunks[number].count;
+    left.insert(left.end(), chunks[number].left.begin(), chunks[number].left.end());
+  }
+  return headed.first(count);
+}
+
+Ref build(std::span<Headed> things, const Fillers& fillers, std::vector<const char*>& left) {
+  constexpr std::size_t kMany = 8192;
+  const auto room = std::make_unique_for_overwrite<Headed[]>(things.size());
+  const std::span<Headed> places(room.get(), things.size());
+  if (things.size() >= kMany) return Builder::build_shared(things, places, fillers, left);
+  return Builder(*fillers.arenas[0], left).build(things, places, 0);
 }
 
 const Version* with_newer(Ref leaf, std::uint64_t leaf_version, const char* thing, std::uint64_t version, Arena& arena) {

@@ -146,11 +146,18 @@ struct Headed {
   std::uint64_t head;
   const char* thing;
 };
-/// Sorts by head; equals stay as they came.
-void sort_by_head(std::vector<Headed>& things);
-/// The tree of sorted things whose heads agree in the first `depth` bytes. Of those with one head the first is in it, the
-/// others are added to `left`.
-Ref build(std::span<const Headed> things, std::size_t depth, Arena& arena, std::vector<const char*>& left);
+/// What several threads fill a tree with: each takes nodes from an arena of its own.
+struct Fillers {
+  directory::JobRunner& jobs;
+  std::array<Arena*, directory::JobRunner::kSharers> arenas;
+};
+/// Puts those things whose keys have 8 bytes behind the first `common` into `headed`, which has room for all and is returned as
+/// far as it is filled, and adds the others to `left`.
+std::span<Headed> take_heads(std::span<const char* const> things, std::size_t common, ByteView (*key_of)(const char*),
+                             const Fillers& fillers, std::span<Headed> headed, std::vector<const char*>& left);
+/// The tree of `things`, of which there is one at least and which are left in any order. Of those with one head the first is in
+/// it, the others are added to `left`, as they came.
+Ref build(std::span<Headed> things, const Fillers& fillers, std::vector<const char*>& left);
 
 /// One version more, newer than those of `leaf`.
 const Version* with_newer(Ref leaf, std::uint64_t leaf_version, const char* thing, std::uint64_t version, Arena& arena);
@@ -178,21 +185,12 @@ class RadixTree {
 
   /// Fills an empty tree with things whose keys all begin with `common` bytes, later ones newer: without a look at most of
   /// them, since each would be a miss of the cache.
-  void fill(std::span<const char* const> things, std::size_t common) {
-    std::vector<radix::Headed> headed;
+  void fill(std::span<const char* const> things, std::size_t common, const radix::Fillers& fillers) {
     std::vector<const char*> left;
-    headed.reserve(things.size());
-    for (const char* const thing : things) {
-      const ByteView behind = rest(Traits::key(thing), common);  // A page that went bad since may say anything.
-      if (behind.size() >= sizeof(std::uint64_t)) {
-        headed.push_back({head_of(behind), thing});
-      } else {
-        left.push_back(thing);
-      }
-    }
+    const auto room = std::make_unique_for_overwrite<radix::Headed[]>(things.size());
+    const auto headed = radix::take_heads(things, common, Traits::key, fillers, {room.get(), things.size()}, left);
     if (!headed.empty()) {
-      radix::sort_by_head(headed);
-      const radix::Ref root = radix::build(headed, 0, arena_, left);
+      const radix::Ref root = radix::build(headed, fillers, left);
       if (root.is_node()) {
         radix::Node& node = *root.node();
         node.set_prefix(Traits::key(headed.front().thing).substr(0, common + node.prefix_size));

@@ -161,7 +161,7 @@ bool TableImpl::run_between(WriteVersion after, WriteVersion before) const {
 /// Puts a replayed memtable in its place in the line-up: a job may have sealed newer logs before it.
 Result<void> TableImpl::add_replayed(const std::shared_ptr<Memtable>& memtable) {
   if (memtable->empty()) return {};
-  memtable->insert_noted();
+  memtable->insert_noted(environment_.jobs);
   for (const Memtable::Source& source : memtable->sources()) CAIRN_TRY_VOID(source.file->map()->status());
   const MutexLock commit_lock(commit_mutex_);
   const MutexLock lock(state_mutex_);

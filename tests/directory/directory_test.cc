@@ -202,6 +202,33 @@ TEST(Jobs, AnUrgentOneDoesNotWaitForAnother) {
   (void)runner.wait(first);
 }
 
+TEST(Jobs, ShareWorkWithAnIdleThreadAndWaitForNoBusyOne) {
+  for (const unsigned threads : {0U, 1U, 2U}) {
+    JobRunner runner(system_clock(), threads);
+    for (const std::size_t count : {0U, 1U, 2U, 1000U}) {
+      std::vector<std::atomic<int>> times(count);
+      std::array<std::atomic<int>, JobRunner::kSharers> by{};
+      runner.share("shared", count, [&](std::size_t item, std::size_t worker) {
+        ++times[item];
+        ++by[worker];
+      });
+      for (const auto& each : times) EXPECT_EQ(each, 1);
+      EXPECT_EQ(by[0] + by[1], static_cast<int>(count));
+    }
+  }
+  JobRunner runner(system_clock(), 1);
+  std::atomic<bool> go_on = false;
+  const auto busy = runner.submit("busy", JobRunner::Urgency::kUrgent, [&](Job&) -> Result<void> {
+    while (!go_on) system_clock().sleep_ms(1);
+    return {};
+  });
+  int done = 0;
+  runner.share("alone", 10, [&](std::size_t, std::size_t worker) { done += worker == 0 ? 1 : 0; });
+  EXPECT_EQ(done, 10);
+  go_on = true;
+  ASSERT_OK(runner.wait(busy));
+}
+
 TEST(Ticker, RunsWhatIsDueAndNothingOfACancelledOwner) {
   SimulatedClock clock;
   Ticker ticker(clock, false);

@@ -51,6 +51,9 @@ std::string random_key(Random& random) {
 struct World {
   directory::MemoryBudget memory{1 << 30};
   table::Arena arena{memory};
+  table::Arena other_arena{memory};
+  SimulatedClock clock;
+  directory::JobRunner jobs{clock, 2};
   Tree tree{arena};
   std::deque<Thing> things;
   Keys model;
@@ -68,7 +71,7 @@ struct World {
       filled.push_back(reinterpret_cast<const char*>(&things.back()));
       model.emplace(key, version);
     }
-    tree.fill(filled, common);
+    tree.fill(filled, common, {.jobs = jobs, .arenas = {&arena, &other_arena}});
   }
   void check_seeks(const std::string& key) const {
     Tree::Iterator at(tree);
@@ -114,8 +117,8 @@ struct World {
 
 constexpr std::uint64_t kSeeds = 20;
 
-/// Few things and more than a radix sort takes, with keys that differ early, late, in nothing, and ones too short for a
-/// head; then inserts into what was filled.
+/// Few things and many, with keys that differ early, late, in nothing, and ones too short for a head; then inserts into what was
+/// filled.
 TEST(RadixTree, IsFilledAtOnce) {
   for (const std::uint64_t seed : seeds_to_run(kSeeds)) {
     SCOPED_TRACE("replay with CAIRN_SEED=" + std::to_string(seed));
@@ -123,7 +126,8 @@ TEST(RadixTree, IsFilledAtOnce) {
     World world;
     const std::string common(random.below(20), 'c');
     std::vector<std::string> keys;
-    for (std::uint64_t i = random.below(2) == 0 ? random.below(20) : 3'000; i != 0; --i) {
+    constexpr std::array<std::uint64_t, 3> kCounts = {20, 3'000, 50'000};  // The last by two threads.
+    for (std::uint64_t i = random.below(kCounts[seed % 3] + 1); i != 0; --i) {
       std::string key = common;
       if (random.below(3) != 0) {
         for (int byte = 0; byte < 8; ++byte) key.push_back(static_cast<char>(random.below(byte < 5 ? 2 : 256)));

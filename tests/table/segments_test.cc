@@ -134,6 +134,27 @@ TEST_F(Segments, WhatStandsReadyIsGoneAfterAClose) {
   EXPECT_EQ(found(disk), written);
 }
 
+TEST_F(Segments, WhatAKilledOwnerLeftIsGoneSoonAfterTheNextOpen) {
+  fill_two();
+  const auto left = disk.killed();
+  SimulatedClock later;
+  later.advance_ms(1'000'000);
+  Process next(*left, later);
+  ASSERT_OK(next.open());
+  const auto strays = [&] {
+    const std::vector<std::string> live = next.database().directory().manifest().files();
+    std::vector<std::string> others;
+    for (const auto& [name, size] : left->file_sizes()) {
+      const bool data = !name.starts_with("lease") && !name.starts_with("manifest");
+      if (data && std::find(live.begin(), live.end(), name) == live.end()) others.push_back(name);
+    }
+    return others;
+  };
+  EXPECT_FALSE(strays().empty()) << "the open did not wait for that";
+  next.run_jobs();
+  EXPECT_EQ(strays(), std::vector<std::string>());
+}
+
 /// The next open would index it again.
 TEST_F(Segments, TheLargestAreKeptForReuse) {
   for (int flush = 0; flush < 8; ++flush) {
