@@ -151,6 +151,7 @@ TEST(TableFaults, WritesWaitAtTheBoundOnUnsealedBytesAndAreCounted) {
   }
   const TableStats stats = process.table().stats();
   EXPECT_GT(stats.stalls, 0U);
+  EXPECT_GT(stats.delays, 0U);
   EXPECT_EQ(stats.unsealed_bytes_max, 4 * small_options().memtable_bytes_max);
 }
 
@@ -187,7 +188,6 @@ TEST(TableFaults, AWriteThatWaitedTheLongestIsRefusedAndNothingOfItIsThere) {
   const TableStats stats = table.stats();
   EXPECT_EQ(stats.write_wait_ms_max, 100);
   EXPECT_GE(stats.longest_wait_ms, 100);
-  EXPECT_GT(stats.delays, 0U);
   EXPECT_EQ(stats.debt, 1);
   stuck = false;
   EXPECT_OK(table.flush());
