@@ -156,7 +156,8 @@ Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Stor
   CAIRN_TRY(manifest, load_manifest(*directory->storage_));  // Only now nobody else changes it.
   directory->database_ = manifest.database;
   directory->hash_seed_ = manifest.hash_seed;
-  directory->next_file_ = manifest.next_file;
+  CAIRN_TRY(next_file, directory->next_file_of(manifest));
+  directory->next_file_ = next_file;
   directory->next_version_ = manifest.version_ceiling + 1;
   directory->last_stamp_ = manifest.stamp_ceiling;
   directory->latest_ms_ = manifest.clock_ms;
@@ -233,6 +234,12 @@ Result<void> Directory::publish(Manifest& manifest) {
 }
 
 Result<void> Directory::commit(const std::function<Result<void>(Manifest&)>& edit) {
+  Result<void> done = commit_once(edit);
+  if (!done && done.error().code == ErrorCode::kNoSpace && reclaim()) done = commit_once(edit);
+  return done;
+}
+
+Result<void> Directory::commit_once(const std::function<Result<void>(Manifest&)>& edit) {
   const MutexLock lock(manifest_mutex_);
   CAIRN_TRY_VOID(state());
   Manifest next = manifest_;

@@ -152,7 +152,8 @@ class Directory : public std::enable_shared_from_this<Directory> {
   /// The manifest as it is now, copied.
   [[nodiscard]] Manifest manifest() const CAIRN_EXCLUDES(manifest_mutex_);
   /// Applies `edit` to the manifest and makes the result durable, or changes nothing. An error other than kNoSpace
-  /// and kInvalidArgument ends writing to this directory for good (state()).
+  /// and kInvalidArgument ends writing to this directory for good (state()). On a full disk `edit` may be called twice, each
+  /// time with the manifest as it is.
   Result<void> commit(const std::function<Result<void>(Manifest&)>& edit) CAIRN_EXCLUDES(manifest_mutex_);
 
   /// kReadOnly or kLeaseLost once writing has ended for good; otherwise fine.
@@ -237,6 +238,8 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<void> keep_trimmed(const segment::SegmentReader& reader, const segment::Recovered& found);
   Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const segment::Recovered& found);
   Result<void> publish(Manifest& manifest) CAIRN_REQUIRES(manifest_mutex_);
+  Result<void> commit_once(const std::function<Result<void>(Manifest&)>& edit) CAIRN_EXCLUDES(manifest_mutex_);
+  [[nodiscard]] Result<std::uint64_t> next_file_of(const Manifest& manifest);
   Result<void> drop_strays() CAIRN_EXCLUDES(manifest_mutex_);
   struct Spare {
     std::string name;

@@ -123,6 +123,18 @@ Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, 
   return SegmentEntry{.file = fresh.name, .state = SegmentState::kEnded, .end = writer.end(), .durable_end = 0};
 }
 
+/// The number of the next file: above those in the manifest and those of files that came after it, which stay for a while.
+Result<std::uint64_t> Directory::next_file_of(const Manifest& manifest) {
+  constexpr std::uint64_t kNotOurs = std::uint64_t{1} << 61;  // Nobody can have made as many; a manifest must be able to say it.
+  std::uint64_t next = manifest.next_file;
+  CAIRN_TRY(names, storage_->list());
+  for (const std::string& name : names) {
+    const auto file = FileName::parse(name);
+    if (file && file->number < kNotOurs) next = std::max(next, file->number + 1);
+  }
+  return next;
+}
+
 /// What no manifest lists is deleted: manifests beyond the last three at once; files of interrupted jobs, spares and temporary
 /// files when next something is, since that may take long.
 Result<void> Directory::drop_strays() {

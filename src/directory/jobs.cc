@@ -80,7 +80,7 @@ std::shared_ptr<Job> JobRunner::submit(const std::string& name, Urgency urgency,
 }
 
 void JobRunner::share(const std::string& name, std::size_t count,
-                      const std::function<void(std::size_t item, std::size_t worker)>& work) {
+                      const std::function<void(std::size_t item, std::size_t worker)>& work) noexcept {
   struct Shared {
     std::atomic<std::size_t> next{0};
     std::atomic<std::size_t> done{0};

@@ -69,8 +69,8 @@ class JobRunner {
       CAIRN_EXCLUDES(mutex_);
   /// Calls work(item, worker) once for each item below `count`, in the caller's thread (worker 0) and, as soon as one is idle, in
   /// one of ours (worker 1). Returns when all is done.
-  void share(const std::string& name, std::size_t count, const std::function<void(std::size_t item, std::size_t worker)>& work)
-      CAIRN_EXCLUDES(mutex_);
+  void share(const std::string& name, std::size_t count,
+             const std::function<void(std::size_t item, std::size_t worker)>& work) noexcept CAIRN_EXCLUDES(mutex_);
   static constexpr std::size_t kSharers = 2;
   /// The job's result, once it has one.
   Result<void> wait(const std::shared_ptr<Job>& job) CAIRN_EXCLUDES(mutex_);

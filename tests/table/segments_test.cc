@@ -137,6 +137,8 @@ TEST_F(Segments, WhatStandsReadyIsGoneAfterAClose) {
 TEST_F(Segments, WhatAKilledOwnerLeftIsGoneSoonAfterTheNextOpen) {
   fill_two();
   const auto left = disk.killed();
+  left->put("900-1-0badcafe.sealed", "of a merge that had just begun");
+  left->put("9223372036854775808-1-0badcafe.sealed", "of nobody");
   SimulatedClock later;
   later.advance_ms(1'000'000);
   Process next(*left, later);
@@ -151,8 +153,24 @@ TEST_F(Segments, WhatAKilledOwnerLeftIsGoneSoonAfterTheNextOpen) {
     return others;
   };
   EXPECT_FALSE(strays().empty()) << "the open did not wait for that";
+  const std::uint64_t next_file = next.database().directory().manifest().next_file;
+  EXPECT_GT(next_file, 900U) << "no number is used twice";
+  EXPECT_LT(next_file, 1000U);
   next.run_jobs();
   EXPECT_EQ(strays(), std::vector<std::string>());
+}
+
+TEST_F(Segments, WhatAKilledOwnerLeftIsRoomForAManifest) {
+  fill_two();
+  const auto left = disk.killed();
+  SimulatedClock later;
+  later.advance_ms(1'000'000);
+  Process next(*left, later);
+  ASSERT_OK(next.open());
+  std::uint64_t bytes = 0;
+  for (const auto& [name, size] : left->file_sizes()) bytes += size;
+  left->set_space_max(bytes);
+  ASSERT_OK(next.database().table("other", small_options()));
 }
 
 /// The next open would index it again.
