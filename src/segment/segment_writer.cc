@@ -56,19 +56,16 @@ Result<void> SegmentWriter::write_ahead(bool durable) {
   return {};
 }
 
-/// Where the record at the tail is encoded.
-char* SegmentWriter::room_for(std::uint64_t bytes) {
-  CAIRN_ASSERT(tail_ + bytes + kTerminatorBytes <= file_->capacity());
+/// Where a record at the tail is encoded whose room may not be there yet.
+char* SegmentWriter::make_room(std::uint64_t bytes) {
   if (collects_) {
     if (collected_.size() + bytes > kCollectBytes) write_collected();
     collected_.resize(collected_.size() + bytes);
     return collected_.data() + collected_.size() - bytes;
   }
-  if (tail_ + bytes + kTerminatorBytes > populated_ && !pages_there_) {
-    const std::uint64_t ahead = std::clamp(tail_, kPopulateLeastBytes, kPopulateBytes);
-    populated_ = std::min(tail_ + std::max(bytes, ahead), file_->capacity());
-    file_->populate(tail_, populated_);
-  }
+  const std::uint64_t ahead = std::clamp(tail_, kPopulateLeastBytes, kPopulateBytes);
+  populated_ = std::min(tail_ + std::max(bytes, ahead), file_->capacity());
+  file_->populate(tail_, populated_);
   return file_->data() + tail_;
 }
 
@@ -89,7 +86,9 @@ Result<void> SegmentWriter::finish() {
 
 RecordView SegmentWriter::append(const RecordInput& record) {
   const std::uint64_t bytes = encoded_bytes(record);
-  char* const at = room_for(bytes);
+  CAIRN_ASSERT(tail_ + bytes + kTerminatorBytes <= file_->capacity());
+  const bool there = pages_there_ || tail_ + bytes + kTerminatorBytes <= populated_;
+  char* const at = there ? file_->data() + tail_ : make_room(bytes);
   encode_record(at, record, record_seed(seed_, tail_));
   const RecordView view = view_record(at, tail_);
   tail_ += bytes;

@@ -76,7 +76,7 @@ class SegmentWriter {
  private:
   SegmentWriter(std::unique_ptr<storage::AppendFile> file, const SegmentIdentity& identity, bool recycled);
 
-  [[nodiscard]] char* room_for(std::uint64_t bytes);
+  [[nodiscard]] char* make_room(std::uint64_t bytes);
   void write_collected();
   void append_frame(RecordKind kind, std::uint64_t write_version, std::uint64_t stamp, ByteView value);
 

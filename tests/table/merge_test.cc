@@ -1,4 +1,4 @@
-// What a merge frees, and when. table_model_test.cc has what comes out of it.
+// When room is given back: by a merge on its way, and by who needs it. table_model_test.cc has what comes out of merges.
 #include <gtest/gtest.h>
 
 #include "support/world.h"
