@@ -21,6 +21,7 @@ constexpr int kNiceOfUrgent = 3;
 Result<void> Job::progress(std::uint64_t bytes) {
   const std::uint64_t done = bytes_done_.fetch_add(bytes) + bytes;
   while (paused_ && !cancelled_) clock_->sleep_ms(10);
+  while (willing_ && *urgent_busy_ && willing_() && !cancelled_) clock_->sleep_ms(1);
   if (cancelled_) return fail(ErrorCode::kUnavailable, "the job '" + name_ + "' was cancelled");
   if (rate_bytes_per_s_ != 0) {
     const auto due_ms = static_cast<std::int64_t>(done * 1000 / rate_bytes_per_s_);
@@ -48,6 +49,7 @@ std::shared_ptr<Job> JobRunner::make(const std::string& name, std::function<Resu
                                      std::uint64_t rate_bytes_per_s) {
   auto job = std::make_shared<Job>(name);
   job->clock_ = &clock_;
+  job->urgent_busy_ = &urgent_busy_;
   job->rate_bytes_per_s_ = rate_bytes_per_s;
   job->work_ = std::move(work);
   return job;

@@ -30,6 +30,9 @@ class Job {
   /// Stops it at its next progress() until resume().
   void pause() { paused_ = true; }
   void resume() { paused_ = false; }
+  /// To be called by the job before its first progress(): from now on it rests there while the thread for urgent jobs is at
+  /// work, as long as `willing` says so.
+  void give_way_while(std::function<bool()> willing) { willing_ = std::move(willing); }
 
   /// To be called by the job as it goes: counts `bytes`, sleeps as the rate limit asks, fails if it was cancelled.
   Result<void> progress(std::uint64_t bytes);
@@ -42,7 +45,9 @@ class Job {
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> paused_{false};
   Clock* clock_ = nullptr;
-  std::uint64_t rate_bytes_per_s_ = 0;  // 0: no limit.
+  const std::atomic<bool>* urgent_busy_ = nullptr;  // The runner's.
+  std::function<bool()> willing_;                   // To give way.
+  std::uint64_t rate_bytes_per_s_ = 0;              // 0: no limit.
   std::int64_t started_ms_ = 0;
   bool urgent_ = false;  // Or in no thread of ours.
   std::function<Result<void>(Job&)> work_;
@@ -96,7 +101,7 @@ class JobRunner {
   std::deque<std::shared_ptr<Job>> waiting_ CAIRN_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Job>> running_ CAIRN_GUARDED_BY(mutex_);
   bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
-  bool urgent_busy_ CAIRN_GUARDED_BY(mutex_) = false;  // The thread for urgent jobs.
+  std::atomic<bool> urgent_busy_ = false;  // The thread for urgent jobs; changed under the mutex.
   std::vector<std::thread> threads_;
 };
 

@@ -228,6 +228,8 @@ void TableImpl::schedule_compaction() {
   const MutexLock lock(state_mutex_);
   if (compaction_job_ || stop_jobs_ || !loaded_) return;
   const auto work = [this](directory::Job& job) {
+    // Long before writers would be delayed for the number of runs.
+    job.give_way_while([this] { return runs_.load(std::memory_order_relaxed) <= tuning_.sealed_runs_max / 2; });
     const Result<void> done = compact_all(job);
     const MutexLock job_lock(state_mutex_);
     compaction_job_.reset();  // The next flush looks again, whatever came of this one.

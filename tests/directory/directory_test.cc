@@ -202,6 +202,55 @@ TEST(Jobs, AnUrgentOneDoesNotWaitForAnother) {
   (void)runner.wait(first);
 }
 
+TEST(Jobs, GiveWayToUrgentOnesAsLongAsTheyAreWilling) {
+  JobRunner runner(system_clock(), 2);
+  std::atomic<bool> willing{true};
+  std::atomic<bool> urgent_runs{false};
+  std::atomic<bool> urgent_ends{false};
+  std::atomic<int> rounds{0};
+  const auto normal = runner.submit("normal", JobRunner::Urgency::kNormal, [&](Job& running) -> Result<void> {
+    running.give_way_while([&] { return willing.load(); });
+    while (true) {
+      CAIRN_TRY_VOID(running.progress(1));
+      ++rounds;
+    }
+  });
+  const auto goes_on = [&] {
+    for (const int before = rounds; rounds == before;) system_clock().sleep_ms(1);
+  };
+  const auto rests = [&] {
+    system_clock().sleep_ms(30);
+    const int before = rounds;
+    system_clock().sleep_ms(30);
+    return rounds == before;
+  };
+  const auto urgent_one = [&] {
+    urgent_runs = urgent_ends = false;
+    auto job = runner.submit("urgent", JobRunner::Urgency::kUrgent, [&](Job&) -> Result<void> {
+      for (urgent_runs = true; !urgent_ends;) system_clock().sleep_ms(1);
+      return {};
+    });
+    while (!urgent_runs) system_clock().sleep_ms(1);
+    return job;
+  };
+  goes_on();
+  const auto first = urgent_one();
+  EXPECT_TRUE(rests());
+  willing = false;
+  goes_on();
+  willing = true;
+  EXPECT_TRUE(rests());
+  urgent_ends = true;
+  goes_on();
+  ASSERT_OK(runner.wait(first));
+  const auto second = urgent_one();
+  EXPECT_TRUE(rests());
+  normal->cancel();
+  EXPECT_EQ(runner.wait(normal).error().code, ErrorCode::kUnavailable);
+  urgent_ends = true;
+  ASSERT_OK(runner.wait(second));
+}
+
 TEST(Jobs, ShareWorkWithAnIdleThreadAndWaitForNoBusyOne) {
   for (const unsigned threads : {0U, 1U, 2U}) {
     JobRunner runner(system_clock(), threads);
