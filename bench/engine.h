@@ -11,10 +11,11 @@
 namespace cairn::bench {
 
 struct StoreOptions {
-  std::string dir;               // Empty, or left by a store of the same engine.
-  bool sync = false;             // Every write is on the device when it returns.
-  bool lz4 = false;              // Compress, where the engine can.
-  std::uint64_t data_bytes = 0;  // Expected in all, for caches and map sizes.
+  std::string dir;                // Empty, or left by a store of the same engine.
+  bool sync = false;              // Every write is on the device when it returns.
+  bool lz4 = false;               // Compress, where the engine can.
+  std::uint64_t data_bytes = 0;   // Expected in all, for the sizes of maps.
+  std::uint64_t cache_bytes = 0;  // For a cache of the engine's own.
 };
 
 [[noreturn]] void give_up(const std::string& why);

@@ -24,11 +24,11 @@ void add_table(CLI::App& app, TableBench& bench) {
           "fillseq, fillrandom, overwrite, readrandom, readmissing, seekrandom (11 entries from a random key, a fresh "
           "iterator), scan, readwhilewriting (--threads readers, one writer), fillsync, reopen (after a kill), append (as "
           "many again behind --n in order of key), hotkey (overwritten in a table of --n), heldscan (overwrite while "
-          "a scan stands), queue, tombstones, ingest (of a file made outside; cairn, rocksdb), tables (--n of them; "
-          "cairn)")
+          "a scan stands), queue, tombstones, growth (a fill, then reads and walks for --seconds each), ingest (of a file "
+          "made outside; cairn, rocksdb), tables (--n of them; cairn)")
       ->check(CLI::IsMember({"fillseq", "fillrandom", "overwrite", "readrandom", "readmissing", "seekrandom", "scan",
                              "readwhilewriting", "fillsync", "reopen", "append", "hotkey", "heldscan", "queue", "tombstones",
-                             "ingest", "tables"}));
+                             "growth", "ingest", "tables"}));
   table.add_option("--engine", bench.engine)->check(CLI::IsMember(engines()));
   table.add_option("--keys", bench.keys, "random16, user12 or sequential")
       ->transform(CLI::CheckedTransformer(std::map<std::string, Keys>{
@@ -44,6 +44,8 @@ void add_table(CLI::App& app, TableBench& bench) {
   table.add_option("--seconds", bench.seconds, "ends it after so long, whatever --n");
   table.add_option("--rate", bench.rate,
                    "operations that begin each second; a latency is counted from when its operation should have begun");
+  table.add_option("--memory-bytes", bench.memory_bytes,
+                   "what the process may take, if that is limited: an engine's own cache takes a third of it at most");
   table.add_flag("--settled", bench.settled, "compact before reads, and before the disk is measured");
   table.add_option("--dir", bench.dir, "emptied before and after");
   table.add_flag("--json", bench.json, "the last line is one JSON object; it always is");

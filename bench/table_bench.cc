@@ -20,10 +20,13 @@ namespace {
 
 std::unique_ptr<Store> open_store(const TableBench& bench, const std::string& dir) {
   const std::uint64_t records = bench.workload == "append" ? 2 * bench.n : bench.n;
+  const std::uint64_t data_bytes = records * (bench.value_bytes + bench.large_value_bytes / 100 + 64);
+  const std::uint64_t cache_bytes_max = bench.memory_bytes == 0 ? data_bytes : bench.memory_bytes / 3;
   const StoreOptions options{.dir = dir,
                              .sync = bench.disk,
                              .lz4 = bench.compression == "lz4",
-                             .data_bytes = records * (bench.value_bytes + bench.large_value_bytes / 100 + 64)};
+                             .data_bytes = data_bytes,
+                             .cache_bytes = std::max<std::uint64_t>(std::min(data_bytes, cache_bytes_max), 64 << 20)};
   return engines().at(bench.engine)(options);
 }
 
@@ -136,11 +139,9 @@ class Run {
     if (workload == "queue") return queue();
     if (workload == "append") return append();
     if (workload == "tombstones") return tombstones();
+    if (workload == "growth") return growth();
     fill();
-    if (workload == "readrandom" || workload == "readmissing" || workload == "seekrandom" || workload == "scan") {
-      store_.reset();  // What is read was not written in this life of the process, so to speak.
-      store_ = open_store(bench_, dir_);
-    }
+    if (workload == "readrandom" || workload == "readmissing" || workload == "seekrandom" || workload == "scan") open_again();
     if (workload == "hotkey") return measure(put_same, bench_.n, bench_.threads);
     if (workload == "heldscan") return held_scan(put_any);
     if (workload == "overwrite") return measure(put_any, bench_.n, bench_.threads);
@@ -302,6 +303,28 @@ class Run {
     report(records, seconds, cpu_seconds() - cpu_before_, latencies);
   }
 
+  /// What is read was not written in this life of the process, so to speak.
+  void open_again() {
+    store_.reset();
+    store_ = open_store(bench_, dir_);
+  }
+
+  /// Fills, and then reads and walks for --seconds each: three figures for one fill, which may take long.
+  void growth() {
+    if (bench_.seconds == 0) give_up("growth wants --seconds");
+    begin_measuring();
+    const auto begin = Clock::now();
+    fill();
+    figures_["fill_ops_per_s"] = bench_.n * 1'000'000'000 / ns_between(begin, Clock::now());
+    open_again();
+    Histogram latencies;
+    const auto [gets, get_seconds] = timed(&Run::get_random, ~std::uint64_t{0}, 1, latencies, nullptr);
+    figures_["get_ops_per_s"] = static_cast<std::uint64_t>(static_cast<double>(gets) / get_seconds);
+    const auto [seeks, seek_seconds] = timed(&Run::seek_random, ~std::uint64_t{0}, 1, latencies, nullptr);
+    figures_["seek_ops_per_s"] = static_cast<std::uint64_t>(static_cast<double>(seeks) / seek_seconds);
+    report(gets + seeks, get_seconds + seek_seconds, cpu_seconds() - cpu_before_, latencies);
+  }
+
   /// Fills in order of key, and then goes on with as many keys behind them.
   void append() {
     Worker worker{.bench = bench_, .values = values_, .shuffle = shuffle_, .session = store_->session()};
@@ -350,9 +373,11 @@ class Run {
       first = key;
       return true;
     };
-    for (std::uint64_t i = 0; i < bench_.n; ++i) {
+    std::uint64_t done = 0;
+    for (; done < bench_.n; ++done) {
       const auto before = Clock::now();
-      if (in - out < waiting || i % 2 == 0) {
+      if (bench_.seconds != 0 && static_cast<double>(ns_between(begin, before)) > bench_.seconds * 1e9) break;
+      if (in - out < waiting || done % 2 == 0) {
         key_of(Keys::kSequential, in, worker.key);
         values_.get(in++, worker.value);
         worker.session->put(worker.key, worker.value);
@@ -368,7 +393,7 @@ class Run {
     figures_["tenths_ops_per_s"] = tenths.ops_per_s();
     const double seconds = static_cast<double>(ns_between(begin, Clock::now())) / 1e9;
     worker.session.reset();
-    report(bench_.n, seconds, cpu_seconds() - cpu_before_, latencies);
+    report(done, seconds, cpu_seconds() - cpu_before_, latencies);
   }
 
   /// Erases all but the last of n records; an operation is a walk from the first key to the one that is left.

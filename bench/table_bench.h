@@ -22,6 +22,7 @@ struct TableBench {
   std::uint64_t large_value_bytes = 0;  // Of one value in a hundred.
   double seconds = 0;                   // Ends a workload after so long, whatever n; 0: does not.
   std::uint64_t rate = 0;               // Operations that begin each second, all threads together; 0: as fast as they go.
+  std::uint64_t memory_bytes = 0;       // What the process may take, page cache included, if that is limited.
   bool settled = false;
   bool json = true;
   std::string dir = "build/bench";

@@ -70,7 +70,7 @@ SHAPES = [
     Row("keys user000000012345, fillrandom", "--workload fillrandom --keys user12"),
     Row("keys user000000012345, readrandom", "--workload readrandom --keys user12"),
     Row("in order behind a full table", "--workload append"),
-    Row("a queue", "--workload queue", 2, ORDERED),
+    Row("a queue", "--workload queue --seconds 60", 2, ORDERED),
     Row("a hot key, overwritten", "--workload hotkey --seconds 60"),
     Row("one value in 100 of 64 KiB", "--workload fillrandom --large-value-bytes 65536", 0.2),
     Row("overwrite under a held scan", "--workload heldscan --seconds 60", engines=ORDERED),
@@ -203,28 +203,33 @@ def plot(path, title, series):
     path.write_text("\n".join([*svg, "</svg>", ""]))
 
 
+GROWTH = [("fill", "random puts"), ("get", "random gets"), ("seek", "a seek and ten nexts")]
+
+
 def grow(sizes, engines, memory_mb, docs):
+    """What random puts, gets and seeks cost at each of the sizes; gets and seeks for 20 s each."""
+    series = {kind: {} for kind, _ in GROWTH}
+    limit = f" --memory-bytes {memory_mb << 20}" if memory_mb else ""
+    for size in sizes:
+        for engine in engines:
+            figures = run("--workload growth --seconds 20" + limit, engine, size, memory_mb)
+            for kind, _ in GROWTH if figures else []:
+                series[kind].setdefault(engine, []).append((size, 1e6 / figures[f"{kind}_ops_per_s"]))
+            print(f"{size}, {engine}: {figures and [figures[f'{kind}_ops_per_s'] for kind, _ in GROWTH]}", file=sys.stderr)
     text = []
-    for workload, limit in (("fillrandom", ""), ("readrandom", " --seconds 20"), ("seekrandom", " --seconds 20")):
-        series = {}
+    for kind, title in GROWTH:
+        name = f"growth-{kind}{'-memory' if memory_mb else ''}.svg"
+        title += f", {memory_mb} MiB of memory" if memory_mb else ""
+        if docs:
+            plot(ROOT / "docs" / name, title, series[kind])
+        text += [f"![{title}]({name})", "", f"| {title}, records | " + " | ".join(series[kind]) + " |", "|---|" + "---|" * len(series[kind])]
         for size in sizes:
-            for engine in engines:
-                figures = run(f"--workload {workload}{limit}", engine, size, memory_mb)
-                if figures:
-                    series.setdefault(engine, []).append((size, 1e6 / figures["ops_per_s"]))
-                print(f"{workload}, {engine}, {size}: {figures and figures['ops_per_s']}", file=sys.stderr)
-        name = f"growth-{workload}{'-memory' if memory_mb else ''}.svg"
-        if docs and series:
-            plot(ROOT / "docs" / name, workload + (f", {memory_mb} MiB of memory" if memory_mb else ""), series)
-        text.append(f"![{workload}]({name})")
-        text += ["| records | " + " | ".join(series) + " |", "|---|" + "---|" * len(series)]
-        for size in sizes:
-            costs = [next((f"{y:.2f} µs" for x, y in line if x == size), "") for line in series.values()]
+            costs = [next((f"{y:.2f} µs" for x, y in line if x == size), "") for line in series[kind].values()]
             text.append(f"| {size:,} | " + " | ".join(costs) + " |")
+        text.append("")
+    print("\n".join(text))
     if docs:
-        into_docs("growth in little memory" if memory_mb else "growth", "\n".join(text))
-    else:
-        print("\n".join(text))
+        into_docs("growth in little memory" if memory_mb else "growth", "\n".join(text).rstrip())
 
 
 def tenths(row, of):

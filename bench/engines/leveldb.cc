@@ -55,9 +55,7 @@ class LevelDbSession final : public Session {
 class LevelDbStore final : public Store {
  public:
   explicit LevelDbStore(const StoreOptions& options)
-      : sync_(options.sync),
-        filter_(leveldb::NewBloomFilterPolicy(10)),
-        cache_(leveldb::NewLRUCache(std::max<std::uint64_t>(options.data_bytes, 64 << 20))) {
+      : sync_(options.sync), filter_(leveldb::NewBloomFilterPolicy(10)), cache_(leveldb::NewLRUCache(options.cache_bytes)) {
     leveldb::Options set;
     set.create_if_missing = true;
     set.write_buffer_size = 64 << 20;

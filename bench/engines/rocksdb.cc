@@ -66,7 +66,7 @@ class RocksDbStore final : public Store {
     set.compaction_pri = rocksdb::kMinOverlappingRatio;
     set.compression = options.lz4 ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
     rocksdb::BlockBasedTableOptions table;
-    table.block_cache = rocksdb::NewLRUCache(std::max<std::uint64_t>(options.data_bytes, 64 << 20));
+    table.block_cache = rocksdb::NewLRUCache(options.cache_bytes);
     table.block_size = 16 << 10;
     table.cache_index_and_filter_blocks = true;
     table.pin_l0_filter_and_index_blocks_in_cache = true;

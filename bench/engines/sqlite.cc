@@ -12,7 +12,7 @@ class SqliteSession final : public Session {
     check(sqlite3_open((options.dir + "/bench.sqlite").c_str(), &db_));
     run("PRAGMA busy_timeout=10000; PRAGMA journal_mode=WAL; PRAGMA mmap_size=" + std::to_string(4 * options.data_bytes));
     run(std::string("PRAGMA synchronous=") + (options.sync ? "FULL" : "OFF"));
-    run("PRAGMA cache_size=-" + std::to_string(options.data_bytes / 1024 + 65536));
+    run("PRAGMA cache_size=-" + std::to_string(options.cache_bytes / 1024));
     run("CREATE TABLE IF NOT EXISTS bench(k BLOB PRIMARY KEY, v BLOB) WITHOUT ROWID");
     put_ = prepare("INSERT OR REPLACE INTO bench VALUES(?1,?2)");
     get_ = prepare("SELECT v FROM bench WHERE k=?1");

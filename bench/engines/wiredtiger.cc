@@ -91,8 +91,7 @@ class WiredTigerSession final : public Session {
 class WiredTigerStore final : public Store {
  public:
   explicit WiredTigerStore(const StoreOptions& options) {
-    const std::uint64_t cache = std::max<std::uint64_t>(2 * options.data_bytes, 64 << 20);
-    const std::string config = "create,cache_size=" + std::to_string(cache) +
+    const std::string config = "create,cache_size=" + std::to_string(2 * options.cache_bytes) +
                                ",session_max=200,log=(enabled=true),checkpoint=(wait=60),transaction_sync=(enabled=" +
                                (options.sync ? "true" : "false") + ",method=fsync)";
     check(wiredtiger_open(options.dir.c_str(), nullptr, config.c_str(), &connection_));
