@@ -45,7 +45,7 @@ void add_table(CLI::App& app, TableBench& bench) {
   table.add_option("--rate", bench.rate,
                    "operations that begin each second; a latency is counted from when its operation should have begun");
   table.add_option("--memory-bytes", bench.memory_bytes,
-                   "what the process may take, if that is limited: an engine's own cache takes a third of it at most");
+                   "what the process may take, if that is limited: an engine's own cache is set up for data of a third of it");
   table.add_flag("--settled", bench.settled, "compact before reads, and before the disk is measured");
   table.add_option("--dir", bench.dir, "emptied before and after");
   table.add_flag("--json", bench.json, "the last line is one JSON object; it always is");

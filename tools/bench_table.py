@@ -234,7 +234,7 @@ def grow(sizes, engines, memory_mb, docs):
 
 def tenths(row, of):
     """How a workload's throughput went along, engine by engine."""
-    lines = [f"{engine}: " + ", ".join(f"{figure / 1e3:,.0f}" for figure in runs[-1]["tenths_ops_per_s"]) for engine, runs in of.items() if runs]
+    lines = [f"{engine}: " + ", ".join(f"{figure / 1e3:,.0f}" for figure in runs[-1]["tenths_ops_per_s"]) for engine, runs in of.items() if runs and runs[-1]["tenths_ops_per_s"]]
     return f"*{row.name}*, thousand operations per second in each tenth: " + "; ".join(lines) + "."
 
 

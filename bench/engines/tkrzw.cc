@@ -60,7 +60,7 @@ class TkrzwStore final : public Store {
       auto dbm = std::make_unique<tkrzw::TreeDBM>(std::make_unique<tkrzw::MemoryMapParallelFile>());
       tkrzw::TreeDBM::TuningParameters tuning;
       tuning.num_buckets = records / 20 + 1000;
-      tuning.max_cached_pages = static_cast<std::int32_t>(records / 20 + 10'000);
+      tuning.max_cached_pages = static_cast<std::int32_t>(options.cache_bytes / 164 / 20 + 10'000);
       check(dbm->OpenAdvanced(options.dir + "/bench.tkt", true, tkrzw::File::OPEN_DEFAULT, tuning));
       dbm_ = std::move(dbm);
     } else {

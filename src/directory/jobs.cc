@@ -15,13 +15,14 @@ namespace {
 // the debt is small; for an urgent one writers wait in the end, so it gives way a little only.
 constexpr int kNiceOfNormal = 10;
 constexpr int kNiceOfUrgent = 3;
+constexpr std::int64_t kRestMsMax = 1000;  // Several flushes; then it works for as long.
 
 }  // namespace
 
 Result<void> Job::progress(std::uint64_t bytes) {
   const std::uint64_t done = bytes_done_.fetch_add(bytes) + bytes;
   while (paused_ && !cancelled_) clock_->sleep_ms(10);
-  while (willing_ && *urgent_busy_ && willing_() && !cancelled_) clock_->sleep_ms(1);
+  if (willing_ && *urgent_busy_) give_way();
   if (cancelled_) return fail(ErrorCode::kUnavailable, "the job '" + name_ + "' was cancelled");
   if (rate_bytes_per_s_ != 0) {
     const auto due_ms = static_cast<std::int64_t>(done * 1000 / rate_bytes_per_s_);
@@ -29,6 +30,19 @@ Result<void> Job::progress(std::uint64_t bytes) {
     if (ahead_ms > 1) clock_->sleep_ms(std::min<std::int64_t>(ahead_ms, 100));
   }
   return {};
+}
+
+void Job::give_way() {
+  const std::int64_t begin_ms = clock_->boot_ms();
+  if (begin_ms < rests_from_ms_) return;
+  while (*urgent_busy_ && willing_() && !cancelled_) {
+    const std::int64_t now_ms = clock_->boot_ms();
+    if (now_ms - begin_ms >= kRestMsMax) {
+      rests_from_ms_ = now_ms + kRestMsMax;
+      return;
+    }
+    clock_->sleep_ms(1);
+  }
 }
 
 JobRunner::JobRunner(Clock& clock, unsigned threads) : clock_(clock) {

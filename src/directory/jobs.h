@@ -30,8 +30,8 @@ class Job {
   /// Stops it at its next progress() until resume().
   void pause() { paused_ = true; }
   void resume() { paused_ = false; }
-  /// To be called by the job before its first progress(): from now on it rests there while the thread for urgent jobs is at
-  /// work, as long as `willing` says so.
+  /// To be called by the job itself: from now on it rests in progress() while the thread for urgent jobs is at work, as long as
+  /// `willing` says so, and at most half of the time: that thread may never be idle.
   void give_way_while(std::function<bool()> willing) { willing_ = std::move(willing); }
 
   /// To be called by the job as it goes: counts `bytes`, sleeps as the rate limit asks, fails if it was cancelled.
@@ -39,6 +39,7 @@ class Job {
 
  private:
   friend class JobRunner;
+  void give_way();
   std::string name_;
   std::atomic<std::uint64_t> bytes_done_{0};
   std::atomic<std::uint64_t> bytes_total_{0};
@@ -46,7 +47,8 @@ class Job {
   std::atomic<bool> paused_{false};
   Clock* clock_ = nullptr;
   const std::atomic<bool>* urgent_busy_ = nullptr;  // The runner's.
-  std::function<bool()> willing_;                   // To give way.
+  std::function<bool()> willing_;                   // To give way,
+  std::int64_t rests_from_ms_ = 0;                  // from then on.
   std::uint64_t rate_bytes_per_s_ = 0;              // 0: no limit.
   std::int64_t started_ms_ = 0;
   bool urgent_ = false;  // Or in no thread of ours.

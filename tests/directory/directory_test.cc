@@ -239,10 +239,12 @@ TEST(Jobs, GiveWayToUrgentOnesAsLongAsTheyAreWilling) {
   willing = false;
   goes_on();
   willing = true;
-  EXPECT_TRUE(rests());
+  EXPECT_TRUE(rests()) << "it had not rested for its second";
+  goes_on();  // The urgent one may never end.
   urgent_ends = true;
-  goes_on();
   ASSERT_OK(runner.wait(first));
+  goes_on();
+  system_clock().sleep_ms(1000);  // For which it does not rest again.
   const auto second = urgent_one();
   EXPECT_TRUE(rests());
   normal->cancel();
