@@ -1,6 +1,7 @@
 // Walking a sealed file. Uncompressed, records follow each other through all of the object table, and its units are only
 // where seeks and steps back begin; compressed, one unit at a time is held decompressed.
 #include "sealed/sealed_reader.h"
+#include "storage/read_ahead.h"
 
 namespace cairn::sealed {
 namespace {
@@ -14,7 +15,9 @@ class ObjectCursor final : public Cursor {
       : reader_(std::move(reader)),
         data_(reader_->file_->data()),
         table_begin_(reader_->objects_.offset),
-        table_end_(table_begin_ + reader_->objects_.length) {}
+        table_end_(table_begin_ + reader_->objects_.length),
+        ahead_(*reader_->file_, table_begin_, table_end_),
+        behind_(ahead_) {}
 
   Result<void> prepare_seek(ByteView key) override {
     CAIRN_TRY(first, reader_->first_unit_from(key));
@@ -53,6 +56,7 @@ class ObjectCursor final : public Cursor {
       entry_ = nullptr;
       if (at_ == table_begin_) return {};
       CAIRN_TRY(unit, last_unit_before(at_));
+      behind_.backward(unit, at_);
       CAIRN_TRY_VOID(note_until(unit, at_));
     }
     return to_popped();
@@ -77,8 +81,10 @@ class ObjectCursor final : public Cursor {
     return {};
   }
   Result<void> verify_to(std::uint64_t end) {
+    const std::uint64_t page_end = round_up(end, kPageBytes);
+    ahead_.forward(verified_to_, page_end);
     CAIRN_TRY_VOID(reader_->ensure(verified_to_, end - verified_to_));
-    verified_to_ = round_up(end, kPageBytes);
+    verified_to_ = page_end;
     return {};
   }
   /// The place of the last unit that begins before `at`, which is not the first record.
@@ -128,7 +134,9 @@ class ObjectCursor final : public Cursor {
   const char* data_;
   std::uint64_t table_begin_;
   std::uint64_t table_end_;
-  std::uint64_t at_ = 0;  // Where the record begins and ends.
+  storage::ReadAhead ahead_;
+  storage::ReadAhead behind_;  // Of a walk backwards.
+  std::uint64_t at_ = 0;       // Where the record begins and ends.
   std::uint64_t end_ = 0;
   std::uint64_t verified_from_ = 0;  // Bytes that need not be verified again.
   std::uint64_t verified_to_ = 0;
@@ -140,7 +148,11 @@ class ObjectCursor final : public Cursor {
 /// Of a compressed file: holds the unit it is in. Where the records before it begin is found out when it first walks back.
 class UnitCursor final : public Cursor {
  public:
-  explicit UnitCursor(std::shared_ptr<const SealedReader> reader) : reader_(std::move(reader)) { hold_ = &unit_.buffer; }
+  explicit UnitCursor(std::shared_ptr<const SealedReader> reader)
+      : reader_(std::move(reader)),
+        ahead_(*reader_->file_, reader_->objects_.offset, reader_->objects_.offset + reader_->objects_.length) {
+    hold_ = &unit_.buffer;
+  }
 
   Result<void> seek(ByteView key) override {
     CAIRN_TRY(first, reader_->first_unit_from(key));
@@ -186,6 +198,11 @@ class UnitCursor final : public Cursor {
     before_.clear();
     if (index >= reader_->unit_count_) return {};
     CAIRN_TRY(unit, reader_->unit(index));
+    if (index + 1 == unit_index_) {
+      ahead_.backward(unit.offset, unit_.offset);
+    } else {
+      ahead_.forward(index == unit_index_ + 1 ? unit_.offset : unit.offset, unit.offset);
+    }
     unit_ = std::move(unit);
     unit_index_ = index;
     if (unit_.records.empty()) return reader_->damaged("unit without a record", unit_.offset);
@@ -218,6 +235,7 @@ class UnitCursor final : public Cursor {
   }
 
   std::shared_ptr<const SealedReader> reader_;
+  storage::ReadAhead ahead_;
   SealedReader::Unit unit_;
   std::uint64_t unit_index_ = 0;
   std::uint64_t at_ = 0;  // Where the record begins and ends in the unit.

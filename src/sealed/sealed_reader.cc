@@ -8,6 +8,9 @@
 #include "sealed/compression.h"
 
 namespace cairn::sealed {
+namespace {
+constexpr std::uint64_t kAskedForBytes = 16 * kKiB;  // What is longer is not waited for page by page.
+}  // namespace
 
 SealedReader::SealedReader(std::shared_ptr<const storage::MappedFile> file, const Preamble& preamble)
     : file_(std::move(file)), bad_(file_->bad_flag()), preamble_(preamble), verified_(file_->size() / kPageBytes / 64 + 1) {}
@@ -142,6 +145,7 @@ Result<void> SealedReader::verify_page(std::uint64_t page) const {
 /// Verifies the pages of [offset, offset + length) that were not yet; the range lies within the file's pages.
 Result<void> SealedReader::ensure(std::uint64_t offset, std::uint64_t length) const {
   if (length == 0) return {};
+  if (length > kAskedForBytes) file_->will_read(offset, offset + length);
   const std::uint64_t last = (offset + length - 1) / kPageBytes;
   for (std::uint64_t page = offset / kPageBytes; page <= last; ++page) {
     const std::uint64_t word = verified_[page / 64].load(std::memory_order_acquire);

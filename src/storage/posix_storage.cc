@@ -56,6 +56,16 @@ class PosixMap final : public MappedFile {
     static const std::atomic<bool> never{false};
     return guard_ ? guard_->bad() : never;
   }
+  void expect_random_reads() const override {
+    if (size() != 0) madvise(const_cast<char*>(data()), size(), MADV_RANDOM);
+  }
+  void will_read(std::uint64_t from, std::uint64_t to) const override {
+    constexpr std::uint64_t kStepBytes = 128 * kKiB;  // Of a longer range Linux takes as much as the device is set to.
+    to = std::min(to, size());
+    for (from = from / kPageBytes * kPageBytes; from < to; from += kStepBytes) {
+      madvise(const_cast<char*>(data()) + from, std::min(kStepBytes, to - from), MADV_WILLNEED);
+    }
+  }
 
  private:
   std::optional<BusErrorGuard> guard_;  // None for an empty file, which has no map.

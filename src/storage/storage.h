@@ -31,6 +31,13 @@ class MappedFile {
   /// kIo, naming the file, if bad().
   [[nodiscard]] Result<void> status() const;
 
+  /// From now on a page that is not in memory is read alone when it is touched. At first some around it are read too, as
+  /// many as the kernel is set to for the device.
+  virtual void expect_random_reads() const {}
+  /// [from, to), of which what lies in the file counts, is read soon: what of it is not in memory is asked for, and not
+  /// waited for.
+  virtual void will_read(std::uint64_t /*from*/, std::uint64_t /*to*/) const {}
+
  protected:
   MappedFile(std::string name, const char* data, std::uint64_t size) : name_(std::move(name)), data_(data), size_(size) {}
 

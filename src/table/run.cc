@@ -12,6 +12,7 @@ Result<std::shared_ptr<const RunFile>> RunFile::open(directory::Directory& direc
   Result<std::shared_ptr<const storage::MappedFile>> map = directory.storage().open(name);
   if (!map && map.error().code == ErrorCode::kNotFound) return corruption("a live file is missing", name);
   CAIRN_TRY_VOID(map);
+  (*map)->expect_random_reads();  // Of gets; whoever walks asks ahead.
   auto file = std::make_shared<RunFile>();
   CAIRN_TRY(reader, sealed::SealedReader::open(*map, {.database = directory.database_id(),
                                                       .number = directory::FileName::parse(name)->number,

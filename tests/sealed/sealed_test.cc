@@ -22,6 +22,14 @@ struct Stored {
   bool tombstone;
 };
 
+/// Notes what it is asked to read ahead.
+class WatchedFile final : public MemoryFile {
+ public:
+  using MemoryFile::MemoryFile;
+  void will_read(std::uint64_t from, std::uint64_t to) const override { asked.emplace_back(from, to); }
+  mutable std::vector<std::pair<std::uint64_t, std::uint64_t>> asked;
+};
+
 class SealedFile : public testing::TestWithParam<sealed::Compression> {
  protected:
   void write(const std::vector<Stored>& records) {
@@ -47,8 +55,8 @@ class SealedFile : public testing::TestWithParam<sealed::Compression> {
     const auto size = writer.finish();
     ASSERT_OK(size);
     bytes->resize(*size);
-    const auto opened =
-        SealedReader::open(std::make_shared<MemoryFile>(bytes), {.database = {1, 2}, .number = 9, .view = 4, .family = 0});
+    file = std::make_shared<WatchedFile>(bytes);
+    const auto opened = SealedReader::open(file, {.database = {1, 2}, .number = 9, .view = 4, .family = 0});
     ASSERT_OK(opened);
     reader = *opened;
   }
@@ -69,6 +77,7 @@ class SealedFile : public testing::TestWithParam<sealed::Compression> {
   }
 
   std::shared_ptr<Bytes> bytes;
+  std::shared_ptr<WatchedFile> file;
   std::shared_ptr<SealedReader> reader;
 };
 
@@ -143,6 +152,44 @@ TEST_P(SealedFile, StepsBackFromWhereItWasSentLast) {
     EXPECT_EQ(cursor->entry().key, records[i - 1].key);
     EXPECT_EQ(cursor->entry().write_version, records[i - 1].version);
   }
+}
+
+TEST_P(SealedFile, AWalkAsksForWhatItWillReadAndASeekForNothing) {
+  Random random(6);
+  std::vector<Stored> records;
+  for (int i = 0; i < 20'000; ++i) {
+    records.push_back({"key" + std::to_string(100'000 + i), {}, 1, false});
+    for (int n = 0; n < 100; ++n) records.back().value.push_back(static_cast<char>(random.next()));
+  }
+  write(records);
+  const auto cursor = reader->cursor();
+  for (int n = 0; n < 100; ++n) {
+    ASSERT_OK(cursor->seek(records[random.below(records.size())].key));
+    for (int step = 0; step < 50 && cursor->valid(); ++step) ASSERT_OK(cursor->next());
+    ASSERT_OK(cursor->seek_before(records[random.below(records.size())].key));
+    for (int step = 0; step < 50 && cursor->valid(); ++step) ASSERT_OK(cursor->prev());
+  }
+  EXPECT_TRUE(file->asked.empty());
+  const std::uint64_t value_bytes = records.size() * 100;
+
+  ASSERT_OK(cursor->seek_first());
+  while (cursor->valid()) ASSERT_OK(cursor->next());
+  const std::vector<std::pair<std::uint64_t, std::uint64_t>> forward = std::exchange(file->asked, {});
+  ASSERT_FALSE(forward.empty());
+  EXPECT_LE(forward.front().first, 32 * kKiB);
+  EXPECT_LE(forward.size(), 16U);
+  for (std::size_t i = 1; i < forward.size(); ++i) EXPECT_EQ(forward[i].first, forward[i - 1].second);
+  EXPECT_GT(forward.back().second, value_bytes);
+  EXPECT_LT(forward.back().second, bytes->size());
+
+  ASSERT_OK(cursor->seek_last());
+  while (cursor->valid()) ASSERT_OK(cursor->prev());
+  const auto& backward = file->asked;
+  ASSERT_FALSE(backward.empty());
+  EXPECT_GT(backward.front().second + 48 * kKiB, forward.back().second);
+  EXPECT_LE(backward.size(), 16U);
+  for (std::size_t i = 1; i < backward.size(); ++i) EXPECT_EQ(backward[i].second, backward[i - 1].first);
+  EXPECT_LT(backward.back().first, forward.front().first);
 }
 
 TEST_P(SealedFile, AKeyWithVersionsOverManyUnitsIsFoundAtEach) {

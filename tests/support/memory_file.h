@@ -7,7 +7,7 @@
 
 namespace cairn::test {
 
-class MemoryFile final : public storage::MappedFile {
+class MemoryFile : public storage::MappedFile {
  public:
   explicit MemoryFile(std::shared_ptr<const Bytes> bytes, const std::string& name = "1-1-00000001.memory")
       : MappedFile(name, bytes->data(), bytes->size()), bytes_(std::move(bytes)) {}
