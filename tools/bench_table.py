@@ -3,7 +3,7 @@
 JSON, a table of ratios between marks in docs/benchmarks.md, and plots of cost against size.
 
     tools/bench_table.py [--n 2000000] [--rounds 3] [--rows REGEX] [--engines a,b,…] [--json FILE] [--no-docs]
-    tools/bench_table.py --growth 2000000,10000000,40000000 [--memory-mb M]
+    tools/bench_table.py --growth 2000000,10000000,40000000 [--memory-mb M] [--resume]
     tools/bench_table.py --shapes [--n N] [--engines a,b,…]
     tools/bench_table.py --tail SECONDS [--n N] [--engines a,b,…]
 """
@@ -206,13 +206,20 @@ def plot(path, title, series):
 GROWTH = [("fill", "random puts"), ("get", "random gets"), ("seek", "a seek and ten nexts")]
 
 
-def grow(sizes, engines, memory_mb, docs):
-    """What random puts, gets and seeks cost at each of the sizes; gets and seeks for 20 s each."""
+def grow(sizes, engines, memory_mb, docs, resume):
+    """What random puts, gets and seeks cost at each of the sizes; gets and seeks for 20 s each. Hours, so what was measured is kept as
+    it comes, and to `resume` is to measure what is not."""
     series = {kind: {} for kind, _ in GROWTH}
+    kept_in = ROOT / f"build/bench-growth{'-memory' if memory_mb else ''}.json"
+    kept = json.loads(kept_in.read_text()) if resume else {}
     limit = f" --memory-bytes {memory_mb << 20}" if memory_mb else ""
     for size in sizes:
         for engine in engines:
-            figures = run("--workload growth --seconds 20" + limit, engine, size, memory_mb)
+            name = f"{size} {engine} {memory_mb}"
+            if name not in kept:
+                kept[name] = run("--workload growth --seconds 20" + limit, engine, size, memory_mb)
+                kept_in.write_text(json.dumps(kept, indent=1))
+            figures = kept[name]
             for kind, _ in GROWTH if figures else []:
                 series[kind].setdefault(engine, []).append((size, 1e6 / figures[f"{kind}_ops_per_s"]))
             print(f"{size}, {engine}: {figures and [figures[f'{kind}_ops_per_s'] for kind, _ in GROWTH]}", file=sys.stderr)
@@ -276,14 +283,15 @@ def main():
     parse.add_argument("--no-docs", action="store_true")
     parse.add_argument("--growth", default="")
     parse.add_argument("--memory-mb", type=int, default=0)
+    parse.add_argument("--resume", action="store_true")
     parse.add_argument("--shapes", action="store_true")
     parse.add_argument("--tail", type=int, default=0)
     said = parse.parse_args()
     engines = said.engines.split(",")
     if said.growth:
-        return grow([int(size) for size in said.growth.split(",")], engines, said.memory_mb, not said.no_docs)
-    if said.memory_mb:
-        parse.error("--memory-mb goes with --growth")
+        return grow([int(size) for size in said.growth.split(",")], engines, said.memory_mb, not said.no_docs, said.resume)
+    if said.memory_mb or said.resume:
+        parse.error("--memory-mb and --resume go with --growth")
     if said.tail:
         return tail(said.tail, said.n, engines, not said.no_docs)
     rows = [row for row in (SHAPES if said.shapes else ROWS) if re.search(said.rows, row.name)]

@@ -65,7 +65,8 @@ struct FamilyOptions {
 struct TableOptions {
   bool create_if_missing = true;
   FamilyOptions main;  ///< The family every table has.
-  /// Log bytes that one memtable takes before it is sealed. 1 MiB to 1 GiB.
+  /// Log bytes that one memtable takes before it is sealed. 1 MiB to 1 GiB. A table that is written to without a pause works on
+  /// the logs of several at once, through the page cache: give it less than a quarter of the memory there is.
   std::uint64_t memtable_bytes_max = 64 * kMiB;
   /// Bytes per second that flush and compaction may read and write; 0 for no limit.
   std::uint64_t job_bytes_per_s_max = 0;

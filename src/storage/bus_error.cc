@@ -7,10 +7,12 @@
 #include <cstring>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 #include "base/mutex.h"
 #include "base/reached.h"
+#include "storage/memory.h"
 
 namespace cairn::storage {
 namespace {
@@ -23,11 +25,14 @@ struct Slot {
   std::atomic<std::uintptr_t> begin{0};  // 0: free.
   std::atomic<std::uintptr_t> end{0};
   std::atomic<bool> bad{false};
+  bool random = false;  // Under the mutex.
 };
 std::array<Slot, kMapsMax> slots;
 std::atomic<std::uint32_t> slots_ever{0};
 std::atomic<std::uint32_t> slots_used{0};
 Mutex slots_mutex{Rank::kLeaf};
+std::uint64_t random_bytes CAIRN_GUARDED_BY(slots_mutex) = 0;
+bool pages_alone CAIRN_GUARDED_BY(slots_mutex) = false;  // What the kernel was told.
 struct sigaction previous_action;
 
 void pass_on(int signal, siginfo_t* info, void* context) {
@@ -72,6 +77,24 @@ void install_once() {
   });
 }
 
+std::uint64_t size_of(const Slot& slot) { return slot.end.load() - slot.begin.load(); }
+
+void advise(const Slot& slot) CAIRN_REQUIRES(slots_mutex) {
+  void* const begin = reinterpret_cast<void*>(slot.begin.load());  // NOLINT(performance-no-int-to-ptr)
+  madvise(begin, size_of(slot), pages_alone ? MADV_RANDOM : MADV_NORMAL);
+}
+
+void count_random(std::uint64_t bytes) CAIRN_REQUIRES(slots_mutex) {
+  static const std::uint64_t bytes_max = memory_bytes() / 2;
+  random_bytes = bytes;
+  if (pages_alone == (bytes > bytes_max)) return;
+  CAIRN_REACHED("more mapped than half of the memory, or no more");
+  pages_alone = !pages_alone;
+  for (std::uint32_t i = 0; i < slots_ever.load(); ++i) {
+    if (slots[i].random) advise(slots[i]);
+  }
+}
+
 }  // namespace
 
 Result<BusErrorGuard> BusErrorGuard::watch(const char* data, std::uint64_t size) {
@@ -95,11 +118,21 @@ Result<BusErrorGuard> BusErrorGuard::watch(const char* data, std::uint64_t size)
 BusErrorGuard::~BusErrorGuard() {
   if (slot_ == kNone) return;
   const MutexLock lock(slots_mutex);
-  slots[slot_].begin.store(0, std::memory_order_release);
+  Slot& slot = slots[slot_];
+  if (std::exchange(slot.random, false)) count_random(random_bytes - size_of(slot));
+  slot.begin.store(0, std::memory_order_release);
   slots_used.fetch_sub(1);
 }
 
 const std::atomic<bool>& BusErrorGuard::bad() const { return slots[slot_].bad; }
+
+void BusErrorGuard::expect_random_reads() const {
+  const MutexLock lock(slots_mutex);
+  Slot& slot = slots[slot_];
+  if (std::exchange(slot.random, true)) return;
+  count_random(random_bytes + size_of(slot));
+  if (pages_alone) advise(slot);
+}
 
 std::uint32_t maps_open() { return slots_used.load(); }
 

@@ -1,6 +1,6 @@
 // A bad sector under a mapped page, or a file cut short under it, raises SIGBUS. The handler here puts a page of
 // zeros over the hole, marks the map bad and lets the reader go on; the reader then finds the mark and reports kIo.
-// The maps of the process are registered here, and so counted and bounded.
+// The maps of the process are registered here, and so counted and bounded, and what the kernel is told of them is one decision.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -24,6 +24,9 @@ class BusErrorGuard {
   ~BusErrorGuard();
 
   [[nodiscard]] const std::atomic<bool>& bad() const;
+  /// Pages of it are touched at random. While such maps of the process have more than half of its memory between them, the kernel
+  /// reads a page of them alone; else it may read what is around it too, as much as it is set to for the device.
+  void expect_random_reads() const;
 
  private:
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};

@@ -57,7 +57,7 @@ class PosixMap final : public MappedFile {
     return guard_ ? guard_->bad() : never;
   }
   void expect_random_reads() const override {
-    if (size() != 0) madvise(const_cast<char*>(data()), size(), MADV_RANDOM);
+    if (guard_) guard_->expect_random_reads();
   }
   void will_read(std::uint64_t from, std::uint64_t to) const override {
     constexpr std::uint64_t kStepBytes = 128 * kKiB;  // Of a longer range Linux takes as much as the device is set to.

@@ -54,7 +54,7 @@ class ReadAhead {
   std::uint64_t begin_;
   std::uint64_t end_;
   std::uint64_t next_ = ~std::uint64_t{0};  // Where the walk goes on.
-  std::uint64_t walked_ = 0;  // Without a jump.
+  std::uint64_t walked_ = 0;                // Without a jump.
   std::uint64_t window_ = 0;
   std::uint64_t asked_ = 0;  // How far the device was asked.
 };

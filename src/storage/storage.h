@@ -31,8 +31,7 @@ class MappedFile {
   /// kIo, naming the file, if bad().
   [[nodiscard]] Result<void> status() const;
 
-  /// From now on a page that is not in memory is read alone when it is touched. At first some around it are read too, as
-  /// many as the kernel is set to for the device.
+  /// Pages will be touched at random: where memory is scarce, one that is not there should be read without those around it.
   virtual void expect_random_reads() const {}
   /// [from, to), of which what lies in the file counts, is read soon: what of it is not in memory is asked for, and not
   /// waited for.

@@ -5,7 +5,9 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
+#include "storage/memory.h"
 #include "support/temporary_directory.h"
 #include "support/world.h"
 
@@ -48,6 +50,52 @@ TEST(PosixStorage, TrimmingLeavesWhatIsBelow) {
     EXPECT_EQ(std::filesystem::file_size(here.file("a")), end);
     EXPECT_EQ(*(*storage)->read("a"), Bytes(end, 'x'));
   }
+}
+
+/// Whether the kernel was told to read pages of the map of that file alone.
+bool reads_pages_alone(const std::string& path) {
+  std::ifstream maps("/proc/self/smaps");
+  bool here = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.ends_with(path)) here = true;
+    if (here && line.starts_with("VmFlags:")) return line.find(" rr") != std::string::npos;
+  }
+  ADD_FAILURE() << path << " is not mapped";
+  return false;
+}
+
+TEST(PosixStorage, PagesAreReadAloneWhileMoreIsMappedThanHalfOfTheMemory) {
+  const TemporaryDirectory here;
+  auto storage = storage::PosixStorage::open(here.path(), false);
+  ASSERT_OK(storage);
+  for (const char* const name : {"before", "after", "walked", "large"}) ASSERT_OK((*storage)->publish(name, "some"));
+  std::filesystem::resize_file(here.file("large"), storage::memory_bytes() / 2 + 1);
+  const auto before = *(*storage)->open("before");
+  const auto walked = *(*storage)->open("walked");
+  before->expect_random_reads();
+  EXPECT_FALSE(reads_pages_alone(here.file("before")));
+  auto large = *(*storage)->open("large");
+  EXPECT_FALSE(reads_pages_alone(here.file("before")));
+  large->expect_random_reads();
+  const auto after = *(*storage)->open("after");
+  after->expect_random_reads();
+  for (const char* const name : {"before", "after", "large"}) EXPECT_TRUE(reads_pages_alone(here.file(name))) << name;
+  EXPECT_FALSE(reads_pages_alone(here.file("walked")));
+  large.reset();
+  for (const char* const name : {"before", "after"}) EXPECT_FALSE(reads_pages_alone(here.file(name))) << name;
+}
+
+TEST(PosixStorage, WhatWillBeReadIsReadAhead) {
+  const TemporaryDirectory here;
+  auto storage = storage::PosixStorage::open(here.path(), false);
+  ASSERT_OK(storage);
+  const Bytes contents(3 * kMiB + 5, 'x');
+  ASSERT_OK((*storage)->publish("a", contents));
+  const auto map = *(*storage)->open("a");
+  map->will_read(1, contents.size() + kMiB);  // Beyond the end: what there is.
+  map->will_read(contents.size() + kMiB, contents.size() + 2 * kMiB);
+  map->will_read(5, 5);
+  EXPECT_EQ(map->bytes(), contents);
 }
 
 }  // namespace
