@@ -211,7 +211,7 @@ def grow(sizes, engines, memory_mb, docs, resume):
     it comes, and to `resume` is to measure what is not."""
     series = {kind: {} for kind, _ in GROWTH}
     kept_in = ROOT / f"build/bench-growth{'-memory' if memory_mb else ''}.json"
-    kept = json.loads(kept_in.read_text()) if resume else {}
+    kept = json.loads(kept_in.read_text()) if resume and kept_in.exists() else {}
     limit = f" --memory-bytes {memory_mb << 20}" if memory_mb else ""
     for size in sizes:
         for engine in engines:

@@ -1,4 +1,4 @@
-// LMDB as lmdb.h describes its fast ways: MDB_WRITEMAP, without durability MDB_NOSYNC, with more data than memory MDB_NORDAHEAD;
+// LMDB as lmdb.h describes its fast ways: MDB_WRITEMAP, without durability MDB_NOSYNC, in limited memory MDB_NORDAHEAD;
 // readers renew one transaction for each read.
 #include <lmdb.h>
 

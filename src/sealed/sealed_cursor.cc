@@ -81,9 +81,9 @@ class ObjectCursor final : public Cursor {
     return {};
   }
   Result<void> verify_to(std::uint64_t end) {
+    CAIRN_TRY_VOID(reader_->ensure(verified_to_, end - verified_to_));
     const std::uint64_t page_end = round_up(end, kPageBytes);
     ahead_.forward(verified_to_, page_end);
-    CAIRN_TRY_VOID(reader_->ensure(verified_to_, end - verified_to_));
     verified_to_ = page_end;
     return {};
   }
@@ -150,7 +150,8 @@ class UnitCursor final : public Cursor {
  public:
   explicit UnitCursor(std::shared_ptr<const SealedReader> reader)
       : reader_(std::move(reader)),
-        ahead_(*reader_->file_, reader_->objects_.offset, reader_->objects_.offset + reader_->objects_.length) {
+        ahead_(*reader_->file_, reader_->objects_.offset, reader_->objects_.offset + reader_->objects_.length),
+        behind_(ahead_) {
     hold_ = &unit_.buffer;
   }
 
@@ -198,12 +199,9 @@ class UnitCursor final : public Cursor {
     before_.clear();
     if (index >= reader_->unit_count_) return {};
     CAIRN_TRY(unit, reader_->unit(index));
-    if (index + 1 == unit_index_) {
-      ahead_.backward(unit.offset, unit_.offset);
-    } else {
-      ahead_.forward(index == unit_index_ + 1 ? unit_.offset : unit.offset, unit.offset);
-    }
     unit_ = std::move(unit);
+    ahead_.forward(unit_.offset, unit_.end);
+    behind_.backward(unit_.offset, unit_.end);
     unit_index_ = index;
     if (unit_.records.empty()) return reader_->damaged("unit without a record", unit_.offset);
     return to(0);
@@ -236,6 +234,7 @@ class UnitCursor final : public Cursor {
 
   std::shared_ptr<const SealedReader> reader_;
   storage::ReadAhead ahead_;
+  storage::ReadAhead behind_;  // Of a walk backwards.
   SealedReader::Unit unit_;
   std::uint64_t unit_index_ = 0;
   std::uint64_t at_ = 0;  // Where the record begins and ends in the unit.

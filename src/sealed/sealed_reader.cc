@@ -191,13 +191,14 @@ Result<SealedReader::Unit> SealedReader::unit_at(std::uint64_t offset) const {
   CAIRN_TRY(head, bytes(offset, sizeof(UnitHeader), objects_));
   const auto header = load<UnitHeader>(head.data());
   CAIRN_TRY(stored, bytes(offset + sizeof(UnitHeader), header.stored_bytes, objects_));
-  if (header.stored_bytes == header.raw_bytes) return Unit{stored, offset, nullptr};
+  const std::uint64_t end = round_up(offset + sizeof(UnitHeader) + header.stored_bytes, kAlign);
+  if (header.stored_bytes == header.raw_bytes) return Unit{stored, offset, end, nullptr};
   if (header.raw_bytes > std::min(preamble_.raw_object_bytes, kUnitRawBytesMax)) return damaged("unit is too large", offset);
   auto buffer = std::make_shared<Bytes>();
   if (!decompress(preamble_.compression, stored, header.raw_bytes, *buffer)) {
     return damaged("unit does not decompress", offset);
   }
-  return Unit{*buffer, offset, buffer};
+  return Unit{*buffer, offset, end, buffer};
 }
 
 /// What the sparse index says is the place of unit `index`: of its first record or, compressed, of its SparseEntry.
@@ -234,7 +235,7 @@ Result<SealedReader::Unit> SealedReader::unit(std::uint64_t index) const {
   CAIRN_TRY(end, index + 1 < unit_count_ ? unit_position(index + 1) : Result<std::uint64_t>(objects_.offset + objects_.length));
   if (end <= begin) return damaged("units are out of order", begin);
   CAIRN_TRY(records, bytes(begin, end - begin, objects_));
-  return Unit{records, begin, nullptr};
+  return Unit{records, begin, end, nullptr};
 }
 
 /// Index of the first unit whose head is not below `head`: the last number below it in each level leads to the block to look

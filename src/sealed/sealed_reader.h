@@ -82,7 +82,8 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   };
   struct Unit {
     ByteView records;
-    std::uint64_t offset = 0;            // Of the unit in the file, for messages.
+    std::uint64_t offset = 0;  // Of the unit in the file, and where the next may begin.
+    std::uint64_t end = 0;
     std::shared_ptr<const void> buffer;  // Owns the records if they were decompressed.
   };
 

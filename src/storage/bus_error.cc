@@ -25,14 +25,15 @@ struct Slot {
   std::atomic<std::uintptr_t> begin{0};  // 0: free.
   std::atomic<std::uintptr_t> end{0};
   std::atomic<bool> bad{false};
-  bool random = false;  // Under the mutex.
+  std::atomic<bool> alone{false};  // What the kernel was told of its pages.
+  bool random = false;             // Under the mutex.
 };
 std::array<Slot, kMapsMax> slots;
 std::atomic<std::uint32_t> slots_ever{0};
 std::atomic<std::uint32_t> slots_used{0};
 Mutex slots_mutex{Rank::kLeaf};
 std::uint64_t random_bytes CAIRN_GUARDED_BY(slots_mutex) = 0;
-bool pages_alone CAIRN_GUARDED_BY(slots_mutex) = false;  // What the kernel was told.
+bool pages_alone CAIRN_GUARDED_BY(slots_mutex) = false;
 struct sigaction previous_action;
 
 void pass_on(int signal, siginfo_t* info, void* context) {
@@ -79,15 +80,20 @@ void install_once() {
 
 std::uint64_t size_of(const Slot& slot) { return slot.end.load() - slot.begin.load(); }
 
-void advise(const Slot& slot) CAIRN_REQUIRES(slots_mutex) {
+void advise(Slot& slot) CAIRN_REQUIRES(slots_mutex) {
   void* const begin = reinterpret_cast<void*>(slot.begin.load());  // NOLINT(performance-no-int-to-ptr)
   madvise(begin, size_of(slot), pages_alone ? MADV_RANDOM : MADV_NORMAL);
+  slot.alone.store(pages_alone, std::memory_order_relaxed);
+}
+
+std::uint64_t random_bytes_max() {
+  static const std::uint64_t bytes = memory_bytes() / 2;
+  return bytes;
 }
 
 void count_random(std::uint64_t bytes) CAIRN_REQUIRES(slots_mutex) {
-  static const std::uint64_t bytes_max = memory_bytes() / 2;
   random_bytes = bytes;
-  if (pages_alone == (bytes > bytes_max)) return;
+  if (pages_alone == (bytes > random_bytes_max())) return;
   CAIRN_REACHED("more mapped than half of the memory, or no more");
   pages_alone = !pages_alone;
   for (std::uint32_t i = 0; i < slots_ever.load(); ++i) {
@@ -108,6 +114,7 @@ Result<BusErrorGuard> BusErrorGuard::watch(const char* data, std::uint64_t size)
   while (slots[free].begin.load() != 0) ++free;
   const auto begin = reinterpret_cast<std::uintptr_t>(data);
   slots[free].bad.store(false);
+  slots[free].alone.store(false);
   slots[free].end.store(begin + size, std::memory_order_release);
   slots[free].begin.store(begin, std::memory_order_release);
   if (free >= slots_ever.load()) slots_ever.store(free + 1, std::memory_order_release);
@@ -127,12 +134,15 @@ BusErrorGuard::~BusErrorGuard() {
 const std::atomic<bool>& BusErrorGuard::bad() const { return slots[slot_].bad; }
 
 void BusErrorGuard::expect_random_reads() const {
+  random_bytes_max();  // Reads files, the first time.
   const MutexLock lock(slots_mutex);
   Slot& slot = slots[slot_];
   if (std::exchange(slot.random, true)) return;
   count_random(random_bytes + size_of(slot));
   if (pages_alone) advise(slot);
 }
+
+bool BusErrorGuard::reads_pages_alone() const { return slots[slot_].alone.load(std::memory_order_relaxed); }
 
 std::uint32_t maps_open() { return slots_used.load(); }
 

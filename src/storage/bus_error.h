@@ -27,6 +27,7 @@ class BusErrorGuard {
   /// Pages of it are touched at random. While such maps of the process have more than half of its memory between them, the kernel
   /// reads a page of them alone; else it may read what is around it too, as much as it is set to for the device.
   void expect_random_reads() const;
+  [[nodiscard]] bool reads_pages_alone() const;
 
  private:
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 
 namespace cairn::storage {
@@ -15,7 +16,7 @@ std::uint64_t least_limit(const std::string& mounted, std::string group, const s
   while (true) {
     while (!group.empty() && group.back() == '/') group.pop_back();
     std::uint64_t limit = 0;
-    if (std::ifstream(mounted + group + "/" + name) >> limit) least = std::min(least, limit);  // Not "max".
+    if (std::ifstream(std::filesystem::path(mounted + group) / name) >> limit) least = std::min(least, limit);  // Not "max".
     if (group.empty()) return least;
     group.erase(group.rfind('/') == std::string::npos ? 0 : group.rfind('/'));
   }
@@ -32,7 +33,9 @@ std::uint64_t memory_bytes(const std::string& groups, const std::string& mounted
     if (second == std::string::npos) continue;
     const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
     const std::string group = line.substr(second + 1);
-    if (controllers == ",,") least = std::min(least, least_limit(mounted, group, "memory.max"));
+    if (controllers == ",,") {
+      least = std::min({least, least_limit(mounted, group, "memory.max"), least_limit(mounted, group, "memory.high")});
+    }
     if (controllers.find(",memory,") != std::string::npos) {
       least = std::min(least, least_limit(mounted + "/memory", group, "memory.limit_in_bytes"));
     }

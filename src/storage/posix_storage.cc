@@ -60,6 +60,7 @@ class PosixMap final : public MappedFile {
     if (guard_) guard_->expect_random_reads();
   }
   void will_read(std::uint64_t from, std::uint64_t to) const override {
+    if (!guard_ || !guard_->reads_pages_alone()) return;
     constexpr std::uint64_t kStepBytes = 128 * kKiB;  // Of a longer range Linux takes as much as the device is set to.
     to = std::min(to, size());
     for (from = from / kPageBytes * kPageBytes; from < to; from += kStepBytes) {

@@ -33,8 +33,8 @@ class MappedFile {
 
   /// Pages will be touched at random: where memory is scarce, one that is not there should be read without those around it.
   virtual void expect_random_reads() const {}
-  /// [from, to), of which what lies in the file counts, is read soon: what of it is not in memory is asked for, and not
-  /// waited for.
+  /// [from, to), of which what lies in the file counts, is read soon: where pages are read alone, those of it that are not there
+  /// are asked for, and not waited for. Elsewhere reading around a page does as much.
   virtual void will_read(std::uint64_t /*from*/, std::uint64_t /*to*/) const {}
 
  protected:

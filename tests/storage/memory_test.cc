@@ -40,6 +40,8 @@ TEST_F(MemoryBytes, AreTheLeastOfAnyGroupThisOneIsIn) {
   EXPECT_EQ(bytes(), 300'000'000U);
   write("mounted/a/memory.max", "200000000");
   EXPECT_EQ(bytes(), 200'000'000U);
+  write("mounted/a/memory.high", "150000000");
+  EXPECT_EQ(bytes(), 150'000'000U);
   write("mounted/memory.max", "100000000");  // A container's own, where its name is that of the host.
   EXPECT_EQ(bytes(), 100'000'000U);
 }
