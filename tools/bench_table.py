@@ -208,7 +208,7 @@ GROWTH = [("fill", "random puts"), ("get", "random gets"), ("seek", "a seek and 
 
 def grow(sizes, engines, memory_mb, docs, resume):
     """What random puts, gets and seeks cost at each of the sizes; gets and seeks for 20 s each. Hours, so what was measured is kept as
-    it comes, and to `resume` is to measure what is not."""
+    it comes, and to `resume` is to measure what is not; what failed or is null there counts as measured."""
     series = {kind: {} for kind, _ in GROWTH}
     kept_in = ROOT / f"build/bench-growth{'-memory' if memory_mb else ''}.json"
     kept = json.loads(kept_in.read_text()) if resume and kept_in.exists() else {}
