@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint64_t kVersionsAhead = std::uint64_t{1} << 24;
 constexpr std::uint64_t kStampMsAhead = 120'000;
 constexpr std::size_t kManifestsKept = 3;
-constexpr std::size_t kSparesMax = 2;
+constexpr std::size_t kSparesMax = 4;
 
 std::uint64_t stamp_of(std::int64_t wall_ms) { return static_cast<std::uint64_t>(wall_ms) << kStampSequenceBits; }
 
@@ -175,11 +175,13 @@ Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Stor
 }
 
 Directory::~Directory() {
+  environment_.syncs.cancel(this);
   if (lease_) environment_.leases.cancel(this);
 }
 
 Result<void> Directory::close() {
   if (closed_.exchange(true)) return {};
+  environment_.syncs.cancel(this);
   Result<void> result = state();
   if (result) {
     // Versions and stamps go on from where they are, not from the ceilings.
@@ -284,19 +286,19 @@ Result<void> Directory::check_lease_time() {
 }
 
 /// With a margin, since others reserve at the same time and the clock goes on.
-bool Directory::versions_at_hand(std::uint64_t count, std::uint64_t now) const {
-  return next_version_.load() + count + kVersionsAhead / 8 <= version_ceiling_.load() &&
-         now + stamp_of(kStampMsAhead / 8) <= stamp_ceiling_.load();
+bool Directory::versions_at_hand(std::uint64_t count, std::uint64_t now, std::uint64_t part) const {
+  return next_version_.load() + count + kVersionsAhead / part <= version_ceiling_.load() &&
+         now + stamp_of(static_cast<std::int64_t>(kStampMsAhead / part)) <= stamp_ceiling_.load();
 }
 
 std::uint64_t Directory::stamp_now() const { return std::max(stamp_of(environment_.clock.wall_ms()), last_stamp_.load()); }
 
-Result<void> Directory::prepare_versions(std::uint64_t count) {
-  if (versions_at_hand(count, stamp_now())) return {};
+Result<void> Directory::raise_ceilings(std::uint64_t count, std::uint64_t part) {
+  if (versions_at_hand(count, stamp_now(), part)) return {};
   CAIRN_REACHED("version or stamp ceiling raised");
   return commit([&](Manifest& manifest) -> Result<void> {
     const std::uint64_t now = stamp_now();
-    if (versions_at_hand(count, now)) return {};  // Somebody else was faster.
+    if (versions_at_hand(count, now, part)) return {};  // Somebody else was faster.
     manifest.version_ceiling = next_version_.load() + count + kVersionsAhead;
     manifest.stamp_ceiling = now + stamp_of(static_cast<std::int64_t>(kStampMsAhead));
     return {};
@@ -314,6 +316,13 @@ std::optional<Directory::Stamped> Directory::reserve_versions(std::uint64_t coun
     stamp = std::max(last + 1, stamp_of(environment_.clock.wall_ms()));
     if (stamp > stamp_ceiling_.load()) return std::nullopt;  // The versions are skipped; versions may have gaps.
   } while (!last_stamp_.compare_exchange_weak(last, stamp));
+  if (!versions_at_hand(0, stamp, kLowPart) && !raise_set_.exchange(true)) {
+    environment_.syncs.after(0, this, [this] {
+      CAIRN_REACHED("ceilings raised ahead");
+      raise_set_ = false;
+      (void)raise_ceilings(0, kLowPart);  // Who needs them sooner is told what is wrong.
+    });
+  }
   return Stamped{first, stamp};
 }
 

@@ -170,9 +170,12 @@ class Directory : public std::enable_shared_from_this<Directory> {
     std::uint64_t stamp;
   };
   /// Whether that much is left, as far as can be seen without a look at the clock.
-  [[nodiscard]] bool versions_at_hand(std::uint64_t count) const { return versions_at_hand(count, last_stamp_.load()); }
-  /// Makes sure that reserve(count) will find room below the ceilings, with I/O if it must. Before taking locks.
-  Result<void> prepare_versions(std::uint64_t count) CAIRN_EXCLUDES(manifest_mutex_);
+  [[nodiscard]] bool versions_at_hand(std::uint64_t count) const {
+    return versions_at_hand(count, last_stamp_.load(), kLeastPart);
+  }
+  /// Makes sure that reserve(count) will find room below the ceilings, with I/O if it must; as a rule they are raised in the
+  /// background long before. Before taking locks.
+  Result<void> prepare_versions(std::uint64_t count) CAIRN_EXCLUDES(manifest_mutex_) { return raise_ceilings(count, kLeastPart); }
   /// `count` consecutive write versions, of which the first is returned, and a stamp. nullopt: prepare_versions again.
   std::optional<Stamped> reserve_versions(std::uint64_t count);
   /// Milliseconds since 1970 by the wall clock, but never less than it said before, in this open or an earlier one: what
@@ -181,7 +184,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   [[nodiscard]] std::uint64_t versions_used() const { return next_version_.load() - 1; }
 
   struct NewSegment {
-    std::unique_ptr<segment::SegmentWriter> writer;
+    std::shared_ptr<segment::SegmentWriter> writer;
     std::string name;
   };
   /// A segment of at least `capacity` bytes, new or recycled, durable in name and header, not yet in the manifest.
@@ -230,7 +233,11 @@ class Directory : public std::enable_shared_from_this<Directory> {
   static Result<ManifestName> newest_manifest(storage::Storage& storage);
   static Result<Manifest> load_manifest(storage::Storage& storage);
   void schedule_renewal();
-  [[nodiscard]] bool versions_at_hand(std::uint64_t count, std::uint64_t now) const;
+  // What part of what the ceilings run ahead should be left: less is raised in the background, still less at once.
+  static constexpr std::uint64_t kLowPart = 2;
+  static constexpr std::uint64_t kLeastPart = 8;
+  [[nodiscard]] bool versions_at_hand(std::uint64_t count, std::uint64_t now, std::uint64_t part) const;
+  Result<void> raise_ceilings(std::uint64_t count, std::uint64_t part) CAIRN_EXCLUDES(manifest_mutex_);
   [[nodiscard]] std::uint64_t stamp_now() const;
   Result<void> recover_logs(Manifest& manifest);
   Result<void> recover_log(ViewEntry& view);
@@ -274,6 +281,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   std::atomic<std::uint64_t> version_ceiling_{0};
   std::atomic<std::uint64_t> last_stamp_{0};
   std::atomic<std::uint64_t> stamp_ceiling_{0};
+  std::atomic<bool> raise_set_{false};              // The ceilings are about to be raised.
   mutable std::atomic<std::int64_t> latest_ms_{0};  // What now_ms() said last.
 
   struct PinState {

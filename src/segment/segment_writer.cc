@@ -56,6 +56,10 @@ Result<void> SegmentWriter::write_ahead(bool durable) {
   return {};
 }
 
+void SegmentWriter::bring_in() {
+  if (pages_there_) file_->bring_in(end(), file_->capacity());
+}
+
 /// Where a record at the tail is encoded whose room may not be there yet.
 char* SegmentWriter::make_room(std::uint64_t bytes) {
   if (collects_) {

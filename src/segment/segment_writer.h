@@ -33,6 +33,8 @@ class SegmentWriter {
   /// Before anything is appended: writes zeros to all room that a fresh file has, so that its pages and blocks are there when
   /// records come; `durable`: on the device too. Afterwards nothing is known of the file if it fails.
   Result<void> write_ahead(bool durable);
+  /// Reads pages behind end() back that the kernel has let go of, if all were there. Beside the one that appends.
+  void bring_in();
 
   /// Before anything is appended: records are collected in memory and written some at a time, which is cheaper for who has many
   /// and shows them to nobody before finish(). What append() returns is then valid until the next.

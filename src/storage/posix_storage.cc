@@ -137,13 +137,16 @@ class PosixAppendFile final : public AppendFile {
   void write_back(std::uint64_t from, std::uint64_t to) override {
     sync_file_range(file_.get(), static_cast<off_t>(from), static_cast<off_t>(to - from), SYNC_FILE_RANGE_WRITE);
   }
-  void populate(std::uint64_t from, std::uint64_t to) override {
-    from = from / kPageBytes * kPageBytes;
-    to = std::min(to, capacity());
-    if (from < to) madvise(data() + from, to - from, MADV_POPULATE_WRITE);
-  }
+  void populate(std::uint64_t from, std::uint64_t to) override { advise(from, to, MADV_POPULATE_WRITE); }
+  void bring_in(std::uint64_t from, std::uint64_t to) override { advise(from, to, MADV_POPULATE_READ); }
 
  private:
+  void advise(std::uint64_t from, std::uint64_t to, int advice) {
+    from = from / kPageBytes * kPageBytes;
+    to = std::min(to, capacity());
+    if (from < to) madvise(data() + from, to - from, advice);
+  }
+
   /// Before pages up to `upto` are written out. That is done write-protected, and taking the right to write from a mapped page
   /// interrupts every other core of the process, page by page. Unmapped first, all at once, they cost one interrupt; readers
   /// map them again, 16 at a time.

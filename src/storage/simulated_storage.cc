@@ -49,6 +49,7 @@ class SimulatedAppendFile final : public AppendFile {
   }
   void write_back(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}
   void populate(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}
+  void bring_in(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}
 
  private:
   SimulatedDisk& disk_;

@@ -71,6 +71,8 @@ class AppendFile {
   virtual void write_back(std::uint64_t from, std::uint64_t to) = 0;
   /// Makes pages of [from, to) writable ahead of the writer, so that it takes no page faults. Dirties them.
   virtual void populate(std::uint64_t from, std::uint64_t to) = 0;
+  /// Reads those pages of [from, to) that have gone from memory, so that the writer does not have to. Dirties nothing.
+  virtual void bring_in(std::uint64_t from, std::uint64_t to) = 0;
 
  protected:
   AppendFile(char* data, std::uint64_t capacity, std::shared_ptr<const MappedFile> view)

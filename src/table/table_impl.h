@@ -221,6 +221,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   bool make_next_segment() CAIRN_REQUIRES(commit_mutex_);
   void schedule_segment_work() CAIRN_REQUIRES(commit_mutex_);
   void do_segment_work() CAIRN_EXCLUDES(commit_mutex_);
+  void bring_in_segments() CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last)
       CAIRN_REQUIRES(commit_mutex_);
   Result<void> end_oldest() CAIRN_REQUIRES(commit_mutex_);

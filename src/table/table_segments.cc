@@ -116,9 +116,9 @@ Result<void> TableImpl::start_segment(std::uint64_t bytes) {
   return {};
 }
 
-/// How many should stand ready. A log that goes in circles has two, so that a device which does nothing for as long as it takes
+/// How many should stand ready. A log that goes in circles has four, so that a device which does nothing for as long as it takes
 /// to fill them holds up no writer.
-std::size_t TableImpl::segments_ahead() const { return writer_ && writer_->recycled() ? 2 : 1; }
+std::size_t TableImpl::segments_ahead() const { return writer_ && writer_->recycled() ? 4 : 1; }
 
 /// Asks for the next segments in good time.
 void TableImpl::want_next_segment() {
@@ -145,6 +145,18 @@ void TableImpl::do_segment_work() {
   }
   while (make_next_segment()) {
   }
+  bring_in_segments();
+}
+
+/// A page of a segment that the kernel has let go of would be read by the writer, who may wait for long for a device that is busy
+/// with something else. Segments are new or were written not long ago, so that as a rule all of them are there.
+void TableImpl::bring_in_segments() {
+  std::vector<std::shared_ptr<segment::SegmentWriter>> segments;
+  if (writer_) segments.push_back(writer_);
+  for (const directory::Directory::NewSegment& next : next_) segments.push_back(next.writer);
+  commit_mutex_.unlock();
+  for (const auto& segment : segments) segment->bring_in();
+  commit_mutex_.lock();
 }
 
 /// Makes one ready behind those that are, if it is wanted. Whether it did.

@@ -280,6 +280,28 @@ TEST(Jobs, ShareWorkWithAnIdleThreadAndWaitForNoBusyOne) {
   ASSERT_OK(runner.wait(busy));
 }
 
+TEST(Ceilings, AreRaisedInTheBackgroundLongBeforeAnybodyNeedsIt) {
+  storage::SimulatedDisk disk(1);
+  SimulatedClock clock;
+  directory::Environment environment(clock, false);
+  auto made = directory::Directory::create(std::make_unique<storage::SimulatedStorage>(disk), environment, {.owner = "test"});
+  ASSERT_OK(made);
+  directory::Directory& directory = **made;
+  std::uint64_t switches = 0;
+  for (int second = 0; second < 600; ++second) {
+    clock.advance_ms(1000);
+    ASSERT_TRUE(directory.versions_at_hand(1)) << "after " << second << " s a writer would have to raise them";
+    ASSERT_TRUE(directory.reserve_versions(1).has_value());
+    const std::uint64_t before = directory.manifest().version;
+    environment.leases.run_due();
+    environment.syncs.run_due();
+    switches += directory.manifest().version - before;
+  }
+  EXPECT_GE(switches, 5U);
+  EXPECT_LE(switches, 12U);
+  ASSERT_OK(directory.close());
+}
+
 TEST(Ticker, RunsWhatIsDueAndNothingOfACancelledOwner) {
   SimulatedClock clock;
   Ticker ticker(clock, false);

@@ -34,6 +34,7 @@ class MemoryAppendFile final : public storage::AppendFile {
   }
   void write_back(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}
   void populate(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}
+  void bring_in(std::uint64_t /*from*/, std::uint64_t /*to*/) override {}
 
  private:
   std::shared_ptr<Bytes> bytes_;
