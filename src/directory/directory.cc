@@ -14,6 +14,7 @@ namespace {
 // How far the ceilings in the manifest run ahead of what was given out: what an unclean end skips at most.
 constexpr std::uint64_t kVersionsAhead = std::uint64_t{1} << 24;
 constexpr std::uint64_t kStampMsAhead = 120'000;
+constexpr std::int64_t kRaiseRetryMs = 1000;
 constexpr std::size_t kManifestsKept = 3;
 constexpr std::size_t kSparesMax = 4;
 
@@ -316,14 +317,20 @@ std::optional<Directory::Stamped> Directory::reserve_versions(std::uint64_t coun
     stamp = std::max(last + 1, stamp_of(environment_.clock.wall_ms()));
     if (stamp > stamp_ceiling_.load()) return std::nullopt;  // The versions are skipped; versions may have gaps.
   } while (!last_stamp_.compare_exchange_weak(last, stamp));
-  if (!versions_at_hand(0, stamp, kLowPart) && !raise_set_.exchange(true)) {
-    environment_.syncs.after(0, this, [this] {
-      CAIRN_REACHED("ceilings raised ahead");
-      raise_set_ = false;
-      (void)raise_ceilings(0, kLowPart);  // Who needs them sooner is told what is wrong.
-    });
-  }
+  if (!versions_at_hand(0, stamp, kLowPart) && !raise_set_.exchange(true)) raise_ahead(0);
   return Stamped{first, stamp};
+}
+
+/// Raises the ceilings in the background. After a failure it is tried again; who needs them sooner is told what is wrong.
+void Directory::raise_ahead(std::int64_t after_ms) {
+  environment_.syncs.after(after_ms, this, [this] {
+    if (raise_ceilings(0, kLowPart)) {
+      raise_set_ = false;
+    } else if (state()) {
+      CAIRN_REACHED("ceilings could not be raised ahead");
+      raise_ahead(kRaiseRetryMs);
+    }
+  });
 }
 
 std::int64_t Directory::now_ms() const {

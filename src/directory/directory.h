@@ -238,6 +238,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   static constexpr std::uint64_t kLeastPart = 8;
   [[nodiscard]] bool versions_at_hand(std::uint64_t count, std::uint64_t now, std::uint64_t part) const;
   Result<void> raise_ceilings(std::uint64_t count, std::uint64_t part) CAIRN_EXCLUDES(manifest_mutex_);
+  void raise_ahead(std::int64_t after_ms);
   [[nodiscard]] std::uint64_t stamp_now() const;
   Result<void> recover_logs(Manifest& manifest);
   Result<void> recover_log(ViewEntry& view);

@@ -149,11 +149,11 @@ void TableImpl::do_segment_work() {
 }
 
 /// A page of a segment that the kernel has let go of would be read by the writer, who may wait for long for a device that is busy
-/// with something else. Segments are new or were written not long ago, so that as a rule all of them are there.
+/// with something else. As a rule all are there. So the segment that has just begun is looked at, and the one after it.
 void TableImpl::bring_in_segments() {
   std::vector<std::shared_ptr<segment::SegmentWriter>> segments;
   if (writer_) segments.push_back(writer_);
-  for (const directory::Directory::NewSegment& next : next_) segments.push_back(next.writer);
+  if (!next_.empty()) segments.push_back(next_.front().writer);
   commit_mutex_.unlock();
   for (const auto& segment : segments) segment->bring_in();
   commit_mutex_.lock();

@@ -302,6 +302,40 @@ TEST(Ceilings, AreRaisedInTheBackgroundLongBeforeAnybodyNeedsIt) {
   ASSERT_OK(directory.close());
 }
 
+TEST(Ceilings, AreTriedAgainASecondAfterTheyCouldNotBeRaised) {
+  storage::SimulatedDisk disk(1);
+  SimulatedClock clock;
+  directory::Environment environment(clock, false);
+  auto made = directory::Directory::create(std::make_unique<storage::SimulatedStorage>(disk), environment, {.owner = "test"});
+  ASSERT_OK(made);
+  directory::Directory& directory = **made;
+  for (int second = 0; second < 70; ++second) {  // More than half of what they run ahead.
+    clock.advance_ms(1000);
+    environment.leases.run_due();
+  }
+  int refused = 0;
+  disk.set_hook([&](storage::Io io, const std::string& name, std::uint64_t) -> Result<void> {
+    if (io != storage::Io::kPublish || !name.starts_with("manifest-")) return {};
+    ++refused;
+    return std::unexpected(Error{ErrorCode::kNoSpace, "injected", "", 0});
+  });
+  for (int i = 0; i < 500; ++i) {
+    clock.advance_ms(10);
+    ASSERT_TRUE(directory.reserve_versions(1).has_value());
+    environment.leases.run_due();
+    environment.syncs.run_due();
+  }
+  EXPECT_GE(refused, 4);
+  EXPECT_LE(refused, 6) << "in 5 s";
+  disk.set_hook(nullptr);
+  clock.advance_ms(1000);
+  const std::uint64_t before = directory.manifest().version;
+  environment.leases.run_due();
+  environment.syncs.run_due();
+  EXPECT_EQ(directory.manifest().version, before + 1);
+  ASSERT_OK(directory.close());
+}
+
 TEST(Ticker, RunsWhatIsDueAndNothingOfACancelledOwner) {
   SimulatedClock clock;
   Ticker ticker(clock, false);

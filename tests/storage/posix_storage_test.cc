@@ -98,6 +98,23 @@ bool is_there(const storage::MappedFile& map, std::uint64_t from, std::uint64_t 
   return std::ranges::all_of(pages, [](unsigned char page) { return (page & 1) != 0; });
 }
 
+TEST(PosixStorage, PagesThatAreGoneAreBroughtInForTheirWriter) {
+  const TemporaryDirectory here;
+  auto storage = storage::PosixStorage::open(here.path(), false);
+  ASSERT_OK(storage);
+  auto file = (*storage)->create("1-1-1.segment", 2 * kMiB);
+  ASSERT_OK(file);
+  ASSERT_OK((*file)->write(0, Bytes(2 * kMiB, 'x')));
+  ASSERT_OK((*file)->sync(2 * kMiB));
+  const int other = ::open(here.file("1-1-1.segment").c_str(), O_RDONLY | O_CLOEXEC);
+  posix_fadvise(other, 0, 0, POSIX_FADV_DONTNEED);
+  close(other);
+  const storage::MappedFile& map = *(*file)->view();
+  if (is_there(map, kMiB, 2 * kMiB)) GTEST_SKIP() << "a file system without a device";
+  (*file)->bring_in(kMiB + 5, 4 * kMiB);
+  EXPECT_TRUE(is_there(map, kMiB, 2 * kMiB));
+}
+
 TEST(PosixStorage, WhatWillBeReadIsReadAheadWherePagesAreReadAlone) {
   const TemporaryDirectory here;
   auto storage = storage::PosixStorage::open(here.path(), false);
