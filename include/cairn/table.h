@@ -14,6 +14,7 @@
 
 #include "cairn/bytes.h"
 #include "cairn/result.h"
+#include "cairn/write.h"
 
 namespace cairn {
 
@@ -24,15 +25,6 @@ class EntrySource;
 namespace directory {
 class Pin;
 }
-
-inline constexpr std::uint64_t kKeyBytesMax = 65'535;      ///< A key has 1 to this many bytes.
-inline constexpr std::uint64_t kValueBytesMax = 1 * kGiB;  ///< A value has 0 to this many bytes.
-
-/// How far a write has travelled when the call returns.
-enum class Durability : std::uint8_t {
-  kKernel,  ///< Survives the process, not a power cut.
-  kDisk,    ///< The device confirmed a sync; survives a power cut. The default.
-};
 
 enum class Compression : std::uint8_t { kNone, kLz4, kZstd };
 
@@ -70,15 +62,6 @@ struct TableOptions {
   std::uint64_t memtable_bytes_max = 64 * kMiB;
   /// Bytes per second that flush and compaction may read and write; 0 for no limit.
   std::uint64_t job_bytes_per_s_max = 0;
-};
-
-/// The order of a write in its directory. Ascends, with gaps.
-using WriteVersion = std::uint64_t;
-
-struct WriteOptions {
-  Durability durability = Durability::kDisk;
-  /// The account the records belong to. Not given: from a leading "{number}" in the key, else 0 (none).
-  std::optional<std::uint64_t> account;
 };
 
 class Batch;

@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "directory/directory.h"
+#include "directory/log.h"
 #include "sealed/entry.h"
 #include "sealed/sealed_writer.h"
 #include "segment/record.h"
@@ -26,10 +26,7 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   Memtable& operator=(const Memtable&) = delete;
 
   /// A log segment whose records this memtable will index, kept as long as it lives.
-  struct Source {
-    std::shared_ptr<directory::LiveFile> file;
-    std::uint64_t recyclable_bytes = 0;  // Its capacity; 0: not to be recycled.
-  };
+  using Source = directory::Log::Source;
   /// More make the set of range tombstones, which is made anew for each, too slow: time to freeze.
   static constexpr std::uint64_t kRangeTombstonesMax = 256;
 

@@ -1,8 +1,7 @@
 // A table: its log, its memtables, its runs, and the ways through them.
 //
 //   table_open.cc    opening (replay), closing, stats
-//   table_write.cc   the commit path, group commit
-//   table_segments.cc its segments, one after the other
+//   table_write.cc   the commit path
 //   table_read.cc    get, multi_get, scan
 //   table_jobs.cc    which layers flush and compaction merge, and when
 //   table_merge.cc   how they are merged
@@ -11,7 +10,7 @@
 //   table_ingest.cc  taking in sealed files made outside
 //
 // Locks, outermost first; never take one above a lock you hold.
-//   commit_mutex_  Orders writes in the log. Never held across I/O: who needs I/O on the log sets busy_ and lets go.
+//   log_.mutex     Orders writes in the log. Never held across I/O.
 //   state_mutex_   The line-up of layers, for writers and jobs. Never held across I/O.
 // Readers take neither: they reach the line-up through Published and filter by visible_version_.
 #pragma once
@@ -29,6 +28,7 @@
 #include "base/published.h"
 #include "cairn/table.h"
 #include "directory/directory.h"
+#include "directory/log.h"
 #include "table/line_up.h"
 #include "table/merge.h"
 #include "table/pacing.h"
@@ -37,11 +37,8 @@
 namespace cairn::table {
 
 /// Sizes that tests shrink; the defaults are what core documents.
-struct Tuning {
-  std::uint64_t segment_bytes_first = 1 * kMiB;  // Of a table's log; each next one twice as much.
-  std::uint64_t segment_bytes_max = 64 * kMiB;
+struct Tuning : directory::LogTuning {
   std::uint64_t large_value_bytes = 16 * kMiB;     // Such values stay in segments of their own.
-  std::uint64_t background_sync_bytes = 8 * kMiB;  // Of a log without kDisk writes.
   std::size_t sealed_runs_max = 8;                 // Of a family. More start a compaction.
   std::uint64_t sealed_bytes_max = 512 * kMiB;     // Of a sealed file; a run has as many as it takes.
   // Runs whose files are smaller on average than this, or than makes so many of a run, are not joined but merged into larger
@@ -52,9 +49,6 @@ struct Tuning {
   std::uint64_t unsealed_bytes_at_close_max = 4 * kMiB;  // as is more: the next open would index it all anew.
   std::uint64_t dead_keys_min = 32;                      // In a row: a scan then notes the range for scans to come.
   bool compact_by_itself = true;
-  /// The longest that one write waits for background work: its delay, and its wait at the bound on unsealed bytes. Then
-  /// it is refused with kTimeout.
-  std::int64_t write_wait_ms_max = 10'000;
 };
 
 /// One write of a batch; borrows its bytes. `kind`: put, tombstone, or range tombstone, whose value is its end.
@@ -72,8 +66,7 @@ Result<void> check_record(ByteView key, ByteView value);
 /// The account a key names by itself: "{17}…" belongs to account 17.
 std::uint64_t account_of(ByteView key);
 
-inline constexpr std::size_t kFamiliesMax = 256;     // Of a table: a memtable has an index for each.
-inline constexpr std::int64_t kIdleFrameMs = 50;     // An idle log says this long after its last sync how far it reached.
+inline constexpr std::size_t kFamiliesMax = 256;  // Of a table: a memtable has an index for each.
 inline constexpr std::int64_t kFlushRetryMs = 1000;  // After a flush that found no room.
 
 class RunWriter;
@@ -88,9 +81,9 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   TableImpl& operator=(const TableImpl&) = delete;
 
   // See cairn/table.h.
-  Result<WriteVersion> write(std::span<const WriteRef> writes, const WriteOptions& options) CAIRN_EXCLUDES(commit_mutex_);
+  Result<WriteVersion> write(std::span<const WriteRef> writes, const WriteOptions& options) CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Result<std::uint16_t> family(const std::string& name, const FamilyOptions& options)
-      CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+      CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   [[nodiscard]] std::vector<std::string> families() const;
   [[nodiscard]] Result<std::optional<Pinned>> get(std::uint16_t family, ByteView key, const Snapshot& snapshot) const;
   [[nodiscard]] Result<std::vector<std::optional<Pinned>>> multi_get(std::uint16_t family, std::span<const ByteView> keys,
@@ -101,15 +94,15 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
                                                   const Snapshot& snapshot) const;
   [[nodiscard]] Result<std::vector<KeyVersion>> explain(std::uint16_t family, ByteView key, const Snapshot& snapshot) const;
   [[nodiscard]] Snapshot snapshot(const std::string& label) const;
-  Result<void> flush() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  Result<void> flush() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   /// Ends the log's active segment, if there is one: everything written so far then stands in files that do not change.
-  Result<void> end_log() CAIRN_EXCLUDES(commit_mutex_);
-  Result<void> compact() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  Result<void> end_log() CAIRN_EXCLUDES(log_.mutex);
+  Result<void> compact() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   /// Takes in what `files` hold, made by SealedFile.
   Result<WriteVersion> ingest(std::uint16_t family, const std::vector<std::shared_ptr<const storage::MappedFile>>& files)
-      CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+      CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> end_pin(std::uint64_t id);
-  [[nodiscard]] TableStats stats() const CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  [[nodiscard]] TableStats stats() const CAIRN_EXCLUDES(log_.mutex, state_mutex_);
 
   /// Merges `count` read-only layers of a family from the `first`-oldest into one; memtables among them leave the other
   /// families too, as runs. kBusy: one of them is in a job already.
@@ -118,23 +111,22 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   [[nodiscard]] std::shared_ptr<const LineUp> line_up() const { return line_up_.get(); }
 
   /// Ends the log and waits for jobs. Writes fail afterwards, reads go on.
-  Result<void> close() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  Result<void> close() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
 
  private:
   TableImpl(std::shared_ptr<directory::Directory> directory, directory::ViewEntry entry, const TableOptions& options,
             const Tuning& tuning);
 
   // table_open.cc
-  Result<std::uint16_t> add_family(directory::FamilyEntry& entry) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
-  Result<void> load() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
-  Result<void> replay() CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
-  Result<void> add_replayed(const std::shared_ptr<Memtable>& memtable) CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+  Result<std::uint16_t> add_family(directory::FamilyEntry& entry) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> load() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  Result<void> replay() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  Result<void> add_replayed(const std::shared_ptr<Memtable>& memtable) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   [[nodiscard]] bool run_between(WriteVersion after, WriteVersion before) const;
   void wait_until_below_bound() CAIRN_EXCLUDES(state_mutex_);
-  void raise_versions(WriteVersion version) CAIRN_REQUIRES(commit_mutex_);
-  void renew_memtable(LineUp& next) CAIRN_REQUIRES(commit_mutex_, state_mutex_);
+  void renew_memtable(LineUp& next) CAIRN_REQUIRES(log_.mutex, state_mutex_);
   /// Whether it can be written to.
-  [[nodiscard]] Result<void> check_open() const CAIRN_REQUIRES(commit_mutex_);
+  [[nodiscard]] Result<void> check_open() const CAIRN_REQUIRES(log_.mutex);
   /// Readers take `next` from now on.
   void set_line_up(const std::shared_ptr<const LineUp>& next) {
     line_up_.set(next);
@@ -153,7 +145,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   [[nodiscard]] bool is_large(const WriteRef& write) const;
   Result<LargeWritten> write_large_value(const WriteRef& write, const WriteOptions& options);
   Result<WriteVersion> write_with_large(std::span<const WriteRef> writes, const WriteOptions& options)
-      CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+      CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   static void add_large(LineUp& next, const std::vector<LargeWritten>& large);
   Result<void> list_large(const std::vector<LargeWritten>& large) CAIRN_EXCLUDES(state_mutex_);
   Result<void> install_fates(const std::vector<LargeFate>& fates) CAIRN_EXCLUDES(state_mutex_);
@@ -171,66 +163,33 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
     std::vector<std::shared_ptr<const RunFile>> files;
   };
   Result<WriteVersion> ingest_files(std::uint16_t family, const std::vector<std::shared_ptr<const storage::MappedFile>>& files)
-      CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+      CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> copy_ingested(directory::Job& job, std::uint16_t family, const sealed::SealedReader& reader, RunWriter& to,
                              Ingested& into);
   Result<WriteVersion> install_ingested(std::uint16_t family, RunWriter& writer, Ingested& ingested)
-      CAIRN_EXCLUDES(commit_mutex_, state_mutex_);
+      CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<std::shared_ptr<const Run>> publish_ingested(std::uint16_t family, RunWriter& writer, Ingested& ingested);
   void show_ingested(std::uint16_t family, const std::shared_ptr<const Run>& run, const Ingested& ingested)
-      CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
+      CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
 
   // table_write.cc
   Result<WriteVersion> write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, bool& applied)
-      CAIRN_EXCLUDES(commit_mutex_);
+      CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] std::int64_t expiry_of(const WriteRef& write, std::int64_t ttl_ms) const;
-  Result<void> make_room(std::uint64_t bytes, std::int64_t& begin_ms) CAIRN_REQUIRES(commit_mutex_);
-  Result<void> wait_for_flush(std::int64_t& begin_ms) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
-  void put_off(std::uint64_t bytes, std::int64_t begin_ms) CAIRN_EXCLUDES(commit_mutex_);
+  Result<void> make_room(std::uint64_t bytes, std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex);
+  Result<void> wait_for_flush(std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
+  void put_off(std::uint64_t bytes, std::int64_t begin_ms) CAIRN_EXCLUDES(log_.mutex);
   void count_wait(std::int64_t begin_ms);
   [[nodiscard]] double debt() const {
     return Pacing::debt(unsealed_bytes_.load(std::memory_order_relaxed), unsealed_bytes_max(),
                         runs_.load(std::memory_order_relaxed), tuning_.sealed_runs_max);
   }
-  void freeze_memtable() CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
+  void freeze_memtable() CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] std::shared_ptr<Memtable> new_memtable(const LineUp& line_up) const;
   WriteVersion append(std::span<const WriteRef> writes, const WriteOptions& options, const directory::Directory::Stamped& stamped)
-      CAIRN_REQUIRES(commit_mutex_);
-  void append_pending_frame() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> wait_until_visible(WriteVersion version) CAIRN_REQUIRES(commit_mutex_);
-  Result<void> lead_sync() CAIRN_REQUIRES(commit_mutex_);
-  void update_visible() CAIRN_REQUIRES(commit_mutex_);
-  void schedule_idle_frame(std::int64_t ms) CAIRN_REQUIRES(commit_mutex_);
-  void on_idle() CAIRN_EXCLUDES(commit_mutex_);
-  void sync_in_background() CAIRN_EXCLUDES(commit_mutex_);
-
-  // table_segments.cc
-  struct Ending {
-    std::shared_ptr<segment::SegmentWriter> writer;
-    WriteVersion version = 0;  // The last in it.
-  };
-  Result<void> leave_segment(std::uint64_t bytes, bool full) CAIRN_REQUIRES(commit_mutex_) CAIRN_EXCLUDES(state_mutex_);
-  void adopt(directory::Directory::NewSegment fresh) CAIRN_REQUIRES(commit_mutex_);
-  void adopt_next() CAIRN_REQUIRES(commit_mutex_);
-  using NextSegments = std::deque<directory::Directory::NewSegment>;
-  Result<directory::Directory::NewSegment> list_new_segment(std::uint64_t capacity, const NextSegments& dropped,
-                                                            std::optional<Durability> write_ahead = {});
-  Result<void> start_segment(std::uint64_t bytes) CAIRN_REQUIRES(commit_mutex_);
-  void want_next_segment() CAIRN_REQUIRES(commit_mutex_);
-  [[nodiscard]] std::size_t segments_ahead() const CAIRN_REQUIRES(commit_mutex_);
-  bool make_next_segment() CAIRN_REQUIRES(commit_mutex_);
-  void schedule_segment_work() CAIRN_REQUIRES(commit_mutex_);
-  void do_segment_work() CAIRN_EXCLUDES(commit_mutex_);
-  void bring_in_segments() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last)
-      CAIRN_REQUIRES(commit_mutex_);
-  Result<void> end_oldest() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> end_predecessors() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> end_predecessors_of_accepted() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> end_segment() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> end_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(commit_mutex_);
-  Result<void> drop_next_segments() CAIRN_REQUIRES(commit_mutex_);
+      CAIRN_REQUIRES(log_.mutex);
+  Result<void> leave_segment(std::uint64_t bytes) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(log_.mutex);
 
   // table_jobs.cc
   [[nodiscard]] bool frozen_unclaimed() const CAIRN_REQUIRES(state_mutex_);
@@ -269,34 +228,12 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   const TableOptions options_;
   const Tuning tuning_;
 
-  mutable Mutex commit_mutex_{Rank::kCommit};
-  CondVar changed_;                                       // Of anything guarded by commit_mutex_.
-  bool busy_ CAIRN_GUARDED_BY(commit_mutex_) = false;     // A segment is being started or ended; nobody appends.
-  bool syncing_ CAIRN_GUARDED_BY(commit_mutex_) = false;  // A leader syncs for all who wait.
-  bool closed_ CAIRN_GUARDED_BY(commit_mutex_) = false;
-  int ingests_ CAIRN_GUARDED_BY(commit_mutex_) = 0;                                 // Under way.
-  std::shared_ptr<segment::SegmentWriter> writer_ CAIRN_GUARDED_BY(commit_mutex_);  // None: nothing unsealed is being written.
-  std::deque<Ending> ending_ CAIRN_GUARDED_BY(commit_mutex_);                       // Those before it: full, and not ended yet.
-  bool ending_now_ CAIRN_GUARDED_BY(commit_mutex_) = false;                         // Somebody ends that.
-  NextSegments next_ CAIRN_GUARDED_BY(commit_mutex_);                               // Listed, for when it is full.
-  bool next_wanted_ CAIRN_GUARDED_BY(commit_mutex_) = false;
-  bool preparing_ CAIRN_GUARDED_BY(commit_mutex_) = false;  // Somebody makes it.
-  bool segment_work_set_ CAIRN_GUARDED_BY(commit_mutex_) = false;
-  std::shared_ptr<Memtable> active_ CAIRN_GUARDED_BY(commit_mutex_);
-  std::vector<std::shared_ptr<DeadRanges>> dead_ CAIRN_GUARDED_BY(commit_mutex_);  // Of each family, as in the line-up.
-  std::uint64_t next_segment_bytes_ CAIRN_GUARDED_BY(commit_mutex_);
-  std::uint64_t durable_end_ CAIRN_GUARDED_BY(commit_mutex_) = 0;  // Of writer_.
-  bool frame_pending_ CAIRN_GUARDED_BY(commit_mutex_) = false;     // durable_end_ moved; the log does not say so yet.
-  bool idle_timer_set_ CAIRN_GUARDED_BY(commit_mutex_) = false;
-  bool background_sync_set_ CAIRN_GUARDED_BY(commit_mutex_) = false;
-  std::int64_t last_sync_boot_ms_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
-  bool log_is_synced_ CAIRN_GUARDED_BY(commit_mutex_) = false;  // Since the first kDisk write of this open.
-  WriteVersion applied_version_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
-  WriteVersion synced_version_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
-  WriteVersion last_disk_version_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
-  std::uint64_t stamp_of_last_ CAIRN_GUARDED_BY(commit_mutex_) = 0;
-  std::vector<std::uint64_t> checksums_ CAIRN_GUARDED_BY(commit_mutex_);  // Of the batch being appended.
-  std::vector<std::pair<const char*, segment::RecordView>> records_ CAIRN_GUARDED_BY(commit_mutex_);  // Of that write.
+  directory::Log log_;
+  int ingests_ CAIRN_GUARDED_BY(log_.mutex) = 0;  // Under way.
+  std::shared_ptr<Memtable> active_ CAIRN_GUARDED_BY(log_.mutex);
+  std::vector<std::shared_ptr<DeadRanges>> dead_ CAIRN_GUARDED_BY(log_.mutex);  // Of each family, as in the line-up.
+  std::vector<std::uint64_t> checksums_ CAIRN_GUARDED_BY(log_.mutex);           // Of the batch being appended.
+  std::vector<std::pair<const char*, segment::RecordView>> records_ CAIRN_GUARDED_BY(log_.mutex);  // Of that write.
 
   mutable Mutex state_mutex_{Rank::kLineUp};
   std::set<const void*> claimed_ CAIRN_GUARDED_BY(state_mutex_);  // Layers in a job; each in at most one.
@@ -307,17 +244,15 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   bool loaded_ CAIRN_GUARDED_BY(state_mutex_) = false;  // Before, neighbours in the line-up need not be neighbours.
 
   Published<LineUp> line_up_{nullptr};             // Replaced by set_line_up() only; none before load().
-  std::atomic<WriteVersion> visible_version_{0};   // Stored under commit_mutex_; stands on ends of batches only.
   std::atomic<std::uint64_t> line_up_changes_{0};  // Counted after each, before any version that it brings is visible.
   std::atomic<std::uint64_t> unsealed_bytes_{0};   // Records in memtables.
   std::atomic<std::size_t> runs_{0};               // settled_runs() of the line-up.
-  Pacing pacing_;                                  // Its delays under commit_mutex_.
+  Pacing pacing_;                                  // Its delays under log_.mutex.
 
   struct Counters {
-    // These are changed under commit_mutex_ alone, with add_alone().
+    // These are changed under log_.mutex alone, with add_alone().
     std::atomic<std::uint64_t> writes{0};
     std::atomic<std::uint64_t> written_bytes{0};
-    std::atomic<std::uint64_t> log_bytes{0};
 
     std::atomic<std::uint64_t> large_bytes{0};  // Written to files of large values.
     std::atomic<std::uint64_t> sealed_bytes{0};
@@ -325,7 +260,6 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
     std::atomic<std::uint64_t> delays{0};
     std::atomic<std::int64_t> delayed_ms{0};
     std::atomic<std::int64_t> longest_wait_ms{0};
-    std::atomic<std::uint64_t> syncs{0};
     std::atomic<std::uint64_t> flushes{0};
     std::atomic<std::uint64_t> compactions{0};
   };

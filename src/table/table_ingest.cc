@@ -43,14 +43,14 @@ sealed::SealedBounds bounds_of(const std::vector<std::shared_ptr<const sealed::S
 Result<WriteVersion> TableImpl::ingest(std::uint16_t family,
                                        const std::vector<std::shared_ptr<const storage::MappedFile>>& files) {
   {
-    const MutexLock lock(commit_mutex_);
+    const MutexLock lock(log_.mutex);
     CAIRN_TRY_VOID(check_open());
     ++ingests_;
   }
   Result<WriteVersion> version = ingest_files(family, files);
-  const MutexLock lock(commit_mutex_);
+  const MutexLock lock(log_.mutex);
   --ingests_;
-  changed_.notify_all();
+  log_.notify();
   return version;
 }
 
@@ -81,7 +81,7 @@ Result<WriteVersion> TableImpl::ingest_files(std::uint16_t family,
     return writer.finish();
   };
   const Result<void> copied = environment_.jobs.run_here("ingest " + entry_.name, copy, options_.job_bytes_per_s_max);
-  if (copied && ingested.records == 0) return visible_version_.load();
+  if (copied && ingested.records == 0) return log_.visible_version();
   Result<WriteVersion> version = copied ? install_ingested(family, writer, ingested) : std::unexpected(copied.error());
   if (!version && directory_->state()) {
     for (const auto& file : ingested.files) directory_->abandon(file->name());
@@ -131,7 +131,7 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
     if (uncounted < kProgressBytes) continue;
     CAIRN_TRY_VOID(job.progress(uncounted));
     uncounted = 0;
-    const MutexLock lock(commit_mutex_);
+    const MutexLock lock(log_.mutex);
     CAIRN_TRY_VOID(check_open());
   }
   CAIRN_TRY_VOID(reader.file()->status());
@@ -143,17 +143,12 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
   return job.progress(uncounted);
 }
 
-/// Between two writes: nobody appends while busy_ is set.
+/// Between two writes.
 Result<WriteVersion> TableImpl::install_ingested(std::uint16_t family, RunWriter& writer, Ingested& ingested) {
-  const MutexLock lock(commit_mutex_);
+  const MutexLock lock(log_.mutex);
   CAIRN_TRY_VOID(freeze_and_wait_until_idle());
   CAIRN_TRY_VOID(check_open());
-  busy_ = true;
-  commit_mutex_.unlock();
-  const Result<std::shared_ptr<const Run>> run = publish_ingested(family, writer, ingested);
-  commit_mutex_.lock();
-  busy_ = false;
-  changed_.notify_all();
+  const Result<std::shared_ptr<const Run>> run = log_.exclusively([&] { return publish_ingested(family, writer, ingested); });
   CAIRN_TRY_VOID(run);
   show_ingested(family, *run, ingested);
   return (*run)->version_last();
@@ -194,7 +189,7 @@ void TableImpl::show_ingested(std::uint16_t family, const std::shared_ptr<const 
     set_line_up(next);
   }
   dead_[family]->clear();
-  raise_versions(run->version_last());
+  log_.raise_versions(run->version_last());
   add_alone(counters_.writes, 1);
   add_alone(counters_.written_bytes, ingested.bytes);
   for (const auto& file : run->files()) {

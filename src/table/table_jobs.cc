@@ -253,7 +253,7 @@ Result<void> TableImpl::compact_layers(std::uint16_t family, std::size_t first, 
 
 Result<void> TableImpl::flush() {
   {
-    const MutexLock lock(commit_mutex_);
+    const MutexLock lock(log_.mutex);
     CAIRN_TRY_VOID(check_open());
     CAIRN_TRY_VOID(freeze_and_wait_until_idle());
   }

@@ -226,7 +226,7 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
   const bool as_it_goes = merge.groups.size() == 1 && std::all_of(group.layers.begin(), group.layers.end(),
                                                                   [](const Layer& layer) { return layer.run != nullptr; });
   merges_.fetch_add(1);
-  const directory::Visibility visibility = directory_->visibility(entry_.number, visible_version_);
+  const directory::Visibility visibility = directory_->visibility(entry_.number, log_.visible());
   const RangesOf ranges = ranges_of(group, visibility);
   const std::uint64_t version_first = group.begun ? group.begun->version_first() : group.layers.front().version_first();
   const std::uint64_t version_last = group.begun ? group.begun->version_last() : group.layers.back().version_last();
@@ -310,8 +310,8 @@ Result<void> TableImpl::run_merge(directory::Job& job, Merge& merge) {
   std::vector<Replacement> done;
   Result<void> merged;
   {
-    const MutexLock lock(commit_mutex_);
-    merged = end_predecessors();  // Which may be of a memtable here: what is sealed is durable in its log first.
+    const MutexLock lock(log_.mutex);
+    merged = log_.end_predecessors();  // Which may be of a memtable here: what is sealed is durable in its log first.
   }
   for (std::size_t i = 0; i < merge.groups.size() && merged; ++i) merged = merge_group(job, merge, i, done);
   if (merged) merged = install(done);

@@ -24,6 +24,12 @@ Result<void> check_apart(const std::vector<Layer>& layers) {
   return {};
 }
 
+/// A segment never holds more than a memtable takes.
+directory::LogTuning log_tuning(const TableOptions& options, directory::LogTuning tuning) {
+  tuning.segment_bytes_max = std::min(tuning.segment_bytes_max, options.memtable_bytes_max);
+  return tuning;
+}
+
 }  // namespace
 
 TableImpl::TableImpl(std::shared_ptr<directory::Directory> directory, directory::ViewEntry entry, const TableOptions& options,
@@ -33,7 +39,7 @@ TableImpl::TableImpl(std::shared_ptr<directory::Directory> directory, directory:
       entry_(std::move(entry)),
       options_(options),
       tuning_(tuning),
-      next_segment_bytes_(tuning.segment_bytes_first) {}
+      log_(directory_, entry_.number, entry_.name, log_tuning(options_, tuning_)) {}
 
 TableImpl::~TableImpl() { (void)close(); }
 
@@ -66,11 +72,11 @@ Result<void> TableImpl::load() {
   }
   line_up->large = std::move(large);
   {
-    const MutexLock lock(commit_mutex_);
+    const MutexLock lock(log_.mutex);
     active_ = new_memtable(*line_up);
     for (const LineUp::OfFamily& each : line_up->families) dead_.push_back(each.dead);
     line_up->active = Layer(active_);
-    raise_versions(last);
+    log_.raise_versions(last);
     runs_ = settled_runs(*line_up);
     set_line_up(line_up);
   }
@@ -141,7 +147,7 @@ Result<void> TableImpl::replay() {
     }));
     if (!first) continue;
     // A segment without a record goes with the next flush.
-    const MutexLock lock(commit_mutex_);
+    const MutexLock lock(log_.mutex);
     active_->add_source(source);
   }
   CAIRN_TRY_VOID(add_replayed(memtable));
@@ -163,7 +169,7 @@ Result<void> TableImpl::add_replayed(const std::shared_ptr<Memtable>& memtable) 
   if (memtable->empty()) return {};
   memtable->insert_noted(environment_.jobs);
   for (const Memtable::Source& source : memtable->sources()) CAIRN_TRY_VOID(source.file->map()->status());
-  const MutexLock commit_lock(commit_mutex_);
+  const MutexLock commit_lock(log_.mutex);
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
   const Layer layer(memtable);
@@ -172,7 +178,7 @@ Result<void> TableImpl::add_replayed(const std::shared_ptr<Memtable>& memtable) 
     CAIRN_TRY_VOID(check_apart(family.layers));
   }
   unsealed_bytes_.fetch_add(memtable->log_bytes(), std::memory_order_relaxed);
-  raise_versions(memtable->version_last());
+  log_.raise_versions(memtable->version_last());
   set_line_up(next);
   return {};
 }
@@ -189,13 +195,6 @@ void TableImpl::wait_until_below_bound() {
   if (job) (void)environment_.jobs.wait(job);
 }
 
-/// What was read from the directory is durable, applied and visible.
-void TableImpl::raise_versions(WriteVersion version) {
-  applied_version_ = std::max(applied_version_, version);
-  synced_version_ = applied_version_;
-  visible_version_ = applied_version_;
-}
-
 /// Another active memtable in the place of one in which nothing is.
 void TableImpl::renew_memtable(LineUp& next) {
   CAIRN_ASSERT(active_->empty());
@@ -206,29 +205,29 @@ void TableImpl::renew_memtable(LineUp& next) {
 }
 
 Result<void> TableImpl::check_open() const {
-  if (closed_) return fail(ErrorCode::kUnavailable, "the table is closed");
+  if (log_.closed()) return fail(ErrorCode::kUnavailable, "the table is closed");
   return directory_->state();
 }
 
 Result<void> TableImpl::close() {
   Result<void> result;
   {
-    const MutexLock lock(commit_mutex_);
-    if (closed_) return {};
-    while (busy_ || syncing_) changed_.wait(commit_mutex_);
-    closed_ = true;           // end_segment gives unused room back; an ingest ends.
+    const MutexLock lock(log_.mutex);
+    if (log_.closed()) return {};
+    log_.begin_close();       // An ingest ends.
     if (!active_) return {};  // It was never loaded.
-    while (ingests_ != 0) changed_.wait(commit_mutex_);
+    while (ingests_ != 0) log_.wait();
     const bool usable = directory_->state().has_value();
     if (usable) result = freeze_and_wait_until_idle();
-    if (usable && result) result = drop_next_segments();
-    changed_.notify_all();
+    if (usable && result) result = log_.drop_next();
+    log_.notify();
   }
   std::size_t segments = 0;
   for (const auto& memtable : line_up_.get()->frozen()) segments += memtable->sources().size();
   const bool much =
       segments > tuning_.unsealed_segments_at_close_max || unsealed_bytes_.load() > tuning_.unsealed_bytes_at_close_max;
   if (result && directory_->state() && much) schedule_flush();
+  log_.cancel_timers();
   environment_.syncs.cancel(this);
   std::shared_ptr<directory::Job> compaction;
   std::shared_ptr<directory::Job> flush;
@@ -263,7 +262,7 @@ Result<std::uint16_t> TableImpl::family(const std::string& name, const FamilyOpt
   if (const auto found = find()) return *found;
   if (!options.create_if_missing) return fail(ErrorCode::kNotFound, "table '" + entry_.name + "' has no family '" + name + "'");
   CAIRN_TRY(entry, family_entry(name, options));
-  const MutexLock lock(commit_mutex_);
+  const MutexLock lock(log_.mutex);
   CAIRN_TRY_VOID(check_open());
   CAIRN_TRY_VOID(freeze_and_wait_until_idle());
   if (const auto found = find()) return *found;  // Somebody else was faster.
@@ -277,16 +276,12 @@ Result<std::uint16_t> TableImpl::add_family(directory::FamilyEntry& entry) {
     return fail(ErrorCode::kInvalidArgument, "a table has at most " + std::to_string(kFamiliesMax) + " families");
   }
   CAIRN_TRY(family, Family::from(entry));
-  busy_ = true;
-  commit_mutex_.unlock();
-  const Result<void> done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    manifest.edit_view(entry_.number).families.push_back(entry);
-    return {};
-  });
-  commit_mutex_.lock();
-  busy_ = false;
-  changed_.notify_all();
-  if (!done) return std::unexpected(done.error());
+  CAIRN_TRY_VOID(log_.exclusively([&] {
+    return directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+      manifest.edit_view(entry_.number).families.push_back(entry);
+      return {};
+    });
+  }));
   const MutexLock state_lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
   std::vector<Layer> layers;
@@ -337,10 +332,10 @@ TableStats TableImpl::stats() const {
   }
   for (const auto& memtable : now->frozen()) add_memtable(*memtable, "memory, read-only", true);
   {
-    const MutexLock lock(commit_mutex_);
+    const MutexLock lock(log_.mutex);
     add_memtable(*active_, "memory, writable", active_ == now->active.memtable);
   }
-  stats.visible_version = visible_version_.load();
+  stats.visible_version = log_.visible_version();
   stats.unsealed_bytes = unsealed_bytes_.load();
   stats.unsealed_bytes_max = unsealed_bytes_max();
   stats.runs_max = tuning_.sealed_runs_max;
@@ -355,9 +350,9 @@ TableStats TableImpl::stats() const {
   stats.stalls = counters_.stalls.load();
   stats.writes = counters_.writes.load();
   stats.written_bytes = counters_.written_bytes.load();
-  stats.log_bytes = counters_.log_bytes.load() + counters_.large_bytes.load();
+  stats.log_bytes = log_.written_bytes() + counters_.large_bytes.load();
   stats.sealed_bytes_written = counters_.sealed_bytes.load();
-  stats.syncs = counters_.syncs.load();
+  stats.syncs = log_.syncs();
   stats.flushes = counters_.flushes.load();
   stats.compactions = counters_.compactions.load();
   if (stats.written_bytes != 0) {

@@ -86,7 +86,7 @@ Result<ReadView> TableImpl::read_view(std::uint16_t family, const Snapshot& snap
   do {  // Everything up to that version must be in that line-up.
     changes = line_up_changes_.load(std::memory_order_acquire);
     view.line_up = line_up_.get();
-    view.version_max = snapshot.is_now() ? visible_version_.load(std::memory_order_acquire) : snapshot.write_version();
+    view.version_max = snapshot.is_now() ? log_.visible_version() : snapshot.write_version();
   } while (line_up_changes_.load(std::memory_order_acquire) != changes);
   view.pin = snapshot.pin();
   if (view.pin && view.pin->ended()) return fail(ErrorCode::kUnavailable, "the snapshot was ended");
@@ -129,7 +129,7 @@ std::unique_ptr<EntrySource> TableImpl::find(std::uint16_t family, const std::st
 }
 
 Snapshot TableImpl::snapshot(const std::string& label) const {
-  return Snapshot(directory_->pin(entry_.number, visible_version_, label, counters_.written_bytes));
+  return Snapshot(directory_->pin(entry_.number, log_.visible(), label, counters_.written_bytes));
 }
 
 Result<void> TableImpl::end_pin(std::uint64_t id) { return directory_->end_pin(entry_.number, id); }

@@ -1,5 +1,5 @@
 // The way of a write: make room, take versions, encode into the log, index, publish, wait until it is durable and so
-// visible. Group commit: of those who wait one leads and syncs for all that is in the log by then.
+// visible.
 #include <algorithm>
 
 #include "base/error.h"
@@ -63,7 +63,7 @@ Result<void> check_writes(std::span<const WriteRef> writes) {
 }  // namespace
 
 Result<WriteVersion> TableImpl::write(std::span<const WriteRef> writes, const WriteOptions& options) {
-  if (writes.empty()) return visible_version_.load();
+  if (writes.empty()) return log_.visible_version();
   CAIRN_TRY_VOID(check_writes(writes));
   bool applied = false;
   if (std::any_of(writes.begin(), writes.end(), [&](const WriteRef& write) { return is_large(write); })) {
@@ -88,13 +88,13 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
   }
   while (true) {
     {
-      const MutexLock lock(commit_mutex_);
+      const MutexLock lock(log_.mutex);
       CAIRN_TRY_VOID(make_room(bytes, begin_ms));
       stamped = directory_->reserve_versions(writes.size());
       if (stamped) {
         applied = true;
         const WriteVersion version = append(writes, options, *stamped);
-        CAIRN_TRY_VOID(wait_until_visible(version));
+        CAIRN_TRY_VOID(log_.wait_until_visible(version));
         return version;
       }
     }
@@ -106,28 +106,43 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
 Result<void> TableImpl::make_room(std::uint64_t bytes, std::int64_t& begin_ms) {
   while (true) {
     CAIRN_TRY_VOID(check_open());
-    if (busy_ || (!writer_ && preparing_)) {
-      changed_.wait(commit_mutex_);
+    if (log_.changing()) {
+      log_.wait();
     } else if (unsealed_bytes_.load() > unsealed_bytes_max()) {
       CAIRN_TRY_VOID(wait_for_flush(begin_ms));
-    } else if (!writer_) {
-      CAIRN_TRY_VOID(start_segment(bytes));
-    } else if (writer_->has_room(bytes) && active_->range_tombstone_count() < Memtable::kRangeTombstonesMax) {
+    } else if (!log_.has_segment()) {
+      CAIRN_TRY_VOID(log_.start(bytes));
+      active_->add_source(log_.source());
+    } else if (log_.has_room(bytes) && active_->range_tombstone_count() < Memtable::kRangeTombstonesMax) {
       return {};
     } else {
-      const bool full = active_->range_tombstone_count() >= Memtable::kRangeTombstonesMax ||
-                        active_->log_bytes() >= options_.memtable_bytes_max / 2 ||
-                        active_->memory_bytes() >= options_.memtable_bytes_max || environment_.memory.over();
-      CAIRN_TRY_VOID(leave_segment(bytes, full));
+      CAIRN_TRY_VOID(leave_segment(bytes));
     }
   }
+}
+
+/// Goes on in another segment, with another memtable if that is full. Or only in part, or somebody else does.
+Result<void> TableImpl::leave_segment(std::uint64_t bytes) {
+  const bool full = active_->range_tombstone_count() >= Memtable::kRangeTombstonesMax ||
+                    active_->log_bytes() >= options_.memtable_bytes_max / 2 ||
+                    active_->memory_bytes() >= options_.memtable_bytes_max || environment_.memory.over();
+  CAIRN_TRY(left, log_.leave(bytes));
+  if (left == directory::Log::Left::kNot) return {};
+  if (full) {
+    freeze_memtable();
+    schedule_flush();
+  }
+  if (left == directory::Log::Left::kEnded) return {};
+  log_.go_on();
+  active_->add_source(log_.source());
+  return {};
 }
 
 /// Delays a write in proportion to what background work is behind.
 void TableImpl::put_off(std::uint64_t bytes, std::int64_t begin_ms) {
   std::int64_t ms = 0;
   {
-    const MutexLock lock(commit_mutex_);
+    const MutexLock lock(log_.mutex);
     ms = pacing_.delay_ms(bytes, debt(), begin_ms);
   }
   if (ms == 0) return;
@@ -164,9 +179,9 @@ Result<void> TableImpl::wait_for_flush(std::int64_t& begin_ms) {
                                          " ms: flushes do not keep up; nothing was applied, try again later");
   }
   if (!job) return {};
-  commit_mutex_.unlock();
+  log_.mutex.unlock();
   const std::optional<Result<void>> flushed = environment_.jobs.wait_for(job, left_ms);
-  commit_mutex_.lock();
+  log_.mutex.lock();
   count_wait(begin_ms);
   return flushed.value_or(Result<void>{});
 }
@@ -177,7 +192,7 @@ std::shared_ptr<Memtable> TableImpl::new_memtable(const LineUp& line_up) const {
 
 /// Makes the active memtable a read-only layer. Its segments have ended or been left.
 void TableImpl::freeze_memtable() {
-  CAIRN_ASSERT(!writer_);
+  CAIRN_ASSERT(!log_.has_segment());
   if (active_->empty()) return;
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
@@ -187,15 +202,26 @@ void TableImpl::freeze_memtable() {
   set_line_up(next);
 }
 
+Result<void> TableImpl::freeze_and_wait_until_idle() {
+  CAIRN_TRY_VOID(log_.end());
+  freeze_memtable();
+  return {};
+}
+
+Result<void> TableImpl::end_log() {
+  const MutexLock lock(log_.mutex);
+  CAIRN_TRY_VOID(check_open());
+  return log_.end();
+}
+
 std::int64_t TableImpl::expiry_of(const WriteRef& write, std::int64_t ttl_ms) const {
   return ttl_ms != 0 && is_value(write.kind) ? directory_->now_ms() + ttl_ms : 0;
 }
 
 WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOptions& options,
                                const directory::Directory::Stamped& stamped) {
-  const std::uint64_t tail_before = writer_->tail();
-  append_pending_frame();
-  const std::uint64_t batch_begin = writer_->tail();
+  segment::SegmentWriter& log = log_.begin();
+  const std::uint64_t batch_begin = log.tail();
   const bool batch = writes.size() > 1;
   checksums_.clear();
   records_.clear();
@@ -213,15 +239,15 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
     input.account = options.account.value_or(account_of(write.key));
     input.key = write.key;
     input.value = write.value;
-    const char* const at = writer_->file().data() + writer_->tail();
-    const segment::RecordView record = writer_->append(input);
+    const char* const at = log.file().data() + log.tail();
+    const segment::RecordView record = log.append(input);
     records_.emplace_back(at, record);
     if (batch) checksums_.push_back(record.header.checksum);
     user_bytes += write.key.size() + (write.kind == RecordKind::kReference ? write.large : write.value).size();
     ++input.write_version;
   }
   --input.write_version;
-  if (batch) writer_->append_batch_frame(batch_begin, checksums_, input);
+  if (batch) log.append_batch_frame(batch_begin, checksums_, input);
   // Log before memory: what is indexed is in the log.
   std::uint64_t record_bytes = 0;
   for (std::size_t i = 0; i < writes.size(); ++i) {
@@ -233,114 +259,10 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
   for (const WriteRef& write : writes) {
     if (is_value(write.kind)) dead_[write.family]->cut(write.key);
   }
-  writer_->publish();
-  applied_version_ = input.write_version;
-  stamp_of_last_ = input.stamp;
-  if (options.durability == Durability::kDisk) {
-    last_disk_version_ = applied_version_;
-    log_is_synced_ = true;
-  }
+  log_.publish(input.write_version, input.stamp, options.durability);
   add_alone(counters_.writes, 1);
   add_alone(counters_.written_bytes, user_bytes);
-  add_alone(counters_.log_bytes, writer_->tail() - tail_before);
-  update_visible();
-  if (writer_->half_full()) want_next_segment();
-  if (!log_is_synced_ && !background_sync_set_ && writer_->tail() - durable_end_ >= tuning_.background_sync_bytes) {
-    background_sync_set_ = true;
-    environment_.syncs.after(0, this, [this] { sync_in_background(); });
-  }
-  return applied_version_;
-}
-
-/// The first record after a sync tells the log how far it reached.
-void TableImpl::append_pending_frame() {
-  if (!frame_pending_) return;
-  frame_pending_ = false;
-  writer_->append_sync_frame(durable_end_, applied_version_, stamp_of_last_);
-}
-
-/// Readers may see everything up to the last write, unless a kDisk write in it waits for its sync: then only what the
-/// last sync covered.
-void TableImpl::update_visible() {
-  const WriteVersion visible = synced_version_ >= last_disk_version_ ? applied_version_ : synced_version_;
-  if (visible > visible_version_.load(std::memory_order_relaxed)) visible_version_.store(visible, std::memory_order_release);
-}
-
-/// Returns when readers see `version`, or with the reason why they never will.
-Result<void> TableImpl::wait_until_visible(WriteVersion version) {
-  while (visible_version_.load(std::memory_order_relaxed) < version) {
-    CAIRN_TRY_VOID(directory_->state());
-    if (syncing_ || busy_) {
-      changed_.wait(commit_mutex_);
-    } else {
-      CAIRN_TRY_VOID(lead_sync());
-    }
-  }
-  CAIRN_TRY_VOID(writer_ ? writer_->view()->status() : Result<void>{});
-  // What was stored before this moment is what the next owner finds.
-  return directory_->check_lease_time();
-}
-
-/// Syncs everything that is in the log by now, for all who wait. Lets go of the lock meanwhile.
-Result<void> TableImpl::lead_sync() {
-  if (!ending_.empty()) return end_predecessors_of_accepted();  // Whoever waits for more looks again.
-  const std::shared_ptr<segment::SegmentWriter> writer = writer_;
-  if (!writer) return {};
-  const std::uint64_t end = writer->end();
-  const WriteVersion version = applied_version_;
-  syncing_ = true;
-  commit_mutex_.unlock();
-  Result<void> synced = writer->file().sync(end);
-  if (!synced) directory_->stop_writing(synced.error());
-  if (synced) synced = directory_->check_lease();
-  commit_mutex_.lock();
-  syncing_ = false;
-  changed_.notify_all();
-  if (!synced) {
-    CAIRN_REACHED("sync of the log failed");
-    return directory_->state();
-  }
-  counters_.syncs.fetch_add(1, std::memory_order_relaxed);
-  synced_version_ = std::max(synced_version_, version);
-  update_visible();
-  if (writer == writer_) {
-    durable_end_ = end;
-    frame_pending_ = true;
-    last_sync_boot_ms_ = environment_.clock.boot_ms();
-    schedule_idle_frame(kIdleFrameMs);
-  }
-  return {};
-}
-
-void TableImpl::schedule_idle_frame(std::int64_t ms) {
-  if (idle_timer_set_ || closed_) return;
-  idle_timer_set_ = true;
-  environment_.syncs.after(ms, this, [this] { on_idle(); });
-}
-
-/// An idle log appends its sync frame by itself, once, so that damage to its last group is told from a torn write.
-void TableImpl::on_idle() {
-  const MutexLock lock(commit_mutex_);
-  idle_timer_set_ = false;
-  if (!frame_pending_ || busy_ || closed_ || !writer_ || !directory_->state()) return;
-  const std::int64_t idle_ms = environment_.clock.boot_ms() - last_sync_boot_ms_;
-  if (idle_ms < kIdleFrameMs) {
-    schedule_idle_frame(kIdleFrameMs - idle_ms);
-    return;
-  }
-  CAIRN_REACHED("idle sync frame");
-  append_pending_frame();
-  writer_->publish();
-}
-
-/// A log without kDisk writes is synced every few MiB, so that a crash of the machine loses little of it.
-void TableImpl::sync_in_background() {
-  const MutexLock lock(commit_mutex_);
-  background_sync_set_ = false;
-  if (busy_ || syncing_ || closed_ || !directory_->state()) return;
-  CAIRN_REACHED("log synced in the background");
-  // A failure has stopped writing; who writes next is told.
-  if (end_predecessors() && !syncing_) (void)lead_sync();
+  return input.write_version;
 }
 
 }  // namespace cairn::table

@@ -5,83 +5,81 @@
 
 #include "base/error.h"
 #include "base/reached.h"
-#include "directory/file_name.h"
-#include "table/table_impl.h"
+#include "directory/log.h"
 
-namespace cairn::table {
+namespace cairn::directory {
 namespace {
 constexpr std::int64_t kRoomRetryMs = 100;
 
-void drop_from(std::vector<directory::SegmentEntry>& log, const std::deque<directory::Directory::NewSegment>& dropped) {
-  std::erase_if(log, [&](const directory::SegmentEntry& segment) {
-    return std::ranges::find(dropped, segment.file, &directory::Directory::NewSegment::name) != dropped.end();
+void drop_from(std::vector<SegmentEntry>& log, const std::deque<Directory::NewSegment>& dropped) {
+  std::erase_if(log, [&](const SegmentEntry& segment) {
+    return std::ranges::find(dropped, segment.file, &Directory::NewSegment::name) != dropped.end();
   });
 }
 }  // namespace
 
-/// The active segment has no room for `bytes`, or its memtable is `full`: goes on in the next if that stands ready, else ends
-/// it, and the log is without one. Either may be done only in part, or by somebody else, when it returns.
-Result<void> TableImpl::leave_segment(std::uint64_t bytes, bool full) {
-  const bool ready = !next_.empty() && next_.front().writer->has_room(bytes);
-  if (ready) {
+Result<Log::Left> Log::leave(std::uint64_t bytes) {
+  if (!next_.empty() && next_.front().writer->has_room(bytes)) {
     CAIRN_REACHED("went on in the next segment without waiting");
     append_pending_frame();
     writer_->publish();
     if (!ending_.empty()) CAIRN_REACHED("several segments left and not ended");
     ending_.push_back({.writer = std::move(writer_), .version = applied_version_});
-  } else if (preparing_) {
-    changed_.wait(commit_mutex_);
-    return {};
-  } else {
-    CAIRN_TRY_VOID(end_segment());
-    if (busy_ || writer_) return {};
+    return Left::kReady;
   }
-  if (full) {
-    freeze_memtable();
-    schedule_flush();
+  if (preparing_) {
+    changed_.wait(mutex);
+    return Left::kNot;
   }
-  if (!ready) return {};
+  CAIRN_TRY_VOID(end_segment());
+  return busy_ || writer_ ? Left::kNot : Left::kEnded;
+}
+
+/// In the segment that stands ready, which says what it follows.
+void Log::go_on() {
   adopt_next();
   const segment::SegmentWriter& before = *ending_.back().writer;
   const segment::SegmentFrame frame{.predecessor = before.identity().number, .end = before.end()};
   writer_->append_segment_frame(frame, applied_version_, stamp_of_last_);
   writer_->publish();
   schedule_segment_work();
-  return {};
 }
 
 /// Writes go into `fresh`, which the manifest lists.
-void TableImpl::adopt(directory::Directory::NewSegment fresh) {
+void Log::adopt(Directory::NewSegment fresh) {
   writer_ = std::move(fresh.writer);
-  const std::uint64_t got = writer_->file().capacity();
-  active_->add_source({directory_->live(writer_->view()), got <= 2 * tuning_.segment_bytes_max ? got : 0});
   next_segment_bytes_ = std::min(2 * next_segment_bytes_, tuning_.segment_bytes_max);
   next_wanted_ = false;
   durable_end_ = segment::kHeaderBytes;
   frame_pending_ = false;
 }
 
-void TableImpl::adopt_next() {
-  directory::Directory::NewSegment next = std::move(next_.front());
+Log::Source Log::source() const {
+  const std::uint64_t got = writer_->file().capacity();
+  return {directory_->live(writer_->view()), got <= 2 * tuning_.segment_bytes_max ? got : 0};
+}
+
+void Log::adopt_next() {
+  Directory::NewSegment next = std::move(next_.front());
   next_.pop_front();
   adopt(std::move(next));
 }
 
 /// Makes a segment and lists it in the manifest, at the end of the log and instead of `dropped`. With `write_ahead` all its
 /// room is written first and, for a log that is synced, synced. On kNoSpace nothing has changed.
-Result<directory::Directory::NewSegment> TableImpl::list_new_segment(std::uint64_t capacity, const NextSegments& dropped,
+Result<Directory::NewSegment> Log::list_new_segment(std::uint64_t capacity, const NextSegments& dropped,
                                                                      std::optional<Durability> write_ahead) {
-  CAIRN_TRY(fresh, directory_->new_segment(entry_.number, entry_.name, capacity));
+  CAIRN_TRY(fresh, directory_->new_segment(view_, view_name_, capacity));
   if (write_ahead) {
     const Result<void> written = fresh.writer->write_ahead(*write_ahead == Durability::kDisk);
     if (!written) directory_->abandon(fresh.name);
     CAIRN_TRY_VOID(written);
   }
-  const Result<void> listed = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    std::vector<directory::SegmentEntry>& log = manifest.edit_view(entry_.number).log;
+  const Result<void> listed = directory_->commit([&](Manifest& manifest) -> Result<void> {
+    std::vector<SegmentEntry>& log = manifest.edit_view(view_).log;
     drop_from(log, dropped);
     log.push_back(
-        {.file = fresh.name, .state = directory::SegmentState::kActive, .end = 0, .durable_end = segment::kHeaderBytes});
+        {.file = fresh.name, .state = SegmentState::kActive, .end = 0, .durable_end = segment::kHeaderBytes});
     return {};
   });
   if (!listed && listed.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh.name);
@@ -89,8 +87,7 @@ Result<directory::Directory::NewSegment> TableImpl::list_new_segment(std::uint64
   return fresh;
 }
 
-/// Puts a new segment at the end of a log that has none. On kNoSpace nothing has changed.
-Result<void> TableImpl::start_segment(std::uint64_t bytes) {
+Result<void> Log::start(std::uint64_t bytes) {
   if (!next_.empty() && next_.front().writer->has_room(bytes)) {
     adopt_next();
     return {};
@@ -98,18 +95,14 @@ Result<void> TableImpl::start_segment(std::uint64_t bytes) {
   // A batch is never split: one that is larger than segments are gets a larger one.
   const std::uint64_t least = segment::kHeaderBytes + segment::SegmentWriter::with_slack(bytes) + 2 * segment::kSyncFrameBytes +
                               segment::kSegmentFrameBytes;
-  const std::uint64_t usual = std::min(next_segment_bytes_, options_.memtable_bytes_max);
-  const std::uint64_t capacity = std::max(usual, round_up(least, 4 * kKiB));
-  busy_ = true;
+  const std::uint64_t capacity = std::max(next_segment_bytes_, round_up(least, 4 * kKiB));
   NextSegments too_small = std::exchange(next_, {});
-  commit_mutex_.unlock();
-  Result<directory::Directory::NewSegment> fresh = list_new_segment(capacity, too_small);
-  if (fresh) {
-    for (directory::Directory::NewSegment& dropped : too_small) directory_->discard(std::move(dropped));
-  }
-  commit_mutex_.lock();
-  busy_ = false;
-  changed_.notify_all();
+  Result<Directory::NewSegment> fresh = exclusively([&] {
+    auto made = list_new_segment(capacity, too_small);
+    if (!made) return made;
+    for (Directory::NewSegment& dropped : too_small) directory_->discard(std::move(dropped));
+    return made;
+  });
   if (!fresh) next_ = std::move(too_small);
   CAIRN_TRY_VOID(fresh);
   adopt(*std::move(fresh));
@@ -118,16 +111,16 @@ Result<void> TableImpl::start_segment(std::uint64_t bytes) {
 
 /// How many should stand ready. A log that goes in circles has four, so that a device which does nothing for as long as it takes
 /// to fill them holds up no writer.
-std::size_t TableImpl::segments_ahead() const { return writer_ && writer_->recycled() ? 4 : 1; }
+std::size_t Log::segments_ahead() const { return writer_ && writer_->recycled() ? 4 : 1; }
 
 /// Asks for the next segments in good time.
-void TableImpl::want_next_segment() {
+void Log::want_next_segment() {
   if (next_wanted_ || next_.size() >= segments_ahead()) return;
   next_wanted_ = true;
   schedule_segment_work();
 }
 
-void TableImpl::schedule_segment_work() {
+void Log::schedule_segment_work() {
   if (segment_work_set_ || closed_) return;
   segment_work_set_ = true;
   environment_.syncs.after(0, this, [this] { do_segment_work(); });
@@ -135,8 +128,8 @@ void TableImpl::schedule_segment_work() {
 
 /// What no writer should wait for. A failure is met again by the writer who needs it. Something to go on in is needed sooner
 /// than what was left is ended, and may be used up while that is.
-void TableImpl::do_segment_work() {
-  const MutexLock lock(commit_mutex_);
+void Log::do_segment_work() {
+  const MutexLock lock(mutex);
   segment_work_set_ = false;
   while (!closed_ && directory_->state()) {
     if (next_.empty() && make_next_segment()) continue;
@@ -150,27 +143,27 @@ void TableImpl::do_segment_work() {
 
 /// A page of a segment that the kernel has let go of would be read by the writer, who may wait for long for a device that is busy
 /// with something else. As a rule all are there. So the segment that has just begun is looked at, and the one after it.
-void TableImpl::bring_in_segments() {
+void Log::bring_in_segments() {
   std::vector<std::shared_ptr<segment::SegmentWriter>> segments;
   if (writer_) segments.push_back(writer_);
   if (!next_.empty()) segments.push_back(next_.front().writer);
-  commit_mutex_.unlock();
+  mutex.unlock();
   for (const auto& segment : segments) segment->bring_in();
-  commit_mutex_.lock();
+  mutex.lock();
 }
 
 /// Makes one ready behind those that are, if it is wanted. Whether it did.
-bool TableImpl::make_next_segment() {
+bool Log::make_next_segment() {
   if (!next_wanted_ || preparing_ || busy_ || closed_ || !writer_ || !directory_->state()) return false;
   if (next_.size() >= segments_ahead()) return false;
   CAIRN_REACHED("next segment made ready");
   if (!next_.empty()) CAIRN_REACHED("two segments stand ready");
-  const std::uint64_t capacity = std::min(next_segment_bytes_, options_.memtable_bytes_max);
-  const Durability durability = log_is_synced_ ? Durability::kDisk : Durability::kKernel;
+  const std::uint64_t capacity = next_segment_bytes_;
+  const Durability durability = is_synced_ ? Durability::kDisk : Durability::kKernel;
   preparing_ = true;
-  commit_mutex_.unlock();
-  Result<directory::Directory::NewSegment> fresh = list_new_segment(capacity, {}, durability);
-  commit_mutex_.lock();
+  mutex.unlock();
+  Result<Directory::NewSegment> fresh = list_new_segment(capacity, {}, durability);
+  mutex.lock();
   preparing_ = false;
   changed_.notify_all();
   if (!fresh) return false;
@@ -179,34 +172,34 @@ bool TableImpl::make_next_segment() {
 }
 
 /// Makes the segment at its end durable and ends it there in the manifest; everything up to `version` is synced then.
-Result<void> TableImpl::end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last) {
+Result<void> Log::end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last) {
   const std::uint64_t end = writer->end();
-  commit_mutex_.unlock();
+  mutex.unlock();
   Result<void> done = last ? writer->file().finish(end) : writer->file().sync(end);
   if (!done) {
     directory_->stop_writing(done.error());
     done = directory_->state();  // Even where the device lacks room: that is not what kNoSpace says of a write.
   } else {
-    done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-      for (directory::SegmentEntry& segment : manifest.edit_view(entry_.number).log) {
+    done = directory_->commit([&](Manifest& manifest) -> Result<void> {
+      for (SegmentEntry& segment : manifest.edit_view(view_).log) {
         if (segment.file != writer->name()) continue;
-        segment = {.file = writer->name(), .state = directory::SegmentState::kEnded, .end = end, .durable_end = 0};
+        segment = {.file = writer->name(), .state = SegmentState::kEnded, .end = end, .durable_end = 0};
       }
       return {};
     });
   }
-  commit_mutex_.lock();
+  mutex.lock();
   if (!done) return done;
-  counters_.syncs.fetch_add(1, std::memory_order_relaxed);
+  syncs_.fetch_add(1, std::memory_order_relaxed);
   synced_version_ = std::max(synced_version_, version);
   update_visible();
   return {};
 }
 
 /// Ends the first of those that were left, or waits while somebody else does.
-Result<void> TableImpl::end_oldest() {
+Result<void> Log::end_oldest() {
   if (ending_now_) {
-    changed_.wait(commit_mutex_);
+    changed_.wait(mutex);
     return {};
   }
   CAIRN_TRY_VOID(directory_->state());
@@ -220,15 +213,14 @@ Result<void> TableImpl::end_oldest() {
   return {};
 }
 
-/// Returns with the segments ended that were left by now.
-Result<void> TableImpl::end_predecessors() {
+Result<void> Log::end_predecessors() {
   const WriteVersion last = ending_.empty() ? 0 : ending_.back().version;
   while (!ending_.empty() && ending_.front().version <= last) CAIRN_TRY_VOID(end_oldest());
   return {};
 }
 
 /// The same for a write that is in the log already, which must not be told that there is no room: it waits for some.
-Result<void> TableImpl::end_predecessors_of_accepted() {
+Result<void> Log::end_predecessors_of_accepted() {
   for (std::int64_t waited_ms = 0;; waited_ms += kRoomRetryMs) {
     const Result<void> done = end_predecessors();
     if (done || done.error().code != ErrorCode::kNoSpace) return done;
@@ -237,15 +229,15 @@ Result<void> TableImpl::end_predecessors_of_accepted() {
       directory_->stop_writing(done.error());
       return directory_->state();
     }
-    commit_mutex_.unlock();
+    mutex.unlock();
     environment_.clock.sleep_ms(kRoomRetryMs);
-    commit_mutex_.lock();
+    mutex.lock();
   }
 }
 
 /// Makes the log so far durable and ends it in the manifest. Whatever comes next stands in another segment. Whether the
 /// active segment, or only those before it, have ended is for the caller to see.
-Result<void> TableImpl::end_segment() {
+Result<void> Log::end_segment() {
   if (!ending_.empty()) return end_predecessors();
   if (!writer_) return {};
   busy_ = true;
@@ -257,41 +249,32 @@ Result<void> TableImpl::end_segment() {
   return {};
 }
 
-/// Returns with the log ended and nobody changing it.
-Result<void> TableImpl::end_and_wait_until_idle() {
+Result<void> Log::end() {
   while (true) {
-    while (busy_ || syncing_ || preparing_) changed_.wait(commit_mutex_);
+    while (busy_ || syncing_ || preparing_) changed_.wait(mutex);
     if (!writer_ && ending_.empty()) return {};
     CAIRN_TRY_VOID(end_segment());
   }
 }
 
-Result<void> TableImpl::freeze_and_wait_until_idle() {
-  CAIRN_TRY_VOID(end_and_wait_until_idle());
-  freeze_memtable();
-  return {};
+void Log::begin_close() {
+  while (busy_ || syncing_) changed_.wait(mutex);
+  closed_ = true;
 }
 
-Result<void> TableImpl::end_log() {
-  const MutexLock lock(commit_mutex_);
-  CAIRN_TRY_VOID(check_open());
-  return end_and_wait_until_idle();
-}
-
-/// At the end: takes the segments that stand ready out of the log.
-Result<void> TableImpl::drop_next_segments() {
+Result<void> Log::drop_next() {
   if (next_.empty()) return {};
   NextSegments dropped = std::exchange(next_, {});
-  commit_mutex_.unlock();
-  const Result<void> done = directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
-    drop_from(manifest.edit_view(entry_.number).log, dropped);
+  mutex.unlock();
+  const Result<void> done = directory_->commit([&](Manifest& manifest) -> Result<void> {
+    drop_from(manifest.edit_view(view_).log, dropped);
     return {};
   });
   if (done) {
-    for (directory::Directory::NewSegment& each : dropped) directory_->discard(std::move(each));
+    for (Directory::NewSegment& each : dropped) directory_->discard(std::move(each));
   }
-  commit_mutex_.lock();
+  mutex.lock();
   return done;
 }
 
-}  // namespace cairn::table
+}  // namespace cairn::directory
