@@ -33,7 +33,7 @@ Memtable::FamilyIndex::FamilyIndex(Arena& arena, std::shared_ptr<const Family> o
   for (std::size_t i = 0; i < family->indexes.size(); ++i) terms.push_back(std::make_unique<Terms>(arena));
 }
 
-Memtable::Memtable(directory::MemoryBudget& memory, std::vector<std::shared_ptr<const Family>> families, std::uint64_t hash_seed)
+Memtable::Memtable(MemoryBudget& memory, std::vector<std::shared_ptr<const Family>> families, std::uint64_t hash_seed)
     : hash_seed_(hash_seed), arena_(memory), other_arena_(memory) {
   for (auto& family : families) families_.push_back(std::make_unique<FamilyIndex>(arena_, std::move(family)));
 }

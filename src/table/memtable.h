@@ -14,14 +14,14 @@
 #include "sealed/sealed_writer.h"
 #include "segment/record.h"
 #include "table/family.h"
-#include "table/radix_tree.h"
+#include "base/radix_tree.h"
 #include "table/range_tombstones.h"
 
 namespace cairn::table {
 
 class Memtable : public std::enable_shared_from_this<Memtable> {
  public:
-  Memtable(directory::MemoryBudget& memory, std::vector<std::shared_ptr<const Family>> families, std::uint64_t hash_seed);
+  Memtable(MemoryBudget& memory, std::vector<std::shared_ptr<const Family>> families, std::uint64_t hash_seed);
   Memtable(const Memtable&) = delete;
   Memtable& operator=(const Memtable&) = delete;
 

@@ -58,7 +58,7 @@ class RunWriter {
   OnFile on_file_;
   sealed::SealedBounds range_bounds_;
   std::unique_ptr<sealed::SealedWriter> writer_;  // Of the open file.
-  std::unique_ptr<directory::MemoryUse> memory_;
+  std::unique_ptr<MemoryUse> memory_;
   std::uint64_t capacity_ = 0;
   bool takes_all_ = false;      // The open file has room for whatever may still come.
   sealed::SealedBounds added_;  // To the open file.

@@ -6,14 +6,14 @@
 #include <vector>
 
 #include "cairn/bytes.h"
-#include "directory/environment.h"
+#include "base/memory_budget.h"
 
-namespace cairn::table {
+namespace cairn {
 
 /// Memory that is given back all at once, counted in the budget. The first blocks are small: many tables are idle.
 class Arena {
  public:
-  explicit Arena(directory::MemoryBudget& memory) : memory_(memory) {}
+  explicit Arena(MemoryBudget& memory) : memory_(memory) {}
   ~Arena() { memory_.subtract(bytes_); }
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -40,11 +40,11 @@ class Arena {
  private:
   static constexpr std::uint64_t kBlockBytesMin = 512;
   static constexpr std::uint64_t kBlockBytesMax = 256 * kKiB;
-  directory::MemoryBudget& memory_;
+  MemoryBudget& memory_;
   std::vector<std::unique_ptr<char[]>> blocks_;
   char* at_ = nullptr;
   std::uint64_t left_ = 0;
   std::atomic<std::uint64_t> bytes_{0};
 };
 
-}  // namespace cairn::table
+}  // namespace cairn

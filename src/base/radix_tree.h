@@ -24,9 +24,9 @@
 #include "base/hash.h"
 #include "cairn/bytes.h"
 #include "cairn/result.h"
-#include "table/arena.h"
+#include "base/arena.h"
 
-namespace cairn::table {
+namespace cairn {
 
 /// Nodes, and references to them; nothing here depends on what the things are.
 namespace radix {
@@ -482,4 +482,4 @@ void RadixTree<Traits>::Iterator::prev() {
   thing_ = at_->thing;
 }
 
-}  // namespace cairn::table
+}  // namespace cairn

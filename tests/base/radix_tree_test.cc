@@ -1,5 +1,5 @@
 // The memtable's index against a std::map, walked both ways, and read while it is written.
-#include "table/radix_tree.h"
+#include "base/radix_tree.h"
 
 #include <gtest/gtest.h>
 
@@ -49,7 +49,7 @@ std::string random_key(Random& random) {
 }
 
 struct World {
-  directory::MemoryBudget memory{1 << 30};
+  MemoryBudget memory{1 << 30};
   table::Arena arena{memory};
   table::Arena other_arena{memory};
   SimulatedClock clock;

@@ -1,8 +1,8 @@
-#include "table/radix_tree.h"
+#include "base/radix_tree.h"
 
 #include <numeric>
 
-namespace cairn::table::radix {
+namespace cairn::radix {
 namespace {
 
 template <typename T>
@@ -355,4 +355,4 @@ const Version* with_newer(Ref leaf, std::uint64_t leaf_version, const char* thin
   return make<Version>(arena, Version{thing, version, older, as_far ? far->jump : older, older->count + 1});
 }
 
-}  // namespace cairn::table::radix
+}  // namespace cairn::radix
