@@ -14,6 +14,7 @@
 
 #include "cairn/bytes.h"
 #include "cairn/result.h"
+#include "cairn/stats.h"
 #include "cairn/write.h"
 
 namespace cairn {
@@ -172,12 +173,6 @@ struct PinStats {
   WriteVersion write_version = 0;
   std::int64_t age_ms = 0;
   std::uint64_t written_bytes_since = 0;  ///< Keys and values; what they replaced or erased is what is held back.
-};
-
-struct JobStats {
-  std::string name;
-  std::uint64_t bytes_done = 0;
-  std::uint64_t bytes_total = 0;  ///< 0: not known yet.
 };
 
 struct TableStats {

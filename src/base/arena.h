@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
-#include "cairn/bytes.h"
 #include "base/memory_budget.h"
+#include "cairn/bytes.h"
 
 namespace cairn {
 

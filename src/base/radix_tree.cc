@@ -214,8 +214,8 @@ class Builder {
     const Parts parts = top.part(things, room, 0);
     if (parts.node == nullptr) return top.leaf(things);
     std::array<Ref, 256> children{};
-    std::array<std::vector<const char*>, directory::JobRunner::kSharers> lefts;
-    fillers.jobs.share("fill a memtable", children.size(), [&](std::size_t byte, std::size_t worker) {
+    std::array<std::vector<const char*>, Fillers::kWorkers> lefts;
+    fillers.share("fill a memtable", children.size(), [&](std::size_t byte, std::size_t worker) {
       const auto [begin, count] = parts.of(byte);
       if (count == 0) return;
       Builder builder(*fillers.arenas[worker], lefts[worker]);
@@ -317,7 +317,7 @@ std::span<Headed> take_heads(std::span<const char* const> things, std::size_t co
     std::vector<const char*> left;
   };
   std::vector<Chunk> chunks((things.size() + kChunk - 1) / kChunk);
-  fillers.jobs.share("read keys of a memtable", chunks.size(), [&](std::size_t number, std::size_t /*worker*/) {
+  fillers.share("read keys of a memtable", chunks.size(), [&](std::size_t number, std::size_t /*worker*/) {
     Chunk& chunk = chunks[number];
     for (const char* const thing : things.subspan(number * kChunk, std::min(kChunk, things.size() - number * kChunk))) {
       const ByteView key = key_of(thing);

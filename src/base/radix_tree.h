@@ -21,10 +21,10 @@
 #include <span>
 #include <vector>
 
+#include "base/arena.h"
 #include "base/hash.h"
 #include "cairn/bytes.h"
 #include "cairn/result.h"
-#include "base/arena.h"
 
 namespace cairn {
 
@@ -148,8 +148,11 @@ struct Headed {
 };
 /// What several threads fill a tree with: each takes nodes from an arena of its own.
 struct Fillers {
-  directory::JobRunner& jobs;
-  std::array<Arena*, directory::JobRunner::kSharers> arenas;
+  static constexpr std::size_t kWorkers = 2;
+  using Work = std::function<void(std::size_t item, std::size_t worker)>;
+  /// Calls work(item, worker) once for each item below `count`, each worker in a thread of its own, and returns when all is done.
+  std::function<void(const char* name, std::size_t count, const Work& work)> share;
+  std::array<Arena*, kWorkers> arenas;
 };
 /// Puts those things whose keys have 8 bytes behind the first `common` into `headed`, which has room for all and is returned as
 /// far as it is filled, and adds the others to `left`.
@@ -200,20 +203,26 @@ class RadixTree {
     for (const char* const thing : left) insert(thing);
   }
 
-  /// `thing` is newer than every other of its key.
-  void insert(const char* thing) {
+  /// `thing` is newer than every other of its key. Whether it is the first.
+  bool insert(const char* thing) {
     const ByteView key = Traits::key(thing);
     radix::Slot* slot = &root_;
     std::size_t depth = 0;
     bool at_end = false;
     while (true) {
       const radix::Ref ref = slot->load(std::memory_order_relaxed);
-      if (ref.empty()) return slot->store(radix::Ref::to(thing), std::memory_order_release);
+      if (ref.empty()) {
+        slot->store(radix::Ref::to(thing), std::memory_order_release);
+        return true;
+      }
       if (!ref.is_node()) return add_to_leaf(*slot, ref, thing, depth, at_end);
       radix::Node& node = *ref.node();
       const ByteView prefix = node.prefix_bytes();
       const std::size_t common = common_bytes(prefix, key.substr(depth));
-      if (common < prefix.size()) return split_prefix(*slot, node, common, thing, depth);
+      if (common < prefix.size()) {
+        split_prefix(*slot, node, common, thing, depth);
+        return true;
+      }
       depth += common;
       if (depth == key.size()) {
         slot = &node.end;
@@ -222,7 +231,10 @@ class RadixTree {
       }
       const auto byte = static_cast<std::uint8_t>(key[depth++]);
       radix::Slot* const child = radix::find(node, byte);
-      if (child == nullptr) return add_child(*slot, node, byte, radix::Ref::to(thing));
+      if (child == nullptr) {
+        add_child(*slot, node, byte, radix::Ref::to(thing));
+        return true;
+      }
       slot = child;
     }
   }
@@ -325,12 +337,13 @@ class RadixTree {
   }
 
   /// `at_end`: where the whole key leads; what is there has that key, even if its bytes, on a bad page, say otherwise.
-  void add_to_leaf(radix::Slot& slot, radix::Ref leaf, const char* thing, std::size_t depth, bool at_end) {
+  bool add_to_leaf(radix::Slot& slot, radix::Ref leaf, const char* thing, std::size_t depth, bool at_end) {
     const ByteView key = Traits::key(thing);
     const ByteView other = Traits::key(leaf.thing());
     if (at_end || key == other) {
       const auto* const newest = radix::with_newer(leaf, Traits::version(leaf.thing()), thing, Traits::version(thing), arena_);
-      return slot.store(radix::Ref::to(newest), std::memory_order_release);
+      slot.store(radix::Ref::to(newest), std::memory_order_release);
+      return false;
     }
     const std::size_t common = common_bytes(rest(key, depth), rest(other, depth));
     radix::Node* const node = radix::new_node(arena_, radix::Kind::k4);
@@ -338,6 +351,7 @@ class RadixTree {
     put(*node, leaf, other, depth + common);
     put(*node, radix::Ref::to(thing), key, depth + common);
     slot.store(radix::Ref::to(node), std::memory_order_release);
+    return true;
   }
 
   void split_prefix(radix::Slot& slot, const radix::Node& node, std::size_t common, const char* thing, std::size_t depth) {

@@ -160,8 +160,8 @@ Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Stor
   CAIRN_TRY(next_file, directory->next_file_of(manifest));
   directory->next_file_ = next_file;
   directory->next_version_ = manifest.version_ceiling + 1;
-  directory->last_stamp_ = manifest.stamp_ceiling;
   directory->latest_ms_ = manifest.clock_ms;
+  directory->last_stamp_ = std::min(manifest.stamp_ceiling, stamp_of(directory->now_ms()));  // See docs/decisions/0026.
   CAIRN_TRY_VOID(directory->recover_logs(manifest));
   manifest.version_ceiling += kVersionsAhead;
   manifest.stamp_ceiling = std::max(manifest.stamp_ceiling, stamp_of(environment.clock.wall_ms())) + stamp_of(kStampMsAhead);
@@ -236,13 +236,15 @@ Result<void> Directory::publish(Manifest& manifest) {
   return {};
 }
 
-Result<void> Directory::commit(const std::function<Result<void>(Manifest&)>& edit) {
-  Result<void> done = commit_once(edit);
-  if (!done && done.error().code == ErrorCode::kNoSpace && reclaim()) done = commit_once(edit);
+Result<void> Directory::commit(const std::function<Result<void>(Manifest&)>& edit,
+                               const std::function<void(const Manifest&)>& then) {
+  Result<void> done = commit_once(edit, then);
+  if (!done && done.error().code == ErrorCode::kNoSpace && reclaim()) done = commit_once(edit, then);
   return done;
 }
 
-Result<void> Directory::commit_once(const std::function<Result<void>(Manifest&)>& edit) {
+Result<void> Directory::commit_once(const std::function<Result<void>(Manifest&)>& edit,
+                                    const std::function<void(const Manifest&)>& then) {
   const MutexLock lock(manifest_mutex_);
   CAIRN_TRY_VOID(state());
   Manifest next = manifest_;
@@ -252,6 +254,7 @@ Result<void> Directory::commit_once(const std::function<Result<void>(Manifest&)>
   CAIRN_TRY_VOID(publish(next));
   version_ceiling_ = next.version_ceiling;
   stamp_ceiling_ = next.stamp_ceiling;
+  if (then) then(next);
   return {};
 }
 
@@ -331,6 +334,12 @@ void Directory::raise_ahead(std::int64_t after_ms) {
       raise_ahead(kRaiseRetryMs);
     }
   });
+}
+
+void Directory::raise_stamp(std::uint64_t stamp) {
+  std::uint64_t last = last_stamp_.load();
+  while (last < stamp && !last_stamp_.compare_exchange_weak(last, stamp)) {
+  }
 }
 
 std::int64_t Directory::now_ms() const {

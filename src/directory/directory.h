@@ -153,8 +153,9 @@ class Directory : public std::enable_shared_from_this<Directory> {
   [[nodiscard]] Manifest manifest() const CAIRN_EXCLUDES(manifest_mutex_);
   /// Applies `edit` to the manifest and makes the result durable, or changes nothing. An error other than kNoSpace
   /// and kInvalidArgument ends writing to this directory for good (state()). On a full disk `edit` may be called twice, each
-  /// time with the manifest as it is.
-  Result<void> commit(const std::function<Result<void>(Manifest&)>& edit) CAIRN_EXCLUDES(manifest_mutex_);
+  /// time with the manifest as it is. `then` is called with the result once it is durable, before anybody else may change it.
+  Result<void> commit(const std::function<Result<void>(Manifest&)>& edit, const std::function<void(const Manifest&)>& then = {})
+      CAIRN_EXCLUDES(manifest_mutex_);
 
   /// kReadOnly or kLeaseLost once writing has ended for good; otherwise fine.
   [[nodiscard]] Result<void> state() const CAIRN_EXCLUDES(state_mutex_);
@@ -178,6 +179,8 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<void> prepare_versions(std::uint64_t count) CAIRN_EXCLUDES(manifest_mutex_) { return raise_ceilings(count, kLeastPart); }
   /// `count` consecutive write versions, of which the first is returned, and a stamp. nullopt: prepare_versions again.
   std::optional<Stamped> reserve_versions(std::uint64_t count);
+  /// Stamps from now on are above `stamp`, which was given out.
+  void raise_stamp(std::uint64_t stamp);
   /// Milliseconds since 1970 by the wall clock, but never less than it said before, in this open or an earlier one: what
   /// has expired stays so.
   [[nodiscard]] std::int64_t now_ms() const;
@@ -198,6 +201,8 @@ class Directory : public std::enable_shared_from_this<Directory> {
   [[nodiscard]] std::shared_ptr<LiveFile> live(std::shared_ptr<const storage::MappedFile> map) const {
     return std::make_shared<LiveFile>(std::move(map), keeper_);
   }
+  /// For files that are mapped when they are needed first, and held by something else than a LiveFile.
+  [[nodiscard]] const std::shared_ptr<FileKeeper>& keeper() const { return keeper_; }
   /// Deletes or puts aside for reuse what nobody holds any more, unless a LiveHold lives. Whether it deleted anything. May take
   /// long.
   bool reclaim() CAIRN_EXCLUDES(spares_mutex_);
@@ -246,7 +251,8 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<void> keep_trimmed(const segment::SegmentReader& reader, const segment::Recovered& found);
   Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const segment::Recovered& found);
   Result<void> publish(Manifest& manifest) CAIRN_REQUIRES(manifest_mutex_);
-  Result<void> commit_once(const std::function<Result<void>(Manifest&)>& edit) CAIRN_EXCLUDES(manifest_mutex_);
+  Result<void> commit_once(const std::function<Result<void>(Manifest&)>& edit, const std::function<void(const Manifest&)>& then)
+      CAIRN_EXCLUDES(manifest_mutex_);
   [[nodiscard]] Result<std::uint64_t> next_file_of(const Manifest& manifest);
   Result<void> drop_strays() CAIRN_EXCLUDES(manifest_mutex_);
   struct Spare {

@@ -27,4 +27,15 @@ std::vector<bool> live_versions(std::span<const StoredVersion> versions, const V
 /// that no pin is older than hides nothing any more in the oldest layer.
 std::vector<bool> live_range_tombstones(std::span<const std::uint64_t> versions, const Visibility& visibility, bool oldest_layer);
 
+/// One save of the persistent line of a timeline when a cycle comes to it, as far as the rule is concerned.
+struct StoredSave {
+  bool last = false;  // Of its key, of those that stood in the line when the cycle began and are not rolled back.
+  bool tombstone = false;
+  bool expired = false;
+};
+
+/// Whether it must be kept. Nothing older than the persistent line is stored, and a cycle drops whatever a tombstone in it hides:
+/// no tombstone stays. What an undo can still bring back is not asked for: the cycle waits.
+constexpr bool live_save(const StoredSave& save) { return save.last && !save.tombstone && !save.expired; }
+
 }  // namespace cairn::directory

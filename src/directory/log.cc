@@ -2,6 +2,7 @@
 #include "directory/log.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/error.h"
 #include "base/reached.h"
@@ -27,8 +28,7 @@ segment::SegmentWriter& Log::begin() {
 
 void Log::publish(WriteVersion version, std::uint64_t stamp, Durability durability) {
   writer_->publish();
-  applied_version_ = version;
-  stamp_of_last_ = stamp;
+  applied_ = {.version = version, .stamp = stamp};
   if (durability == Durability::kDisk) {
     last_disk_version_ = version;
     is_synced_ = true;
@@ -46,14 +46,31 @@ void Log::publish(WriteVersion version, std::uint64_t stamp, Durability durabili
 void Log::append_pending_frame() {
   if (!frame_pending_) return;
   frame_pending_ = false;
-  writer_->append_sync_frame(durable_end_, applied_version_, stamp_of_last_);
+  writer_->append_sync_frame(durable_end_, applied_.version, applied_.stamp);
 }
 
 /// Readers may see everything up to the last write, unless a kDisk write in it waits for its sync: then only what the
 /// last sync covered.
 void Log::update_visible() {
-  const WriteVersion visible = synced_version_ >= last_disk_version_ ? applied_version_ : synced_version_;
-  if (visible > visible_version_.load(std::memory_order_relaxed)) visible_version_.store(visible, std::memory_order_release);
+  const Point& visible = synced_.version >= last_disk_version_ ? applied_ : synced_;
+  if (visible.version <= visible_version_.load(std::memory_order_relaxed)) return;
+  visible_stamp_.store(visible.stamp, std::memory_order_release);
+  visible_version_.store(visible.version, std::memory_order_release);
+  if (watchers_ != 0) changed_.notify_all();
+}
+
+void Log::synced(const Point& upto) {
+  syncs_.fetch_add(1, std::memory_order_relaxed);
+  if (upto.version > synced_.version) synced_ = upto;
+  update_visible();
+}
+
+void Log::wait_beyond(std::uint64_t stamp, std::int64_t ms) {
+  const MutexLock lock(mutex);
+  if (closed_ || visible_stamp_.load(std::memory_order_relaxed) > stamp) return;
+  ++watchers_;
+  changed_.wait_for(mutex, std::chrono::milliseconds(ms));
+  --watchers_;
 }
 
 Result<void> Log::wait_until_visible(WriteVersion version) {
@@ -76,7 +93,7 @@ Result<void> Log::lead_sync() {
   const std::shared_ptr<segment::SegmentWriter> writer = writer_;
   if (!writer) return {};
   const std::uint64_t end = writer->end();
-  const WriteVersion version = applied_version_;
+  const Point last = applied_;
   syncing_ = true;
   mutex.unlock();
   Result<void> synced = writer->file().sync(end);
@@ -89,9 +106,7 @@ Result<void> Log::lead_sync() {
     CAIRN_REACHED("sync of the log failed");
     return directory_->state();
   }
-  syncs_.fetch_add(1, std::memory_order_relaxed);
-  synced_version_ = std::max(synced_version_, version);
-  update_visible();
+  this->synced(last);
   if (writer == writer_) {
     durable_end_ = end;
     frame_pending_ = true;
@@ -132,10 +147,11 @@ void Log::sync_in_background() {
   if (end_predecessors() && !syncing_) (void)lead_sync();
 }
 
-void Log::raise_versions(WriteVersion version) {
-  applied_version_ = std::max(applied_version_, version);
-  synced_version_ = applied_version_;
-  visible_version_ = applied_version_;
+void Log::raise_versions(WriteVersion version, std::uint64_t stamp) {
+  applied_ = {.version = std::max(applied_.version, version), .stamp = std::max(applied_.stamp, stamp)};
+  synced_ = applied_;
+  visible_stamp_ = applied_.stamp;
+  visible_version_ = applied_.version;
 }
 
 }  // namespace cairn::directory

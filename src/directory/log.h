@@ -24,6 +24,8 @@ struct LogTuning {
   std::uint64_t background_sync_bytes = 8 * kMiB;  // Of a log without kDisk writes.
   /// The longest that one write waits for room. Then it is refused with kTimeout.
   std::int64_t write_wait_ms_max = 10'000;
+  /// Segments that end stay as they are: room that they do not use is given back at once.
+  bool segments_stay = false;
 };
 
 /// All but visible(), visible_version() and the counters with `mutex` held, and what does I/O lets go of it meanwhile.
@@ -86,11 +88,17 @@ class Log {
   Result<void> end() CAIRN_REQUIRES(mutex);
 
   /// What was read from the directory, or put into it otherwise, is durable, applied and visible.
-  void raise_versions(WriteVersion version) CAIRN_REQUIRES(mutex);
+  void raise_versions(WriteVersion version, std::uint64_t stamp = 0) CAIRN_REQUIRES(mutex);
   /// Readers may see so much; on ends of batches only.
   [[nodiscard]] const std::atomic<WriteVersion>& visible() const { return visible_version_; }
   [[nodiscard]] WriteVersion visible_version() const { return visible_version_.load(std::memory_order_acquire); }
+  /// The same as a stamp.
+  [[nodiscard]] std::uint64_t visible_stamp() const { return visible_stamp_.load(std::memory_order_acquire); }
+  /// Waits until more than `stamp` may be visible, at most about `ms`; may come back sooner.
+  void wait_beyond(std::uint64_t stamp, std::int64_t ms) CAIRN_EXCLUDES(mutex);
 
+  /// The last stamp that was given out.
+  [[nodiscard]] std::uint64_t last_stamp() const CAIRN_REQUIRES(mutex) { return applied_.stamp; }
   [[nodiscard]] bool closed() const CAIRN_REQUIRES(mutex) { return closed_; }
   /// From now on nothing is made ahead, and the segment that ends gives unused room back.
   void begin_close() CAIRN_REQUIRES(mutex);
@@ -103,9 +111,14 @@ class Log {
   [[nodiscard]] std::uint64_t syncs() const { return syncs_.load(std::memory_order_relaxed); }
 
  private:
+  /// A place in the log.
+  struct Point {
+    WriteVersion version = 0;
+    std::uint64_t stamp = 0;
+  };
   struct Ending {
     std::shared_ptr<segment::SegmentWriter> writer;
-    WriteVersion version = 0;  // The last in it.
+    Point last;  // In it.
   };
   using NextSegments = std::deque<Directory::NewSegment>;
 
@@ -113,6 +126,7 @@ class Log {
   void append_pending_frame() CAIRN_REQUIRES(mutex);
   Result<void> lead_sync() CAIRN_REQUIRES(mutex);
   void update_visible() CAIRN_REQUIRES(mutex);
+  void synced(const Point& upto) CAIRN_REQUIRES(mutex);
   void schedule_idle_frame(std::int64_t ms) CAIRN_REQUIRES(mutex);
   void on_idle() CAIRN_EXCLUDES(mutex);
   void sync_in_background() CAIRN_EXCLUDES(mutex);
@@ -128,8 +142,7 @@ class Log {
   void schedule_segment_work() CAIRN_REQUIRES(mutex);
   void do_segment_work() CAIRN_EXCLUDES(mutex);
   void bring_in_segments() CAIRN_REQUIRES(mutex);
-  Result<void> end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last)
-      CAIRN_REQUIRES(mutex);
+  Result<void> end_in_manifest(const Ending& ending) CAIRN_REQUIRES(mutex);
   Result<void> end_oldest() CAIRN_REQUIRES(mutex);
   Result<void> end_predecessors_of_accepted() CAIRN_REQUIRES(mutex);
   Result<void> end_segment() CAIRN_REQUIRES(mutex);
@@ -140,9 +153,9 @@ class Log {
   const std::string view_name_;
   const LogTuning tuning_;
 
-  CondVar changed_;                                // Of anything guarded by the mutex.
-  bool busy_ CAIRN_GUARDED_BY(mutex) = false;      // A segment is being started or ended; nobody appends.
-  bool syncing_ CAIRN_GUARDED_BY(mutex) = false;   // A leader syncs for all who wait.
+  CondVar changed_;                               // Of anything guarded by the mutex.
+  bool busy_ CAIRN_GUARDED_BY(mutex) = false;     // A segment is being started or ended; nobody appends.
+  bool syncing_ CAIRN_GUARDED_BY(mutex) = false;  // A leader syncs for all who wait.
   bool closed_ CAIRN_GUARDED_BY(mutex) = false;
   std::shared_ptr<segment::SegmentWriter> writer_ CAIRN_GUARDED_BY(mutex);  // None: nothing unsealed is being written.
   std::deque<Ending> ending_ CAIRN_GUARDED_BY(mutex);                       // Those before it: full, and not ended yet.
@@ -152,20 +165,21 @@ class Log {
   bool preparing_ CAIRN_GUARDED_BY(mutex) = false;  // Somebody makes it.
   bool segment_work_set_ CAIRN_GUARDED_BY(mutex) = false;
   std::uint64_t next_segment_bytes_ CAIRN_GUARDED_BY(mutex);
-  std::uint64_t tail_before_ CAIRN_GUARDED_BY(mutex) = 0;      // Where begin() found it.
-  std::uint64_t durable_end_ CAIRN_GUARDED_BY(mutex) = 0;      // Of writer_.
-  bool frame_pending_ CAIRN_GUARDED_BY(mutex) = false;         // durable_end_ moved; the log does not say so yet.
+  std::uint64_t tail_before_ CAIRN_GUARDED_BY(mutex) = 0;  // Where begin() found it.
+  std::uint64_t durable_end_ CAIRN_GUARDED_BY(mutex) = 0;  // Of writer_.
+  bool frame_pending_ CAIRN_GUARDED_BY(mutex) = false;     // durable_end_ moved; the log does not say so yet.
   bool idle_timer_set_ CAIRN_GUARDED_BY(mutex) = false;
   bool background_sync_set_ CAIRN_GUARDED_BY(mutex) = false;
   std::int64_t last_sync_boot_ms_ CAIRN_GUARDED_BY(mutex) = 0;
   bool is_synced_ CAIRN_GUARDED_BY(mutex) = false;  // Since the first kDisk write of this open.
-  WriteVersion applied_version_ CAIRN_GUARDED_BY(mutex) = 0;
-  WriteVersion synced_version_ CAIRN_GUARDED_BY(mutex) = 0;
+  Point applied_ CAIRN_GUARDED_BY(mutex);
+  Point synced_ CAIRN_GUARDED_BY(mutex);
   WriteVersion last_disk_version_ CAIRN_GUARDED_BY(mutex) = 0;
-  std::uint64_t stamp_of_last_ CAIRN_GUARDED_BY(mutex) = 0;
+  int watchers_ CAIRN_GUARDED_BY(mutex) = 0;  // In wait_beyond().
 
-  std::atomic<WriteVersion> visible_version_{0};  // Stored under the mutex.
-  std::atomic<std::uint64_t> written_bytes_{0};    // Changed under the mutex alone.
+  std::atomic<std::uint64_t> visible_stamp_{0};   // Stored under the mutex, before the version.
+  std::atomic<WriteVersion> visible_version_{0};  // Likewise.
+  std::atomic<std::uint64_t> written_bytes_{0};   // Changed under the mutex alone.
   std::atomic<std::uint64_t> syncs_{0};
 };
 

@@ -24,7 +24,7 @@ Result<Log::Left> Log::leave(std::uint64_t bytes) {
     append_pending_frame();
     writer_->publish();
     if (!ending_.empty()) CAIRN_REACHED("several segments left and not ended");
-    ending_.push_back({.writer = std::move(writer_), .version = applied_version_});
+    ending_.push_back({.writer = std::move(writer_), .last = applied_});
     return Left::kReady;
   }
   if (preparing_) {
@@ -40,7 +40,7 @@ void Log::go_on() {
   adopt_next();
   const segment::SegmentWriter& before = *ending_.back().writer;
   const segment::SegmentFrame frame{.predecessor = before.identity().number, .end = before.end()};
-  writer_->append_segment_frame(frame, applied_version_, stamp_of_last_);
+  writer_->append_segment_frame(frame, applied_.version, applied_.stamp);
   writer_->publish();
   schedule_segment_work();
 }
@@ -68,7 +68,7 @@ void Log::adopt_next() {
 /// Makes a segment and lists it in the manifest, at the end of the log and instead of `dropped`. With `write_ahead` all its
 /// room is written first and, for a log that is synced, synced. On kNoSpace nothing has changed.
 Result<Directory::NewSegment> Log::list_new_segment(std::uint64_t capacity, const NextSegments& dropped,
-                                                                     std::optional<Durability> write_ahead) {
+                                                    std::optional<Durability> write_ahead) {
   CAIRN_TRY(fresh, directory_->new_segment(view_, view_name_, capacity));
   if (write_ahead) {
     const Result<void> written = fresh.writer->write_ahead(*write_ahead == Durability::kDisk);
@@ -78,8 +78,7 @@ Result<Directory::NewSegment> Log::list_new_segment(std::uint64_t capacity, cons
   const Result<void> listed = directory_->commit([&](Manifest& manifest) -> Result<void> {
     std::vector<SegmentEntry>& log = manifest.edit_view(view_).log;
     drop_from(log, dropped);
-    log.push_back(
-        {.file = fresh.name, .state = SegmentState::kActive, .end = 0, .durable_end = segment::kHeaderBytes});
+    log.push_back({.file = fresh.name, .state = SegmentState::kActive, .end = 0, .durable_end = segment::kHeaderBytes});
     return {};
   });
   if (!listed && listed.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh.name);
@@ -171,11 +170,13 @@ bool Log::make_next_segment() {
   return true;
 }
 
-/// Makes the segment at its end durable and ends it there in the manifest; everything up to `version` is synced then.
-Result<void> Log::end_in_manifest(const std::shared_ptr<segment::SegmentWriter>& writer, WriteVersion version, bool last) {
+/// Makes the segment at its end durable and ends it there in the manifest; everything up to its last record is synced then.
+Result<void> Log::end_in_manifest(const Ending& ending) {
+  const std::shared_ptr<segment::SegmentWriter>& writer = ending.writer;
   const std::uint64_t end = writer->end();
+  const bool give_back = tuning_.segments_stay || (closed_ && writer == writer_);
   mutex.unlock();
-  Result<void> done = last ? writer->file().finish(end) : writer->file().sync(end);
+  Result<void> done = give_back ? writer->file().finish(end) : writer->file().sync(end);
   if (!done) {
     directory_->stop_writing(done.error());
     done = directory_->state();  // Even where the device lacks room: that is not what kNoSpace says of a write.
@@ -189,11 +190,8 @@ Result<void> Log::end_in_manifest(const std::shared_ptr<segment::SegmentWriter>&
     });
   }
   mutex.lock();
-  if (!done) return done;
-  syncs_.fetch_add(1, std::memory_order_relaxed);
-  synced_version_ = std::max(synced_version_, version);
-  update_visible();
-  return {};
+  if (done) synced(ending.last);
+  return done;
 }
 
 /// Ends the first of those that were left, or waits while somebody else does.
@@ -205,7 +203,7 @@ Result<void> Log::end_oldest() {
   CAIRN_TRY_VOID(directory_->state());
   ending_now_ = true;
   const Ending ending = ending_.front();
-  const Result<void> done = end_in_manifest(ending.writer, ending.version, false);
+  const Result<void> done = end_in_manifest(ending);
   ending_now_ = false;
   changed_.notify_all();
   CAIRN_TRY_VOID(done);
@@ -214,8 +212,8 @@ Result<void> Log::end_oldest() {
 }
 
 Result<void> Log::end_predecessors() {
-  const WriteVersion last = ending_.empty() ? 0 : ending_.back().version;
-  while (!ending_.empty() && ending_.front().version <= last) CAIRN_TRY_VOID(end_oldest());
+  const WriteVersion last = ending_.empty() ? 0 : ending_.back().last.version;
+  while (!ending_.empty() && ending_.front().last.version <= last) CAIRN_TRY_VOID(end_oldest());
   return {};
 }
 
@@ -241,7 +239,7 @@ Result<void> Log::end_segment() {
   if (!ending_.empty()) return end_predecessors();
   if (!writer_) return {};
   busy_ = true;
-  const Result<void> done = end_in_manifest(writer_, applied_version_, closed_);
+  const Result<void> done = end_in_manifest({.writer = writer_, .last = applied_});
   busy_ = false;
   changed_.notify_all();
   CAIRN_TRY_VOID(done);

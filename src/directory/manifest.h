@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,13 +69,67 @@ struct LargeEntry {
   bool operator==(const LargeEntry&) const = default;
 };
 
+/// The lines of a timeline, in the order in which their blocks stand.
+enum class Line : std::uint8_t {
+  kNext,        // B: what is kept of A, under construction.
+  kPersistent,  // A: what has left the main line.
+  kMain,        // M.
+};
+
+/// A closed block of a timeline: a segment that has ended. A block index holds its saves.
+struct BlockEntry {
+  std::string file;
+  Line line = Line::kMain;
+  std::uint64_t end = 0;  // Of the segment.
+  std::uint64_t stamp_first = 0;
+  std::uint64_t stamp_last = 0;
+  std::uint64_t saves = 0;
+  bool operator==(const BlockEntry&) const = default;
+  [[nodiscard]] std::uint64_t number() const;
+};
+
+/// A sealed file that holds the saves of some blocks by key and by stamp.
+struct BlockIndexEntry {
+  std::string file;
+  std::vector<std::uint64_t> blocks;  // Their numbers, oldest first; those that have left the timeline are left out.
+  bool operator==(const BlockIndexEntry&) const = default;
+};
+
+/// Saves with a stamp in (to, until] are rolled back.
+struct RollbackEntry {
+  std::uint64_t to = 0;
+  std::uint64_t until = 0;
+  std::int64_t undo_until_ms = 0;  // 0: it was confirmed.
+  bool operator==(const RollbackEntry&) const = default;
+};
+
+struct TimelineEntry {
+  std::int64_t timeout_ms = 0;
+  bool persist = false;  // What expires moves on to the persistent line; else it is dropped.
+  std::uint64_t block_keys_max = 0;
+  std::uint64_t block_bytes_max = 0;
+  std::int64_t block_span_ms_max = 0;
+  std::int64_t undo_ms = 0;        // How long a rollback can be undone.
+  std::uint64_t given_until = 0;   // Of stamps that were given to saves and are dropped: the last.
+  std::uint64_t main_after = 0;    // The main line has nothing with a stamp up to this one any more.
+  std::uint64_t cycle_until = 0;   // 0: none under way; else the last stamp of those saves of A that the next line takes up.
+  std::uint64_t cycled_bytes = 0;  // Of A when the last cycle had ended.
+  std::vector<BlockEntry> blocks;  // Oldest first.
+  std::vector<BlockIndexEntry> indexes;  // By their first blocks.
+  std::vector<RollbackEntry> rollbacks;  // By `until`.
+  bool operator==(const TimelineEntry&) const = default;
+  /// Takes out a block; an index that has no other goes too.
+  void erase_block(std::uint64_t number);
+};
+
 struct ViewEntry {
   std::string name;
-  std::string kind;  // "table"; other engines bring theirs.
+  std::string kind;  // "table" or "timeline"; other engines bring theirs.
   std::uint16_t number = 0;
   std::vector<FamilyEntry> families;
   std::vector<SegmentEntry> log;  // Oldest first; active ones stand last.
   std::vector<LargeEntry> large;
+  std::optional<TimelineEntry> timeline;  // Of kind "timeline".
   bool operator==(const ViewEntry&) const = default;
 };
 

@@ -10,6 +10,8 @@
 namespace cairn::sealed {
 namespace {
 constexpr std::uint64_t kAskedForBytes = 16 * kKiB;  // What is longer is not waited for page by page.
+constexpr std::uint64_t kWalkedVersions = 16;        // Of a key, before they are searched.
+
 }  // namespace
 
 SealedReader::SealedReader(std::shared_ptr<const storage::MappedFile> file, const Preamble& preamble)
@@ -281,6 +283,28 @@ Result<std::uint64_t> SealedReader::first_unit_from(ByteView key) const {
   return low;
 }
 
+/// Where to go on looking for the newest version of `key` not above `version_max`, when those from `offset` on are above it: at
+/// the last unit that begins with such a one. A key may have as many versions as a file has records. Not for compressed files.
+Result<std::uint64_t> SealedReader::behind_newer(std::uint64_t offset, ByteView key, std::uint64_t version_max) const {
+  CAIRN_TRY(first, first_unit_from(key));
+  std::uint64_t low = first;
+  std::uint64_t high = unit_count_;
+  while (low < high) {  // The first unit that does not begin so.
+    const std::uint64_t middle = low + (high - low) / 2;
+    CAIRN_TRY(at, unit_position(middle));
+    Entry entry;
+    CAIRN_TRY_VOID(object_at(at, entry));
+    if (entry.key == key && entry.write_version > version_max) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  if (low == first) return offset;
+  CAIRN_TRY(at, unit_position(low - 1));
+  return std::max(at, offset);
+}
+
 /// The newest version of `key` not above `version_max`, given that its first version lies at `offset` if the hash
 /// entry is not another key's. `is_key` says whether it was the key.
 Result<std::optional<SealedReader::Hit>> SealedReader::newest_at(std::uint64_t offset, ByteView key, std::uint64_t version_max,
@@ -288,12 +312,16 @@ Result<std::optional<SealedReader::Hit>> SealedReader::newest_at(std::uint64_t o
   const std::uint64_t end = objects_.offset + objects_.length;
   if (preamble_.compression == Compression::kNone) {
     Hit hit;
-    while (offset < end) {
+    for (std::uint64_t passed = 0; offset < end; ++passed) {
       CAIRN_TRY(size, object_at(offset, hit.entry));
       if (hit.entry.key != key) break;
       is_key = true;
       if (hit.entry.write_version <= version_max) return hit;
       offset += size;
+      if (passed == kWalkedVersions) {
+        CAIRN_TRY(at, behind_newer(offset, key, version_max));
+        offset = at;
+      }
     }
     return std::nullopt;
   }
@@ -416,25 +444,36 @@ Result<std::uint64_t> SealedReader::first_term_from(const Table& table, ByteView
 
 Result<void> SealedReader::find_term(ByteView table, ByteView term,
                                      const std::function<Result<void>(const Entry&)>& visit) const {
+  return find_terms(table, term, term, [&](const Entry& entry) -> Result<bool> {
+    CAIRN_TRY_VOID(visit(entry));
+    return true;
+  });
+}
+
+Result<void> SealedReader::find_terms(ByteView table, ByteView first, ByteView last,
+                                      const std::function<Result<bool>(const Entry&)>& visit) const {
   const auto found = std::find_if(terms_.begin(), terms_.end(), [&](const Table& each) { return each.name == table; });
   if (found == terms_.end()) return damaged("term index '" + std::string(table) + "' is missing", offsetof(Preamble, tables));
-  if (term.size() != found->key_bytes) return damaged("terms have another length", found->offset);
+  if (first.size() != found->key_bytes) return damaged("terms have another length", found->offset);
   const std::uint64_t entry_bytes = std::uint64_t{found->key_bytes} + 4;
-  CAIRN_TRY(first, first_term_from(*found, term));
-  for (std::uint64_t i = first; i < found->length / entry_bytes; ++i) {
+  CAIRN_TRY(begin, first_term_from(*found, first));
+  bool more = true;
+  for (std::uint64_t i = begin; more && i < found->length / entry_bytes; ++i) {
     CAIRN_TRY(raw, bytes(found->offset + i * entry_bytes, entry_bytes, *found));
-    if (raw.substr(0, found->key_bytes) != term) break;
+    if (raw.substr(0, found->key_bytes) > last) break;
     const std::uint64_t offset = std::uint64_t{load<std::uint32_t>(raw.data() + found->key_bytes)} * kOffsetUnit;
     Entry entry;
     if (preamble_.compression == Compression::kNone) {
       CAIRN_TRY_VOID(object_at(offset, entry));
-      CAIRN_TRY_VOID(visit(entry));
+      CAIRN_TRY(go_on, visit(entry));
+      more = go_on;
       continue;
     }
     CAIRN_TRY(unit, unit_at(offset));
-    for (std::uint64_t at = 0; at < unit.records.size();) {
+    for (std::uint64_t at = 0; more && at < unit.records.size();) {
       CAIRN_TRY(size, parse(unit.records, at, offset, entry));
-      CAIRN_TRY_VOID(visit(entry));
+      CAIRN_TRY(go_on, visit(entry));
+      more = go_on;
       at += size;
     }
   }

@@ -47,6 +47,10 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   [[nodiscard]] Result<void> find_term(ByteView table, ByteView term,
                                        const std::function<Result<void>(const Entry&)>& visit) const;
 
+  /// The same for terms in [first, last], in order of term, as long as `visit` returns true.
+  [[nodiscard]] Result<void> find_terms(ByteView table, ByteView first, ByteView last,
+                                        const std::function<Result<bool>(const Entry&)>& visit) const;
+
   /// The range tombstones, in order. Their bytes stay as long as this reader.
   [[nodiscard]] Result<std::vector<Entry>> range_tombstones() const;
 
@@ -110,6 +114,7 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   [[nodiscard]] Result<std::uint64_t> first_unit_from(ByteView key) const;
   [[nodiscard]] Result<std::uint64_t> first_head_from(std::uint64_t head) const;
   [[nodiscard]] Result<std::uint64_t> head_of_unit(std::uint64_t index) const;
+  [[nodiscard]] Result<std::uint64_t> behind_newer(std::uint64_t offset, ByteView key, std::uint64_t version_max) const;
   [[nodiscard]] Result<std::optional<Hit>> newest_at(std::uint64_t offset, ByteView key, std::uint64_t version_max,
                                                      bool& is_key) const;
   [[nodiscard]] Result<std::uint64_t> first_term_from(const Table& table, ByteView term) const;

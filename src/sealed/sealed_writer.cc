@@ -1,6 +1,7 @@
 #include "sealed/sealed_writer.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "sealed/compression.h"
@@ -117,7 +118,8 @@ void SealedWriter::add(const Entry& entry, std::span<const TermOf> terms) {
     unit_keys_.append(entry.key);
   }
   for (const TermOf& term : terms) {
-    terms_[term.table].emplace_back(term.term, static_cast<std::uint32_t>(tail() / kOffsetUnit));
+    terms_[term.table].append(term.term);
+    terms_[term.table].append(bytes_of(static_cast<std::uint32_t>(tail() / kOffsetUnit)));
   }
   if (new_key) {
     ++preamble_.key_count;
@@ -229,11 +231,16 @@ void SealedWriter::add_range_tombstone(const Entry& tombstone) {
 void SealedWriter::write_terms() {
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     start_table(TableKind::kTerms, options_.terms[i].name, kAlign, options_.terms[i].key_bytes);
-    std::sort(terms_[i].begin(), terms_[i].end());
-    terms_[i].erase(std::unique(terms_[i].begin(), terms_[i].end()), terms_[i].end());  // Two records of one unit.
-    for (const auto& [term, offset] : terms_[i]) {
-      put(term);
-      put(bytes_of(offset));
+    const std::size_t key_bytes = options_.terms[i].key_bytes;
+    const std::size_t item_bytes = key_bytes + sizeof(std::uint32_t);
+    const auto item = [&, all = ByteView(terms_[i])](std::uint32_t at) { return all.substr(at * item_bytes, item_bytes); };
+    std::vector<std::uint32_t> order(terms_[i].size() / item_bytes);
+    std::iota(order.begin(), order.end(), 0U);  // They came in order of offset.
+    std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+      return item(a).substr(0, key_bytes) < item(b).substr(0, key_bytes);
+    });
+    for (std::size_t at = 0; at < order.size(); ++at) {
+      if (at == 0 || item(order[at]) != item(order[at - 1])) put(item(order[at]));  // Else two records of one unit.
     }
     end_table();
   }

@@ -126,7 +126,7 @@ class SealedWriter {
   std::vector<SparseEntry> units_;
   Bytes unit_keys_;  // The first of each, one after the other.
   std::vector<KeyHash> hashes_;
-  std::vector<std::vector<std::pair<Bytes, std::uint32_t>>> terms_;  // Of each table: term, offset.
+  std::vector<Bytes> terms_;  // Of each table: {term, offset}, one after the other.
   Bytes range_tombstones_;
   Bytes first_key_;
   Bytes last_key_;

@@ -131,6 +131,19 @@ Result<void> SegmentReader::replay(std::uint64_t end, const Visitor& visit, std:
   return {};
 }
 
+Result<RecordView> SegmentReader::read(std::uint64_t offset, std::uint64_t end) const {
+  const std::string& name = file_->name();
+  if (end > file_->size()) return corruption("segment is shorter than its end in the manifest", name, file_->size());
+  if (offset < kHeaderBytes || offset >= end || offset % kRecordAlign != 0)
+    return corruption("no record begins here", name, offset);
+  const char* why = "";
+  const auto record = record_at(offset, end, why);
+  CAIRN_TRY_VOID(file_->status());
+  if (!record) return corruption(why, name, offset);
+  CAIRN_TRY_VOID(check_supported(record->header, name, offset));
+  return *record;
+}
+
 /// What lies behind `from`, where the last record that stands ends: up to 64 MiB of zeros, or of an earlier life of the file.
 SegmentReader::Behind SegmentReader::look_behind(std::uint64_t from) const {
   const char* const data = file_->data();

@@ -34,6 +34,9 @@ class SegmentReader {
   /// not verify: below an end, everything must.
   Result<void> replay(std::uint64_t end, const Visitor& visit, std::uint64_t begin = kHeaderBytes) const;
 
+  /// The record at `offset`, below `end`. kCorruption: it does not verify, or none begins there.
+  [[nodiscard]] Result<RecordView> read(std::uint64_t offset, std::uint64_t end) const;
+
   /// The recovery rule for an active segment (docs/guarantees.md). `manifest_durable_end` is the durable end the
   /// manifest knows. kCorruption: bytes that were durable are damaged.
   Result<Recovered> recover(std::uint64_t manifest_durable_end) const;

@@ -86,7 +86,10 @@ void Memtable::note(const char* at, const segment::RecordView& record, ByteView 
 }
 
 void Memtable::insert_noted(directory::JobRunner& jobs) {
-  const radix::Fillers fillers{.jobs = jobs, .arenas = {&arena_, &other_arena_}};
+  static_assert(radix::Fillers::kWorkers == directory::JobRunner::kSharers);
+  const radix::Fillers fillers{
+      .share = [&](const char* name, std::size_t count, const radix::Fillers::Work& work) { jobs.share(name, count, work); },
+      .arenas = {&arena_, &other_arena_}};
   for (const auto& index : families_) index->records.fill(std::exchange(index->noted, {}), index->noted_common, fillers);
 }
 

@@ -9,12 +9,12 @@
 #include <optional>
 #include <vector>
 
+#include "base/radix_tree.h"
 #include "directory/log.h"
 #include "sealed/entry.h"
 #include "sealed/sealed_writer.h"
 #include "segment/record.h"
 #include "table/family.h"
-#include "base/radix_tree.h"
 #include "table/range_tombstones.h"
 
 namespace cairn::table {

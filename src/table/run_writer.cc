@@ -71,8 +71,8 @@ Result<void> RunWriter::open_file(const sealed::SealedBounds& first) {
   for (const Index& index : target_.family->indexes) options.terms.push_back({index.name, index.key_bytes});
   CAIRN_TRY(file, directory_.new_sealed(identity, capacity_));
   const std::uint64_t per_record = sealed::SealedWriter::kMemoryBytesPerRecord + range_bounds_.term_bytes;
-  memory_ = std::make_unique<MemoryUse>(directory_.environment().memory,
-                                                   std::min(target_.bounds.records, capacity_ / 32) * per_record);
+  memory_ =
+      std::make_unique<MemoryUse>(directory_.environment().memory, std::min(target_.bounds.records, capacity_ / 32) * per_record);
   writer_ = std::make_unique<sealed::SealedWriter>(std::move(file), identity, options);
   added_ = range_bounds_;
   return {};

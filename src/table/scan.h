@@ -7,8 +7,8 @@
 
 #include "base/published.h"
 #include "cairn/table.h"
+#include "sealed/merge_cursor.h"
 #include "table/line_up.h"
-#include "table/merge.h"
 
 namespace cairn::table {
 
@@ -104,7 +104,7 @@ class RangeScan final : public EntrySource {
   Direction direction_;
   std::uint64_t left_;  // Entries still allowed.
   std::vector<const RangeTombstones*> range_tombstones_;
-  std::optional<MergeCursor> cursor_;
+  std::optional<sealed::MergeCursor> cursor_;
   std::uint64_t steps_ = 0;
   bool pinned_ = true;                 // What it sees is in every line-up from its own on, as long as its pin is not ended.
   std::shared_ptr<const void> hold_;   // Of entry_, which may lie in a decoded buffer that the cursor has left.

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "directory/write_rules.h"
 #include "storage/posix_storage.h"
 #include "table/table_impl.h"
 
@@ -41,7 +42,7 @@ Result<void> SealedFile::start_chunk(std::uint64_t bytes) {
 
 Result<void> SealedFile::add(const sealed::Entry& entry) {
   if (finished_) return fail(ErrorCode::kInvalidArgument, "the file is finished", name_);
-  CAIRN_TRY_VOID(check_record(entry.key, entry.value));
+  CAIRN_TRY_VOID(directory::check_record(entry.key, entry.value));
   if (entry.key <= last_key_) {  // Empty at first, which no key is.
     return fail(ErrorCode::kInvalidArgument,
                 "key " + std::to_string(bounds_.records + 1) + " does not come after the one before it: keys must ascend");

@@ -38,9 +38,9 @@ namespace cairn::table {
 
 /// Sizes that tests shrink; the defaults are what core documents.
 struct Tuning : directory::LogTuning {
-  std::uint64_t large_value_bytes = 16 * kMiB;     // Such values stay in segments of their own.
-  std::size_t sealed_runs_max = 8;                 // Of a family. More start a compaction.
-  std::uint64_t sealed_bytes_max = 512 * kMiB;     // Of a sealed file; a run has as many as it takes.
+  std::uint64_t large_value_bytes = 16 * kMiB;  // Such values stay in segments of their own.
+  std::size_t sealed_runs_max = 8;              // Of a family. More start a compaction.
+  std::uint64_t sealed_bytes_max = 512 * kMiB;  // Of a sealed file; a run has as many as it takes.
   // Runs whose files are smaller on average than this, or than makes so many of a run, are not joined but merged into larger
   // ones.
   std::uint64_t joined_file_bytes_mean_min = 32 * kMiB;
@@ -60,13 +60,7 @@ struct WriteRef {
   ByteView large;  // Of a reference: the value it stands for.
 };
 
-/// kInvalidArgument: a key or a value is over its limit.
-Result<void> check_record(ByteView key, ByteView value);
-
-/// The account a key names by itself: "{17}…" belongs to account 17.
-std::uint64_t account_of(ByteView key);
-
-inline constexpr std::size_t kFamiliesMax = 256;  // Of a table: a memtable has an index for each.
+inline constexpr std::size_t kFamiliesMax = 256;     // Of a table: a memtable has an index for each.
 inline constexpr std::int64_t kFlushRetryMs = 1000;  // After a flush that found no room.
 
 class RunWriter;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/reached.h"
+#include "directory/write_rules.h"
 #include "storage/posix_storage.h"
 #include "table/run_writer.h"
 #include "table/table_impl.h"
@@ -103,7 +104,7 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
   CAIRN_TRY_VOID(at->seek_first());
   for (; at->valid(); ++records) {
     key.assign(at->entry().key);
-    sealed::Entry entry{.key = key, .value = at->entry().value, .kind = at->entry().kind, .account = account_of(key)};
+    sealed::Entry entry{.key = key, .value = at->entry().value, .kind = at->entry().kind, .account = directory::account_of(key)};
     if (entry.kind != RecordKind::kPut && entry.kind != RecordKind::kTombstone) {
       return fail(ErrorCode::kUnsupported, "record " + std::to_string(records + 1) + " is neither a put nor a tombstone", file);
     }

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/reached.h"
-#include "table/levelling.h"
+#include "sealed/levelling.h"
 #include "table/table_impl.h"
 
 namespace cairn::table {
@@ -188,7 +188,7 @@ std::optional<TableImpl::Picked> TableImpl::pick_compaction() const {
       if (i != first && join(std::span(layers).subspan(i - 1, 2)))
         return Picked{.family = static_cast<std::uint16_t>(family), .first = i - 1, .count = 2};
     }
-    const auto picked = pick_runs(bytes, first == 0, tuning_.sealed_runs_max);
+    const auto picked = sealed::pick_runs(bytes, first == 0, tuning_.sealed_runs_max);
     if (picked)
       return Picked{.family = static_cast<std::uint16_t>(family), .first = first + picked->first, .count = picked->count};
   }

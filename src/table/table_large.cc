@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/reached.h"
 #include "directory/file_name.h"
+#include "directory/write_rules.h"
 #include "table/table_impl.h"
 
 namespace cairn::table {
@@ -25,7 +26,7 @@ Result<TableImpl::LargeWritten> TableImpl::write_large_value(const WriteRef& wri
                                    .stamp = stamped->stamp,
                                    .view = entry_.number,
                                    .family = write.family,
-                                   .account = options.account.value_or(account_of(write.key)),
+                                   .account = options.account.value_or(directory::account_of(write.key)),
                                    .expiry_ms = expiry_of(write, line_up_.get()->families[write.family].family->ttl_ms),
                                    .key = write.key,
                                    .value = write.value};

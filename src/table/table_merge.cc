@@ -203,7 +203,7 @@ class Copier {
   const RangeTombstones& ranges_;
   const std::uint64_t hash_seed_;
   const std::int64_t now_ms_;
-  std::optional<MergeCursor> from_;
+  std::optional<sealed::MergeCursor> from_;
   std::vector<sealed::Entry> entries_;
   std::vector<std::shared_ptr<const void>> holds_;
   std::vector<directory::StoredVersion> stored_;

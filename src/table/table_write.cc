@@ -4,33 +4,10 @@
 
 #include "base/error.h"
 #include "base/reached.h"
+#include "directory/write_rules.h"
 #include "table/table_impl.h"
 
 namespace cairn::table {
-
-std::uint64_t account_of(ByteView key) {
-  if (!key.starts_with('{')) return 0;
-  std::uint64_t account = 0;
-  for (std::size_t i = 1; i < key.size(); ++i) {
-    if (key[i] == '}') return i == 1 ? 0 : account;
-    const auto digit = static_cast<std::uint64_t>(key[i] - '0');
-    if (digit > 9 || account > (~std::uint64_t{0} - digit) / 10) return 0;
-    account = account * 10 + digit;
-  }
-  return 0;
-}
-
-Result<void> check_record(ByteView key, ByteView value) {
-  if (key.empty() || key.size() > kKeyBytesMax) {
-    return fail(ErrorCode::kInvalidArgument,
-                "a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes; this one has " + std::to_string(key.size()));
-  }
-  if (value.size() > kValueBytesMax) {
-    return fail(ErrorCode::kInvalidArgument,
-                "a value has at most " + std::to_string(kValueBytesMax) + " bytes; this one has " + std::to_string(value.size()));
-  }
-  return {};
-}
 
 namespace {
 
@@ -47,11 +24,11 @@ std::uint64_t log_bytes_of(std::span<const WriteRef> writes) {
 Result<void> check_writes(std::span<const WriteRef> writes) {
   for (const WriteRef& write : writes) {
     if (write.kind != RecordKind::kRangeTombstone) {
-      CAIRN_TRY_VOID(check_record(write.key, write.value));
+      CAIRN_TRY_VOID(directory::check_record(write.key, write.value));
       continue;
     }
     for (const ByteView bound : {write.key, write.value}) {
-      if (!bound.empty()) CAIRN_TRY_VOID(check_record(bound, {}));
+      if (!bound.empty()) CAIRN_TRY_VOID(directory::check_record(bound, {}));
     }
     if (!below(write.key, write.value)) {
       return fail(ErrorCode::kInvalidArgument, "the range to erase is empty: its end does not lie behind its begin");
@@ -236,7 +213,7 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
     input.kind = write.kind;
     input.family = write.family;
     input.expiry_ms = expiry_of(write, active_->family(write.family).ttl_ms);
-    input.account = options.account.value_or(account_of(write.key));
+    input.account = options.account.value_or(directory::account_of(write.key));
     input.key = write.key;
     input.value = write.value;
     const char* const at = log.file().data() + log.tail();

@@ -24,7 +24,7 @@ struct Traits {
   static ByteView key(const char* thing) { return reinterpret_cast<const Thing*>(thing)->key; }
   static std::uint64_t version(const char* thing) { return reinterpret_cast<const Thing*>(thing)->version; }
 };
-using Tree = table::RadixTree<Traits>;
+using Tree = RadixTree<Traits>;
 using Key = std::pair<std::string, std::uint64_t>;
 struct Order {  // By key, then newest first.
   bool operator()(const Key& a, const Key& b) const { return a.first != b.first ? a.first < b.first : a.second > b.second; }
@@ -50,8 +50,8 @@ std::string random_key(Random& random) {
 
 struct World {
   MemoryBudget memory{1 << 30};
-  table::Arena arena{memory};
-  table::Arena other_arena{memory};
+  Arena arena{memory};
+  Arena other_arena{memory};
   SimulatedClock clock;
   directory::JobRunner jobs{clock, 2};
   Tree tree{arena};
@@ -71,7 +71,10 @@ struct World {
       filled.push_back(reinterpret_cast<const char*>(&things.back()));
       model.emplace(key, version);
     }
-    tree.fill(filled, common, {.jobs = jobs, .arenas = {&arena, &other_arena}});
+    const auto share = [&](const char* name, std::size_t count, const radix::Fillers::Work& work) {
+      jobs.share(name, count, work);
+    };
+    tree.fill(filled, common, {.share = share, .arenas = {&arena, &other_arena}});
   }
   void check_seeks(const std::string& key) const {
     Tree::Iterator at(tree);
@@ -192,11 +195,11 @@ TEST(RadixTree, FindsAnOldVersionOfAHotKeyByJumping) {
   constexpr std::uint64_t kVersions = 100'000;
   for (std::uint64_t i = 0; i < kVersions; ++i) world.insert("hot");
   // Followed by hand, to count the steps.
-  const table::radix::Version* newest = nullptr;
+  const radix::Version* newest = nullptr;
   for (const Thing& thing : world.things) {
     const char* const at = reinterpret_cast<const char*>(&thing);
-    newest = newest == nullptr ? table::radix::with_newer(table::radix::Ref::to(at), 0, at, thing.version, world.arena)
-                               : table::radix::with_newer(table::radix::Ref::to(newest), 0, at, thing.version, world.arena);
+    newest = newest == nullptr ? radix::with_newer(radix::Ref::to(at), 0, at, thing.version, world.arena)
+                               : radix::with_newer(radix::Ref::to(newest), 0, at, thing.version, world.arena);
   }
   for (const std::uint64_t wanted : {1U, 2U, 777U, 50'000U, 99'999U}) {
     int steps = 0;

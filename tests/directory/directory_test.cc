@@ -69,6 +69,29 @@ TEST(Manifest, NamesWhatIsWrongAndWhere) {
             starts + "does not ascend (manifest-3-7)");
 }
 
+TEST(Manifest, ATimelineIsCheckedBlockByBlock) {
+  const std::string text = encode_manifest(example_manifest());
+  const auto fails = [&](const std::string& from, const std::string& to) {
+    const auto read = decode_manifest(with_checksum(text, from, to), "m");
+    EXPECT_FALSE(read.has_value()) << from;
+    return read ? "" : read.error().message;
+  };
+  const std::string at = "manifest key view[1].timeline[0].";
+  EXPECT_EQ(fails("stamp_first = 20", "stamp_first = 14"), at + "block does not ascend in stamps");
+  EXPECT_EQ(fails("line = \"next\"", "line = \"main\""), at + "block stands behind one of a later line");
+  EXPECT_EQ(fails("line = \"next\"", "line = \"side\""), at + "block[0].line is not next, persistent or main");
+  EXPECT_EQ(fails("12-3-0000abcf.segment", "11-3-0000abcf.segment"), at + "block is there twice");
+  EXPECT_EQ(fails("blocks = [\"12\", \"13\"]", "blocks = [\"12\"]"), at + "block 13 is in no index");
+  EXPECT_EQ(fails("blocks = [\"14\"]", "blocks = [\"13\"]"),
+            at + "index names a block that is not there, or one of another index");
+  EXPECT_EQ(fails("blocks = [\"14\"]", "blocks = [\"x\"]"), at + "index[2].blocks has what is not a number");
+  EXPECT_EQ(fails("expired = \"persist\"", "expired = \"keep\""), at + "expired is neither drop nor persist");
+  EXPECT_EQ(fails("timeout_ms = 86400000", "timeout_ms = -1"), at + "timeout_ms is not an integer from 0 to 4611686018427387904");
+  EXPECT_EQ(fails("undo_until_ms = 0", "undo_until_ms = 0\n    fancy = 1"), at + "rollback[0].fancy needs a newer Cairn");
+  EXPECT_EQ(fails("kind = \"timeline\"", "kind = \"table\""), "manifest key view[1].family is missing, or of no table");
+  EXPECT_EQ(fails("kind = \"timeline\"", "kind = \"forks\""), "a view of kind 'forks' needs a newer Cairn");
+}
+
 TEST(FileNames, AreReadOnlyAsTheyAreWritten) {
   const auto name = FileName::parse("13-7-00009f2c.sealed");
   ASSERT_TRUE(name.has_value());

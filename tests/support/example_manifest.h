@@ -4,13 +4,60 @@
 
 namespace cairn::test {
 
+inline directory::ViewEntry example_timeline() {
+  return {.name = "events",
+          .kind = "timeline",
+          .number = 2,
+          .families = {},
+          .log = {{.file = "20-3-0000abcf.segment", .durable_end = 256}},
+          .timeline = directory::TimelineEntry{.timeout_ms = 86'400'000,
+                                               .persist = true,
+                                               .block_keys_max = 1000,
+                                               .block_bytes_max = 65'536,
+                                               .block_span_ms_max = 3'600'000,
+                                               .undo_ms = 60'000,
+                                               .given_until = 5,
+                                               .main_after = 30,
+                                               .cycle_until = 25,
+                                               .cycled_bytes = 7,
+                                               .blocks = {{.file = "11-3-0000abcf.segment",
+                                                           .line = directory::Line::kNext,
+                                                           .end = 4096,
+                                                           .stamp_first = 10,
+                                                           .stamp_last = 14,
+                                                           .saves = 3},
+                                                          {.file = "12-3-0000abcf.segment",
+                                                           .line = directory::Line::kPersistent,
+                                                           .end = 4096,
+                                                           .stamp_first = 20,
+                                                           .stamp_last = 25,
+                                                           .saves = 4},
+                                                          {.file = "13-3-0000abcf.segment",
+                                                           .line = directory::Line::kMain,
+                                                           .end = 8192,
+                                                           .stamp_first = 31,
+                                                           .stamp_last = 31,
+                                                           .saves = 1},
+                                                          {.file = "14-3-0000abcf.segment",
+                                                           .line = directory::Line::kMain,
+                                                           .end = 8192,
+                                                           .stamp_first = 32,
+                                                           .stamp_last = 40,
+                                                           .saves = 9}},
+                                               .indexes = {{.file = "15-3-0000abcf.sealed", .blocks = {11}},
+                                                           {.file = "16-3-0000abcf.sealed", .blocks = {12, 13}},
+                                                           {.file = "17-3-0000abcf.sealed", .blocks = {14}}},
+                                               .rollbacks = {{.to = 33, .until = 36, .undo_until_ms = 0},
+                                                             {.to = 38, .until = 41, .undo_until_ms = 1'700'000'000'000}}}};
+}
+
 inline directory::Manifest example_manifest() {
   directory::Manifest manifest{.epoch = 3,
                                .version = 7,
                                .database = {1, ~std::uint64_t{0}},
                                .hash_seed = 5,
-                               .next_file = 9,
-                               .next_view = 2,
+                               .next_file = 21,
+                               .next_view = 3,
                                .version_ceiling = 100,
                                .stamp_ceiling = 200,
                                .clock_ms = 300,
@@ -37,6 +84,7 @@ inline directory::Manifest example_manifest() {
                             .log = {{.file = "5-3-0000abce.segment", .state = directory::SegmentState::kEnded, .end = 4096},
                                     {.file = "6-3-0000abcf.segment", .durable_end = 256}},
                             .large = {{.file = "8-3-0000abd0.segment", .end = 4096, .pending = true}}});
+  manifest.views.push_back(example_timeline());
   return manifest;
 }
 

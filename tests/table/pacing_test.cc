@@ -7,7 +7,7 @@
 #include <numeric>
 #include <vector>
 
-#include "table/levelling.h"
+#include "sealed/levelling.h"
 
 namespace cairn::table {
 namespace {
@@ -50,7 +50,7 @@ Costs simulate(int flushes, int live) {
   std::uint64_t copied = 0;
   for (int i = 0; i < flushes; ++i) {
     runs.push_back(64 << 20);
-    while (const auto picked = pick_runs(runs, true, 8)) {
+    while (const auto picked = sealed::pick_runs(runs, true, 8)) {
       const auto begin = runs.begin() + static_cast<std::ptrdiff_t>(picked->first);
       const auto end = begin + static_cast<std::ptrdiff_t>(picked->count);
       const std::uint64_t all = std::accumulate(begin, end, std::uint64_t{0});
@@ -83,15 +83,15 @@ TEST(Levelling, CopiesARecordAFewTimesAndLeavesAFewRuns) {
 }
 
 TEST(Levelling, LeavesARunAloneAndBoundsManySmallOnes) {
-  EXPECT_FALSE(pick_runs(std::vector<std::uint64_t>{100}, true, 8).has_value());
-  EXPECT_FALSE(pick_runs(std::vector<std::uint64_t>{100, 10, 10}, true, 8).has_value());
+  EXPECT_FALSE(sealed::pick_runs(std::vector<std::uint64_t>{100}, true, 8).has_value());
+  EXPECT_FALSE(sealed::pick_runs(std::vector<std::uint64_t>{100, 10, 10}, true, 8).has_value());
   // Above an unfinished merge there is no oldest run; few are left alone there, too.
-  EXPECT_FALSE(pick_runs(std::vector<std::uint64_t>{100, 10}, false, 8).has_value());
-  const auto alike = pick_runs(std::vector<std::uint64_t>{1000, 100, 1, 1, 1, 1}, true, 8);
+  EXPECT_FALSE(sealed::pick_runs(std::vector<std::uint64_t>{100, 10}, false, 8).has_value());
+  const auto alike = sealed::pick_runs(std::vector<std::uint64_t>{1000, 100, 1, 1, 1, 1}, true, 8);
   ASSERT_TRUE(alike.has_value());
   EXPECT_EQ(alike->first, 2U);
   EXPECT_EQ(alike->count, 4U);
-  const auto falling = pick_runs(std::vector<std::uint64_t>{1 << 20, 1 << 14, 1 << 12, 1 << 10, 1 << 8}, true, 4);
+  const auto falling = sealed::pick_runs(std::vector<std::uint64_t>{1 << 20, 1 << 14, 1 << 12, 1 << 10, 1 << 8}, true, 4);
   ASSERT_TRUE(falling.has_value());
   EXPECT_EQ(falling->first, 3U);
   EXPECT_EQ(falling->count, 2U);

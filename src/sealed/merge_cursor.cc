@@ -1,6 +1,6 @@
-#include "table/merge.h"
+#include "sealed/merge_cursor.h"
 
-namespace cairn::table {
+namespace cairn::sealed {
 
 bool MergeCursor::Child::before_same_head(const Child& other) const {
   const int order = entry->key.compare(other.entry->key);
@@ -38,16 +38,16 @@ Result<void> MergeCursor::seek(ByteView key) {
   if (children_.size() > 1) {
     for (Child& child : children_) CAIRN_TRY_VOID(child.cursor->prepare_seek(key));
   }
-  return start(true, [&](sealed::Cursor& child) { return child.seek(key); });
+  return start(true, [&](Cursor& child) { return child.seek(key); });
 }
 Result<void> MergeCursor::seek_first() {
-  return start(true, [](sealed::Cursor& child) { return child.seek_first(); });
+  return start(true, [](Cursor& child) { return child.seek_first(); });
 }
 Result<void> MergeCursor::seek_before(ByteView key) {
-  return start(false, [&](sealed::Cursor& child) { return child.seek_before(key); });
+  return start(false, [&](Cursor& child) { return child.seek_before(key); });
 }
 Result<void> MergeCursor::seek_last() {
-  return start(false, [](sealed::Cursor& child) { return child.seek_last(); });
+  return start(false, [](Cursor& child) { return child.seek_last(); });
 }
 
 Result<void> MergeCursor::next() {
@@ -61,4 +61,4 @@ Result<void> MergeCursor::prev() {
   return {};
 }
 
-}  // namespace cairn::table
+}  // namespace cairn::sealed

@@ -1,8 +1,8 @@
-#include "table/levelling.h"
+#include "sealed/levelling.h"
 
 #include <numeric>
 
-namespace cairn::table {
+namespace cairn::sealed {
 namespace {
 
 constexpr std::uint64_t kRatio = 4;          // A merge of runs alike takes so many at least.
@@ -43,4 +43,4 @@ std::optional<Neighbours> pick_runs(std::span<const std::uint64_t> bytes, bool o
   return std::nullopt;
 }
 
-}  // namespace cairn::table
+}  // namespace cairn::sealed
