@@ -5,3 +5,4 @@
 #include "cairn/result.h"
 #include "cairn/sealed_file.h"
 #include "cairn/table.h"
+#include "cairn/timeline.h"

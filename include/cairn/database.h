@@ -8,6 +8,7 @@
 
 #include "cairn/result.h"
 #include "cairn/table.h"
+#include "cairn/timeline.h"
 
 namespace cairn {
 
@@ -35,9 +36,10 @@ struct VerifyReport {
 };
 
 struct RepairReport {
-  std::uint64_t files = 0;    ///< That were looked at.
-  std::uint64_t tables = 0;   ///< In the new database.
-  std::uint64_t records = 0;  ///< In the new database.
+  std::uint64_t files = 0;   ///< That were looked at.
+  std::uint64_t tables = 0;  ///< In the new database.
+  std::uint64_t timelines = 0;
+  std::uint64_t records = 0;  ///< In the new database; of a timeline, saves.
   std::vector<Error> lost;    ///< What is damaged or missing, with file and offset. Empty: nothing.
 };
 
@@ -62,6 +64,10 @@ class Database {
   /// kNotFound: there is none and options.create_if_missing is false.
   Result<Table> table(const std::string& name, const TableOptions& options = {});
   [[nodiscard]] std::vector<std::string> tables() const;
+  /// The timeline `name`, opened on first use; otherwise as table(). What `options` give holds from the first call in this open
+  /// on. kInvalidArgument: an option is out of its range.
+  Result<Timeline> timeline(const std::string& name, const TimelineOptions& options = {});
+  [[nodiscard]] std::vector<std::string> timelines() const;
 
   /// Reads and checks every live byte. Damage is in the report, not an error.
   Result<VerifyReport> verify(const Progress& progress = {});

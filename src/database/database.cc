@@ -51,7 +51,8 @@ Result<std::uint64_t> verify_file(directory::Directory& directory, const std::st
 
 Result<std::unique_ptr<DatabaseImpl>> DatabaseImpl::open(std::unique_ptr<storage::Storage> storage,
                                                          directory::Environment& environment, Mode mode,
-                                                         const DatabaseOptions& options, const table::Tuning& tuning) {
+                                                         const DatabaseOptions& options, const table::Tuning& tuning,
+                                                         const timeline::Tuning& timeline_tuning) {
   if (options.lease_ms < kLeaseLeastMs || options.lease_ms > kLeaseMostMs) {
     return fail(ErrorCode::kInvalidArgument, "lease_ms is " + std::to_string(options.lease_ms) + ", not from 100 to 3600000");
   }
@@ -67,39 +68,73 @@ Result<std::unique_ptr<DatabaseImpl>> DatabaseImpl::open(std::unique_ptr<storage
       create ? directory::Directory::create(std::move(storage), environment, lease)
              : directory::Directory::open(std::move(storage), environment, lease);
   CAIRN_TRY_VOID(directory);
-  return std::make_unique<DatabaseImpl>(*directory, tuning);
+  return std::make_unique<DatabaseImpl>(*directory, tuning, timeline_tuning);
 }
 
 DatabaseImpl::~DatabaseImpl() { (void)close(); }
 
-Result<std::shared_ptr<table::TableImpl>> DatabaseImpl::table(const std::string& name, const TableOptions& options) {
+/// The entry of a view in the manifest, made by `make` if there is none.
+Result<directory::ViewEntry> DatabaseImpl::view(const std::string& kind, const std::string& name, bool create,
+                                                const std::function<Result<directory::ViewEntry>()>& make) {
   if (!directory::valid_name(name)) {
-    return fail(ErrorCode::kInvalidArgument, "'" + name + "' is no name for a table: 1 to 64 of a-z A-Z 0-9 _ - . :");
+    return fail(ErrorCode::kInvalidArgument, "'" + name + "' is no name for a " + kind + ": 1 to 64 of a-z A-Z 0-9 _ - . :");
   }
+  directory::Manifest manifest = directory_->manifest();
+  if (const directory::ViewEntry* const found = manifest.view(kind, name)) return *found;
+  if (!create) return fail(ErrorCode::kNotFound, "there is no " + kind + " '" + name + "'");
+  CAIRN_TRY(made, make());
+  CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& next) -> Result<void> {
+    if (next.next_view == 0xffff) return fail(ErrorCode::kInvalidArgument, "a directory holds at most 65,534 views");
+    made.name = name;
+    made.kind = kind;
+    made.number = next.next_view;
+    next.views.push_back(made);
+    ++next.next_view;
+    return {};
+  }));
+  return made;
+}
+
+Result<std::shared_ptr<table::TableImpl>> DatabaseImpl::table(const std::string& name, const TableOptions& options) {
   const MutexLock lock(mutex_);
   if (const auto found = tables_.find(name); found != tables_.end()) return found->second;
-  directory::Manifest manifest = directory_->manifest();
-  const directory::ViewEntry* view = manifest.view("table", name);
-  if (view == nullptr) {
-    if (!options.create_if_missing) return fail(ErrorCode::kNotFound, "there is no table '" + name + "'");
-    CAIRN_TRY(main, table::family_entry("main", options.main));
-    CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& next) -> Result<void> {
-      if (next.next_view == 0xffff) return fail(ErrorCode::kInvalidArgument, "a directory holds at most 65,534 views");
-      next.views.push_back({.name = name, .kind = "table", .number = next.next_view++, .families = {main}, .log = {}});
-      return {};
-    }));
-    manifest = directory_->manifest();
-    view = manifest.view("table", name);
-  }
-  CAIRN_TRY(opened, table::TableImpl::open(directory_, *view, options, tuning_));
+  CAIRN_TRY(entry, view("table", name, options.create_if_missing, [&]() -> Result<directory::ViewEntry> {
+              CAIRN_TRY(main, table::family_entry("main", options.main));
+              directory::ViewEntry made;
+              made.families.push_back(main);
+              return made;
+            }));
+  CAIRN_TRY(opened, table::TableImpl::open(directory_, entry, options, tuning_));
   tables_[name] = opened;
   return opened;
 }
 
-std::vector<std::string> DatabaseImpl::tables() const {
+Result<std::shared_ptr<timeline::TimelineImpl>> DatabaseImpl::timeline(const std::string& name, const TimelineOptions& options) {
+  const MutexLock lock(mutex_);
+  if (const auto found = timelines_.find(name); found != timelines_.end()) return found->second;
+  CAIRN_TRY(entry, view("timeline", name, options.create_if_missing, [&]() -> Result<directory::ViewEntry> {
+              CAIRN_TRY(configured, timeline::TimelineImpl::configure(timeline::TimelineImpl::defaults(), options));
+              directory::ViewEntry made;
+              made.timeline = configured;
+              return made;
+            }));
+  CAIRN_TRY(configured, timeline::TimelineImpl::configure(*entry.timeline, options));
+  if (configured != *entry.timeline) {
+    CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& next) -> Result<void> {
+      next.edit_view(entry.number).timeline = configured;
+      return {};
+    }));
+    entry.timeline = configured;
+  }
+  CAIRN_TRY(opened, timeline::TimelineImpl::open(directory_, entry, options, timeline_tuning_));
+  timelines_[name] = opened;
+  return opened;
+}
+
+std::vector<std::string> DatabaseImpl::names(const std::string& kind) const {
   std::vector<std::string> names;
   for (const directory::ViewEntry& view : directory_->manifest().views) {
-    if (view.kind == "table") names.push_back(view.name);
+    if (view.kind == kind) names.push_back(view.name);
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -107,9 +142,13 @@ std::vector<std::string> DatabaseImpl::tables() const {
 
 Result<VerifyReport> DatabaseImpl::verify(const Progress& progress) {
   // What is being written has its end in memory only: seal it first.
-  for (const std::string& name : tables()) {
+  for (const std::string& name : names("table")) {
     Result<std::shared_ptr<table::TableImpl>> opened = table(name, {.create_if_missing = false});
     if (opened && directory_->state() && (*opened)->stats().layers.back().records != 0) CAIRN_TRY_VOID((*opened)->flush());
+  }
+  for (const std::string& name : names("timeline")) {
+    Result<std::shared_ptr<timeline::TimelineImpl>> opened = timeline(name, {.create_if_missing = false});
+    if (opened && directory_->state()) CAIRN_TRY_VOID((*opened)->close_block());
   }
   const directory::LiveHold hold(*directory_);  // Jobs go on; what they replace stays until all of it is read.
   const directory::Manifest manifest = directory_->manifest();
@@ -142,6 +181,9 @@ Result<VerifyReport> DatabaseImpl::verify(const Progress& progress) {
     for (const directory::SegmentEntry& segment : view.log) {
       if (segment.state == directory::SegmentState::kEnded) check(segment.file, view.number, 0, segment.end);
     }
+    if (!view.timeline) continue;
+    for (const directory::BlockEntry& block : view.timeline->blocks) check(block.file, view.number, 0, block.end);
+    for (const directory::BlockIndexEntry& index : view.timeline->indexes) check(index.file, view.number, timeline::kFamily, 0);
   }
   if (cancelled) return fail(ErrorCode::kUnavailable, "cancelled");
   return report;
@@ -150,11 +192,15 @@ Result<VerifyReport> DatabaseImpl::verify(const Progress& progress) {
 Result<void> DatabaseImpl::close() {
   const MutexLock lock(mutex_);
   Result<void> result;
-  for (const auto& [name, table] : tables_) {
-    const Result<void> closed = table->close();
-    if (!closed && result) result = closed;
-  }
-  tables_.clear();
+  const auto close_all = [&](auto& views) {
+    for (const auto& [name, view] : views) {
+      const Result<void> closed = view->close();
+      if (!closed && result) result = closed;
+    }
+    views.clear();
+  };
+  close_all(tables_);
+  close_all(timelines_);
   const Result<void> closed = directory_->close();
   if (!closed && result) result = closed;
   return result;
@@ -199,7 +245,13 @@ Result<RepairReport> Database::repair(const std::string& path, const std::string
   return database::DatabaseImpl::repair(*source, std::move(into), directory::Environment::process(), progress);
 }
 
-std::vector<std::string> Database::tables() const { return impl_->tables(); }
+Result<Timeline> Database::timeline(const std::string& name, const TimelineOptions& options) {
+  CAIRN_TRY(impl, impl_->timeline(name, options));
+  return Timeline(impl);
+}
+
+std::vector<std::string> Database::tables() const { return impl_->names("table"); }
+std::vector<std::string> Database::timelines() const { return impl_->names("timeline"); }
 Result<VerifyReport> Database::verify(const Progress& progress) { return impl_->verify(progress); }
 
 Result<void> Database::checkpoint(const std::string& path, const Progress& progress) {

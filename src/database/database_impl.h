@@ -10,6 +10,7 @@
 #include "cairn/database.h"
 #include "directory/directory.h"
 #include "table/table_impl.h"
+#include "timeline/timeline_impl.h"
 
 namespace cairn::database {
 
@@ -18,15 +19,20 @@ class DatabaseImpl {
   enum class Mode : std::uint8_t { kCreate, kOpen, kOpenOrCreate };
   static Result<std::unique_ptr<DatabaseImpl>> open(std::unique_ptr<storage::Storage> storage,
                                                     directory::Environment& environment, Mode mode,
-                                                    const DatabaseOptions& options, const table::Tuning& tuning = {});
-  DatabaseImpl(std::shared_ptr<directory::Directory> directory, const table::Tuning& tuning)
-      : directory_(std::move(directory)), tuning_(tuning) {}
+                                                    const DatabaseOptions& options, const table::Tuning& tuning = {},
+                                                    const timeline::Tuning& timeline_tuning = {});
+  DatabaseImpl(std::shared_ptr<directory::Directory> directory, const table::Tuning& tuning,
+               const timeline::Tuning& timeline_tuning)
+      : directory_(std::move(directory)), tuning_(tuning), timeline_tuning_(timeline_tuning) {}
   ~DatabaseImpl();
   DatabaseImpl(const DatabaseImpl&) = delete;
   DatabaseImpl& operator=(const DatabaseImpl&) = delete;
 
   Result<std::shared_ptr<table::TableImpl>> table(const std::string& name, const TableOptions& options) CAIRN_EXCLUDES(mutex_);
-  [[nodiscard]] std::vector<std::string> tables() const;
+  Result<std::shared_ptr<timeline::TimelineImpl>> timeline(const std::string& name, const TimelineOptions& options)
+      CAIRN_EXCLUDES(mutex_);
+  /// Of the views of a kind.
+  [[nodiscard]] std::vector<std::string> names(const std::string& kind) const;
   Result<VerifyReport> verify(const Progress& progress);
   Result<void> checkpoint(std::unique_ptr<storage::Storage> target, const Progress& progress) CAIRN_EXCLUDES(mutex_);
   static Result<void> restore(storage::Storage& checkpoint, std::unique_ptr<storage::Storage> target,
@@ -38,9 +44,14 @@ class DatabaseImpl {
 
  private:
   std::shared_ptr<directory::Directory> directory_;
+  Result<directory::ViewEntry> view(const std::string& kind, const std::string& name, bool create,
+                                    const std::function<Result<directory::ViewEntry>()>& make) CAIRN_REQUIRES(mutex_);
+
   const table::Tuning tuning_;
+  const timeline::Tuning timeline_tuning_;
   Mutex mutex_{Rank::kDatabase};
   std::map<std::string, std::shared_ptr<table::TableImpl>> tables_ CAIRN_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<timeline::TimelineImpl>> timelines_ CAIRN_GUARDED_BY(mutex_);
 };
 
 }  // namespace cairn::database

@@ -3,6 +3,7 @@
 // Which files count: those of the newest readable manifest, and those made after it; without any manifest all. Of these a
 // record is passed over if a sound sealed file, made later, covers its key and its version: that file says what lives
 // there, so that erased keys stay erased. Everything else is merged, the newest version of each key winning.
+// Of a timeline every save counts, and its indexes are made anew: its segments say all that they do.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -10,11 +11,13 @@
 #include "base/error.h"
 #include "database/database_impl.h"
 #include "directory/file_name.h"
+#include "sealed/merge_cursor.h"
 #include "sealed/sealed_salvage.h"
 #include "segment/segment_salvage.h"
 #include "table/large_value.h"
-#include "table/merge.h"
 #include "table/run_writer.h"
+#include "timeline/rebuild.h"
+#include "timeline/save.h"
 
 namespace cairn::database {
 namespace {
@@ -155,6 +158,11 @@ class Repair {
         ends_at(large.file, large.end);
         large_.insert(directory::FileName::parse(large.file)->number);
       }
+      if (const auto& timeline = manifest_->views[v].timeline) {
+        for (const directory::BlockEntry& block : timeline->blocks) ends_at(block.file, block.end);
+        for (const directory::BlockIndexEntry& index : timeline->indexes)
+          listed.erase(index.file);  // It holds nothing of its own.
+      }
     }
     for (const std::string& name : listed) {
       if (name.ends_with(directory::kSealedSuffix) && !sealed_files_.contains(name)) missing_.insert(name);
@@ -175,6 +183,10 @@ class Repair {
     if (!database_) database_ = preamble.database;
     const FamilyOf family{preamble.view, preamble.family};
     name_of(family, preamble.view_name, preamble.family_name);
+    if (preamble.family == timeline::kFamily) {
+      saves_[preamble.view];
+      return {};
+    }
     const std::uint64_t number = directory::FileName::parse(name)->number;
     auto reader = sealed::SealedReader::open(
         file.map, {.database = *database_, .number = number, .view = preamble.view, .family = preamble.family});
@@ -238,6 +250,10 @@ class Repair {
         end,
         [&](const segment::RecordView& record) {
           const FamilyOf family{record.header.view, record.header.family};
+          if (record.header.family == timeline::kFamily) {
+            saves_[record.header.view].push_back(record);
+            return;
+          }
           const sealed::Entry entry{.key = record.key,
                                     .value = record.value,
                                     .kind = record.kind(),
@@ -260,6 +276,7 @@ class Repair {
   }
 
   Result<void> read_sealed(const std::string& name, const SealedFound& file) {
+    if (!file.reader && !file.salvage) return {};  // Nothing of it can be read, or nothing has to be.
     const std::uint64_t number = directory::FileName::parse(name)->number;
     if (file.reader) {
       const sealed::Preamble& preamble = file.reader->preamble();
@@ -304,19 +321,28 @@ class Repair {
     }
   }
 
-  /// The entry the new manifest gets for a view: as the old one had it, else what the files say of it.
-  directory::ViewEntry view_entry(std::uint16_t view, std::uint16_t number) {
-    directory::ViewEntry entry{
-        .name = "table-" + std::to_string(view), .kind = "table", .number = number, .families = {}, .log = {}};
-    if (view_names_.contains(view)) entry.name = view_names_[view];
-    if (manifest_) {
-      const auto old = std::find_if(manifest_->views.begin(), manifest_->views.end(),
-                                    [&](const directory::ViewEntry& each) { return each.number == view; });
-      if (old != manifest_->views.end()) {
-        entry.name = old->name;
-        entry.families = old->families;
-      }
+  /// What the manifest says of a view; nullptr: nothing.
+  [[nodiscard]] const directory::ViewEntry* old_entry(std::uint16_t view) const {
+    if (!manifest_) return nullptr;
+    for (const directory::ViewEntry& entry : manifest_->views) {
+      if (entry.number == view) return &entry;
     }
+    return nullptr;
+  }
+  /// The name that a view had, or what its files say; if that is nothing, or another has it, one of its number.
+  std::string new_name(const directory::Directory& directory, std::uint16_t view, const std::string& kind) {
+    const directory::ViewEntry* const old = old_entry(view);
+    const std::string wanted = old != nullptr ? old->name : view_names_[view];
+    const directory::Manifest made = directory.manifest();
+    const bool taken = std::any_of(made.views.begin(), made.views.end(),
+                                   [&](const directory::ViewEntry& other) { return other.kind == kind && other.name == wanted; });
+    return wanted.empty() || taken ? kind + "-" + std::to_string(view) : wanted;
+  }
+
+  /// The entry the new manifest gets for a table: as the old one had it, else what the files say of it.
+  directory::ViewEntry table_entry(std::uint16_t view, std::uint16_t number) {
+    directory::ViewEntry entry{.name = {}, .kind = "table", .number = number, .families = {}, .log = {}};
+    if (const directory::ViewEntry* const old = old_entry(view)) entry.families = old->families;
     for (directory::FamilyEntry& family : entry.families) {
       family.runs.clear();
       if (const auto known = table::Family::from(family); !known) {
@@ -361,15 +387,35 @@ class Repair {
       for (const directory::ViewEntry& view : manifest_->views) views.insert(view.number);
     }
     for (const auto& [family, found] : families_) views.insert(family.first);
-    for (const std::uint16_t view : views) CAIRN_TRY_VOID(write_view(*directory, view));
+    for (const auto& [view, saves] : saves_) views.insert(view);
+    for (const std::uint16_t view : views) {
+      const directory::ViewEntry* const old = old_entry(view);
+      const bool is_timeline = old != nullptr ? old->timeline.has_value() : saves_.contains(view);
+      CAIRN_TRY_VOID(is_timeline ? write_timeline(*directory, view) : write_table(*directory, view));
+    }
     return directory->close();
   }
 
-  Result<void> write_view(directory::Directory& directory, std::uint16_t view) {
-    directory::ViewEntry entry = view_entry(view, directory.manifest().next_view);
-    for (const directory::ViewEntry& other : directory.manifest().views) {
-      if (other.name == entry.name) entry.name = "table-" + std::to_string(view);
+  Result<void> write_timeline(directory::Directory& directory, std::uint16_t view) {
+    const directory::ViewEntry* const old = old_entry(view);
+    directory::ViewEntry entry{
+        .name = new_name(directory, view, "timeline"), .kind = "timeline", .number = directory.manifest().next_view};
+    if (old == nullptr) {
+      report_.lost.push_back(
+          corruption("timeout and rollbacks of timeline '" + entry.name + "' are not known", "manifest").error());
     }
+    CAIRN_TRY(made,
+              timeline::rebuild(directory, entry.number, entry.name,
+                                old != nullptr ? *old->timeline : timeline::TimelineImpl::defaults(), std::move(saves_[view])));
+    for (const directory::BlockEntry& block : made.blocks) report_.records += block.saves;
+    entry.timeline = std::move(made);
+    ++report_.timelines;
+    return list(directory, entry);
+  }
+
+  Result<void> write_table(directory::Directory& directory, std::uint16_t view) {
+    directory::ViewEntry entry = table_entry(view, directory.manifest().next_view);
+    entry.name = new_name(directory, view, "table");
     CAIRN_TRY_VOID(directory.prepare_versions(1));
     const auto stamped = directory.reserve_versions(1);
     if (!stamped) return fail(ErrorCode::kUnavailable, "the clock ran away during repair; try again");
@@ -386,6 +432,10 @@ class Repair {
       }
     }
     ++report_.tables;
+    return list(directory, entry);
+  }
+
+  static Result<void> list(directory::Directory& directory, const directory::ViewEntry& entry) {
     return directory.commit([&](directory::Manifest& manifest) -> Result<void> {
       manifest.views.push_back(entry);
       ++manifest.next_view;
@@ -414,7 +464,7 @@ class Repair {
                               files.push_back(file->name());
                               return {};
                             });
-    table::MergeCursor merged(std::move(found.sources));
+    sealed::MergeCursor merged(std::move(found.sources));
     CAIRN_TRY_VOID(merged.seek_first());
     Bytes key;
     while (merged.valid()) {
@@ -448,6 +498,7 @@ class Repair {
   std::vector<Cover> covers_;
   std::map<std::uint16_t, std::string> view_names_;
   std::map<FamilyOf, FamilyFound> families_;
+  std::map<std::uint16_t, std::vector<segment::RecordView>> saves_;        // Of timelines, by view.
   std::map<std::pair<std::uint64_t, std::uint64_t>, sealed::Entry> puts_;  // The first of each segment, by the value's place.
   std::vector<std::shared_ptr<const storage::MappedFile>> maps_;
   std::vector<std::shared_ptr<sealed::SealedSalvage>> salvages_;

@@ -24,6 +24,40 @@ std::string value_of(int i) { return std::to_string(i) + std::string(static_cast
 
 const std::string kOutside = std::string(CAIRN_SOURCE_DIR) + "/tests/golden/outside-version-1.sealed";
 
+Time golden_time(int i) { return Time(std::chrono::milliseconds(1'600'000'000'000 + i * 60'000)); }
+
+/// Closed blocks, a persistent line that has been through a cycle, a rollback that was confirmed and one that can be undone for
+/// ever, and a log. Its saves are old: the timeout is longer than anybody will wait.
+void write_golden_timeline(database::DatabaseImpl& database) {
+  const auto longest = std::chrono::milliseconds(std::int64_t{1} << 45);
+  auto impl =
+      database.timeline("events", {.timeout = longest, .expired = Expired::kPersist, .block_keys_max = 8, .undo_time = longest});
+  ASSERT_OK(impl);
+  Timeline timeline(*impl);
+  for (int i = 0; i < 40; ++i) {
+    SaveOptions options;
+    options.time = golden_time(i);
+    ASSERT_OK(timeline.put("key" + std::to_string(i % 10), value_of(i), options));
+    if (i == 20) {
+      ASSERT_OK(timeline.rollback(golden_time(15)));
+      ASSERT_OK(timeline.confirm());
+    }
+    if (i == 30) ASSERT_OK(timeline.close_block());
+  }
+  ASSERT_OK(timeline.housekeep());
+  Saves batch;
+  batch.erase("key1");
+  batch.put("of a batch", "one");
+  SaveOptions options;
+  options.time = golden_time(40);
+  ASSERT_OK(timeline.write(batch, options));
+  options.time = golden_time(41);
+  options.keep_empty = true;
+  ASSERT_OK(timeline.put("nothing", "", options));
+  ASSERT_OK(timeline.put("cut off", "later", options));
+  ASSERT_OK(timeline.rollback(golden_time(40)));
+}
+
 /// Families of all compressions, an index, a time to live, an erased range, large values, a run of several files, ingested
 /// files, a log; and a file to be ingested.
 void write_golden(const std::string& path) {
@@ -65,6 +99,7 @@ void write_golden(const std::string& path) {
     Batch batch;
     for (Table& family : families) batch.put(family, "last", "in the log");
     ASSERT_OK(table.write(batch));
+    write_golden_timeline(**database);
   }
   ASSERT_OK((*database)->close());
 }
@@ -109,6 +144,38 @@ TEST(Golden, ADirectoryOfVersion1OpensAndHoldsWhatWasWritten) {
   ASSERT_OK(table->put("key1002", "later"));
   ASSERT_OK(table->ingest({&kOutside, 1}));
   EXPECT_EQ(*scan_all(*table), golden_model()) << "the file is still taken in";
+}
+
+TEST(Golden, ATimelineOfVersion1HoldsWhatWasSaved) {
+  const TemporaryDirectory directory;
+  fs::copy(kGolden, directory.file("copy"));
+  auto database = Database::open(directory.file("copy"));
+  ASSERT_OK(database);
+  auto timeline = database->timeline("events", {.create_if_missing = false});
+  ASSERT_OK(timeline);
+  const auto get = [&](const std::string& key, Moment at) {
+    const auto hit = timeline->get_at(key, at);
+    EXPECT_OK(hit);
+    return hit && *hit ? Bytes((*hit)->view()) : "(none)";
+  };
+  EXPECT_EQ(get("key3", kEndOfTime), value_of(33));
+  EXPECT_EQ(get("key3", golden_time(32)), value_of(23));
+  EXPECT_EQ(get("key8", golden_time(22)), value_of(8)) << "18 was rolled back";
+  EXPECT_EQ(get("key1", golden_time(39)), value_of(31));
+  EXPECT_EQ(get("key1", kEndOfTime), "(none)");
+  EXPECT_EQ(get("of a batch", kEndOfTime), "one");
+  EXPECT_EQ(get("cut off", kEndOfTime), "(none)");
+  std::string keys;
+  SaveList list = timeline->keys("", golden_time(36), golden_time(60));
+  for (const auto entry : list) keys += Bytes(entry.key) + " ";
+  ASSERT_OK(list.status());
+  EXPECT_EQ(keys, "key6 key7 key8 key9 of a batch ");
+  const TimelineStats stats = timeline->stats();
+  EXPECT_GE(stats.blocks.size(), 4U);
+  EXPECT_GE(stats.index_files, 1U);
+  ASSERT_OK(timeline->undo());
+  EXPECT_EQ(get("cut off", kEndOfTime), "later");
+  EXPECT_EQ(get("nothing", kEndOfTime), "");
 }
 
 TEST(Golden, ADirectoryOfANewerVersionIsRefusedByName) {

@@ -1,15 +1,36 @@
 // A process that owns a database with a short lease and writes until it is told it no longer may: for tests that stop
-// and kill real processes. Prints the number of each acknowledged write; exits 0 when a write fails with kLeaseLost.
+// and kill real processes; with a third argument it saves into a timeline of that name, in small blocks. Prints the number of
+// each acknowledged write; exits 0 when a write fails with kLeaseLost.
 #include <cstdio>
 #include <string>
 
 #include "cairn/cairn.h"
 
+namespace {
+
+/// What each save puts under its key and, in the same batch, under "last".
+int save_for_ever(cairn::Database& database, const char* name) {
+  auto timeline = database.timeline(name, {.block_keys_max = 200, .block_bytes_max = 64 << 10});
+  if (!timeline) return 3;
+  for (int i = 0;; ++i) {
+    cairn::Saves saves;
+    saves.put("key" + std::to_string(i % 1000), std::to_string(i));
+    saves.put("last", std::to_string(i));
+    const auto saved = timeline->write(saves, {i % 2 == 0 ? cairn::Durability::kDisk : cairn::Durability::kKernel});
+    if (!saved) return saved.error().code == cairn::ErrorCode::kLeaseLost ? 0 : 4;
+    std::printf("%d\n", i);
+    std::fflush(stdout);
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 3 && argc != 4) return 2;
   auto database =
       cairn::Database::open(argv[1], {.create_if_missing = true, .owner = "the stopped owner", .lease_ms = std::stol(argv[2])});
   if (!database) return 3;
+  if (argc == 4) return save_for_ever(*database, argv[3]);
   auto table = database->table("main");
   if (!table) return 3;
   for (int i = 0;; ++i) {

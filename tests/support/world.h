@@ -45,6 +45,18 @@ inline table::Tuning small_tuning() {
   tuning.sealed_bytes_max = 40 * kKiB;  // A page of records, as most of that is room for what could come with them.
   return tuning;
 }
+inline timeline::Tuning small_timeline_tuning() {
+  timeline::Tuning tuning;
+  tuning.segment_bytes_first = 4 * kKiB;
+  tuning.background_sync_bytes = 2 * kKiB;
+  tuning.open_blocks_max = 2;
+  tuning.open_bytes_at_close_max = 4 * kKiB;
+  tuning.indexes_max = 3;
+  tuning.cycle_blocks_max = 2;
+  tuning.collect_step_saves = 4;
+  tuning.collected_keys_max = 6;
+  return tuning;
+}
 inline TableOptions small_options() { return {.memtable_bytes_max = 16 * kKiB}; }
 
 /// A process on a simulated disk: nothing runs by itself. Dropping it without close() is no kill: take
@@ -60,12 +72,13 @@ class Process {
   Result<void> open(database::DatabaseImpl::Mode mode = database::DatabaseImpl::Mode::kOpenOrCreate,
                     const table::Tuning& tuning = small_tuning(), const TableOptions& options = small_options()) {
     CAIRN_TRY(database, database::DatabaseImpl::open(std::make_unique<storage::SimulatedStorage>(disk_), *environment_, mode,
-                                                     {.owner = "test"}, tuning));
+                                                     {.owner = "test"}, tuning, timeline_tuning));
     database_ = std::move(database);
     CAIRN_TRY(opened, database_->table("main", options));
     table_ = opened;
     return {};
   }
+  timeline::Tuning timeline_tuning = small_timeline_tuning();
   [[nodiscard]] database::DatabaseImpl& database() { return *database_; }
   [[nodiscard]] table::TableImpl& impl() { return *table_; }
   [[nodiscard]] Table table() { return Table(table_); }

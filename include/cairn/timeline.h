@@ -1,0 +1,294 @@
+// Binary objects under string keys, in the order of time: every save of the last `timeout` can be looked up as of any moment,
+// listed, watched, and rolled back. To use it, read this file. To change it, start at docs/paths.md.
+#pragma once
+#include <chrono>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cairn/bytes.h"
+#include "cairn/result.h"
+#include "cairn/stats.h"
+#include "cairn/write.h"
+
+namespace cairn {
+
+namespace timeline {
+class TimelineImpl;
+class SaveSource;
+class Watcher;
+}  // namespace timeline
+
+/// Milliseconds since 1970, UTC.
+using Time = std::chrono::sys_time<std::chrono::milliseconds>;
+
+/// When a save was made: a time and, below it, a sequence number. Ascends from write to write of a timeline, also when the clock
+/// steps back; the saves of one batch share theirs.
+struct Stamp {
+  static constexpr unsigned kSequenceBits = 16;
+  std::uint64_t value = 0;  ///< Milliseconds since 1970 << 16 | sequence.
+
+  [[nodiscard]] Time time() const { return Time(std::chrono::milliseconds(static_cast<std::int64_t>(value >> kSequenceBits))); }
+  auto operator<=>(const Stamp&) const = default;
+};
+
+/// A point of a timeline: a stamp, or a time, which means all of its millisecond.
+class Moment {
+ public:
+  // Implicit on purpose: whatever says when is a moment.
+  Moment(Stamp stamp) : first_(stamp), last_(stamp) {}  // NOLINT(google-explicit-constructor)
+  template <typename Duration>
+  Moment(std::chrono::sys_time<Duration> time) {  // NOLINT(google-explicit-constructor)
+    const std::int64_t ms = std::chrono::floor<std::chrono::milliseconds>(time).time_since_epoch().count();
+    constexpr std::int64_t kMsMax = std::int64_t{1} << 46;
+    const auto clamped = static_cast<std::uint64_t>(ms < 0 ? 0 : ms < kMsMax ? ms : kMsMax);
+    first_.value = clamped << Stamp::kSequenceBits;
+    last_.value = first_.value | ((std::uint64_t{1} << Stamp::kSequenceBits) - 1);
+  }
+  [[nodiscard]] Stamp first() const { return first_; }
+  [[nodiscard]] Stamp last() const { return last_; }
+
+ private:
+  Stamp first_;
+  Stamp last_;
+};
+inline const Moment kBeginning = Stamp{0};
+inline const Moment kEndOfTime = Stamp{~std::uint64_t{0}};
+
+/// What becomes of saves that are older than the timeout.
+enum class Expired : std::uint8_t {
+  kDrop,     ///< They are gone.
+  kPersist,  ///< The last save of each key stays, for get() alone.
+};
+
+/// What is given holds from now on; what is not stays as it is, and for a new timeline is what the comment says.
+struct TimelineOptions {
+  bool create_if_missing = true;
+  /// How long a save belongs to the timeline; to the millisecond, for every call. 0: for ever (for a new one).
+  std::optional<std::chrono::milliseconds> timeout;
+  std::optional<Expired> expired;  ///< kDrop.
+  /// A block closes when it has so many different keys (1 M), takes so many bytes (64 MiB; 4 KiB to 1 GiB), or when its saves
+  /// would span more time than this (1 day). Blocks expire as a whole: smaller ones give room back sooner.
+  std::optional<std::uint64_t> block_keys_max;
+  std::optional<std::uint64_t> block_bytes_max;
+  std::optional<std::chrono::milliseconds> block_span_max;
+  /// How long a rollback can be undone, and what it cut off takes room (1 day).
+  std::optional<std::chrono::milliseconds> undo_time;
+  std::uint64_t job_bytes_per_s_max = 0;  ///< That background jobs may read and write; 0: no limit. Of this open.
+};
+
+struct SaveOptions : WriteOptions {
+  bool keep_empty = false;                     ///< Zero bytes are data; else they erase.
+  std::chrono::milliseconds expires_after{0};  ///< The save is gone for get() so long after it was made; 0: with the timeout.
+  /// For histories from elsewhere: when it was made, in place of now. Not before the last save of the timeline, nor in the
+  /// future.
+  std::optional<Time> time;
+};
+
+/// Saves that are made together or not at all, with one stamp. Of two of one key the later counts. Owns its bytes.
+class Saves {
+ public:
+  void put(ByteView key, ByteView data) { saves_.push_back({Bytes(key), Bytes(data), false}); }
+  void erase(ByteView key) { saves_.push_back({Bytes(key), {}, true}); }
+  void clear() { saves_.clear(); }
+  [[nodiscard]] std::size_t size() const { return saves_.size(); }
+  [[nodiscard]] bool empty() const { return saves_.empty(); }
+
+ private:
+  friend class Timeline;
+  struct Save {
+    Bytes key;
+    Bytes data;
+    bool erases;
+  };
+  std::vector<Save> saves_;
+};
+
+/// A walk over saves in the order of time, those of one stamp in the order of their keys. Moves only; one thread at a time. Sees
+/// the timeline as it was when the walk began, and keeps the files it reads until it is destroyed, which must happen before the
+/// process lets go of the Database. Read status() at the end: a walk that met damage ends early.
+class SaveList {
+ public:
+  struct Entry {
+    ByteView key;  ///< Valid until next().
+    Stamp stamp;
+    bool erased = false;  ///< In a history: the save erased the key.
+  };
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = Entry;
+    using difference_type = std::ptrdiff_t;
+    explicit Iterator(SaveList* list) : list_(list) {}
+    Entry operator*() const { return list_->entry(); }
+    Iterator& operator++() {
+      list_->next();
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    bool operator==(std::default_sentinel_t) const { return !list_->valid(); }
+
+   private:
+    SaveList* list_;
+  };
+
+  explicit SaveList(std::unique_ptr<timeline::SaveSource> source);
+  SaveList(SaveList&&) noexcept;
+  SaveList& operator=(SaveList&&) noexcept;
+  ~SaveList();
+
+  [[nodiscard]] bool valid() const;
+  [[nodiscard]] Entry entry() const;
+  /// What was saved; of an entry that did not erase. Errors as Timeline::get().
+  [[nodiscard]] Result<Pinned> data() const;
+  void next();
+  /// Why the walk ended: fine at the end; kCorruption or kIo, with file and offset; kInvalidArgument.
+  [[nodiscard]] Result<void> status() const;
+
+  Iterator begin() { return Iterator(this); }
+  static std::default_sentinel_t end() { return {}; }
+
+ private:
+  std::unique_ptr<timeline::SaveSource> source_;
+};
+
+/// What a Watch says.
+struct WatchEvent {
+  enum class Kind : std::uint8_t {
+    kSaved,
+    kErased,
+    /// What came after `stamp` does not count any more: a rollback, or the end of one that was undone, whose saves follow anew.
+    kRolledBack,
+    kMissed,  ///< Saves up to `stamp` expired before they were asked for.
+  };
+  Kind kind = Kind::kSaved;
+  Bytes key;
+  Stamp stamp;
+  Pinned data;
+};
+
+/// Follows the saves under a prefix. Moves only; one thread at a time. Must be gone before the process lets go of the Database.
+class Watch {
+ public:
+  explicit Watch(std::unique_ptr<timeline::Watcher> watcher);
+  Watch(Watch&&) noexcept;
+  Watch& operator=(Watch&&) noexcept;
+  ~Watch();
+
+  /// The next event; nullopt if there was none for about `wait`. Errors as Timeline::get(), and kUnavailable once the timeline is
+  /// closed; after kCorruption the next call goes on behind the save that could not be read.
+  Result<std::optional<WatchEvent>> next(std::chrono::milliseconds wait);
+
+ private:
+  std::unique_ptr<timeline::Watcher> watcher_;
+};
+
+/// One of the lines of a timeline: "main", "persistent", "next".
+struct LineStats {
+  std::string name;
+  std::uint64_t blocks = 0;
+  std::uint64_t bytes = 0;  ///< Of their segments.
+  std::uint64_t saves = 0;
+  std::uint64_t live_saves_max = 0;  ///< The last ones of their keys, as far as each index knows by itself.
+  Stamp first;
+  Stamp last;
+};
+
+struct BlockStats {
+  std::string line;
+  std::string file;
+  std::string state;  ///< "active", "ended" (its index is being written) or "closed".
+  std::uint64_t bytes = 0;
+  std::uint64_t saves = 0;
+  Stamp first;
+  Stamp last;
+};
+
+struct RollbackStats {
+  Stamp to;     ///< What came after it,
+  Stamp until;  ///< up to here, is rolled back.
+  bool undoable = false;
+  Time undo_until;
+};
+
+struct TimelineStats {
+  std::chrono::milliseconds timeout{0};
+  Expired expired = Expired::kDrop;
+  std::vector<LineStats> lines;          ///< Main, persistent, next.
+  std::vector<BlockStats> blocks;        ///< Oldest first.
+  std::vector<RollbackStats> rollbacks;  ///< Oldest first.
+  std::uint64_t index_files = 0;
+  std::uint64_t index_bytes = 0;
+  std::uint64_t index_probes = 0;    ///< Looks into the index of one block or many, since open, as are all counts below;
+  std::uint64_t lookups = 0;         ///< for so many keys.
+  std::uint64_t blocks_touched = 0;  ///< Reads of a save in a closed block.
+  std::uint64_t writes = 0;
+  std::uint64_t written_bytes = 0;  ///< Keys and data.
+  std::uint64_t log_bytes = 0;
+  std::uint64_t index_bytes_written = 0;
+  std::uint64_t blocks_closed = 0;
+  std::uint64_t blocks_expired = 0;  ///< That left the main line.
+  std::uint64_t cycles = 0;          ///< Of the persistent line that ended.
+  std::uint64_t syncs = 0;
+  std::uint64_t memory_bytes = 0;  ///< Indexes of blocks that are not closed yet.
+  bool cycle_under_way = false;
+  std::vector<JobStats> jobs;             ///< Of the process.
+  std::vector<std::string> open_reports;  ///< What opening had to leave out.
+  std::string write_state;                ///< Empty, or why nothing can be written.
+};
+
+/// A named timeline of an open Database. A handle: cheap to copy, safe to use from any thread, valid as long as the Database it
+/// came from. Saves are made one after the other; readers wait for nobody.
+class Timeline {
+ public:
+  explicit Timeline(std::shared_ptr<timeline::TimelineImpl> impl) : impl_(std::move(impl)) {}
+
+  /// Saves `data` (at most 1 GiB) under `key` (1 to 65,535 bytes), and returns its stamp. Zero bytes erase the key, unless
+  /// options.keep_empty. Errors: as write().
+  Result<Stamp> put(ByteView key, ByteView data, const SaveOptions& options = {});
+  Result<Stamp> erase(ByteView key, const SaveOptions& options = {});
+  /// Makes all of `saves` or none, and returns the stamp they got. Acknowledged when readers see them. Errors: kInvalidArgument,
+  /// a key, the data or the whole is over its limit, or options.time lies before the last save or in the future; kNoSpace,
+  /// kTimeout: nothing was saved, try again; kLeaseLost; kReadOnly, as Table::write().
+  Result<Stamp> write(const Saves& saves, const SaveOptions& options = {});
+
+  /// What was saved last under `key`; nullopt if nothing was, if that erased it, or if it has expired. Never waits for a writer
+  /// or a job. Errors: kCorruption, with file and offset; kIo. Neither harms later calls.
+  [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
+  /// The same as of `at`, within the timeout.
+  [[nodiscard]] Result<std::optional<Pinned>> get_at(ByteView key, Moment at) const;
+  /// The keys that begin with `prefix`, each with the last save that it got in [from, to), in the order of these saves; without
+  /// those whose last save there erased them. At most `limit` (0: all).
+  [[nodiscard]] SaveList keys(ByteView prefix, Moment from = kBeginning, Moment to = kEndOfTime, std::uint64_t limit = 0) const;
+  /// All saves of `key` in [from, to), oldest first.
+  [[nodiscard]] SaveList history(ByteView key, Moment from = kBeginning, Moment to = kEndOfTime, std::uint64_t limit = 0) const;
+  /// Saves under `prefix` from `from` on: all that are there, then those to come.
+  [[nodiscard]] Watch watch(ByteView prefix, Moment from = kBeginning) const;
+
+  /// Takes the timeline back to what it was at `to`: later saves do not count any more. They can be brought back with undo(), for
+  /// options.undo_time. Writes wait meanwhile. kInvalidArgument: `to` lies before what the timeline still has. Others as write().
+  Result<void> rollback(Moment to);
+  /// Takes back the last rollback that was not confirmed. kNotFound: there is none. kConflict: there are saves since, which
+  /// `discard` gives up for good.
+  Result<void> undo(bool discard = false);
+  /// Gives up what rollbacks have cut off.
+  Result<void> confirm();
+
+  /// Closes the block that is being written; returns when all blocks have their indexes.
+  Result<void> close_block();
+  /// Does what is due in the background: blocks that have expired leave the main line. With `until_done` a whole cycle of the
+  /// persistent line too, after which it has the last save of each key alone.
+  Result<void> housekeep(bool until_done = false);
+
+  [[nodiscard]] TimelineStats stats() const;
+
+ private:
+  std::shared_ptr<timeline::TimelineImpl> impl_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,65 @@
+// A closed block: a segment that has ended, mapped when somebody first reads a save in it. Immutable. Thread-safe; readers
+// take no lock.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/striped.h"
+#include "directory/directory.h"
+#include "segment/segment_reader.h"
+
+namespace cairn::timeline {
+
+class Block {
+ public:
+  /// `live`: its file, if that is mapped already.
+  Block(std::shared_ptr<directory::Directory> directory, const directory::BlockEntry& entry, std::uint16_t view,
+        std::shared_ptr<directory::LiveFile> live);
+  /// Lets go of the file, if it is obsolete.
+  ~Block();
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  /// The data of the save whose record begins at `offset`, verified. kCorruption, kIo.
+  [[nodiscard]] Result<Pinned> data(std::uint64_t offset) const;
+  /// All saves in order, each verified.
+  Result<void> replay(const segment::SegmentReader::Visitor& visit) const;
+
+  [[nodiscard]] std::uint64_t number() const { return number_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] std::uint64_t bytes() const { return end_; }
+  [[nodiscard]] std::uint64_t saves() const { return saves_; }
+  [[nodiscard]] std::uint64_t stamp_first() const { return stamp_first_; }
+  [[nodiscard]] std::uint64_t stamp_last() const { return stamp_last_; }
+  /// It has left the manifest: its file goes with its last reader.
+  void set_obsolete() const { obsolete_ = true; }
+
+ private:
+  struct Opened {
+    Opened(std::shared_ptr<directory::LiveFile> file, segment::SegmentReader the_reader);
+    std::shared_ptr<directory::LiveFile> live;
+    segment::SegmentReader reader;
+    Striped<void> hold;  // Of the file, for the data that readers are given.
+    /// Of each 16 KiB: the offset / 8 of the record of at least that size that begins there, once it was verified.
+    mutable std::vector<std::atomic<std::uint32_t>> verified;
+  };
+  [[nodiscard]] Result<const Opened*> opened() const;
+  [[nodiscard]] Result<std::shared_ptr<directory::LiveFile>> file() const;
+
+  const std::shared_ptr<directory::Directory> directory_;
+  const std::string name_;
+  const std::uint64_t number_;
+  const std::uint16_t view_;
+  const std::uint64_t end_;
+  const std::uint64_t saves_;
+  const std::uint64_t stamp_first_;
+  const std::uint64_t stamp_last_;
+  const std::shared_ptr<directory::LiveFile> live_;  // None: mapped when it is opened.
+  mutable std::atomic<const Opened*> opened_{nullptr};
+  mutable std::atomic<bool> obsolete_{false};
+};
+
+}  // namespace cairn::timeline

@@ -1,0 +1,69 @@
+#include "timeline/block_index_writer.h"
+
+#include <utility>
+
+#include "timeline/block_index.h"
+
+namespace cairn::timeline {
+namespace {
+
+constexpr std::uint64_t kProgressSaves = 4096;
+
+}  // namespace
+
+Result<std::string> write_block_index(directory::Directory& directory, const std::string& view_name, std::uint16_t view,
+                                      const IndexInput& input) {
+  sealed::SealedIdentity identity{.view = view,
+                                  .family = kFamily,
+                                  .version_first = input.stamp_first,
+                                  .version_last = input.stamp_last,
+                                  .view_name = view_name,
+                                  .family_name = {},
+                                  .cover_from = {},
+                                  .replaces = input.replaces};
+  const sealed::SealedOptions options{.terms = {{kTimes, sizeof(std::uint64_t)}}};
+  CAIRN_TRY(file, directory.new_sealed(identity, sealed::sealed_bytes_max(input.bounds)));
+  std::string name = file->name();
+  const MemoryUse memory(directory.environment().memory,
+                         input.bounds.records * (sealed::SealedWriter::kMemoryBytesPerRecord + 16));
+  sealed::SealedWriter writer(std::move(file), identity, options);
+  const auto write = [&]() -> Result<void> {
+    CAIRN_TRY_VOID(input.cursor.seek_first());
+    std::uint64_t bytes = 0;
+    while (input.cursor.valid()) {
+      const sealed::Entry& entry = input.cursor.entry();
+      CAIRN_TRY(stays, input.stays(entry));
+      const sealed::TermOf term{0, term_of_stamp(entry.stamp)};
+      if (stays) writer.add(entry, {&term, 1});
+      bytes += entry.key.size() + kPlaceBytes;
+      if (writer.record_count() % kProgressSaves == 0) CAIRN_TRY_VOID(input.progress(std::exchange(bytes, 0)));
+      CAIRN_TRY_VOID(input.cursor.next());
+    }
+    CAIRN_TRY_VOID(writer.complete());
+    CAIRN_TRY_VOID(writer.finish());
+    return directory.storage().sync_names();
+  };
+  const Result<void> done = write();
+  if (!done && directory.state()) directory.abandon(name);
+  CAIRN_TRY_VOID(done);
+  return name;
+}
+
+Result<std::string> write_block_index(directory::Directory& directory, const std::string& view_name, std::uint16_t view,
+                                      const OpenBlock& block, const IndexProgress& progress) {
+  const std::unique_ptr<sealed::Cursor> cursor = block.cursor();
+  const std::uint64_t entry_bytes = sealed::object_bytes(0, kPlaceBytes + sealed::kAlign, kHasAccount | kHasExpiry);
+  return write_block_index(directory, view_name, view,
+                           {.cursor = *cursor,
+                            .bounds = {.records = block.saves(),
+                                       .object_bytes = block.key_bytes() + block.saves() * entry_bytes,
+                                       .key_bytes_max = block.key_bytes_max(),
+                                       .term_bytes = kTermBytesPerSave},
+                            .stamp_first = block.stamp_first(),
+                            .stamp_last = block.stamp_last(),
+                            .replaces = {},
+                            .stays = [](const sealed::Entry&) { return Result<bool>(true); },
+                            .progress = progress});
+}
+
+}  // namespace cairn::timeline

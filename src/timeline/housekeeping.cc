@@ -1,0 +1,308 @@
+// What expires leaves the main line, block by block; the cycle of the persistent line keeps the last save of each key in it.
+//
+// Reads decide by themselves what has expired: jobs only give room back, and only for what elapsed time confirms, so that a clock
+// that jumps ahead hides saves but deletes none. Every step ends in one switch of the manifest and leaves everything consistent:
+// a crash or the end of the process costs at most the step that was under way.
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/reached.h"
+#include "directory/liveness.h"
+#include "timeline/block_writer.h"
+#include "timeline/timeline_impl.h"
+
+namespace cairn::timeline {
+namespace {
+
+constexpr std::int64_t kLookAgainMsMost = 3'600'000;
+constexpr std::int64_t kLookAgainMsLeast = 100;
+constexpr std::int64_t kRetryMs = 1000;
+constexpr std::uint64_t kProgressBytes = 256 * kKiB;
+
+std::uint64_t bytes_of_line(const directory::TimelineEntry& entry, directory::Line line) {
+  std::uint64_t bytes = 0;
+  for (const directory::BlockEntry& block : entry.blocks) bytes += block.line == line ? block.end : 0;
+  return bytes;
+}
+
+}  // namespace
+
+/// Now, as far as the time that passed since the open confirms it.
+std::int64_t TimelineImpl::elapsed_now_ms() const {
+  return std::min(now_ms(), open_wall_ms_ + environment_.clock.boot_ms() - open_boot_ms_);
+}
+
+void TimelineImpl::schedule_housekeeping() {
+  if (tuning_.housekeep_by_itself) (void)submit_housekeeping();
+}
+
+/// The job under way, or a new one; nullptr: the timeline is being closed.
+std::shared_ptr<directory::Job> TimelineImpl::submit_housekeeping() {
+  const MutexLock lock(state_mutex_);
+  if (housekeeping_job_ || stop_jobs_) return housekeeping_job_;
+  const auto work = [this](directory::Job& job) {
+    job.give_way_while([this] { return line_up_.get()->open.size() <= 2; });
+    const Result<void> done = keep_house(job);
+    schedule_next_look(!done);
+    const MutexLock job_lock(state_mutex_);  // The last thing it does: close() waits for the last job only.
+    housekeeping_job_.reset();
+    return done;
+  };
+  housekeeping_job_ = environment_.jobs.submit("housekeeping of " + name_, directory::JobRunner::Urgency::kNormal, work,
+                                               options_.job_bytes_per_s_max);
+  last_housekeeping_job_ = housekeeping_job_;
+  return housekeeping_job_;
+}
+
+/// Looks again when the oldest block of the main line will have expired, or the undo of a rollback.
+void TimelineImpl::schedule_next_look(bool failed) {
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  const std::int64_t now_ms = elapsed_now_ms();
+  std::int64_t due_ms = now_ms + kLookAgainMsMost;
+  const auto expires = [&](std::uint64_t stamp_last) {
+    if (config_.timeout_ms != 0) due_ms = std::min(due_ms, directory::ms_of_stamp(stamp_last) + config_.timeout_ms);
+  };
+  const auto oldest = std::ranges::find(now->blocks, directory::Line::kMain, &LineUp::Placed::line);
+  if (oldest != now->blocks.end()) {
+    expires(oldest->block->stamp_last());
+  } else if (!now->open.empty() && !now->open.front()->empty()) {
+    expires(now->open.front()->stamp_last());
+  }
+  for (const directory::RollbackEntry& rollback : now->rollbacks) {
+    if (rollback.undo_until_ms != 0) due_ms = std::min(due_ms, rollback.undo_until_ms);
+  }
+  const MutexLock lock(state_mutex_);
+  if (stop_jobs_ || look_set_) return;
+  look_set_ = true;
+  environment_.syncs.after(std::max(due_ms - now_ms, failed ? kRetryMs : kLookAgainMsLeast), this, [this] {
+    {
+      const MutexLock timer_lock(state_mutex_);
+      look_set_ = false;
+    }
+    schedule_housekeeping();
+  });
+}
+
+Result<void> TimelineImpl::keep_house(directory::Job& job) {
+  while (true) {
+    CAIRN_TRY_VOID(directory_->state());
+    CAIRN_TRY_VOID(job.progress(0));
+    CAIRN_TRY_VOID(end_expired_block());
+    CAIRN_TRY(expired, expire());
+    CAIRN_TRY(merged, merge_indexes(job));
+    CAIRN_TRY(cycled, cycle_step(job));
+    directory_->reclaim();
+    if (!expired && !merged && !cycled) return {};
+  }
+}
+
+/// Blocks that have wholly expired leave the main line; what was rolled back for good goes.
+void TimelineImpl::expire_blocks(directory::TimelineEntry& entry, std::int64_t now_ms) const {
+  for (directory::RollbackEntry& rollback : entry.rollbacks) {
+    if (rollback.undo_until_ms <= now_ms) rollback.undo_until_ms = 0;
+  }
+  drop_rolled_back(entry);
+  std::vector<std::uint64_t> gone;
+  bool expiring = true;
+  for (directory::BlockEntry& block : entry.blocks) {
+    const bool main = block.line == directory::Line::kMain;
+    expiring = expiring && (!main || has_expired(block.stamp_last, now_ms));
+    if (main && !expiring) continue;
+    if (main) entry.main_after = std::max(entry.main_after, block.stamp_last);
+    if (!config_.persist) gone.push_back(block.number());
+    if (main) block.line = directory::Line::kPersistent;
+  }
+  for (const std::uint64_t number : gone) entry.erase_block(number);
+  if (!config_.persist) entry.cycle_until = 0;
+}
+
+/// The block that takes saves has to end before it can leave; its close comes back here.
+Result<void> TimelineImpl::end_expired_block() {
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  if (now->open.empty() || now->open.front()->empty()) return {};
+  if (!has_expired(now->open.front()->stamp_last(), elapsed_now_ms())) return {};
+  {
+    const MutexLock lock(log_.mutex);
+    if (log_.closed()) return {};
+    if (active_ == now->open.front() && has_expired(active_->stamp_last(), elapsed_now_ms())) {
+      CAIRN_REACHED("active block expired");
+      CAIRN_TRY_VOID(end_block());
+    }
+  }
+  schedule_close();
+  return {};
+}
+
+Result<bool> TimelineImpl::expire() {
+  const std::int64_t elapsed_ms = elapsed_now_ms();
+  const directory::TimelineEntry before = entry();
+  directory::TimelineEntry after = before;
+  expire_blocks(after, elapsed_ms);
+  if (after == before) return false;
+  CAIRN_TRY_VOID(change([&](directory::ViewEntry& view) -> Result<void> {
+    expire_blocks(*view.timeline, elapsed_ms);
+    return {};
+  }));
+  const auto in_main = [](const directory::TimelineEntry& entry) {
+    return std::ranges::count(entry.blocks, directory::Line::kMain, &directory::BlockEntry::line);
+  };
+  counters_.expired.fetch_add(static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(in_main(before) - in_main(after), 0)),
+                              std::memory_order_relaxed);
+  return true;
+}
+
+directory::TimelineEntry TimelineImpl::entry() const { return entry_in(directory_->manifest()); }
+
+/// Whether a cycle that begins now would find enough to leave out: A has doubled since the last one.
+bool TimelineImpl::cycle_due(const directory::TimelineEntry& entry) {
+  const std::uint64_t bytes = bytes_of_line(entry, directory::Line::kPersistent);
+  const MutexLock lock(state_mutex_);
+  const bool wanted = std::exchange(full_cycle_wanted_, false);
+  return bytes != 0 && (wanted || bytes >= 2 * std::max(entry.cycled_bytes, config_.block_bytes_max));
+}
+
+/// What one step of a cycle reads and makes.
+struct TimelineImpl::Step {
+  std::shared_ptr<const LineUp> line_up;
+  std::uint64_t until = 0;
+  std::int64_t now_ms = 0;
+  std::vector<std::shared_ptr<const Block>> blocks;  // Of A, the oldest.
+  std::unique_ptr<BlockWriter> writer;
+  std::vector<std::pair<directory::BlockEntry, std::shared_ptr<const IndexFile>>> made;
+};
+
+/// Takes the oldest blocks of A up into the next line; with the last of those that stood in it when the cycle began, the next
+/// line becomes A. Job 1 need not pause meanwhile: what it adds to A comes behind, and is left to the next cycle. Whether
+/// anything was done.
+Result<bool> TimelineImpl::cycle_step(directory::Job& job) {
+  const directory::TimelineEntry now = entry();
+  if (now.cycle_until == 0) {
+    if (!config_.persist || !cycle_due(now)) return false;
+    CAIRN_TRY_VOID(change([](directory::ViewEntry& view) -> Result<void> {
+      directory::TimelineEntry& timeline = *view.timeline;
+      for (const directory::BlockEntry& block : timeline.blocks) {
+        if (block.line == directory::Line::kPersistent) timeline.cycle_until = block.stamp_last;
+      }
+      return {};
+    }));
+    return true;
+  }
+  // An undo brings saves back, and discards others that may have superseded what a cycle would drop.
+  if (std::ranges::any_of(now.rollbacks, [&](const directory::RollbackEntry& rollback) {
+        return rollback.undo_until_ms != 0 && rollback.to < now.cycle_until;
+      })) {
+    CAIRN_REACHED("cycle waits for a rollback to be confirmed");
+    return false;
+  }
+  Step step{.line_up = line_up_.get(), .until = now.cycle_until, .now_ms = elapsed_now_ms()};
+  std::uint64_t bytes = 0;
+  for (const LineUp::Placed& placed : step.line_up->blocks) {
+    const bool takes = placed.line == directory::Line::kPersistent && placed.block->stamp_last() <= step.until;
+    if (!takes || step.blocks.size() == tuning_.cycle_blocks_max) continue;
+    step.blocks.push_back(placed.block);
+    bytes += placed.block->bytes();
+  }
+  job.set_bytes_total(job.bytes_done() + bytes);
+  step.writer = std::make_unique<BlockWriter>(*directory_, view_, name_, config_.block_bytes_max, bytes);
+  for (const auto& block : step.blocks) CAIRN_TRY_VOID(take_up(job, step, *block));
+  CAIRN_TRY_VOID(step.writer->finish());
+  const Result<void> listed = list_taken_up(job, step);
+  if (listed) step.writer->keep();
+  for (const auto& [block, index] : step.made) {
+    if (!listed) forget_index_file(*index);
+  }
+  CAIRN_TRY_VOID(listed);
+  return true;
+}
+
+/// Copies what stays of a block of A.
+Result<void> TimelineImpl::take_up(directory::Job& job, Step& step, const Block& block) {
+  std::uint64_t bytes = 0;
+  return block.replay([&](const segment::RecordView& record) -> Result<void> {
+    bytes += record.bytes;
+    if (bytes >= kProgressBytes) CAIRN_TRY_VOID(job.progress(std::exchange(bytes, 0)));
+    const std::uint64_t stamp = record.header.stamp;
+    CAIRN_TRY(last, step.line_up->find(record.key, hash_of(record.key), stamp, step.until, read_counters_));
+    const directory::StoredSave save{.last = last && last->stamp == stamp,
+                                     .tombstone = record.kind() == RecordKind::kTombstone,
+                                     .expired = record.expiry_ms != 0 && record.expiry_ms <= step.now_ms};
+    return directory::live_save(save) ? step.writer->add(record) : Result<void>{};
+  });
+}
+
+/// In one switch of the manifest: what was made, with its indexes, instead of the blocks it was made of.
+Result<void> TimelineImpl::list_taken_up(directory::Job& job, Step& step) {
+  for (const BlockWriter::Made& made : step.writer->made()) {
+    CAIRN_TRY(block, OpenBlock::replay(*directory_, made.file, made.end, view_));
+    CAIRN_TRY(index, write_index(job, *block));
+    step.made.emplace_back(directory::BlockEntry{.file = made.file,
+                                                 .line = directory::Line::kNext,
+                                                 .end = made.end,
+                                                 .stamp_first = block->stamp_first(),
+                                                 .stamp_last = block->stamp_last(),
+                                                 .saves = block->saves()},
+                           index);
+  }
+  bool ended = false;
+  CAIRN_TRY_VOID(change([&](directory::ViewEntry& view) -> Result<void> {
+    directory::TimelineEntry& timeline = *view.timeline;
+    for (const auto& block : step.blocks) timeline.erase_block(block->number());
+    add_to_next_line(timeline, step);
+    ended = std::ranges::none_of(timeline.blocks, [&](const directory::BlockEntry& block) {
+      return block.line == directory::Line::kPersistent && block.stamp_last <= step.until;
+    });
+    if (!ended) return {};
+    CAIRN_REACHED("next line became the persistent one");
+    timeline.cycled_bytes = bytes_of_line(timeline, directory::Line::kNext);
+    timeline.cycle_until = 0;
+    for (directory::BlockEntry& block : timeline.blocks) {
+      if (block.line == directory::Line::kNext) block.line = directory::Line::kPersistent;
+    }
+    return {};
+  }));
+  if (ended) counters_.cycles.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+/// At the end of the next line, with the indexes at the end of those over it.
+void TimelineImpl::add_to_next_line(directory::TimelineEntry& timeline, const Step& step) {
+  std::set<std::uint64_t> next;
+  for (const directory::BlockEntry& block : timeline.blocks) {
+    if (block.line == directory::Line::kNext) next.insert(block.number());
+  }
+  auto blocks_end = timeline.blocks.begin() + static_cast<std::ptrdiff_t>(next.size());
+  auto indexes_end =
+      std::ranges::find_if(timeline.indexes, [&](const auto& index) { return !next.contains(index.blocks.front()); });
+  for (const auto& [block, index] : step.made) {
+    blocks_end = timeline.blocks.insert(blocks_end, block) + 1;
+    const directory::BlockIndexEntry entry{.file = index->name(), .blocks = {block.number()}};
+    indexes_end = timeline.indexes.insert(indexes_end, entry) + 1;
+  }
+}
+
+Result<void> TimelineImpl::housekeep(bool until_done) {
+  const auto wait_for = [&](const std::shared_ptr<directory::Job>& job) {
+    return job ? environment_.jobs.wait(job) : Result<void>{};
+  };
+  for (int round = 0; round < 2; ++round) {  // What has expired in the first may have to be closed before it can leave.
+    std::shared_ptr<directory::Job> closing;
+    std::shared_ptr<directory::Job> keeping;
+    {
+      const MutexLock lock(state_mutex_);
+      if (stop_jobs_) return fail(ErrorCode::kUnavailable, "the timeline is being closed");
+      closing = close_job_;
+      keeping = housekeeping_job_;
+    }
+    CAIRN_TRY_VOID(wait_for(closing));
+    CAIRN_TRY_VOID(wait_for(keeping));  // Which may have been past what is wanted.
+    if (round == 0 && until_done) {
+      const MutexLock lock(state_mutex_);
+      full_cycle_wanted_ = true;
+    }
+    CAIRN_TRY_VOID(wait_for(submit_housekeeping()));
+  }
+  return directory_->state();
+}
+
+}  // namespace cairn::timeline

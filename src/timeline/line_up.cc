@@ -1,0 +1,56 @@
+#include "timeline/line_up.h"
+
+namespace cairn::timeline {
+namespace {
+
+Result<std::optional<Save>> last_of(const LineUp& line_up, ByteView key, std::uint64_t hash, std::uint64_t stamp_min,
+                                    std::uint64_t stamp_max, std::uint64_t& probes) {
+  for (auto block = line_up.open.rbegin(); block != line_up.open.rend(); ++block) {
+    if ((*block)->empty() || (*block)->stamp_first() > stamp_max) continue;
+    ++probes;
+    if (const auto found = (*block)->find(key, stamp_max)) return found;
+  }
+  for (auto index = line_up.indexes.rbegin(); index != line_up.indexes.rend(); ++index) {
+    if ((*index)->stamp_first() > stamp_max) continue;
+    if ((*index)->stamp_last() < stamp_min) break;
+    ++probes;
+    CAIRN_TRY(found, (*index)->find(key, hash, stamp_max));
+    if (found) return found;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::uint64_t LineUp::not_rolled_back(std::uint64_t stamp) const {
+  // From the last on: what one leads to may be rolled back by an earlier one.
+  for (auto each = rollbacks.rbegin(); each != rollbacks.rend(); ++each) {
+    if (stamp > each->to && stamp <= each->until) stamp = each->to;
+  }
+  return stamp;
+}
+
+Result<std::optional<Save>> LineUp::find(ByteView key, std::uint64_t hash, std::uint64_t stamp_min, std::uint64_t stamp_max,
+                                         const ReadCounters& counters) const {
+  if (indexes.size() > 1) {
+    for (const auto& index : indexes) index->file()->reader->prefetch(hash);
+  }
+  std::uint64_t probes = 0;
+  Result<std::optional<Save>> found = std::nullopt;
+  while (true) {
+    stamp_max = not_rolled_back(stamp_max);
+    found = last_of(*this, key, hash, stamp_min, stamp_max, probes);
+    if (!found || !*found || !rolled_back((*found)->stamp)) break;
+    stamp_max = (*found)->stamp;
+  }
+  counters.add({.lookups = 1, .probes = probes});
+  return found;
+}
+
+Result<Pinned> LineUp::data(const Save& save, const ReadCounters& counters) {
+  if (save.open != nullptr) return save.open->data(save.place.offset);
+  counters.add({.blocks_touched = 1});
+  return save.block->data(save.place.offset);
+}
+
+}  // namespace cairn::timeline

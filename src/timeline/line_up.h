@@ -1,0 +1,73 @@
+// What a reader of a timeline reads. Immutable; a change makes a new one.
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/striped.h"
+#include "directory/manifest.h"
+#include "timeline/block.h"
+#include "timeline/block_index.h"
+#include "timeline/open_block.h"
+
+namespace cairn::timeline {
+
+/// What readers did since open. Threads that count do not share a cache line.
+class ReadCounters {
+ public:
+  struct Counts {
+    std::uint64_t lookups = 0;
+    std::uint64_t probes = 0;  // Of indexes.
+    std::uint64_t blocks_touched = 0;
+  };
+  void add(const Counts& counts) const {
+    Stripe& stripe = stripes_[stripe_of_thread()];
+    stripe.lookups.fetch_add(counts.lookups, std::memory_order_relaxed);
+    stripe.probes.fetch_add(counts.probes, std::memory_order_relaxed);
+    stripe.blocks_touched.fetch_add(counts.blocks_touched, std::memory_order_relaxed);
+  }
+  [[nodiscard]] Counts sum() const {
+    Counts sum;
+    for (const Stripe& stripe : stripes_) {
+      sum.lookups += stripe.lookups.load(std::memory_order_relaxed);
+      sum.probes += stripe.probes.load(std::memory_order_relaxed);
+      sum.blocks_touched += stripe.blocks_touched.load(std::memory_order_relaxed);
+    }
+    return sum;
+  }
+
+ private:
+  struct alignas(kCacheLineBytes) Stripe {
+    std::atomic<std::uint64_t> lookups{0};
+    std::atomic<std::uint64_t> probes{0};
+    std::atomic<std::uint64_t> blocks_touched{0};
+  };
+  mutable std::array<Stripe, kStripes> stripes_;
+};
+
+struct LineUp {
+  struct Placed {
+    std::shared_ptr<const Block> block;
+    directory::Line line = directory::Line::kMain;
+  };
+  std::vector<Placed> blocks;                              // Closed; oldest first.
+  std::vector<std::shared_ptr<const BlockIndex>> indexes;  // Of those; by their first blocks.
+  std::vector<std::shared_ptr<const OpenBlock>> open;      // Behind them; oldest first.
+  std::vector<directory::RollbackEntry> rollbacks;         // By `until`.
+  std::vector<std::uint64_t> rolled_back_to;               // Each rollback and undo of this open, for watchers.
+  std::uint64_t main_after = 0;                            // As in the manifest.
+
+  /// The greatest stamp not above `stamp` that is not rolled back.
+  [[nodiscard]] std::uint64_t not_rolled_back(std::uint64_t stamp) const;
+  [[nodiscard]] bool rolled_back(std::uint64_t stamp) const { return not_rolled_back(stamp) != stamp; }
+  /// The last save of `key` with a stamp in [stamp_min, stamp_max], or one below; nullopt: there is none from stamp_min on.
+  [[nodiscard]] Result<std::optional<Save>> find(ByteView key, std::uint64_t hash, std::uint64_t stamp_min,
+                                                 std::uint64_t stamp_max, const ReadCounters& counters) const;
+  /// The data of a save that was found in this line-up.
+  [[nodiscard]] static Result<Pinned> data(const Save& save, const ReadCounters& counters);
+};
+
+}  // namespace cairn::timeline

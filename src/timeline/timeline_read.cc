@@ -1,0 +1,66 @@
+// What a reader sees, and the lookups of one key.
+#include <algorithm>
+
+#include "timeline/timeline_impl.h"
+
+namespace cairn::timeline {
+
+/// Now is never before the last save.
+std::int64_t TimelineImpl::now_ms() const {
+  return std::max(environment_.clock.wall_ms(), directory::ms_of_stamp(log_.visible_stamp()));
+}
+
+/// A save is of the main line until it is as old as the timeout, to the millisecond.
+bool TimelineImpl::has_expired(std::uint64_t stamp, std::int64_t now_ms) const {
+  return config_.timeout_ms != 0 && directory::ms_of_stamp(stamp) <= now_ms - config_.timeout_ms;
+}
+
+std::uint64_t TimelineImpl::main_first(const LineUp& now, std::int64_t now_ms) const {
+  const std::int64_t oldest_ms = config_.timeout_ms == 0 ? 0 : std::max<std::int64_t>(now_ms - config_.timeout_ms + 1, 0);
+  return std::max(static_cast<std::uint64_t>(oldest_ms) << directory::kStampSequenceBits, now.main_after + 1);
+}
+
+/// Without its time.
+ReadView TimelineImpl::visible_view() const {
+  // In this order: the line-up has whatever was visible before it was taken.
+  ReadView view{.visible = log_.visible_stamp()};
+  view.line_up = line_up_.get();
+  return view;
+}
+
+void TimelineImpl::set_time(ReadView& view) const {
+  view.now_ms = std::max(environment_.clock.wall_ms(), directory::ms_of_stamp(view.visible));
+  view.main_first = main_first(*view.line_up, view.now_ms);
+}
+
+ReadView TimelineImpl::read_view() const {
+  ReadView view = visible_view();
+  set_time(view);
+  return view;
+}
+
+Result<std::optional<Pinned>> TimelineImpl::get(ByteView key) const {
+  ReadView view = visible_view();
+  // Asking for the time costs a twentieth of a lookup, and where nothing can have expired it is not needed.
+  const bool may_expire = config_.timeout_ms != 0 && !config_.persist;
+  if (may_expire) set_time(view);
+  const std::uint64_t first = may_expire ? view.main_first : config_.persist ? 0 : view.line_up->main_after + 1;
+  CAIRN_TRY(save, view.line_up->find(key, hash_of(key), first, view.visible, read_counters_));
+  if (!save || save->stamp < first) return std::nullopt;
+  if (save->expiry_ms != 0 && !may_expire) set_time(view);
+  if (!save->gives_data(view.now_ms)) return std::nullopt;
+  CAIRN_TRY(data, LineUp::data(*save, read_counters_));
+  return data;
+}
+
+Result<std::optional<Pinned>> TimelineImpl::get_at(ByteView key, Moment at) const {
+  const ReadView view = read_view();
+  const std::uint64_t last = std::min(at.last().value, view.visible);
+  CAIRN_TRY(save, view.line_up->find(key, hash_of(key), view.main_first, last, read_counters_));
+  const std::int64_t at_ms = std::min(directory::ms_of_stamp(at.last().value), view.now_ms);
+  if (!save || save->stamp < view.main_first || !save->gives_data(at_ms)) return std::nullopt;
+  CAIRN_TRY(data, LineUp::data(*save, read_counters_));
+  return data;
+}
+
+}  // namespace cairn::timeline

@@ -1,0 +1,212 @@
+// The way of a save: make room, take a stamp, encode into the log, index, publish, wait until it is durable and so visible; and
+// when a block ends.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/reached.h"
+#include "directory/write_rules.h"
+#include "timeline/timeline_impl.h"
+
+namespace cairn::timeline {
+namespace {
+
+constexpr std::uint64_t kWriteBytesMax = kGiB + kMiB;  // Of log.
+constexpr std::int64_t kExpiresAfterMsMost = std::int64_t{1} << 46;
+
+Result<std::uint64_t> check_saves(std::span<const SaveRef> saves) {
+  std::uint64_t bytes = saves.size() > 1 ? segment::kBatchFrameBytes : 0;
+  for (const SaveRef& save : saves) {
+    CAIRN_TRY_VOID(directory::check_record(save.key, save.data));
+    bytes += segment::record_bytes(save.key.size(), save.data.size(), kHasAccount | kHasExpiry);
+  }
+  if (bytes <= kWriteBytesMax) return bytes;
+  return fail(ErrorCode::kInvalidArgument, "a write takes at most " + std::to_string(kWriteBytesMax) +
+                                               " bytes of log; this one takes " + std::to_string(bytes));
+}
+
+/// By key, which is the order of saves of one stamp; of two of one key the later stays.
+std::span<SaveRef> in_order(std::span<SaveRef> saves) {
+  if (saves.size() < 2) return saves;
+  std::ranges::stable_sort(saves, {}, &SaveRef::key);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < saves.size(); ++i) {
+    if (i + 1 == saves.size() || saves[i].key != saves[i + 1].key) saves[kept++] = saves[i];
+  }
+  return saves.first(kept);
+}
+
+}  // namespace
+
+Result<Stamp> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions& options) {
+  saves = in_order(saves);
+  CAIRN_TRY(bytes, check_saves(saves));
+  if (options.expires_after.count() < 0 || options.expires_after.count() > kExpiresAfterMsMost) {
+    return fail(ErrorCode::kInvalidArgument, "expires_after is " + std::to_string(options.expires_after.count()) +
+                                                 " ms, not from 0 to " + std::to_string(kExpiresAfterMsMost));
+  }
+  if (saves.empty()) return Stamp{log_.visible_stamp()};
+  if (!directory_->versions_at_hand(saves.size())) CAIRN_TRY_VOID(directory_->prepare_versions(saves.size()));
+  std::int64_t begin_ms = 0;  // Of its waiting, if it has to.
+  while (true) {
+    {
+      const MutexLock lock(log_.mutex);
+      CAIRN_TRY_VOID(make_room(bytes, saves, begin_ms));
+      auto stamped = directory_->reserve_versions(saves.size());
+      if (stamped) {
+        CAIRN_TRY(stamp, stamp_of(options, stamped->stamp));
+        stamped->stamp = stamp;
+        if (!takes_stamp(stamp)) {
+          CAIRN_TRY_VOID(leave_block(bytes));
+          continue;
+        }
+        const WriteVersion version = append(saves, options, *stamped);
+        CAIRN_TRY_VOID(log_.wait_until_visible(version));
+        return Stamp{stamp};
+      }
+    }
+    CAIRN_TRY_VOID(directory_->prepare_versions(saves.size()));
+  }
+}
+
+/// The stamp of a write that gets `now` unless it brings its own time.
+Result<std::uint64_t> TimelineImpl::stamp_of(const SaveOptions& options, std::uint64_t now) const {
+  if (!options.time) return now;
+  const Moment given(*options.time);
+  const std::uint64_t last = log_.last_stamp();
+  if (given.last().value <= last) {
+    return fail(ErrorCode::kInvalidArgument,
+                "the time of the save, " + std::to_string(directory::ms_of_stamp(given.first().value)) +
+                    ", lies before that of the last one, " + std::to_string(directory::ms_of_stamp(last)) + " ms since 1970");
+  }
+  const std::uint64_t stamp = std::max(given.first().value, last + 1);
+  if (stamp > now) {
+    return fail(ErrorCode::kInvalidArgument, "the time of the save, " +
+                                                 std::to_string(directory::ms_of_stamp(given.first().value)) +
+                                                 " ms since 1970, lies in the future");
+  }
+  return stamp;
+}
+
+/// Returns with a segment that takes `bytes`, a block that takes the keys, and nobody else changing it. Lets go of the lock while
+/// it waits.
+Result<void> TimelineImpl::make_room(std::uint64_t bytes, std::span<const SaveRef> saves, std::int64_t& begin_ms) {
+  while (true) {
+    CAIRN_TRY_VOID(check_open());
+    if (log_.changing()) {
+      log_.wait();
+    } else if (line_up_.get()->open.size() > tuning_.open_blocks_max) {
+      CAIRN_TRY_VOID(wait_for_close(begin_ms));
+    } else if (!log_.has_segment()) {
+      CAIRN_TRY_VOID(log_.start(bytes));
+      begin_block();
+    } else if (log_.has_room(bytes) && takes_keys(saves)) {
+      return {};
+    } else {
+      CAIRN_TRY_VOID(leave_block(bytes));
+    }
+  }
+}
+
+/// Updates of what the block holds already do not count.
+bool TimelineImpl::takes_keys(std::span<const SaveRef> saves) const {
+  const std::uint64_t keys = active_->keys();
+  if (keys == 0 || keys + saves.size() <= config_.block_keys_max) return true;
+  std::uint64_t news = 0;
+  for (const SaveRef& save : saves) news += active_->holds(save.key) ? 0 : 1;
+  return keys + news <= config_.block_keys_max;
+}
+
+bool TimelineImpl::takes_stamp(std::uint64_t stamp) const {
+  if (active_->empty()) return true;
+  return directory::ms_of_stamp(stamp) - directory::ms_of_stamp(active_->stamp_first()) <= config_.block_span_ms_max;
+}
+
+/// Goes on in another block. Or only in part, or somebody else does.
+Result<void> TimelineImpl::leave_block(std::uint64_t bytes) {
+  CAIRN_TRY(left, log_.leave(bytes));
+  if (left == directory::Log::Left::kNot) return {};
+  active_.reset();
+  schedule_close();
+  if (left == directory::Log::Left::kEnded) return {};
+  log_.go_on();
+  begin_block();
+  return {};
+}
+
+void TimelineImpl::begin_block() {
+  active_ = std::make_shared<OpenBlock>(environment_.memory, log_.source().file);
+  const MutexLock lock(state_mutex_);
+  auto next = std::make_shared<LineUp>(*line_up_.get());
+  next->open.push_back(active_);
+  line_up_.set(next);
+}
+
+/// Returns with the log ended, and the block with it.
+Result<void> TimelineImpl::end_block() {
+  CAIRN_TRY_VOID(log_.end());
+  active_.reset();
+  return {};
+}
+
+/// The hard bound: writers wait rather than let blocks without an index grow in number without end.
+Result<void> TimelineImpl::wait_for_close(std::int64_t& begin_ms) {
+  if (begin_ms == 0) begin_ms = environment_.clock.boot_ms();
+  CAIRN_REACHED("save waited for the index of a block");
+  const std::int64_t left_ms = begin_ms + tuning_.write_wait_ms_max - environment_.clock.boot_ms();
+  if (left_ms <= 0) {
+    return fail(ErrorCode::kTimeout, "the indexes of " + std::to_string(tuning_.open_blocks_max) +
+                                         " blocks could not be written in time; nothing was saved");
+  }
+  log_.mutex.unlock();
+  schedule_close();
+  std::shared_ptr<directory::Job> job;
+  {
+    const MutexLock lock(state_mutex_);
+    job = close_job_;
+  }
+  std::optional<Result<void>> done;
+  if (job) done = environment_.jobs.wait_for(job, left_ms);
+  if (done && !*done) environment_.clock.sleep_ms(std::min<std::int64_t>(left_ms, 100));  // It will be tried again.
+  log_.mutex.lock();
+  return {};
+}
+
+WriteVersion TimelineImpl::append(std::span<const SaveRef> saves, const SaveOptions& options,
+                                  const directory::Directory::Stamped& stamped) {
+  segment::SegmentWriter& log = log_.begin();
+  const bool batch = saves.size() > 1;
+  const std::uint64_t batch_begin = log.tail();
+  checksums_.clear();
+  records_.clear();
+  std::uint64_t user_bytes = 0;
+  const std::int64_t expiry_ms =
+      options.expires_after.count() == 0 ? 0 : directory::ms_of_stamp(stamped.stamp) + options.expires_after.count();
+  segment::RecordInput input{.flags = static_cast<std::uint8_t>(batch ? kInBatch : 0),
+                             .write_version = stamped.write_version,
+                             .stamp = stamped.stamp,
+                             .view = view_,
+                             .family = kFamily};
+  for (const SaveRef& save : saves) {
+    input.kind = save.erases ? RecordKind::kTombstone : RecordKind::kPut;
+    input.account = options.account.value_or(directory::account_of(save.key));
+    input.expiry_ms = save.erases ? 0 : expiry_ms;
+    input.key = save.key;
+    input.value = save.data;
+    const char* const at = log.file().data() + log.tail();
+    const segment::RecordView record = log.append(input);
+    records_.emplace_back(at, record);
+    if (batch) checksums_.push_back(record.header.checksum);
+    user_bytes += save.key.size() + save.data.size();
+    ++input.write_version;
+  }
+  --input.write_version;
+  if (batch) log.append_batch_frame(batch_begin, checksums_, input);
+  // Log before memory: what is indexed is in the log.
+  for (const auto& [at, record] : records_) active_->insert(at, record);
+  log_.publish(input.write_version, stamped.stamp, options.durability);
+  add_alone(counters_.writes, 1);
+  add_alone(counters_.written_bytes, user_bytes);
+  return input.write_version;
+}
+
+}  // namespace cairn::timeline

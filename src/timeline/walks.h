@@ -1,0 +1,71 @@
+// Walks in the order of time.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "cairn/timeline.h"
+#include "sealed/merge_cursor.h"
+#include "timeline/timeline_impl.h"
+
+namespace cairn::timeline {
+
+/// Where the entries of a SaveList come from. One thread.
+class SaveSource {
+ public:
+  SaveSource() = default;
+  SaveSource(const SaveSource&) = delete;
+  SaveSource& operator=(const SaveSource&) = delete;
+  virtual ~SaveSource() = default;
+  virtual void next() = 0;
+  [[nodiscard]] bool valid() const { return valid_; }
+  [[nodiscard]] const SaveList::Entry& entry() const { return entry_; }
+  [[nodiscard]] const Result<void>& status() const { return status_; }
+  [[nodiscard]] virtual Result<Pinned> data() const = 0;
+
+ protected:
+  bool valid_ = false;
+  SaveList::Entry entry_;
+  Result<void> status_;
+};
+
+/// The source of a list that cannot be had.
+std::unique_ptr<SaveSource> failed_source(Error error);
+
+/// A save with its key, whose bytes stay as long as the line-up.
+struct KeyedSave {
+  ByteView key;
+  Save save;
+};
+
+/// All saves of a line-up with stamps in [first, last] that are not rolled back, some at a time.
+class TimeWalk {
+ public:
+  TimeWalk(const LineUp& line_up, std::uint64_t first, std::uint64_t last);
+  /// The next one; nullptr: there is none. Valid until the next call.
+  Result<const KeyedSave*> next();
+  /// After an error: the first stamp behind the index that could not be read.
+  [[nodiscard]] std::uint64_t behind() const;
+
+ private:
+  Result<void> fill();
+
+  const LineUp& line_up_;
+  std::uint64_t first_;  // Of what was not read yet.
+  const std::uint64_t last_;
+  std::size_t index_ = 0;  // Of line_up_.indexes,
+  std::size_t open_ = 0;   // then of line_up_.open.
+  std::vector<KeyedSave> read_;
+  std::size_t at_ = 0;
+};
+
+/// See Timeline::keys().
+std::unique_ptr<SaveSource> walk_keys(std::shared_ptr<const TimelineImpl> timeline, ByteView prefix, Moment from, Moment to,
+                                      std::uint64_t limit);
+/// See Timeline::history().
+std::unique_ptr<SaveSource> walk_history(std::shared_ptr<const TimelineImpl> timeline, ByteView key, Moment from, Moment to,
+                                         std::uint64_t limit);
+
+}  // namespace cairn::timeline

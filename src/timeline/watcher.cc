@@ -1,0 +1,98 @@
+#include "timeline/watcher.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace cairn::timeline {
+namespace {
+
+constexpr std::size_t kGivenAtOnce = 256;
+constexpr std::uint64_t kReadAtOnce = 65'536;  // Under whatever prefix.
+constexpr std::int64_t kLookMs = 1000;         // One that waits looks again so soon.
+
+}  // namespace
+
+Watcher::Watcher(std::shared_ptr<const TimelineImpl> timeline, ByteView prefix, Moment from)
+    : timeline_(std::move(timeline)), prefix_(prefix) {
+  const ReadView view = timeline_->read_view();
+  rollbacks_ = view.line_up->rolled_back_to.size();
+  next_ = std::max(from.first().value, view.main_first);
+}
+
+Result<std::optional<WatchEvent>> Watcher::next(std::int64_t wait_ms) {
+  const std::int64_t end_ms = timeline_->boot_ms() + wait_ms;
+  while (true) {
+    const ReadView view = timeline_->read_view();
+    if (auto event = rolled_back(view)) return event;
+    if (auto event = missed(view)) return event;
+    if (waiting_.empty()) CAIRN_TRY_VOID(read(view));
+    if (!waiting_.empty()) {
+      CAIRN_TRY(event, give());
+      return event;
+    }
+    if (next_ <= view.visible) continue;  // There is more under other prefixes.
+    if (timeline_->closed()) return fail(ErrorCode::kUnavailable, "the timeline is closed");
+    const std::int64_t left_ms = end_ms - timeline_->boot_ms();
+    if (left_ms <= 0) return std::nullopt;
+    timeline_->wait_beyond(view.visible, std::min(left_ms, kLookMs));
+  }
+}
+
+std::optional<WatchEvent> Watcher::rolled_back(const ReadView& view) {
+  if (rollbacks_ == view.line_up->rolled_back_to.size()) return std::nullopt;
+  const std::uint64_t to = view.line_up->rolled_back_to[rollbacks_++];
+  std::erase_if(waiting_, [&](const KeyedSave& each) { return each.save.stamp > to; });
+  next_ = std::min(next_, to + 1);
+  return WatchEvent{.kind = WatchEvent::Kind::kRolledBack, .key = {}, .stamp = {to}, .data = {}};
+}
+
+std::optional<WatchEvent> Watcher::missed(const ReadView& view) {
+  bool any = next_ < view.main_first && next_ <= view.visible;
+  for (; !waiting_.empty() && waiting_.front().save.stamp < view.main_first; waiting_.pop_front()) any = true;
+  next_ = std::max(next_, view.main_first);
+  if (!any) return std::nullopt;
+  return WatchEvent{.kind = WatchEvent::Kind::kMissed, .key = {}, .stamp = {view.main_first - 1}, .data = {}};
+}
+
+Result<void> Watcher::read(const ReadView& view) {
+  line_up_ = view.line_up;
+  TimeWalk walk(*line_up_, next_, view.visible);
+  std::uint64_t last = 0;
+  for (std::uint64_t count = 0;; ++count) {
+    const Result<const KeyedSave*> next = walk.next();
+    if (!next) {
+      next_ = walk.behind();
+      return std::unexpected(next.error());
+    }
+    const KeyedSave* const save = *next;
+    if (save == nullptr) break;
+    const std::uint64_t stamp = save->save.stamp;
+    if ((waiting_.size() >= kGivenAtOnce || count >= kReadAtOnce) && stamp != last) {
+      next_ = stamp;
+      return {};
+    }
+    last = stamp;
+    if (save->key.starts_with(prefix_)) waiting_.push_back(*save);
+  }
+  next_ = std::max(next_, view.visible + 1);
+  return {};
+}
+
+Result<WatchEvent> Watcher::give() {
+  const KeyedSave given = waiting_.front();
+  waiting_.pop_front();
+  const bool erased = given.save.kind == RecordKind::kTombstone;
+  WatchEvent event{.kind = erased ? WatchEvent::Kind::kErased : WatchEvent::Kind::kSaved,
+                   .key = Bytes(given.key),
+                   .stamp = {given.save.stamp},
+                   .data = {}};
+  if (!erased) {
+    CAIRN_TRY(data, LineUp::data(given.save, timeline_->counters()));
+    event.data = data;
+  }
+  if (waiting_.empty()) line_up_.reset();
+  return event;
+}
+
+}  // namespace cairn::timeline

@@ -1,0 +1,108 @@
+// A timeline as a list of all saves and the intervals that were rolled back, and what its readers should see.
+#pragma once
+#include <algorithm>
+#include <tuple>
+
+#include "support/world.h"
+
+namespace cairn::test {
+
+constexpr std::int64_t ms_of(std::uint64_t stamp) { return static_cast<std::int64_t>(stamp >> Stamp::kSequenceBits); }
+constexpr std::uint64_t first_of_ms(std::int64_t ms) { return static_cast<std::uint64_t>(ms) << Stamp::kSequenceBits; }
+
+/// A save as a listing says it: stamp, key, data; none: erased.
+using SaveLine = std::tuple<std::uint64_t, std::string, std::optional<std::string>>;
+
+struct TimelineModel {
+  struct Save {
+    std::uint64_t stamp = 0;
+    std::string key;
+    std::optional<std::string> data;  // None: erased.
+    std::int64_t expiry_ms = 0;       // 0: none.
+    [[nodiscard]] bool gives_data(std::int64_t at_ms) const { return data && (expiry_ms == 0 || expiry_ms > at_ms); }
+    [[nodiscard]] SaveLine line() const { return {stamp, key, data}; }
+  };
+  struct Rollback {
+    std::uint64_t to = 0;
+    std::uint64_t until = 0;
+    std::int64_t undo_until_ms = 0;  // 0: confirmed.
+    bool undone = false;
+  };
+  std::int64_t timeout_ms = 0;
+  bool persist = false;
+  std::vector<Save> saves;
+  std::vector<Rollback> rollbacks;
+  std::uint64_t last_stamp = 0;
+  std::uint64_t main_after = 0;  // What left the main line for good.
+
+  [[nodiscard]] std::uint64_t not_rolled_back(std::uint64_t stamp) const {
+    for (auto each = rollbacks.rbegin(); each != rollbacks.rend(); ++each) {
+      if (!each->undone && stamp > each->to && stamp <= each->until) stamp = each->to;
+    }
+    return stamp;
+  }
+  [[nodiscard]] std::int64_t now_ms(std::int64_t wall_ms) const { return std::max(wall_ms, ms_of(last_stamp)); }
+  [[nodiscard]] std::uint64_t main_first(std::int64_t wall_ms) const {
+    return std::max(first_of_ms(now_ms(wall_ms) - timeout_ms + 1), main_after + 1);
+  }
+  [[nodiscard]] const Save* last_save(const std::string& key, std::uint64_t stamp_max = ~std::uint64_t{0}) const {
+    for (auto save = saves.rbegin(); save != saves.rend(); ++save) {
+      if (save->key == key && save->stamp <= stamp_max && not_rolled_back(save->stamp) == save->stamp) return &*save;
+    }
+    return nullptr;
+  }
+  [[nodiscard]] std::optional<std::string> get(const std::string& key, std::int64_t wall_ms) const {
+    const Save* const save = last_save(key);
+    const bool there = save != nullptr && save->gives_data(now_ms(wall_ms)) && (persist || save->stamp >= main_first(wall_ms));
+    return there ? save->data : std::nullopt;
+  }
+  [[nodiscard]] std::optional<std::string> get_at(const std::string& key, std::uint64_t at, std::int64_t wall_ms) const {
+    const Save* const save = last_save(key, std::min(at, last_stamp));
+    const bool there =
+        save != nullptr && save->stamp >= main_first(wall_ms) && save->gives_data(std::min(ms_of(at), now_ms(wall_ms)));
+    return there ? save->data : std::nullopt;
+  }
+  /// Saves in [from, to) of keys that begin with `prefix` or, with whole_key, are it.
+  [[nodiscard]] std::vector<SaveLine> list(const std::string& prefix, bool whole_key, std::uint64_t from, std::uint64_t to,
+                                           std::int64_t wall_ms) const {
+    std::vector<SaveLine> lines;
+    for (const Save& save : saves) {
+      const bool within = save.stamp >= std::max(from, main_first(wall_ms)) && save.stamp < to;
+      const bool named = whole_key ? save.key == prefix : save.key.starts_with(prefix);
+      if (within && named && not_rolled_back(save.stamp) == save.stamp) lines.push_back(save.line());
+    }
+    std::ranges::sort(lines);
+    return lines;
+  }
+  [[nodiscard]] std::vector<SaveLine> keys(const std::string& prefix, std::uint64_t from, std::uint64_t to,
+                                           std::int64_t wall_ms) const {
+    std::map<std::string, const Save*> last;
+    for (const Save& save : saves) {
+      const bool within = save.stamp >= std::max(from, main_first(wall_ms)) && save.stamp < to;
+      if (within && save.key.starts_with(prefix) && not_rolled_back(save.stamp) == save.stamp) last[save.key] = &save;
+    }
+    std::vector<SaveLine> lines;
+    const std::int64_t end_ms = std::min(ms_of(to == 0 ? 0 : to - 1), now_ms(wall_ms));
+    for (const auto& [key, save] : last) {
+      if (save->gives_data(end_ms)) lines.push_back(save->line());
+    }
+    std::ranges::sort(lines);
+    return lines;
+  }
+};
+
+inline Result<std::vector<SaveLine>> lines_of(SaveList list) {
+  std::vector<SaveLine> lines;
+  for (const auto entry : list) {
+    std::optional<std::string> data;
+    if (!entry.erased) {
+      CAIRN_TRY(bytes, list.data());
+      data = Bytes(bytes.view());
+    }
+    lines.emplace_back(entry.stamp.value, Bytes(entry.key), data);
+  }
+  CAIRN_TRY_VOID(list.status());
+  return lines;
+}
+
+}  // namespace cairn::test

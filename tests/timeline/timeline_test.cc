@@ -1,0 +1,471 @@
+// What a timeline promises, one thing at a time, on a simulated disk with a clock that stands still.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "support/world.h"
+
+namespace cairn::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct OneTimeline : testing::Test {
+  void SetUp() override { open({.timeout = milliseconds(1000), .expired = Expired::kDrop}); }
+  void open(const TimelineOptions& options) {
+    process = std::make_unique<Process>(*disk, clock);
+    process->timeline_tuning.open_blocks_max = open_blocks_max;
+    ASSERT_OK(process->open());
+    auto opened = process->database().timeline("main", options);
+    ASSERT_OK(opened);
+    impl = *opened;
+    timeline.emplace(impl);
+  }
+  void reopen(const TimelineOptions& options = {}) {
+    ASSERT_OK(process->close());
+    end();
+    open(options);
+  }
+  void end() {
+    timeline.reset();
+    impl.reset();
+    process.reset();
+  }
+  void TearDown() override { end(); }
+
+  Stamp put(const std::string& key, const std::string& data, const SaveOptions& options = {}) {
+    const auto stamp = timeline->put(key, data, options);
+    EXPECT_OK(stamp);
+    return stamp.value_or(Stamp{});
+  }
+  std::string get(const std::string& key) {
+    const auto hit = timeline->get(key);
+    EXPECT_OK(hit);
+    return hit && *hit ? Bytes((*hit)->view()) : "(none)";
+  }
+  std::string get_at(const std::string& key, Moment at) {
+    const auto hit = timeline->get_at(key, at);
+    EXPECT_OK(hit);
+    return hit && *hit ? Bytes((*hit)->view()) : "(none)";
+  }
+  std::string keys(const std::string& prefix, Moment from = kBeginning, Moment to = kEndOfTime, std::uint64_t limit = 0) {
+    std::string names;
+    SaveList list = timeline->keys(prefix, from, to, limit);
+    for (const auto entry : list) names += Bytes(entry.key) + " ";
+    EXPECT_OK(list.status());
+    return names;
+  }
+  std::string history(const std::string& key) {
+    std::string all;
+    SaveList list = timeline->history(key);
+    for (const auto entry : list) all += entry.erased ? "- " : Bytes(list.data()->view()) + " ";
+    EXPECT_OK(list.status());
+    return all;
+  }
+  std::string watched(Watch& watch) {
+    std::string all;
+    while (true) {
+      const auto event = watch.next(milliseconds(0));
+      EXPECT_OK(event);
+      if (!event || !*event) return all;
+      switch ((*event)->kind) {
+        case WatchEvent::Kind::kSaved: all += (*event)->key + "=" + Bytes((*event)->data.view()) + " "; break;
+        case WatchEvent::Kind::kErased: all += (*event)->key + "- "; break;
+        case WatchEvent::Kind::kRolledBack: all += "back "; break;
+        case WatchEvent::Kind::kMissed: all += "missed "; break;
+      }
+    }
+  }
+  [[nodiscard]] std::uint64_t blocks(const std::string& state) const {
+    const TimelineStats stats = timeline->stats();
+    return static_cast<std::uint64_t>(std::ranges::count(stats.blocks, state, &BlockStats::state));
+  }
+
+  std::unique_ptr<storage::SimulatedDisk> disk = std::make_unique<storage::SimulatedDisk>(1);
+  SimulatedClock clock;
+  std::size_t open_blocks_max = 2;
+  std::unique_ptr<Process> process;
+  std::shared_ptr<timeline::TimelineImpl> impl;
+  std::optional<Timeline> timeline;
+};
+
+TEST_F(OneTimeline, ASaveIsReadUntilTheNextOneOrAnErase) {
+  put("a", "1");
+  put("b", "2");
+  put("a", "3");
+  EXPECT_EQ(get("a"), "3");
+  EXPECT_EQ(get("b"), "2");
+  ASSERT_OK(timeline->erase("b"));
+  EXPECT_EQ(get("b"), "(none)");
+  EXPECT_EQ(get("c"), "(none)");
+  EXPECT_EQ(history("a"), "1 3 ");
+  EXPECT_EQ(history("b"), "2 - ");
+}
+
+TEST_F(OneTimeline, NoBytesEraseUnlessTheyAreToBeKept) {
+  put("a", "1");
+  put("a", "");
+  EXPECT_EQ(get("a"), "(none)");
+  put("b", "", {.keep_empty = true});
+  EXPECT_EQ(get("b"), "");
+  EXPECT_EQ(keys(""), "b ");
+}
+
+TEST_F(OneTimeline, StampsAscendWhenTheClockStepsBackAndAcrossOpens) {
+  Stamp last = put("a", "1");
+  clock.step_wall_ms(-5000);
+  for (int i = 0; i < 3; ++i) {
+    const Stamp next = put("a", "x");
+    EXPECT_GT(next, last);
+    last = next;
+    reopen();
+  }
+}
+
+TEST_F(OneTimeline, AfterACrashStampsDoNotRunAheadOfTheClock) {
+  const Stamp before = put("a", "1");
+  for (int i = 0; i < 5; ++i) {
+    auto next = disk->crashed(static_cast<std::uint64_t>(i));
+    end();
+    disk = std::move(next);
+    open({});
+  }
+  const Stamp after = put("a", "2");
+  EXPECT_GT(after, before);
+  EXPECT_EQ(after.time().time_since_epoch().count(), clock.wall_ms());
+}
+
+TEST_F(OneTimeline, ABatchHasOneStampAndTheLaterOfTwoSavesOfAKeyCounts) {
+  Saves saves;
+  saves.put("b", "1");
+  saves.put("a", "2");
+  saves.put("b", "3");
+  const auto stamp = timeline->write(saves);
+  ASSERT_OK(stamp);
+  EXPECT_EQ(get("b"), "3");
+  EXPECT_EQ(history("b"), "3 ");
+  EXPECT_EQ(keys(""), "a b ");
+  EXPECT_EQ(get_at("a", *stamp), "2");
+  EXPECT_EQ(get_at("a", Stamp{stamp->value - 1}), "(none)");
+}
+
+TEST_F(OneTimeline, ExpiryIsExactForEveryWayOfReadingWhateverTheBlocks) {
+  for (int round = 0; round < 3; ++round) {
+    put("old", "1");
+    if (round == 1) ASSERT_OK(timeline->close_block());
+    Watch watch = timeline->watch("old", kBeginning);
+    clock.advance_ms(999);
+    if (round == 2) put("new", "2");
+    EXPECT_EQ(get("old"), "1");
+    EXPECT_EQ(history("old"), "1 ");
+    EXPECT_EQ(keys("old"), "old ");
+    {
+      Watch other = timeline->watch("old", kBeginning);
+      EXPECT_EQ(watched(other), "old=1 ");
+    }
+    clock.advance_ms(1);
+    EXPECT_EQ(get("old"), "(none)");
+    EXPECT_EQ(get_at("old", Time(milliseconds(clock.wall_ms()))), "(none)");
+    EXPECT_EQ(history("old"), "");
+    EXPECT_EQ(keys("old"), "");
+    EXPECT_EQ(watched(watch), "missed ");
+    Watch fresh = timeline->watch("old", kBeginning);
+    EXPECT_EQ(watched(fresh), "");
+    clock.advance_ms(2000);
+  }
+}
+
+TEST_F(OneTimeline, WithPersistAnExpiredSaveIsStillThereForGetAlone) {
+  reopen({.expired = Expired::kPersist});
+  put("a", "1");
+  put("gone", "1");
+  ASSERT_OK(timeline->erase("gone"));
+  clock.advance_ms(1000);
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(get("a"), "1");
+    EXPECT_EQ(get("gone"), "(none)");
+    EXPECT_EQ(history("a"), "");
+    EXPECT_EQ(keys(""), "");
+    ASSERT_OK(timeline->housekeep(round == 1));
+  }
+  EXPECT_EQ(timeline->stats().lines[1].saves, 1U) << "the cycle kept the last save of each key, and no erase";
+}
+
+TEST_F(OneTimeline, ASaveMayExpireByItself) {
+  put("a", "1", {.expires_after = milliseconds(100)});
+  clock.advance_ms(99);
+  EXPECT_EQ(get("a"), "1");
+  clock.advance_ms(1);
+  EXPECT_EQ(get("a"), "(none)");
+  EXPECT_EQ(keys("a"), "");
+  EXPECT_EQ(keys("a", kBeginning, Time(milliseconds(clock.wall_ms()))), "a ") << "it was there before";
+}
+
+TEST_F(OneTimeline, AClockThatJumpsAheadHidesSavesAndDeletesNone) {
+  put("a", "1");
+  ASSERT_OK(timeline->close_block());
+  clock.step_wall_ms(100'000);
+  EXPECT_EQ(get("a"), "(none)");
+  ASSERT_OK(timeline->housekeep());
+  clock.step_wall_ms(-100'000);
+  EXPECT_EQ(get("a"), "1");
+  clock.advance_ms(1000);
+  ASSERT_OK(timeline->housekeep());
+  EXPECT_EQ(timeline->stats().blocks.size(), 0U) << "that long has passed";
+}
+
+TEST_F(OneTimeline, EveryCriterionClosesABlock) {
+  open_blocks_max = 100;  // Nothing closes by itself.
+  reopen({.block_keys_max = 3});
+  for (int i = 0; i < 9; ++i) put("key" + std::to_string(i % 3), "x");
+  EXPECT_EQ(timeline->stats().blocks.size(), 1U) << "updates of keys that are there do not count";
+  put("another", "x");
+  EXPECT_EQ(timeline->stats().blocks.size(), 2U);
+  reopen({.block_keys_max = 1000, .block_span_max = milliseconds(50)});
+  const std::size_t before = timeline->stats().blocks.size();
+  put("a", "x");
+  clock.advance_ms(50);
+  put("a", "x");
+  EXPECT_EQ(timeline->stats().blocks.size(), before + 1);
+  clock.advance_ms(1);
+  put("a", "x");
+  EXPECT_EQ(timeline->stats().blocks.size(), before + 2);
+  reopen({.timeout = milliseconds(0), .block_bytes_max = 4096, .block_span_max = milliseconds(1'000'000)});
+  const std::size_t then = timeline->stats().blocks.size();
+  for (int i = 0; i < 10; ++i) put("a", std::string(1000, 'x'));
+  EXPECT_GE(timeline->stats().blocks.size(), then + 3);
+  for (const BlockStats& block : timeline->stats().blocks) EXPECT_LE(block.bytes, 4096U);
+}
+
+TEST_F(OneTimeline, KeysAreListedByTheirLastSaveInTheRange) {
+  const Stamp first = put("mail:1", "a");
+  clock.advance_ms(10);
+  put("mail:2", "b");
+  clock.advance_ms(10);
+  const Stamp third = put("mail:1", "c");
+  clock.advance_ms(10);
+  put("note", "d");
+  put("mail:3", "e");
+  ASSERT_OK(timeline->erase("mail:3"));
+  EXPECT_EQ(keys("mail:"), "mail:2 mail:1 ");
+  EXPECT_EQ(keys("mail:", first, third), "mail:1 mail:2 ") << "half-open";
+  EXPECT_EQ(keys("mail:", kBeginning, kEndOfTime, 1), "mail:2 ");
+  EXPECT_EQ(keys("", third), "mail:1 note ");
+}
+
+TEST_F(OneTimeline, RollbackTakesBackAndUndoBringsBack) {
+  put("a", "1");
+  clock.advance_ms(10);
+  const Time then(milliseconds(clock.wall_ms()));
+  clock.advance_ms(10);
+  put("a", "2");
+  put("b", "1");
+  Watch watch = timeline->watch("", kBeginning);
+  EXPECT_EQ(watched(watch), "a=1 a=2 b=1 ");
+  ASSERT_OK(timeline->rollback(then));
+  EXPECT_EQ(get("a"), "1");
+  EXPECT_EQ(get("b"), "(none)");
+  EXPECT_EQ(history("a"), "1 ");
+  EXPECT_EQ(watched(watch), "back ");
+  ASSERT_OK(timeline->undo());
+  EXPECT_EQ(get("a"), "2");
+  EXPECT_EQ(watched(watch), "back a=2 b=1 ");
+  EXPECT_EQ(timeline->undo().error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(OneTimeline, UndoAsksBeforeItDiscardsSavesSince) {
+  const Stamp first = put("a", "1");
+  put("a", "2");
+  ASSERT_OK(timeline->rollback(first));
+  put("a", "3");
+  EXPECT_EQ(timeline->undo().error().code, ErrorCode::kConflict);
+  EXPECT_EQ(get("a"), "3");
+  ASSERT_OK(timeline->undo(true));
+  EXPECT_EQ(get("a"), "2");
+  EXPECT_EQ(history("a"), "1 2 ");
+}
+
+TEST_F(OneTimeline, AConfirmedRollbackGivesItsRoomBack) {
+  const Stamp first = put("a", "1");
+  for (int i = 0; i < 40; ++i) put("b" + std::to_string(i), std::string(500, 'x'));
+  ASSERT_OK(timeline->rollback(first));
+  ASSERT_OK(timeline->close_block());
+  const std::size_t before = timeline->stats().blocks.size();
+  ASSERT_OK(timeline->housekeep());
+  EXPECT_EQ(timeline->stats().blocks.size(), before) << "it can be undone still";
+  ASSERT_OK(timeline->confirm());
+  EXPECT_LT(timeline->stats().blocks.size(), before);
+  EXPECT_EQ(timeline->undo().error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(get("a"), "1");
+  reopen();
+  EXPECT_EQ(get("a"), "1");
+  EXPECT_EQ(keys(""), "a ");
+}
+
+TEST_F(OneTimeline, RollbackBeforeTheMainLineIsRefused) {
+  put("a", "1");
+  clock.advance_ms(1500);
+  const auto done = timeline->rollback(Time(milliseconds(clock.wall_ms() - 1001)));
+  ASSERT_FALSE(done.has_value());
+  EXPECT_EQ(done.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(done.error().message.find(std::to_string(clock.wall_ms() - 1000)), std::string::npos) << done.error().message;
+  ASSERT_OK(timeline->rollback(Time(milliseconds(clock.wall_ms() - 1000))));
+}
+
+TEST_F(OneTimeline, ASaveMayBringItsOwnTime) {
+  const std::int64_t now = clock.wall_ms();
+  const auto at = [](std::int64_t ms) { return SaveOptions{.time = Time(milliseconds(ms))}; };
+  reopen({.timeout = milliseconds(0)});
+  put("a", "1", at(1000));
+  put("a", "2", at(1000));
+  put("a", "3", at(5000));
+  EXPECT_EQ(get_at("a", Time(milliseconds(999))), "(none)");
+  EXPECT_EQ(get_at("a", Time(milliseconds(1000))), "2");
+  EXPECT_EQ(get_at("a", Time(milliseconds(4999))), "2");
+  EXPECT_EQ(timeline->put("a", "x", at(4999)).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(timeline->put("a", "x", at(now + 1)).error().code, ErrorCode::kInvalidArgument);
+  put("a", "4");
+  EXPECT_EQ(get("a"), "4");
+}
+
+TEST_F(OneTimeline, ASaveThatIsRefusedLeavesNoBlock) {
+  put("key", "x");
+  ASSERT_OK(timeline->close_block());
+  SaveOptions options;
+  options.time = Time(milliseconds(clock.wall_ms() - 500));
+  EXPECT_EQ(timeline->put("key", "y", options).error().code, ErrorCode::kInvalidArgument);
+  ASSERT_OK(timeline->close_block());
+  EXPECT_EQ(blocks("closed"), 1U);
+  EXPECT_EQ(timeline->stats().blocks.size(), 1U);
+  reopen();
+  EXPECT_EQ(get("key"), "x");
+}
+
+TEST_F(OneTimeline, BadInputIsRefusedAndNothingIsSaved) {
+  EXPECT_EQ(timeline->put("", "x").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(timeline->put(std::string(65'536, 'k'), "x").error().code, ErrorCode::kInvalidArgument);
+  Saves saves;
+  saves.put("a", "1");
+  saves.put("", "2");
+  EXPECT_EQ(timeline->write(saves).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(get("a"), "(none)");
+  SaveList list = timeline->history("");
+  EXPECT_FALSE(list.valid());
+  EXPECT_EQ(list.status().error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(process->database().timeline("x y", {}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(process->database().timeline("x", {.create_if_missing = false}).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(process->database().timeline("x", {.block_bytes_max = 1}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(process->database().timeline("x", {.timeout = milliseconds(-1)}).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(OneTimeline, ManyShortOpensMakeOneBlock) {
+  for (int i = 0; i < 12; ++i) {
+    put("key" + std::to_string(i), "x");
+    reopen();
+    process->run_jobs();
+  }
+  ASSERT_OK(timeline->close_block());
+  EXPECT_LE(timeline->stats().blocks.size(), 6U);
+  EXPECT_EQ(keys("").size(), 10 * 5 + 2 * 6);
+}
+
+TEST_F(OneTimeline, LookupsDoNotGrowWithTheNumberOfBlocks) {
+  reopen({.timeout = milliseconds(0), .block_bytes_max = 32 * kKiB});
+  for (int block = 0; block < 60; ++block) {
+    for (int i = 0; i < 5; ++i) put("key" + std::to_string(block * 5 + i), "x");
+    ASSERT_OK(timeline->close_block());
+    process->run_jobs();
+  }
+  ASSERT_OK(timeline->housekeep());
+  const TimelineStats before = timeline->stats();
+  EXPECT_EQ(before.lines[0].blocks, 60U);
+  EXPECT_LE(before.index_files, 4U);
+  for (int i = 0; i < 300; ++i) EXPECT_EQ(get("key" + std::to_string(i)), "x");
+  const TimelineStats after = timeline->stats();
+  EXPECT_LE(after.index_probes - before.index_probes, 300 * 4);
+}
+
+TEST_F(OneTimeline, AKeyWithManySavesIsFoundAsOfAnyOfThem) {
+  reopen({.timeout = milliseconds(0), .block_bytes_max = kMiB});
+  std::vector<Stamp> stamps;
+  for (int i = 0; i < 3000; ++i) {
+    if (i % 100 == 0) put("before", "x");
+    stamps.push_back(put("hot", std::to_string(i)));
+    if (i % 70 == 0) put("hou", "y");
+  }
+  ASSERT_OK(timeline->close_block());
+  for (std::size_t i = 0; i < stamps.size(); i += i % 5 + 1) {
+    EXPECT_EQ(get_at("hot", stamps[i]), std::to_string(i));
+  }
+  EXPECT_EQ(get_at("hot", Stamp{stamps[0].value - 1}), "(none)");
+}
+
+TEST_F(OneTimeline, AListingReadsNoBlockOutsideItsRange) {
+  reopen({.timeout = milliseconds(0), .block_bytes_max = 32 * kKiB});
+  const std::int64_t begin_ms = clock.wall_ms();
+  for (int block = 0; block < 50; ++block) {
+    for (int i = 0; i < 8; ++i) {
+      clock.advance_ms(1);
+      put("key" + std::to_string(block * 8 + i), "x");
+    }
+    ASSERT_OK(timeline->close_block());
+  }
+  ASSERT_OK(timeline->housekeep());
+  reopen();
+  const auto from = Time(milliseconds(begin_ms + 200));
+  const auto to = Time(milliseconds(begin_ms + 204));  // A hundredth of the span, in one or two blocks.
+  const auto in_range = [&](const BlockStats& block) { return block.last.time() >= from && block.first.time() < to; };
+  std::set<std::string> inside;
+  std::set<std::string> blocks;
+  for (const BlockStats& block : timeline->stats().blocks) {
+    blocks.insert(block.file);
+    if (in_range(block)) inside.insert(block.file);
+  }
+  ASSERT_GE(blocks.size(), 50U);
+  std::set<std::string> opened;
+  disk->set_hook([&](storage::Io io, const std::string& name, std::uint64_t) -> Result<void> {
+    if (io == storage::Io::kOpen && blocks.contains(name)) opened.insert(name);
+    return {};
+  });
+  const TimelineStats before = timeline->stats();
+  SaveList list = timeline->keys("", from, to);
+  int listed = 0;
+  for (const auto entry : list) {
+    EXPECT_OK(list.data());
+    EXPECT_TRUE(entry.stamp.time() >= from && entry.stamp.time() < to);
+    ++listed;
+  }
+  disk->set_hook(nullptr);
+  ASSERT_OK(list.status());
+  EXPECT_EQ(listed, 4);
+  EXPECT_EQ(timeline->stats().blocks_touched - before.blocks_touched, 4U) << "each block is touched for its own saves alone";
+  EXPECT_FALSE(opened.empty());
+  for (const std::string& name : opened) EXPECT_TRUE(inside.contains(name)) << name;
+}
+
+TEST_F(OneTimeline, ACycleKeepsTheLastSaveOfEachKeyAndWhatCameSince) {
+  reopen({.expired = Expired::kPersist, .block_bytes_max = 32 * kKiB});
+  for (int round = 0; round < 20; ++round) {
+    for (int i = 0; i < 10; ++i) put("key" + std::to_string(i), std::to_string(round) + std::string(90, 'x'));
+  }
+  ASSERT_OK(timeline->erase("key0"));
+  clock.advance_ms(1000);
+  ASSERT_OK(timeline->housekeep());
+  const TimelineStats before = timeline->stats();
+  ASSERT_EQ(before.lines[0].saves, 0U);
+  ASSERT_EQ(before.lines[1].saves, 201U);
+  ASSERT_OK(timeline->housekeep(true));
+  const TimelineStats after = timeline->stats();
+  EXPECT_EQ(after.lines[1].saves, 9U);
+  EXPECT_EQ(after.lines[2].blocks, 0U);
+  EXPECT_LT(after.lines[1].bytes, before.lines[1].bytes / 10);
+  const std::uint64_t live_bytes = after.lines[1].bytes;  // Nothing else is left.
+  std::printf("live bytes over stored bytes: %.2f before the cycle, %.2f after\n",
+              static_cast<double>(live_bytes) / static_cast<double>(before.lines[1].bytes),
+              static_cast<double>(live_bytes) / static_cast<double>(after.lines[1].bytes));
+  EXPECT_EQ(get("key0"), "(none)");
+  EXPECT_EQ(get("key1"), "19" + std::string(90, 'x'));
+}
+
+}  // namespace
+}  // namespace cairn::test
