@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job: the package index of this machine in a table, through load, get, scan, find, snapshot, kill, reopen, compact,
-# verify, a checkpoint taken while loading, and repair. --once: ends by itself; without it the data stays until Enter is pressed.
+# verify, a checkpoint taken while loading, and repair; and the history of this repository in a timeline. --once: ends by itself; without it the data stays until Enter is pressed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 once=${1:-}
@@ -51,6 +51,7 @@ OPERATIONS
 
 step "A second load, killed with SIGKILL half-way"
 half=$((lines / 2))
+: >"$work/acknowledged"
 $bin/cairn table load "$db" "$work/packages.jsonl" --table second --ack >"$work/acknowledged" 2>"$work/load.log" &
 loader=$!
 while [ "$(wc -l <"$work/acknowledged")" -lt "$half" ] && kill -0 $loader 2>/dev/null; do sleep 0.02; done
@@ -86,14 +87,42 @@ repaired=$($bin/cairn table scan "$work/repaired" | wc -l)
 echo "table 'main' has $repaired of $lines packages again"
 [ "$repaired" = "$lines" ]
 
+step "The history of this repository in a timeline"
+history=$work/history
+saves=0
+if git rev-parse --git-dir >/dev/null 2>&1; then
+  examples/git_history.py . >"$work/history.jsonl"
+  $bin/cairn timeline load "$history" "$work/history.jsonl"
+  saves=$(wc -l <"$work/history.jsonl")
+  mapfile -t times < <(git log --first-parent --reverse --format=%ct -- README.md)
+  for at in "${times[0]}" "${times[$((${#times[@]} / 2))]}" "${times[-1]}"; do
+    when=$(date -u -d "@$at" +%Y-%m-%dT%H:%M:%SZ)
+    echo "README.md at $when: $($bin/cairn timeline get "$history" README.md --at "$when" | wc) (lines, words, bytes)"
+  done
+  end=${times[-1]}
+  echo "files changed in the week before that: $($bin/cairn timeline keys "$history" "" --from $(((end - 604800) * 1000)) --to $((end * 1000)) | wc -l); the first three:"
+  $bin/cairn timeline keys "$history" "" --from $(((end - 604800) * 1000)) --to $((end * 1000)) --limit 3
+  echo "saves of README.md: $($bin/cairn timeline history "$history" README.md | wc -l)"
+  before=$($bin/cairn timeline keys "$history" "" | wc -l)
+  $bin/cairn timeline rollback "$history" $((times[0] * 1000))
+  echo "files now, and after a rollback to the first README.md: $before, $($bin/cairn timeline keys "$history" "" | wc -l)"
+  $bin/cairn timeline undo "$history"
+  after=$($bin/cairn timeline keys "$history" "" | wc -l)
+  echo "after the undo: $after"
+  [ "$after" = "$before" ] || { echo "WRONG: an undo brings everything back"; exit 1; }
+  $bin/cairn timeline stats "$history"
+else
+  echo "this is no git repository: nothing to load"
+fi
+
 stored=$(du -sb "$db" | cut -f1)
 step "Summary"
 printf '  %-34s %s\n' "packages loaded" "$lines in $load_ms ms" \
   "acknowledged before the kill" "$acknowledged" "found again after it" "$found (open and $found gets: $reopen_ms ms)" \
-  "packages after repair" "$repaired" \
+  "packages after repair" "$repaired" "saves in the timeline" "$saves" \
   "JSON lines / bytes on disk" "$((bytes / 1048576)) MiB / $((stored / 1048576)) MiB" "damage" "none"
 if [ "$once" != --once ]; then
-  printf '\nThe data is in %s; try: %s table scan %s --prefix vim\nPress Enter to delete it and leave. ' "$db" "$bin/cairn" "$db"
+  printf '\nThe data is in %s and %s; try: %s table scan %s --prefix vim\nPress Enter to delete it and leave. ' "$db" "$history" "$bin/cairn" "$db"
   read -r _ || true
 fi
 rm -rf "$work"

@@ -56,14 +56,15 @@ Result<int> repair(const Arguments& arguments) {
   CAIRN_TRY(report, Database::repair(arguments.common.dir, arguments.target, progress_bar("read")));
   end_progress_bar();
   if (arguments.common.json) {
-    fmt::print(
-        "{}",
-        to_line(
-            {{"files", report.files}, {"tables", report.tables}, {"records", report.records}, {"lost", to_json(report.lost)}}));
+    fmt::print("{}", to_line({{"files", report.files},
+                              {"tables", report.tables},
+                              {"timelines", report.timelines},
+                              {"records", report.records},
+                              {"lost", to_json(report.lost)}}));
   } else {
     for (const Error& lost : report.lost) fmt::print("{}\n", lost.to_string());
-    fmt::print("{} records in {} tables, from {} files; {} findings\n", report.records, report.tables, report.files,
-               report.lost.size());
+    fmt::print("{} records in {} tables and {} timelines, from {} files; {} findings\n", report.records, report.tables,
+               report.timelines, report.files, report.lost.size());
   }
   return report.lost.empty() ? 0 : exit_code(ErrorCode::kCorruption);
 }

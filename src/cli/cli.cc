@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -33,6 +35,12 @@ void add_common(CLI::App& command, Common& common) {
   command.add_flag("--json", common.json, "Answer in JSON");
 }
 
+void add_common(CLI::App& command, TimelineCommon& common) {
+  command.add_option("DIR", common.dir, "Directory of the database")->required();
+  command.add_option("--timeline", common.timeline, "Name of the timeline")->capture_default_str();
+  command.add_flag("--json", common.json, "Answer in JSON");
+}
+
 void add_compression(CLI::App& command, Compression& compression) {
   const std::map<std::string, Compression> names{
       {"none", Compression::kNone}, {"lz4", Compression::kLz4}, {"zstd", Compression::kZstd}};
@@ -53,6 +61,14 @@ Result<Opened> open_table(const Common& common, IfMissing if_missing, const Tabl
   CAIRN_TRY(table, database.table(common.table, table_options));
   CAIRN_TRY(family, table.family(common.family, {.create_if_missing = if_missing == IfMissing::kCreate}));
   return Opened{std::move(database), family};
+}
+
+Result<OpenedTimeline> open_timeline(const TimelineCommon& common, IfMissing if_missing, const TimelineOptions& options) {
+  CAIRN_TRY(database, open_database(common.dir, if_missing));
+  TimelineOptions timeline_options = options;
+  timeline_options.create_if_missing = if_missing == IfMissing::kCreate;
+  CAIRN_TRY(timeline, database.timeline(common.timeline, timeline_options));
+  return OpenedTimeline{std::move(database), timeline};
 }
 
 void set_action(CLI::App& command, const Common& common, std::function<Result<int>()> run) {
@@ -84,6 +100,35 @@ Progress progress_bar(const std::string& verb) {
 
 void end_progress_bar() {
   if (isatty(STDERR_FILENO) == 1) fmt::print(stderr, "\r{:40}\r", "");
+}
+
+Result<void> print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size()) return {};
+  return system_error(errno, "writing output");
+}
+
+Result<std::string> read_all() {
+  std::string text;
+  char chunk[64 * 1024];
+  while (true) {
+    const ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
+    if (n < 0) return system_error(errno, "reading standard input");
+    if (n == 0) return text;
+    text.append(chunk, static_cast<std::size_t>(n));
+  }
+}
+
+std::chrono::milliseconds parse_duration(const std::string& text) {
+  const std::map<std::string, std::int64_t> units{{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
+  std::int64_t count = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, count);
+  const auto unit = units.find(std::string(rest, end));
+  constexpr std::int64_t kMost = std::int64_t{1} << 30;  // Of days: far beyond any date, far below overflow.
+  if (error != std::errc{} || unit == units.end() || count <= 0 || count > kMost) {
+    throw CLI::ValidationError("'" + text + "' is not a duration such as 500ms, 30s, 15m, 12h or 30d");
+  }
+  return std::chrono::milliseconds(count * unit->second);
 }
 
 int chosen_exit_code() { return chosen; }

@@ -1,6 +1,7 @@
 // What the subcommands share: arguments, opening, output, exit codes.
 #pragma once
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,6 +25,13 @@ struct Common {
 void add_common(CLI::App& command, Common& common);
 void add_compression(CLI::App& command, Compression& compression);
 
+/// What the subcommands of timelines take.
+struct TimelineCommon : Common {
+  std::string timeline = "main";
+};
+/// Adds DIR, --timeline and --json.
+void add_common(CLI::App& command, TimelineCommon& common);
+
 /// An open database with one family of a table of it. Trimmed tails are reported on stderr when it is opened.
 struct Opened {
   Database database;
@@ -31,6 +39,12 @@ struct Opened {
 };
 enum class IfMissing : std::uint8_t { kFail, kCreate };
 Result<Opened> open_table(const Common& common, IfMissing if_missing, const TableOptions& options = {});
+/// The same with a timeline.
+struct OpenedTimeline {
+  Database database;
+  Timeline timeline;
+};
+Result<OpenedTimeline> open_timeline(const TimelineCommon& common, IfMissing if_missing, const TimelineOptions& options = {});
 Result<Database> open_database(const std::string& dir, IfMissing if_missing);
 
 /// Registers `run` as what `command` does; its error is printed, with --json as an object, and becomes the exit code.
@@ -38,6 +52,17 @@ void set_action(CLI::App& command, const Common& common, std::function<Result<in
 /// Shows on standard error, if that is a terminal, how far an operation is.
 Progress progress_bar(const std::string& verb);
 void end_progress_bar();
+
+/// To standard output.
+Result<void> print(const std::string& text);
+/// All of standard input.
+Result<std::string> read_all();
+/// A number and ms, s, m, h or d; for what CLI11 parses.
+std::chrono::milliseconds parse_duration(const std::string& text);
+/// RFC 3339, or milliseconds since 1970; likewise.
+Time parse_time(const std::string& text);
+/// RFC 3339, UTC, with milliseconds.
+std::string format_time(Time time);
 
 /// The exit code of the action that ran.
 int chosen_exit_code();
@@ -48,6 +73,9 @@ void add_load(CLI::App& table);
 void add_ingest(CLI::App& table);
 void add_apply(CLI::App& table);
 void add_stats(CLI::App& table);
+void add_timeline_commands(CLI::App& app);
+void add_timeline_load(CLI::App& timeline);
+void add_timeline_stats(CLI::App& timeline);
 void add_care(CLI::App& app);
 
 }  // namespace cairn::cli

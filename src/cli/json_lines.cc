@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "cli/cli.h"
 
 namespace cairn::cli {
 namespace {
@@ -131,6 +132,27 @@ Result<std::optional<std::string>> LineReader::next() {
     buffer_.append(chunk, static_cast<std::size_t>(n));
     bytes_read_ += static_cast<std::uint64_t>(n);
   }
+}
+
+Result<void> for_each_key(const std::optional<std::string>& key, const std::function<Result<void>(const std::string&)>& each) {
+  if (key) return each(*key);
+  LineReader reader(STDIN_FILENO);
+  while (true) {
+    CAIRN_TRY(line, reader.next());
+    if (!line) return {};
+    CAIRN_TRY_VOID(each(*line));
+  }
+}
+
+Result<void> print_value(std::optional<ByteView> value, bool json) {
+  if (!json) return value ? print(Bytes(*value) + "\n") : Result<void>{};
+  nlohmann::ordered_json object;
+  if (value) {
+    put_bytes(object, "value", *value);
+  } else {
+    object["value"] = nullptr;
+  }
+  return print(to_line(object));
 }
 
 }  // namespace cairn::cli

@@ -2,6 +2,7 @@
 // KEY TAB VALUE.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -49,5 +50,10 @@ class LineReader {
   bool ended_ = false;
   std::uint64_t bytes_read_ = 0;
 };
+
+/// Calls `each` with `key` or, if there is none, with each line of standard input.
+Result<void> for_each_key(const std::optional<std::string>& key, const std::function<Result<void>(const std::string&)>& each);
+/// The answer to a get, with its newline; of what is not there {"value":null}, or nothing.
+Result<void> print_value(std::optional<ByteView> value, bool json);
 
 }  // namespace cairn::cli

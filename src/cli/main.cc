@@ -10,6 +10,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", CAIRN_VERSION);
   app.require_subcommand(1);
   cairn::cli::add_table_commands(app);
+  cairn::cli::add_timeline_commands(app);
   cairn::cli::add_care(app);
   try {
     app.parse(argc, argv);

@@ -18,7 +18,7 @@ namespace {
 
 struct Arguments {
   Common common;
-  std::string key;
+  std::optional<std::string> key;
   std::string value;
   std::string from;
   std::string to;
@@ -28,14 +28,8 @@ struct Arguments {
   FamilyOptions family;
   std::string index;
   std::string term;
-  bool has_key = false;
   bool has_value = false;
 };
-
-Result<void> print(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size()) return {};
-  return system_error(errno, "writing output");
-}
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -73,43 +67,6 @@ IndexOptions parse_index(const std::string& text) {
   return index;
 }
 
-/// A number and ms, s, m, h or d.
-std::chrono::milliseconds parse_duration(const std::string& text) {
-  const std::map<std::string, std::int64_t> units{{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
-  std::int64_t count = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, count);
-  const auto unit = units.find(std::string(rest, end));
-  constexpr std::int64_t kMost = std::int64_t{1} << 30;  // Of days: far beyond any date, far below overflow.
-  if (error != std::errc{} || unit == units.end() || count <= 0 || count > kMost) {
-    throw CLI::ValidationError("'" + text + "' is not a duration such as 500ms, 30s, 15m, 12h or 30d");
-  }
-  return std::chrono::milliseconds(count * unit->second);
-}
-
-/// All of standard input.
-Result<std::string> read_all() {
-  std::string text;
-  char chunk[64 * 1024];
-  while (true) {
-    const ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
-    if (n < 0) return system_error(errno, "reading standard input");
-    if (n == 0) return text;
-    text.append(chunk, static_cast<std::size_t>(n));
-  }
-}
-
-/// Calls `each` with the key of the command line or, without one, with each line of standard input.
-Result<void> for_each_key(const Arguments& arguments, const std::function<Result<void>(const std::string&)>& each) {
-  if (arguments.has_key) return each(arguments.key);
-  LineReader reader(STDIN_FILENO);
-  while (true) {
-    CAIRN_TRY(line, reader.next());
-    if (!line) return {};
-    CAIRN_TRY_VOID(each(*line));
-  }
-}
-
 Result<void> answer_version(const Arguments& arguments, WriteVersion version) {
   if (!arguments.common.json) return {};
   return print(to_line({{"ok", true}, {"version", version}}));
@@ -117,17 +74,17 @@ Result<void> answer_version(const Arguments& arguments, WriteVersion version) {
 
 Result<int> put(const Arguments& arguments) {
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
-  if (arguments.has_key) {
+  if (arguments.key) {
     std::string value = arguments.value;
     if (!arguments.has_value) {
       CAIRN_TRY(text, read_all());
       value = text;
     }
-    CAIRN_TRY(version, opened.table.put(arguments.key, value));
+    CAIRN_TRY(version, opened.table.put(*arguments.key, value));
     CAIRN_TRY_VOID(answer_version(arguments, version));
   } else {
     std::uint64_t number = 0;
-    CAIRN_TRY_VOID(for_each_key(arguments, [&](const std::string& line) -> Result<void> {
+    CAIRN_TRY_VOID(for_each_key(std::nullopt, [&](const std::string& line) -> Result<void> {
       ++number;
       const Result<KeyValue> entry = parse_line(line, LineFormat::kTabs);
       if (!entry) return fail(ErrorCode::kInvalidArgument, fmt::format("-:{}: {}", number, entry.error().message));
@@ -141,7 +98,7 @@ Result<int> put(const Arguments& arguments) {
 
 Result<int> erase(const Arguments& arguments) {
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
-  CAIRN_TRY_VOID(for_each_key(arguments, [&](const std::string& key) -> Result<void> {
+  CAIRN_TRY_VOID(for_each_key(arguments.key, [&](const std::string& key) -> Result<void> {
     CAIRN_TRY(version, opened.table.erase(key));
     return answer_version(arguments, version);
   }));
@@ -152,18 +109,9 @@ Result<int> erase(const Arguments& arguments) {
 Result<int> get(const Arguments& arguments) {
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
   bool all_found = true;
-  CAIRN_TRY_VOID(for_each_key(arguments, [&](const std::string& key) -> Result<void> {
+  CAIRN_TRY_VOID(for_each_key(arguments.key, [&](const std::string& key) -> Result<void> {
     CAIRN_TRY(value, opened.table.get(key));
-    if (arguments.common.json) {
-      nlohmann::ordered_json object{{"value", nullptr}};
-      if (value) {
-        object.clear();
-        put_bytes(object, "value", *value);
-      }
-      CAIRN_TRY_VOID(print(to_line(object)));
-    } else if (value) {
-      CAIRN_TRY_VOID(print(Bytes(value->view()) + "\n"));
-    }
+    CAIRN_TRY_VOID(print_value(value ? std::optional<ByteView>(*value) : std::nullopt, arguments.common.json));
     all_found = all_found && value.has_value();
     return {};
   }));
@@ -202,7 +150,7 @@ Result<int> find(const Arguments& arguments) {
 
 Result<int> explain(const Arguments& arguments) {
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
-  CAIRN_TRY(versions, opened.table.explain(arguments.key));
+  CAIRN_TRY(versions, opened.table.explain(*arguments.key));
   for (const KeyVersion& version : versions) {
     if (arguments.common.json) {
       CAIRN_TRY_VOID(print(to_line({{"write_version", version.write_version},
@@ -239,12 +187,7 @@ CLI::App& add(CLI::App& table, const char* name, const char* help, Arguments& ar
 
 void add_key(CLI::App& command, Arguments& arguments) {
   command.add_option_function<std::string>(
-      "KEY",
-      [&arguments](const std::string& key) {
-        arguments.key = key;
-        arguments.has_key = true;
-      },
-      "Without it: a key a line from standard input");
+      "KEY", [&arguments](const std::string& key) { arguments.key = key; }, "Without it: a key a line from standard input");
 }
 
 void add_create(CLI::App& table, Arguments& arguments) {

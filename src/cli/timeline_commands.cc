@@ -1,0 +1,254 @@
+// cairn timeline create, put, get, erase, keys, history, watch, housekeep, rollback, undo and confirm.
+#include <cstdio>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/json_lines.h"
+
+namespace cairn::cli {
+namespace {
+
+struct Arguments {
+  TimelineCommon common;
+  TimelineOptions options;
+  std::string key;  // Or prefix.
+  std::optional<std::string> one_key;
+  std::string data;
+  bool has_data = false;
+  bool keep_empty = false;
+  std::chrono::milliseconds expires_after{0};
+  Moment at = kEndOfTime;
+  bool has_at = false;
+  Moment from = kBeginning;
+  Moment to = kEndOfTime;
+  std::uint64_t limit = 0;
+  bool until_done = false;
+  bool discard = false;
+};
+
+Result<int> finish(Database& database, bool json, const nlohmann::ordered_json& answer = {{"ok", true}}) {
+  CAIRN_TRY_VOID(database.close());
+  if (json) CAIRN_TRY_VOID(print(to_line(answer)));
+  return 0;
+}
+
+nlohmann::ordered_json stamped(Stamp stamp) {
+  return {{"time", stamp.time().time_since_epoch().count()}, {"stamp", stamp.value}};
+}
+
+Result<int> create(const Arguments& arguments) {
+  CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kCreate));
+  for (const std::string& name : database.timelines()) {
+    if (name == arguments.common.timeline) return fail(ErrorCode::kConflict, "there is a timeline '" + name + "' already");
+  }
+  CAIRN_TRY_VOID(database.timeline(arguments.common.timeline, arguments.options));
+  return finish(database, arguments.common.json);
+}
+
+Result<int> save(const Arguments& arguments, bool erases) {
+  CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kFail));
+  SaveOptions options;
+  options.keep_empty = arguments.keep_empty;
+  options.expires_after = arguments.expires_after;
+  std::string data = arguments.data;
+  if (!erases && !arguments.has_data) {
+    CAIRN_TRY(text, read_all());
+    data = text;
+  }
+  CAIRN_TRY(stamp, erases ? opened.timeline.erase(arguments.key, options) : opened.timeline.put(arguments.key, data, options));
+  nlohmann::ordered_json answer{{"ok", true}};
+  answer.update(stamped(stamp));
+  return finish(opened.database, arguments.common.json, answer);
+}
+
+Result<int> get(const Arguments& arguments) {
+  CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kFail));
+  bool all_found = true;
+  CAIRN_TRY_VOID(for_each_key(arguments.one_key, [&](const std::string& key) -> Result<void> {
+    CAIRN_TRY(hit, arguments.has_at ? opened.timeline.get_at(key, arguments.at) : opened.timeline.get(key));
+    all_found = all_found && hit.has_value();
+    return print_value(hit ? std::optional<ByteView>(*hit) : std::nullopt, arguments.common.json);
+  }));
+  CAIRN_TRY_VOID(opened.database.close());
+  return all_found ? 0 : 1;
+}
+
+/// A line that load reads.
+Result<std::string> line_of(const SaveList& list, bool with_data) {
+  const SaveList::Entry entry = list.entry();
+  nlohmann::ordered_json object = stamped(entry.stamp);
+  put_bytes(object, "key", entry.key);
+  if (entry.erased) {
+    object["erased"] = true;
+  } else if (with_data) {
+    CAIRN_TRY(data, list.data());
+    put_bytes(object, "value", data);
+  }
+  return to_line(object);
+}
+
+Result<int> list(const Arguments& arguments, bool history) {
+  CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kFail));
+  bool any = false;
+  {
+    SaveList saves = history ? opened.timeline.history(arguments.key, arguments.from, arguments.to, arguments.limit)
+                             : opened.timeline.keys(arguments.key, arguments.from, arguments.to, arguments.limit);
+    for (; saves.valid(); saves.next()) {
+      any = true;
+      if (history || arguments.common.json) {
+        CAIRN_TRY(line, line_of(saves, history));
+        CAIRN_TRY_VOID(print(line));
+      } else {
+        CAIRN_TRY_VOID(print(format_time(saves.entry().stamp.time()) + "\t" + Bytes(saves.entry().key) + "\n"));
+      }
+    }
+    CAIRN_TRY_VOID(saves.status());
+  }
+  CAIRN_TRY_VOID(opened.database.close());
+  return any ? 0 : 1;
+}
+
+Result<int> watch(const Arguments& arguments) {
+  CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kFail));
+  Watch watch = opened.timeline.watch(arguments.key, arguments.from);
+  for (std::uint64_t count = 0; arguments.limit == 0 || count < arguments.limit; ++count) {
+    CAIRN_TRY(event, watch.next(std::chrono::hours(1)));
+    if (!event) continue;
+    nlohmann::ordered_json object = stamped(event->stamp);
+    switch (event->kind) {
+      case WatchEvent::Kind::kSaved:
+        put_bytes(object, "key", event->key);
+        put_bytes(object, "value", event->data);
+        break;
+      case WatchEvent::Kind::kErased:
+        put_bytes(object, "key", event->key);
+        object["erased"] = true;
+        break;
+      case WatchEvent::Kind::kRolledBack: object["event"] = "rolled back"; break;
+      case WatchEvent::Kind::kMissed: object["event"] = "missed"; break;
+    }
+    CAIRN_TRY_VOID(print(to_line(object)));
+    if (std::fflush(stdout) != 0) return system_error(errno, "writing output");
+  }
+  return 0;
+}
+
+Result<int> care(const Arguments& arguments, const std::function<Result<void>(Timeline&)>& work) {
+  CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kFail));
+  CAIRN_TRY_VOID(work(opened.timeline));
+  return finish(opened.database, arguments.common.json);
+}
+
+Arguments arguments;  // One subcommand runs.
+
+CLI::App& add(CLI::App& timeline, const char* name, const char* help, std::function<Result<int>()> run) {
+  CLI::App& command = *timeline.add_subcommand(name, help);
+  add_common(command, arguments.common);
+  set_action(command, arguments.common, std::move(run));
+  return command;
+}
+
+void add_moment(CLI::App& command, const char* name, Moment& moment, const char* help) {
+  command.add_option_function<std::string>(name, [&moment](const std::string& text) { moment = parse_time(text); }, help);
+}
+
+/// A duration; 0 too.
+std::chrono::milliseconds duration_or_zero(const std::string& text) {
+  return text == "0" ? std::chrono::milliseconds(0) : parse_duration(text);
+}
+
+void add_create(CLI::App& timeline) {
+  TimelineOptions& options = arguments.options;
+  CLI::App& command =
+      add(timeline, "create", "Make a timeline, and the database if there is none", [] { return create(arguments); });
+  const auto add_duration = [&](const char* name, std::optional<std::chrono::milliseconds>& into, const char* help) {
+    command.add_option_function<std::string>(name, [&into](const std::string& text) { into = duration_or_zero(text); }, help);
+  };
+  add_duration("--timeout", options.timeout,
+               "How long saves belong to it: 500ms, 30s, 15m, 12h, 30d; 0, as without it: for ever");
+  command
+      .add_option_function<std::string>(
+          "--policy",
+          [](const std::string& text) { arguments.options.expired = text == "drop" ? Expired::kDrop : Expired::kPersist; },
+          "What becomes of older ones: drop, or persist, where the last save of each key stays")
+      ->check(CLI::IsMember({"drop", "persist"}));
+  command.add_option("--block-keys", options.block_keys_max, "A block closes with so many different keys");
+  command.add_option("--block-bytes", options.block_bytes_max, "... or of so many bytes");
+  add_duration("--block-span", options.block_span_max, "... or when it would span more time");
+  add_duration("--undo-time", options.undo_time, "How long a rollback can be undone");
+}
+
+}  // namespace
+
+void add_timeline_commands(CLI::App& app) {
+  CLI::App& timeline = *app.add_subcommand("timeline", "Objects in the order of time");
+  timeline.require_subcommand(1);
+  add_create(timeline);
+
+  CLI::App& put_command = add(timeline, "put", "Save DATA under KEY", [] { return save(arguments, false); });
+  put_command.add_option("KEY", arguments.key, "The key")->required();
+  put_command.add_option_function<std::string>(
+      "DATA",
+      [](const std::string& data) {
+        arguments.data = data;
+        arguments.has_data = true;
+      },
+      "Without it: all of standard input. No bytes erase");
+  put_command.add_flag("--keep-empty", arguments.keep_empty, "No bytes are data");
+  put_command.add_option_function<std::string>(
+      "--expires-after", [](const std::string& text) { arguments.expires_after = parse_duration(text); }, "30s, 15m, …");
+
+  CLI::App& get_command =
+      add(timeline, "get", "Print what was saved last under KEY; exit code 1 if there is nothing", [] { return get(arguments); });
+  get_command.add_option_function<std::string>(
+      "KEY", [](const std::string& key) { arguments.one_key = key; }, "Without it: a key a line from standard input");
+  get_command.add_option_function<std::string>(
+      "--at",
+      [](const std::string& text) {
+        arguments.at = parse_time(text);
+        arguments.has_at = true;
+      },
+      "As of then: RFC 3339, or milliseconds since 1970");
+
+  CLI::App& erase_command = add(timeline, "erase", "Erase KEY", [] { return save(arguments, true); });
+  erase_command.add_option("KEY", arguments.key, "The key")->required();
+
+  CLI::App& keys_command = add(timeline, "keys", "Print keys by their last save; exit code 1 if there are none",
+                               [] { return list(arguments, false); });
+  keys_command.add_option("PREFIX", arguments.key, "Keys that begin with it; \"\": all")->required();
+  CLI::App& history_command =
+      add(timeline, "history", "Print all saves of KEY, a JSON object a line; exit code 1 if there are none",
+          [] { return list(arguments, true); });
+  history_command.add_option("KEY", arguments.key, "The key")->required();
+  for (CLI::App* const command : {&keys_command, &history_command}) {
+    add_moment(*command, "--from", arguments.from, "Saves from then on");
+    add_moment(*command, "--to", arguments.to, "Saves before then");
+    command->add_option("--limit", arguments.limit, "At most so many");
+  }
+
+  CLI::App& watch_command =
+      add(timeline, "watch", "Print saves as they come, a JSON object a line", [] { return watch(arguments); });
+  watch_command.add_option("PREFIX", arguments.key, "Keys that begin with it; \"\": all")->required();
+  add_moment(watch_command, "--from", arguments.from, "From then on");
+  watch_command.add_option("--limit", arguments.limit, "End after so many");
+
+  CLI::App& housekeep_command = add(timeline, "housekeep", "Let what has expired leave", [] {
+    return care(arguments, [](Timeline& of) { return of.housekeep(arguments.until_done); });
+  });
+  housekeep_command.add_flag("--until-done", arguments.until_done, "And a whole cycle of the persistent line");
+  CLI::App& rollback_command = add(timeline, "rollback", "Take the timeline back to what it was at TIME",
+                                   [] { return care(arguments, [](Timeline& of) { return of.rollback(arguments.at); }); });
+  rollback_command
+      .add_option_function<std::string>(
+          "TIME", [](const std::string& text) { arguments.at = parse_time(text); }, "RFC 3339, or milliseconds since 1970")
+      ->required();
+  CLI::App& undo_command = add(timeline, "undo", "Take the last rollback back",
+                               [] { return care(arguments, [](Timeline& of) { return of.undo(arguments.discard); }); });
+  undo_command.add_flag("--discard", arguments.discard, "Give up the saves since then");
+  add(timeline, "confirm", "Give up what rollbacks have cut off",
+      [] { return care(arguments, [](Timeline& of) { return of.confirm(); }); });
+  add_timeline_load(timeline);
+  add_timeline_stats(timeline);
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,161 @@
+// cairn timeline load: lines into a timeline.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/json_lines.h"
+
+namespace cairn::cli {
+namespace {
+
+struct LoadArguments {
+  TimelineCommon common;
+  std::string file;
+  bool clamp = false;
+};
+
+constexpr std::uint64_t kGroupLines = 1000;  // One sync for as many.
+
+struct Line {
+  Bytes key;
+  Bytes value;
+  bool erased = false;
+  std::optional<Time> time;
+};
+
+/// {"key":…,"value":…} or {"key":…,"erased":true}, with "time" and "stamp", of which the latter is passed over.
+Result<Line> parse(const std::string& text) {
+  CAIRN_TRY(object, parse_json(text));
+  if (!object.is_object()) return fail(ErrorCode::kInvalidArgument, "not a JSON object");
+  for (const auto& [name, value] : object.items()) {
+    const bool known = name == "key" || name == "key64" || name == "value" || name == "value64" || name == "erased" ||
+                       name == "time" || name == "stamp";
+    if (!known) return fail(ErrorCode::kInvalidArgument, "/" + name + ": unknown field");
+  }
+  Line line;
+  CAIRN_TRY(key, take_bytes(object, "key"));
+  line.key = key;
+  if (const auto erased = object.find("erased"); erased != object.end()) {
+    if (!erased->is_boolean()) return fail(ErrorCode::kInvalidArgument, "/erased: neither true nor false");
+    line.erased = erased->get<bool>();
+  }
+  if (!line.erased) {
+    CAIRN_TRY(value, take_bytes(object, "value"));
+    line.value = value;
+  }
+  if (const auto time = object.find("time"); time != object.end()) {
+    if (!time->is_number_integer() || time->get<std::int64_t>() < 0) {
+      return fail(ErrorCode::kInvalidArgument, "/time: no number of milliseconds since 1970");
+    }
+    line.time = Time(std::chrono::milliseconds(time->get<std::int64_t>()));
+  }
+  return line;
+}
+
+bool is_empty(const Timeline& timeline) {
+  const TimelineStats stats = timeline.stats();
+  return stats.blocks.empty() && stats.rollbacks.empty();
+}
+
+class Loader {
+ public:
+  Loader(const LoadArguments& arguments, Timeline timeline)
+      : arguments_(arguments), timeline_(std::move(timeline)), empty_(is_empty(timeline_)) {}
+
+  Result<void> run(int fd) {
+    LineReader reader(fd);
+    std::optional<Line> next;
+    while (true) {
+      CAIRN_TRY(text, reader.next());
+      if (!text) break;
+      ++number_;
+      if (text->empty()) continue;
+      Result<Line> line = parse(*text);
+      if (line) {
+        const Result<void> timed = check_time(*line);
+        if (!timed) line = std::unexpected(timed.error());
+      }
+      if (!line) return bad_line(next, line.error());
+      // One behind, so that the last of all is known when it is saved.
+      if (next) CAIRN_TRY_VOID(save(*next, saved_ % kGroupLines == kGroupLines - 1));
+      next = *std::move(line);
+      number_of_next_ = number_;
+    }
+    return next ? save(*next, true) : Result<void>{};
+  }
+  [[nodiscard]] std::uint64_t saved() const { return saved_; }
+
+ private:
+  Result<void> check_time(Line& line) {
+    if (!line.time) return {};
+    if (!empty_) {
+      return fail(ErrorCode::kConflict,
+                  "/time: lines with times go into an empty timeline only, and '" + arguments_.common.timeline + "' has saves");
+    }
+    if (last_ && *line.time < *last_) {
+      if (!arguments_.clamp) {
+        return fail(ErrorCode::kInvalidArgument,
+                    fmt::format("/time: {} lies before that of the line before, {}; --clamp raises it",
+                                line.time->time_since_epoch().count(), last_->time_since_epoch().count()));
+      }
+      line.time = last_;
+    }
+    last_ = line.time;
+    return {};
+  }
+  [[nodiscard]] Error at(std::uint64_t number, const Error& error) const {
+    return {error.code, fmt::format("{}:{}: {}", arguments_.file, number, error.message), error.file, error.offset};
+  }
+  /// Saves the line before it, and ends.
+  Result<void> bad_line(const std::optional<Line>& before, const Error& error) {
+    if (before) CAIRN_TRY_VOID(save(*before, true));
+    Error full = at(number_, error);
+    full.message += fmt::format("; the {} lines before it are saved, none after", saved_);
+    return std::unexpected(full);
+  }
+  Result<void> save(const Line& line, bool durable) {
+    SaveOptions options;
+    options.durability = durable ? Durability::kDisk : Durability::kKernel;
+    options.keep_empty = true;
+    options.time = line.time;
+    const Result<Stamp> saved = line.erased ? timeline_.erase(line.key, options) : timeline_.put(line.key, line.value, options);
+    if (!saved) return std::unexpected(at(number_of_next_, saved.error()));
+    ++saved_;
+    return {};
+  }
+
+  const LoadArguments& arguments_;
+  Timeline timeline_;
+  const bool empty_;
+  std::optional<Time> last_;
+  std::uint64_t number_ = 0;
+  std::uint64_t number_of_next_ = 0;
+  std::uint64_t saved_ = 0;
+};
+
+Result<int> load(const LoadArguments& arguments) {
+  CAIRN_TRY(fd, open_lines(arguments.file));
+  CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kCreate));
+  Loader loader(arguments, opened.timeline);
+  const Result<void> done = loader.run(fd);
+  const Result<void> closed = opened.database.close();
+  CAIRN_TRY_VOID(done);
+  CAIRN_TRY_VOID(closed);
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"saved", loader.saved()}})));
+  if (!arguments.common.json) fmt::print(stderr, "{} lines saved\n", loader.saved());
+  return 0;
+}
+
+}  // namespace
+
+void add_timeline_load(CLI::App& timeline) {
+  static LoadArguments arguments;
+  CLI::App& command = *timeline.add_subcommand("load", "Save lines of {\"key\":…,\"value\":…,\"time\":…}");
+  add_common(command, arguments.common);
+  command.add_option("FILE", arguments.file, "A .jsonl file, or - for standard input. \"time\": milliseconds since 1970")
+      ->required();
+  command.add_flag("--clamp", arguments.clamp, "A time before that of the line before is raised to it");
+  set_action(command, arguments.common, [] { return load(arguments); });
+}
+
+}  // namespace cairn::cli
