@@ -57,6 +57,7 @@ class Store {
 };
 
 std::unique_ptr<Store> open_cairn(const StoreOptions& options);
+std::unique_ptr<Store> open_cairn_timeline(const StoreOptions& options);
 std::unique_ptr<Store> open_rocksdb(const StoreOptions& options);
 std::unique_ptr<Store> open_leveldb(const StoreOptions& options);
 std::unique_ptr<Store> open_lmdb(const StoreOptions& options);

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "bench/table_bench.h"
+#include "bench/timeline_bench.h"
 
 namespace cairn::bench {
 
@@ -57,6 +58,17 @@ void add_table(CLI::App& app, TableBench& bench) {
   });
 }
 
+void add_timeline(CLI::App& app, TimelineBench& bench) {
+  CLI::App& timeline =
+      *app.add_subcommand("timeline", "a timeline beside its peers, in few blocks and many, and beside its jobs");
+  timeline.add_option("--n", bench.n, "objects")->check(CLI::Range(10'000, 1'000'000'000));
+  timeline.add_option("--rounds", bench.rounds)->check(CLI::Range(1, 100));
+  timeline.add_option("--seconds", bench.seconds, "for which a reader is watched")->check(CLI::PositiveNumber);
+  timeline.add_option("--dir", bench.dir, "emptied before and after");
+  timeline.add_flag("--json", bench.json, "the last line is one JSON object; it always is");
+  timeline.callback([&bench] { std::puts(run(bench).c_str()); });
+}
+
 }  // namespace
 }  // namespace cairn::bench
 
@@ -65,6 +77,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   cairn::bench::TableBench table;
   cairn::bench::add_table(app, table);
+  cairn::bench::TimelineBench timeline;
+  cairn::bench::add_timeline(app, timeline);
   std::string before;
   std::string after;
   bool good = true;

@@ -33,9 +33,15 @@ std::unique_ptr<Store> open_store(const TableBench& bench, const std::string& di
 }  // namespace
 
 const std::map<std::string, OpenStore>& engines() {
-  static const std::map<std::string, OpenStore> all = {
-      {"cairn", open_cairn},           {"rocksdb", open_rocksdb},       {"leveldb", open_leveldb},       {"lmdb", open_lmdb},
-      {"wiredtiger", open_wiredtiger}, {"tkrzw-hash", open_tkrzw_hash}, {"tkrzw-tree", open_tkrzw_tree}, {"sqlite", open_sqlite}};
+  static const std::map<std::string, OpenStore> all = {{"cairn", open_cairn},
+                                                       {"cairn-timeline", open_cairn_timeline},
+                                                       {"rocksdb", open_rocksdb},
+                                                       {"leveldb", open_leveldb},
+                                                       {"lmdb", open_lmdb},
+                                                       {"wiredtiger", open_wiredtiger},
+                                                       {"tkrzw-hash", open_tkrzw_hash},
+                                                       {"tkrzw-tree", open_tkrzw_tree},
+                                                       {"sqlite", open_sqlite}};
   return all;
 }
 
