@@ -8,18 +8,28 @@ namespace cairn::timeline {
 namespace {
 
 constexpr std::size_t kReadAtOnce = 256;
-// Of a list of keys, which may also be made by looking at all saves under its prefix.
 
 std::uint64_t before(Stamp stamp) { return stamp.value == 0 ? 0 : stamp.value - 1; }
 
 class FailedSource final : public SaveSource {
  public:
-  explicit FailedSource(Error error) { status_ = std::unexpected(std::move(error)); }
-  void next() override {}
+  explicit FailedSource(Error error) : SaveSource(1) { status_ = std::unexpected(std::move(error)); }
   [[nodiscard]] Result<Pinned> data() const override { return std::unexpected(status_.error()); }
+
+ private:
+  Result<bool> step() override { return false; }
 };
 
 }  // namespace
+
+void SaveSource::next() {
+  valid_ = false;
+  if (left_ == 0) return;
+  const Result<bool> found = step();
+  if (!found) status_ = std::unexpected(found.error());
+  valid_ = found && *found;
+  if (valid_) --left_;
+}
 
 std::unique_ptr<SaveSource> failed_source(Error error) { return std::make_unique<FailedSource>(std::move(error)); }
 
@@ -88,13 +98,13 @@ namespace {
 class KeyWalk final : public SaveSource {
  public:
   KeyWalk(std::shared_ptr<const TimelineImpl> timeline, ByteView prefix, Moment from, Moment to, std::uint64_t limit)
-      : timeline_(std::move(timeline)),
+      : SaveSource(limit),
+        timeline_(std::move(timeline)),
         view_(timeline_->read_view()),
         prefix_(prefix),
         first_(std::max(from.first().value, view_.main_first)),
         last_(std::min(before(to.first()), view_.visible)),
         end_ms_(std::min(directory::ms_of_stamp(before(to.first())), view_.now_ms)),
-        left_(limit == 0 ? ~std::uint64_t{0} : limit),
         walk_(*view_.line_up, first_, last_),
         step_saves_(timeline_->tuning().collect_step_saves) {
     if (prefix_.empty()) collecting_ = false;
@@ -102,14 +112,6 @@ class KeyWalk final : public SaveSource {
     next();
   }
 
-  void next() override {
-    valid_ = false;
-    if (left_ == 0) return;
-    const Result<bool> found = step();
-    if (!found) status_ = std::unexpected(found.error());
-    valid_ = found && *found;
-    if (valid_) --left_;
-  }
   [[nodiscard]] Result<Pinned> data() const override { return LineUp::data(now_.save, timeline_->counters()); }
 
  private:
@@ -118,8 +120,7 @@ class KeyWalk final : public SaveSource {
     entry_ = {.key = found.key, .stamp = {found.save.stamp}, .erased = false};
   }
 
-  /// Whether there is another.
-  Result<bool> step() {
+  Result<bool> step() override {
     while (true) {
       if (collected_all_) {
         if (collected_.empty()) return false;
@@ -201,7 +202,6 @@ class KeyWalk final : public SaveSource {
   const std::uint64_t first_;
   const std::uint64_t last_;
   const std::int64_t end_ms_;  // The time as of which saves may have expired by themselves.
-  std::uint64_t left_;
   TimeWalk walk_;
   const std::uint64_t step_saves_;
   std::uint64_t walked_ = 0;     // Saves in vain since there was a result,
@@ -220,29 +220,19 @@ class KeyWalk final : public SaveSource {
 class HistoryWalk final : public SaveSource {
  public:
   HistoryWalk(std::shared_ptr<const TimelineImpl> timeline, ByteView key, Moment from, Moment to, std::uint64_t limit)
-      : timeline_(std::move(timeline)),
+      : SaveSource(limit),
+        timeline_(std::move(timeline)),
         view_(timeline_->read_view()),
         key_(key),
         first_(std::max(from.first().value, view_.main_first)),
-        last_(std::min(before(to.first()), view_.visible)),
-        left_(limit == 0 ? ~std::uint64_t{0} : limit) {
+        last_(std::min(before(to.first()), view_.visible)) {
     next();
   }
 
-  void next() override {
-    valid_ = false;
-    if (left_ == 0) return;
-    const Result<bool> found = step();
-    if (!found) status_ = std::unexpected(found.error());
-    valid_ = found && *found;
-    if (!valid_) return;
-    --left_;
-    entry_ = {.key = key_, .stamp = {now_.stamp}, .erased = now_.kind == RecordKind::kTombstone};
-  }
   [[nodiscard]] Result<Pinned> data() const override { return LineUp::data(now_, timeline_->counters()); }
 
  private:
-  Result<bool> step() {
+  Result<bool> step() override {
     const LineUp& line_up = *view_.line_up;
     while (true) {
       if (!cursor_) {
@@ -265,6 +255,7 @@ class HistoryWalk final : public SaveSource {
       CAIRN_TRY_VOID(cursor_->prev());
       if (!save || save->stamp < first_ || line_up.rolled_back(save->stamp)) continue;
       now_ = *save;
+      entry_ = {.key = key_, .stamp = {now_.stamp}, .erased = now_.kind == RecordKind::kTombstone};
       return true;
     }
   }
@@ -291,7 +282,6 @@ class HistoryWalk final : public SaveSource {
   const Bytes key_;
   const std::uint64_t first_;
   const std::uint64_t last_;
-  std::uint64_t left_;
   std::size_t at_ = 0;  // Of the indexes, then of the open blocks.
   std::unique_ptr<sealed::Cursor> cursor_;
   Save now_;

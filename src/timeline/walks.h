@@ -15,20 +15,26 @@ namespace cairn::timeline {
 /// Where the entries of a SaveList come from. One thread.
 class SaveSource {
  public:
-  SaveSource() = default;
+  /// `limit`: of entries; 0: all.
+  explicit SaveSource(std::uint64_t limit) : left_(limit == 0 ? ~std::uint64_t{0} : limit) {}
   SaveSource(const SaveSource&) = delete;
   SaveSource& operator=(const SaveSource&) = delete;
   virtual ~SaveSource() = default;
-  virtual void next() = 0;
+  void next();
   [[nodiscard]] bool valid() const { return valid_; }
   [[nodiscard]] const SaveList::Entry& entry() const { return entry_; }
   [[nodiscard]] const Result<void>& status() const { return status_; }
   [[nodiscard]] virtual Result<Pinned> data() const = 0;
 
  protected:
-  bool valid_ = false;
+  /// Sets the entry; whether there is another.
+  virtual Result<bool> step() = 0;
   SaveList::Entry entry_;
   Result<void> status_;
+  std::uint64_t left_;
+
+ private:
+  bool valid_ = false;
 };
 
 /// The source of a list that cannot be had.
