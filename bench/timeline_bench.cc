@@ -16,6 +16,7 @@
 #include "base/mutex.h"
 #include "bench/measure.h"
 #include "bench/table_bench.h"
+#include "bench/value_of.h"
 #include "cairn/cairn.h"
 
 namespace cairn::bench {
@@ -23,15 +24,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using std::chrono::milliseconds;
-
-template <typename T>
-T value_of(Result<T> result) {
-  if (!result) give_up(result.error().to_string());
-  return *std::move(result);
-}
-void check(const Result<void>& result) {
-  if (!result) give_up(result.error().to_string());
-}
 
 /// A process of its own for each store: what one leaves in memory, and its threads, are nothing to the next.
 Json in_child(const std::function<std::string()>& work) {

@@ -2,16 +2,10 @@
 
 #include <filesystem>
 
-#include "bench/engine.h"
+#include "bench/value_of.h"
 
 namespace cairn::bench {
 namespace {
-
-template <typename T>
-T value_of(Result<T> result) {
-  if (!result) give_up(result.error().to_string());
-  return *std::move(result);
-}
 
 class CairnSession final : public Session {
  public:
@@ -57,18 +51,16 @@ class CairnStore final : public Store {
             value_of(database_.table("bench", {.main = {.compression = options.lz4 ? Compression::kLz4 : Compression::kNone}}))) {
   }
   std::unique_ptr<Session> session() override { return std::make_unique<CairnSession>(table_, sync_); }
-  void settle() override {
-    if (const auto done = table_.compact(); !done) give_up(done.error().to_string());
-  }
+  void settle() override { check(table_.compact()); }
   void ingest(std::uint64_t n, const Record& record) override {
     auto file = value_of(SealedFileWriter::create(outside_));
     std::string key;
     std::string value;
     for (std::uint64_t i = 0; i < n; ++i) {
       record(i, key, value);
-      if (const auto done = file.put(key, value); !done) give_up(done.error().to_string());
+      check(file.put(key, value));
     }
-    if (const auto done = file.finish(); !done) give_up(done.error().to_string());
+    check(file.finish());
     value_of(table_.ingest({&outside_, 1}));
     std::filesystem::remove(outside_);
   }

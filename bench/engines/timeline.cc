@@ -1,14 +1,8 @@
-#include "bench/engine.h"
+#include "bench/value_of.h"
 #include "cairn/cairn.h"
 
 namespace cairn::bench {
 namespace {
-
-template <typename T>
-T value_of(Result<T> result) {
-  if (!result) give_up(result.error().to_string());
-  return *std::move(result);
-}
 
 class TimelineSession final : public Session {
  public:
@@ -46,8 +40,8 @@ class TimelineStore final : public Store {
         timeline_(value_of(database_.timeline("bench"))) {}
   std::unique_ptr<Session> session() override { return std::make_unique<TimelineSession>(timeline_, sync_); }
   void settle() override {
-    if (const auto done = timeline_.close_block(); !done) give_up(done.error().to_string());
-    if (const auto done = timeline_.housekeep(); !done) give_up(done.error().to_string());
+    check(timeline_.close_block());
+    check(timeline_.housekeep());
   }
 
  private:
