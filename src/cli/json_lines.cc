@@ -55,6 +55,14 @@ std::string to_line(const nlohmann::ordered_json& object) {
   return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+nlohmann::ordered_json jobs_to_json(const std::vector<JobStats>& jobs) {
+  nlohmann::ordered_json array = nlohmann::ordered_json::array();
+  for (const JobStats& job : jobs) {
+    array.push_back({{"name", job.name}, {"bytes_done", job.bytes_done}, {"bytes_total", job.bytes_total}});
+  }
+  return array;
+}
+
 Result<nlohmann::json> parse_json(ByteView text) {
   try {
     return nlohmann::json::parse(text);

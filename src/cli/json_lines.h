@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cairn/cairn.h"
 
@@ -17,6 +18,7 @@ void put_bytes(nlohmann::ordered_json& object, const std::string& name, ByteView
 Result<Bytes> take_bytes(const nlohmann::json& object, const std::string& name);
 /// One line of JSON.
 std::string to_line(const nlohmann::ordered_json& object);
+nlohmann::ordered_json jobs_to_json(const std::vector<JobStats>& jobs);
 /// A JSON text; kInvalidArgument with the position.
 Result<nlohmann::json> parse_json(ByteView text);
 

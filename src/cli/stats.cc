@@ -51,10 +51,7 @@ nlohmann::ordered_json to_json(const TableStats& stats) {
                             {"age_ms", stats.oldest_pin->age_ms},
                             {"written_bytes_since", stats.oldest_pin->written_bytes_since}};
   }
-  object["jobs"] = nlohmann::ordered_json::array();
-  for (const JobStats& job : stats.jobs) {
-    object["jobs"].push_back({{"name", job.name}, {"bytes_done", job.bytes_done}, {"bytes_total", job.bytes_total}});
-  }
+  object["jobs"] = jobs_to_json(stats.jobs);
   object["open_reports"] = stats.open_reports;
   object["write_state"] = stats.write_state;
   return object;

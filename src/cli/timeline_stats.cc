@@ -54,10 +54,7 @@ nlohmann::ordered_json to_json(const TimelineStats& stats) {
   object["cycle_under_way"] = stats.cycle_under_way;
   object["syncs"] = stats.syncs;
   object["memory_bytes"] = stats.memory_bytes;
-  object["jobs"] = nlohmann::ordered_json::array();
-  for (const JobStats& job : stats.jobs) {
-    object["jobs"].push_back({{"name", job.name}, {"bytes_done", job.bytes_done}, {"bytes_total", job.bytes_total}});
-  }
+  object["jobs"] = jobs_to_json(stats.jobs);
   object["open_reports"] = stats.open_reports;
   object["write_state"] = stats.write_state;
   return object;
