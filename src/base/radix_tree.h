@@ -171,6 +171,13 @@ inline const Version* not_above(const Version* newest, std::uint64_t version) {
   }
   return newest;
 }
+/// The one that has `count` older ones; that many or more must be there.
+inline const Version* with_older(const Version* newest, std::uint64_t count) {
+  while (newest->count > count) {
+    newest = newest->jump != nullptr && newest->jump->count >= count ? newest->jump : newest->older;
+  }
+  return newest;
+}
 
 }  // namespace radix
 
@@ -268,8 +275,8 @@ class RadixTree {
     explicit Iterator(const RadixTree& tree) : tree_(tree) {}
     void seek(ByteView key);
     void seek_first() { start(&Iterator::descend_first); }
-    /// To the last thing with a key below `key`.
-    void seek_before(ByteView key);
+    /// To the last thing with a key below `key`, or that is of `key` itself and newer than `version`.
+    void seek_before(ByteView key, std::uint64_t version = ~std::uint64_t{0});
     void seek_last() { start(&Iterator::descend_last); }
     void next();
     void prev();
@@ -299,14 +306,16 @@ class RadixTree {
       newest_ = at_ = leaf.versions();
       thing_ = leaf.thing();
     }
-    void set_oldest(radix::Ref leaf);
+    /// To the thing of the leaf that has `count` older ones.
+    void set(radix::Ref leaf, std::uint64_t count);
 
     const RadixTree& tree_;
     std::vector<Frame> frames_;
     const char* thing_ = nullptr;
     const radix::Version* newest_ = nullptr;  // Of the leaf it is in; none if that has one thing only.
     const radix::Version* at_ = nullptr;
-    std::vector<const radix::Version*> newer_;  // Than at_, the next newer last; empty: not known.
+    static constexpr std::uint64_t kNewerAtOnce = 64;
+    std::vector<const radix::Version*> newer_;  // Some newer than at_, the next newer last; empty: not known.
   };
 
  private:
@@ -397,7 +406,7 @@ void RadixTree<Traits>::Iterator::descend_last(radix::Ref ref) {
     frames_.push_back({&node, position});
     ref = radix::at(node, position);
   }
-  set_oldest(ref);
+  set(ref, 0);
 }
 
 template <typename Traits>
@@ -424,11 +433,11 @@ void RadixTree<Traits>::Iterator::leave_backward() {
 }
 
 template <typename Traits>
-void RadixTree<Traits>::Iterator::set_oldest(radix::Ref leaf) {
+void RadixTree<Traits>::Iterator::set(radix::Ref leaf, std::uint64_t count) {
   set_newest(leaf);
   newer_.clear();
   if (newest_ == nullptr) return;
-  for (; at_->older != nullptr; at_ = at_->older) newer_.push_back(at_);
+  at_ = radix::with_older(newest_, count);
   thing_ = at_->thing;
 }
 
@@ -456,7 +465,7 @@ void RadixTree<Traits>::Iterator::seek(ByteView key) {
 }
 
 template <typename Traits>
-void RadixTree<Traits>::Iterator::seek_before(ByteView key) {
+void RadixTree<Traits>::Iterator::seek_before(ByteView key, std::uint64_t version) {
   clear();
   radix::Ref ref = tree_.root_.load(std::memory_order_acquire);
   std::size_t depth = 0;
@@ -465,16 +474,22 @@ void RadixTree<Traits>::Iterator::seek_before(ByteView key) {
     const ByteView prefix = node.prefix_bytes();
     const int order = prefix.compare(key.substr(depth, prefix.size()));
     if (order < 0) return descend_last(ref);
+    if (order > 0) return leave_backward();
     depth += prefix.size();
-    if (order > 0 || depth == key.size()) return leave_backward();
-    frames_.push_back({&node, static_cast<std::uint8_t>(key[depth++])});
-    const radix::Slot* const slot = radix::find(*ref.node(), static_cast<std::uint8_t>(key[depth - 1]));
+    const bool ends = depth == key.size();
+    frames_.push_back({&node, ends ? radix::kEnd : static_cast<std::uint8_t>(key[depth])});
+    const radix::Slot* const slot = ends ? &node.end : radix::find(*ref.node(), static_cast<std::uint8_t>(key[depth]));
     if (slot == nullptr) return leave_backward();
     ref = slot->load(std::memory_order_acquire);
+    ++depth;
   }
-  if (ref.empty()) return;
-  if (Traits::key(ref.thing()) >= key) return leave_backward();
-  set_oldest(ref);
+  if (ref.empty()) return leave_backward();
+  const char* const newest = ref.thing();
+  const int order = Traits::key(newest).compare(key);
+  if (order < 0) return set(ref, 0);
+  if (order > 0 || Traits::version(newest) <= version) return leave_backward();
+  const radix::Version* const from = radix::not_above(ref.versions(), version);
+  set(ref, from == nullptr ? 0 : from->count + 1);
 }
 
 template <typename Traits>
@@ -489,7 +504,10 @@ template <typename Traits>
 void RadixTree<Traits>::Iterator::prev() {
   if (at_ == newest_) return leave_backward();
   if (newer_.empty()) {
-    for (const radix::Version* version = newest_; version != at_; version = version->older) newer_.push_back(version);
+    const std::uint64_t last = std::min(newest_->count, at_->count + kNewerAtOnce);
+    for (const radix::Version* version = radix::with_older(newest_, last); version != at_; version = version->older) {
+      newer_.push_back(version);
+    }
   }
   at_ = newer_.back();
   newer_.pop_back();

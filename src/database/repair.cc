@@ -42,7 +42,7 @@ class VectorCursor final : public sealed::Cursor {
     return take();
   }
   Result<void> seek(ByteView /*key*/) override { return forward_only(); }
-  Result<void> seek_before(ByteView /*key*/) override { return forward_only(); }
+  Result<void> seek_before(ByteView /*key*/, std::uint64_t /*version*/) override { return forward_only(); }
   Result<void> seek_last() override { return forward_only(); }
   Result<void> prev() override { return forward_only(); }
 

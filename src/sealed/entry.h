@@ -37,7 +37,9 @@ class Cursor {
   virtual Result<void> seek(ByteView key) = 0;
   virtual Result<void> seek_first() = 0;
   /// To the last entry with a key below `key`.
-  virtual Result<void> seek_before(ByteView key) = 0;
+  Result<void> seek_before(ByteView key) { return seek_before(key, ~std::uint64_t{0}); }
+  /// To the last entry with a key below `key`, or that is of `key` itself and newer than `version`.
+  virtual Result<void> seek_before(ByteView key, std::uint64_t version) = 0;
   virtual Result<void> seek_last() = 0;
   virtual Result<void> next() = 0;
   virtual Result<void> prev() = 0;

@@ -43,8 +43,8 @@ Result<void> MergeCursor::seek(ByteView key) {
 Result<void> MergeCursor::seek_first() {
   return start(true, [](Cursor& child) { return child.seek_first(); });
 }
-Result<void> MergeCursor::seek_before(ByteView key) {
-  return start(false, [&](Cursor& child) { return child.seek_before(key); });
+Result<void> MergeCursor::seek_before(ByteView key, std::uint64_t version) {
+  return start(false, [&](Cursor& child) { return child.seek_before(key, version); });
 }
 Result<void> MergeCursor::seek_last() {
   return start(false, [](Cursor& child) { return child.seek_last(); });

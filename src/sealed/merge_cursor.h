@@ -20,7 +20,8 @@ class MergeCursor final : public Cursor {
 
   Result<void> seek(ByteView key) override;
   Result<void> seek_first() override;
-  Result<void> seek_before(ByteView key) override;
+  using Cursor::seek_before;
+  Result<void> seek_before(ByteView key, std::uint64_t version) override;
   Result<void> seek_last() override;
   Result<void> next() override;
   Result<void> prev() override;

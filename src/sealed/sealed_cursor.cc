@@ -6,6 +6,15 @@
 namespace cairn::sealed {
 namespace {
 constexpr std::uint64_t kSeekPrefetchBytes = 1536;  // The rest of the unit that a seek finds, and some of the next.
+
+/// A place between entries, which may be one between versions of a key.
+struct Place {
+  ByteView key;
+  std::uint64_t version;
+  [[nodiscard]] bool is_behind(const Entry& entry) const {
+    return entry.key < key || (entry.key == key && entry.write_version > version);
+  }
+};
 }  // namespace
 
 /// Of an uncompressed file.
@@ -38,10 +47,11 @@ class ObjectCursor final : public Cursor {
     before_.clear();
     return to(table_begin_);
   }
-  Result<void> seek_before(ByteView key) override {
-    CAIRN_TRY(first, reader_->first_unit_from(key));
+  Result<void> seek_before(ByteView key, std::uint64_t version) override {
+    const Place place{key, version};
+    CAIRN_TRY(first, reader_->first_unit_from(key, version));
     entry_ = nullptr;
-    return first == 0 ? Result<void>{} : to_last(first - 1, &key);  // The unit's first key is below `key`.
+    return first == 0 ? Result<void>{} : to_last(first - 1, &place);  // It is behind the unit's first.
   }
   Result<void> seek_last() override {
     entry_ = nullptr;
@@ -112,12 +122,12 @@ class ObjectCursor final : public Cursor {
     }
     return {};
   }
-  /// To the last record (with a key below `*below`) of what begins with unit `index`.
-  Result<void> to_last(std::uint64_t index, const ByteView* below) {
+  /// To the last record (before `*place`) of what begins with unit `index`.
+  Result<void> to_last(std::uint64_t index, const Place* place) {
     before_.clear();
     CAIRN_TRY(unit, reader_->unit_position(index));
     CAIRN_TRY_VOID(to(unit));
-    while (valid() && (below == nullptr || now_.key < *below)) {
+    while (valid() && (place == nullptr || place->is_behind(now_))) {
       before_.push_back(at_);
       CAIRN_TRY_VOID(to(end_));
     }
@@ -162,10 +172,11 @@ class UnitCursor final : public Cursor {
     return {};
   }
   Result<void> seek_first() override { return load_unit(0); }
-  Result<void> seek_before(ByteView key) override {
-    CAIRN_TRY(first, reader_->first_unit_from(key));
+  Result<void> seek_before(ByteView key, std::uint64_t version) override {
+    const Place place{key, version};
+    CAIRN_TRY(first, reader_->first_unit_from(key, version));
     entry_ = nullptr;
-    return first == 0 ? Result<void>{} : to_last(first - 1, &key);  // The unit's first key is below `key`.
+    return first == 0 ? Result<void>{} : to_last(first - 1, &place);  // It is behind the unit's first.
   }
   Result<void> seek_last() override {
     entry_ = nullptr;
@@ -215,10 +226,10 @@ class UnitCursor final : public Cursor {
     entry_ = &now_;
     return {};
   }
-  /// To the last record of unit `index` (with a key below `*below`).
-  Result<void> to_last(std::uint64_t index, const ByteView* below) {
+  /// To the last record of unit `index` (before `*place`).
+  Result<void> to_last(std::uint64_t index, const Place* place) {
     CAIRN_TRY_VOID(load_unit(index));
-    while (below == nullptr || now_.key < *below) {
+    while (place == nullptr || place->is_behind(now_)) {
       before_.push_back(static_cast<std::uint32_t>(at_));
       if (end_ == unit_.records.size()) break;
       CAIRN_TRY_VOID(to(end_));

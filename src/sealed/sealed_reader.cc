@@ -10,7 +10,8 @@
 namespace cairn::sealed {
 namespace {
 constexpr std::uint64_t kAskedForBytes = 16 * kKiB;  // What is longer is not waited for page by page.
-constexpr std::uint64_t kWalkedVersions = 16;        // Of a key, before they are searched.
+constexpr std::uint64_t kWalkedVersions = 16;        // Of a key, before they are searched;
+constexpr std::uint64_t kWalkedUnits = 2;            // compressed, units of them.
 
 }  // namespace
 
@@ -283,26 +284,35 @@ Result<std::uint64_t> SealedReader::first_unit_from(ByteView key) const {
   return low;
 }
 
-/// Where to go on looking for the newest version of `key` not above `version_max`, when those from `offset` on are above it: at
-/// the last unit that begins with such a one. A key may have as many versions as a file has records. Not for compressed files.
-Result<std::uint64_t> SealedReader::behind_newer(std::uint64_t offset, ByteView key, std::uint64_t version_max) const {
-  CAIRN_TRY(first, first_unit_from(key));
-  std::uint64_t low = first;
-  std::uint64_t high = unit_count_;
-  while (low < high) {  // The first unit that does not begin so.
+Result<std::uint64_t> SealedReader::first_unit_from(ByteView key, std::uint64_t version) const {
+  CAIRN_TRY(low, first_unit_from(key));
+  std::uint64_t high = version == ~std::uint64_t{0} ? low : unit_count_;
+  while (low < high) {
     const std::uint64_t middle = low + (high - low) / 2;
-    CAIRN_TRY(at, unit_position(middle));
-    Entry entry;
-    CAIRN_TRY_VOID(object_at(at, entry));
-    if (entry.key == key && entry.write_version > version_max) {
+    CAIRN_TRY(first, first_key_of_unit(middle));
+    bool newer = first == key;
+    if (newer) {
+      CAIRN_TRY(found, unit(middle));
+      Entry entry;
+      CAIRN_TRY_VOID(parse(found.records, 0, found.offset, entry));
+      newer = entry.write_version > version;
+    }
+    if (newer) {
       low = middle + 1;
     } else {
       high = middle;
     }
   }
-  if (low == first) return offset;
-  CAIRN_TRY(at, unit_position(low - 1));
-  return std::max(at, offset);
+  return low;
+}
+
+/// Where to go on looking for the newest version of `key` not above `version_max`, when those from `offset` on are above it: at
+/// the last unit that begins with such a one.
+Result<std::uint64_t> SealedReader::behind_newer(std::uint64_t offset, ByteView key, std::uint64_t version_max) const {
+  CAIRN_TRY(first, first_unit_from(key, version_max));
+  if (first == 0) return offset;
+  CAIRN_TRY(last, unit(first - 1));
+  return std::max(last.offset, offset);
 }
 
 /// The newest version of `key` not above `version_max`, given that its first version lies at `offset` if the hash
@@ -325,7 +335,7 @@ Result<std::optional<SealedReader::Hit>> SealedReader::newest_at(std::uint64_t o
     }
     return std::nullopt;
   }
-  while (offset < end) {
+  for (std::uint64_t passed = 0; offset < end;) {
     CAIRN_TRY(unit, unit_at(offset));
     Hit hit{.entry = {}, .buffer = unit.buffer};
     for (std::uint64_t at = 0; at < unit.records.size();) {
@@ -337,8 +347,11 @@ Result<std::optional<SealedReader::Hit>> SealedReader::newest_at(std::uint64_t o
       if (hit.entry.write_version <= version_max) return hit;
     }
     if (!is_key) break;  // The entry of another key with the same tag.
-    CAIRN_TRY(head, bytes(offset, sizeof(UnitHeader), objects_));
-    offset += round_up(sizeof(UnitHeader) + load<UnitHeader>(head.data()).stored_bytes, kAlign);
+    offset = unit.end;
+    if (++passed == kWalkedUnits) {
+      CAIRN_TRY(at, behind_newer(offset, key, version_max));
+      offset = at;
+    }
   }
   return std::nullopt;
 }

@@ -112,6 +112,9 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   [[nodiscard]] Result<ByteView> first_key_of_unit(std::uint64_t index) const;
   /// Index of the first unit whose first key is not below `key`; unit_count_ if there is none.
   [[nodiscard]] Result<std::uint64_t> first_unit_from(ByteView key) const;
+  /// The same, of units that do not begin with `key` and a version above `version` either. A key may have as many versions as a
+  /// file has records.
+  [[nodiscard]] Result<std::uint64_t> first_unit_from(ByteView key, std::uint64_t version) const;
   [[nodiscard]] Result<std::uint64_t> first_head_from(std::uint64_t head) const;
   [[nodiscard]] Result<std::uint64_t> head_of_unit(std::uint64_t index) const;
   [[nodiscard]] Result<std::uint64_t> behind_newer(std::uint64_t offset, ByteView key, std::uint64_t version_max) const;

@@ -154,7 +154,7 @@ class MemtableCursor final : public sealed::Cursor {
       : memtable_(memtable), at_(memtable->at(family).records) {}
   Result<void> seek(ByteView key) override { return at_.seek(key), take(); }
   Result<void> seek_first() override { return at_.seek_first(), take(); }
-  Result<void> seek_before(ByteView key) override { return at_.seek_before(key), take(); }
+  Result<void> seek_before(ByteView key, std::uint64_t version) override { return at_.seek_before(key, version), take(); }
   Result<void> seek_last() override { return at_.seek_last(), take(); }
   Result<void> next() override { return at_.next(), take(); }
   Result<void> prev() override { return at_.prev(), take(); }

@@ -153,8 +153,8 @@ class RunCursor final : public sealed::Cursor {
     return skip_forward();
   }
   Result<void> seek_first() override { return seek(run_->from_); }
-  Result<void> seek_before(ByteView key) override {
-    CAIRN_TRY_VOID(open(run_->index_of(key), [&](sealed::Cursor& at) { return at.seek_before(key); }));
+  Result<void> seek_before(ByteView key, std::uint64_t version) override {
+    CAIRN_TRY_VOID(open(run_->index_of(key), [&](sealed::Cursor& at) { return at.seek_before(key, version); }));
     return skip_backward();
   }
   Result<void> seek_last() override {

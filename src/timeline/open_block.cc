@@ -114,7 +114,7 @@ class OpenBlockCursor final : public sealed::Cursor {
   explicit OpenBlockCursor(std::shared_ptr<const OpenBlock> block) : block_(std::move(block)), at_(block_->records_) {}
   Result<void> seek(ByteView key) override { return at_.seek(key), take(); }
   Result<void> seek_first() override { return at_.seek_first(), take(); }
-  Result<void> seek_before(ByteView key) override { return at_.seek_before(key), take(); }
+  Result<void> seek_before(ByteView key, std::uint64_t version) override { return at_.seek_before(key, version), take(); }
   Result<void> seek_last() override { return at_.seek_last(), take(); }
   Result<void> next() override { return at_.next(), take(); }
   Result<void> prev() override { return at_.prev(), take(); }

@@ -253,14 +253,14 @@ class HistoryWalk final : public SaveSource {
         save = line_up.open[at_ - line_up.indexes.size()]->save(cursor_->entry());
       }
       CAIRN_TRY_VOID(cursor_->prev());
-      if (!save || save->stamp < first_ || line_up.rolled_back(save->stamp)) continue;
+      if (!save || line_up.rolled_back(save->stamp)) continue;
       now_ = *save;
       entry_ = {.key = key_, .stamp = {now_.stamp}, .erased = now_.kind == RecordKind::kTombstone};
       return true;
     }
   }
 
-  /// Stands on the oldest save of the key in the index or block, if it may have one.
+  /// Stands on the oldest save of the key, from first_ on, in the index or block, if it may have one.
   Result<void> enter() {
     const LineUp& line_up = *view_.line_up;
     if (at_ < line_up.indexes.size()) {
@@ -274,7 +274,7 @@ class HistoryWalk final : public SaveSource {
     } else {
       cursor_ = line_up.open[at_ - line_up.indexes.size()]->cursor();
     }
-    return cursor_->seek_before(key_ + '\0');
+    return cursor_->seek_before(key_, before({first_}));
   }
 
   const std::shared_ptr<const TimelineImpl> timeline_;

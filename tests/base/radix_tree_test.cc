@@ -89,6 +89,19 @@ struct World {
     if (at.valid()) {
       ASSERT_EQ(key_of(at), *std::prev(from));
     }
+    check_seek_before(key, from == model.end() ? 0 : from->second);
+    check_seek_before(key, version / 2);
+    check_seek_before(key, 0);
+  }
+  void check_seek_before(const std::string& key, std::uint64_t version_max) const {
+    Tree::Iterator at(tree);
+    at.seek_before(key, version_max);
+    auto wanted = model.lower_bound({key, version_max});
+    ASSERT_EQ(at.valid(), wanted != model.begin());
+    for (int steps = 0; at.valid() && steps < 100; ++steps, at.prev()) {
+      ASSERT_NE(wanted, model.begin());
+      ASSERT_EQ(key_of(at), *--wanted);
+    }
   }
   void check_find(const std::string& key, std::uint64_t version_max) const {
     const char* const found = tree.find(key, version_max);

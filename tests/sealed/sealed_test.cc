@@ -66,6 +66,7 @@ class SealedFile : public testing::TestWithParam<sealed::Compression> {
     for (std::size_t i = 0; i < count; ++i) {
       std::string key = "key" + std::to_string(random.below(count / 2 + 1));
       if (random.one_in(10)) key += std::string(random.below(300), 'k');
+      if (random.one_in(10)) key = "keyhot";  // Units of it alone.
       by_key[key].push_back({key, std::string(random.below(random.one_in(30) ? 5000 : 60), 'v'), count - i, random.one_in(5)});
     }
     std::vector<Stored> records;
@@ -135,6 +136,15 @@ TEST_P(SealedFile, WalksBothWaysFromAnywhere) {
     ASSERT_EQ(cursor->valid(), at != records.begin());
     if (cursor->valid()) {
       ASSERT_EQ(cursor->entry().write_version, std::prev(at)->version);
+    }
+    const std::uint64_t version = random.below(records.size() + 2);
+    auto before = at;
+    while (before != records.end() && before->key == key && before->version > version) ++before;
+    ASSERT_OK(cursor->seek_before(key, version));
+    ASSERT_EQ(cursor->valid(), before != records.begin());
+    if (cursor->valid()) {
+      ASSERT_EQ(cursor->entry().key, std::prev(before)->key);
+      ASSERT_EQ(cursor->entry().write_version, std::prev(before)->version);
     }
   }
 }
