@@ -149,6 +149,19 @@ TEST_P(SealedFile, WalksBothWaysFromAnywhere) {
   }
 }
 
+TEST_P(SealedFile, IsSentToAnyVersionOfAKey) {
+  const auto records = many(8, 3000);
+  write(records);
+  const auto cursor = reader->cursor();
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    ASSERT_OK(cursor->seek_before(records[i].key, records[i].version));
+    ASSERT_EQ(cursor->valid(), i != 0);
+    if (i == 0) continue;
+    ASSERT_EQ(cursor->entry().key, records[i - 1].key);
+    ASSERT_EQ(cursor->entry().write_version, records[i - 1].version);
+  }
+}
+
 TEST_P(SealedFile, StepsBackFromWhereItWasSentLast) {
   const std::vector<Stored> records = many(5, 400);
   write(records);
