@@ -93,20 +93,33 @@ struct SaveOptions : WriteOptions {
 /// Saves that are made together or not at all, with one stamp. Of two of one key the later counts. Owns its bytes.
 class Saves {
  public:
-  void put(ByteView key, ByteView data) { saves_.push_back({Bytes(key), Bytes(data), false}); }
-  void erase(ByteView key) { saves_.push_back({Bytes(key), {}, true}); }
+  /// `expires`: in place of SaveOptions::expires_after.
+  void put(ByteView key, ByteView data, std::optional<Time> expires = {}) {
+    saves_.push_back({Kind::kPut, Bytes(key), Bytes(data), expires});
+  }
+  void erase(ByteView key) { saves_.push_back({Kind::kErase, Bytes(key), {}, {}}); }
+  /// As Timeline::set_expiry(); of a key that is put in the same batch too. Passed over where there is nothing.
+  void set_expiry(ByteView key, std::optional<Time> when) { saves_.push_back({Kind::kSetExpiry, Bytes(key), {}, when}); }
   void clear() { saves_.clear(); }
   [[nodiscard]] std::size_t size() const { return saves_.size(); }
   [[nodiscard]] bool empty() const { return saves_.empty(); }
 
  private:
   friend class Timeline;
+  enum class Kind : std::uint8_t { kPut, kErase, kSetExpiry };
   struct Save {
+    Kind kind;
     Bytes key;
     Bytes data;
-    bool erases;
+    std::optional<Time> time;
   };
   std::vector<Save> saves_;
+};
+
+/// What is known of the last save of a key.
+struct SaveInfo {
+  Stamp stamp;
+  std::optional<Time> expires;  ///< By itself; none: with the timeout alone.
 };
 
 /// A walk over saves in the order of time, those of one stamp in the order of their keys. Moves only; one thread at a time. Sees
@@ -252,15 +265,22 @@ class Timeline {
   /// options.keep_empty. Errors: as write().
   Result<Stamp> put(ByteView key, ByteView data, const SaveOptions& options = {});
   Result<Stamp> erase(ByteView key, const SaveOptions& options = {});
+  /// From now on the last save of `key` is gone for get() at `when`; nullopt: with the timeout alone. Its data is not saved anew,
+  /// and histories, listings and watches do not show it; a rollback takes it back. kNotFound: there is nothing under the key.
+  /// Others as write().
+  Result<Stamp> set_expiry(ByteView key, std::optional<Time> when, const SaveOptions& options = {});
   /// Makes all of `saves` or none, and returns the stamp they got. Acknowledged when readers see them. Errors: kInvalidArgument,
-  /// a key, the data or the whole is over its limit, or options.time lies before the last save or in the future; kNoSpace,
-  /// kTimeout: nothing was saved, try again; kLeaseLost; kReadOnly, as Table::write().
+  /// a key, the data or the whole is over its limit, an expiry lies before 1970 or thousands of years ahead, or options.time lies
+  /// before the last save or in the future; kNotFound: there is nothing but changes of what is not there; kNoSpace, kTimeout:
+  /// nothing was saved, try again; kLeaseLost; kReadOnly, as Table::write().
   Result<Stamp> write(const Saves& saves, const SaveOptions& options = {});
 
   /// What was saved last under `key`; nullopt if nothing was, if that erased it, or if it has expired. Never waits for a writer
   /// or a job. Errors: kCorruption, with file and offset; kIo. Neither harms later calls.
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
-  /// The same as of `at`, within the timeout.
+  /// When that was saved, and when it expires.
+  [[nodiscard]] Result<std::optional<SaveInfo>> info(ByteView key) const;
+  /// As get(), as of `at`, within the timeout.
   [[nodiscard]] Result<std::optional<Pinned>> get_at(ByteView key, Moment at) const;
   /// The keys that begin with `prefix`, each with the last save that it got in [from, to), in the order of these saves; without
   /// those whose last save there erased them. At most `limit` (0: all).

@@ -11,11 +11,14 @@ enum class RecordKind : std::uint8_t {
   kBatchFrame = 3,
   kSyncFrame = 4,
   kRangeTombstone = 5,  // Key: first key, or empty; value: the key after the last, or empty: no end.
-  kExpiryChange = 6,    // Key; no value; the new expiry in its field. Reserved: refused as kUnsupported.
+  kExpiryChange = 6,    // Of a timeline. Key; the new expiry in its field, none: never; value: stamp of the save (u64).
   kReference = 7,       // A put; its value: {file number, offset, size}, u64 each, of a value in a segment of its own.
   kSegmentFrame = 8,    // The first record of a segment that follows one not ended yet.
 };
 inline constexpr std::uint8_t kRecordKindLast = 8;
+
+/// The family that stands in the records and indexes of a timeline. No table has so many: repair knows a timeline by it.
+inline constexpr std::uint16_t kTimelineFamily = 0xffff;
 
 /// Whether a record of this kind gives its key a value.
 constexpr bool is_value(RecordKind kind) { return kind == RecordKind::kPut || kind == RecordKind::kReference; }

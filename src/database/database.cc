@@ -183,7 +183,7 @@ Result<VerifyReport> DatabaseImpl::verify(const Progress& progress) {
     }
     if (!view.timeline) continue;
     for (const directory::BlockEntry& block : view.timeline->blocks) check(block.file, view.number, 0, block.end);
-    for (const directory::BlockIndexEntry& index : view.timeline->indexes) check(index.file, view.number, timeline::kFamily, 0);
+    for (const directory::BlockIndexEntry& index : view.timeline->indexes) check(index.file, view.number, kTimelineFamily, 0);
   }
   if (cancelled) return fail(ErrorCode::kUnavailable, "cancelled");
   return report;

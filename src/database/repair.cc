@@ -183,7 +183,7 @@ class Repair {
     if (!database_) database_ = preamble.database;
     const FamilyOf family{preamble.view, preamble.family};
     name_of(family, preamble.view_name, preamble.family_name);
-    if (preamble.family == timeline::kFamily) {
+    if (preamble.family == kTimelineFamily) {
       saves_[preamble.view];
       return {};
     }
@@ -250,7 +250,7 @@ class Repair {
         end,
         [&](const segment::RecordView& record) {
           const FamilyOf family{record.header.view, record.header.family};
-          if (record.header.family == timeline::kFamily) {
+          if (record.header.family == kTimelineFamily) {
             saves_[record.header.view].push_back(record);
             return;
           }

@@ -142,11 +142,13 @@ struct [[gnu::packed]] ObjectHeader {
 };
 static_assert(std::has_unique_object_representations_v<ObjectHeader> && sizeof(ObjectHeader) == 28);
 
-/// Whether it is of a kind that this version writes.
-constexpr bool is_known(const ObjectHeader& header) {
+/// Whether it is of a kind that this version writes into files of `family`.
+constexpr bool is_known(const ObjectHeader& header, std::uint16_t family) {
   const auto kind = static_cast<RecordKind>(header.kind);
   if ((header.flags & ~(kHasAccount | kHasExpiry)) != 0) return false;
-  return kind == RecordKind::kRangeTombstone || ((is_value(kind) || kind == RecordKind::kTombstone) && header.key_size != 0);
+  if (kind == RecordKind::kRangeTombstone) return true;
+  const bool changes_expiry = kind == RecordKind::kExpiryChange && family == kTimelineFamily;
+  return (is_value(kind) || kind == RecordKind::kTombstone || changes_expiry) && header.key_size != 0;
 }
 
 /// When a record was written.

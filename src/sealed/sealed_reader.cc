@@ -176,7 +176,7 @@ Error SealedReader::not_an_object(ByteView bytes, std::uint64_t offset) const {
   const auto header = load<ObjectHeader>(bytes.data());
   const auto kind = static_cast<RecordKind>(header.kind);
   if (kind == RecordKind::kNone) return damaged("record kind is zero", offset).error();
-  if (!is_known(header)) {
+  if (!is_known(header, preamble_.family)) {
     return fail(ErrorCode::kUnsupported, "record of an unknown kind", file_->name(), offset).error();
   }
   return damaged("record runs past its unit", offset).error();

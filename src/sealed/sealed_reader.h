@@ -150,7 +150,7 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
 inline std::uint64_t SealedReader::parse_object(ByteView bytes, Entry& entry) const {
   if (bytes.size() < sizeof(ObjectHeader)) return 0;
   const auto header = load<ObjectHeader>(bytes.data());
-  if (!is_known(header)) return 0;
+  if (!is_known(header, preamble_.family)) return 0;
   const std::uint64_t size = object_bytes(header.key_size, header.value_size, header.flags);
   if (size > bytes.size()) return 0;
   const Written when = written(preamble_, header);

@@ -45,12 +45,7 @@ ByteView SealedSalvage::table(TableKind kind) const {
 std::uint64_t SealedSalvage::parse(ByteView records, Entry& entry) const {
   if (records.size() < sizeof(ObjectHeader)) return 0;
   const auto header = load<ObjectHeader>(records.data());
-  const auto kind = static_cast<RecordKind>(header.kind);
-  const bool range = kind == RecordKind::kRangeTombstone;
-  if ((!is_value(kind) && kind != RecordKind::kTombstone && !range) || (header.key_size == 0 && !range) ||
-      (header.flags & ~(kHasAccount | kHasExpiry)) != 0) {
-    return 0;
-  }
+  if (!is_known(header, preamble_.family)) return 0;
   const bool account = (header.flags & kHasAccount) != 0;
   const bool expiry = (header.flags & kHasExpiry) != 0;
   const std::uint64_t key_at = sizeof header + (account ? 8U : 0U) + (expiry ? 8U : 0U);
@@ -59,7 +54,7 @@ std::uint64_t SealedSalvage::parse(ByteView records, Entry& entry) const {
   const Written when = written(preamble_, header);
   entry = {.key = records.substr(key_at, header.key_size),
            .value = records.substr(key_at + header.key_size, header.value_size),
-           .kind = kind,
+           .kind = static_cast<RecordKind>(header.kind),
            .write_version = when.write_version,
            .stamp = when.stamp,
            .account = account ? load<std::uint64_t>(records.data() + sizeof header) : 0,

@@ -94,16 +94,18 @@ std::optional<RecordView> check_record(const char* at, std::uint64_t offset, std
   const RecordView record = view_record(at, offset);
   why = "record checksum";
   if (checksum(at, record.bytes, seed) != record.header.checksum) return std::nullopt;
-  why = "frame of the wrong size";
+  why = "record of the wrong size";
   if (record.kind() == RecordKind::kBatchFrame && record.value.size() != sizeof(BatchFrame)) return std::nullopt;
   if (record.kind() == RecordKind::kSyncFrame && record.value.size() != sizeof(SyncFrame)) return std::nullopt;
   if (record.kind() == RecordKind::kSegmentFrame && record.value.size() != sizeof(SegmentFrame)) return std::nullopt;
+  const bool changes_expiry = record.kind() == RecordKind::kExpiryChange && record.header.family == kTimelineFamily;
+  if (changes_expiry && record.value.size() != sizeof(std::uint64_t)) return std::nullopt;
   return record;
 }
 
 Result<void> check_supported(const RecordHeader& header, const std::string& file, std::uint64_t offset) {
-  if (header.kind == static_cast<std::uint8_t>(RecordKind::kExpiryChange)) {
-    return fail(ErrorCode::kUnsupported, "record kind " + std::to_string(header.kind) + " needs a newer Cairn", file, offset);
+  if (header.kind == static_cast<std::uint8_t>(RecordKind::kExpiryChange) && header.family != kTimelineFamily) {
+    return fail(ErrorCode::kUnsupported, "an expiry change in a table needs a newer Cairn", file, offset);
   }
   if ((header.flags & (kCompressed | kEncrypted)) != 0) {
     return fail(ErrorCode::kUnsupported, "compressed or encrypted records need a newer Cairn", file, offset);

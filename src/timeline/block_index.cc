@@ -22,7 +22,7 @@ Result<std::shared_ptr<const IndexFile>> IndexFile::open(directory::Directory& d
   CAIRN_TRY(reader, sealed::SealedReader::open(*map, {.database = directory.database_id(),
                                                       .number = directory::FileName::parse(name)->number,
                                                       .view = view,
-                                                      .family = kFamily}));
+                                                      .family = kTimelineFamily}));
   file->reader = reader;
   file->live = directory.live(*map);
   return file;
@@ -35,11 +35,10 @@ std::size_t BlockIndex::first_block_from(std::uint64_t stamp) const {
 }
 
 Result<std::optional<Save>> BlockIndex::save(const sealed::Entry& entry) const {
-  const auto place = decode_place(entry.value);
-  if (!place) return corruption("record of a block index without a place", file_->name());
+  if (!has_place(entry)) return corruption("record of a block index without a place", file_->name());
+  Save save = save_of(entry);
   const std::size_t at = first_block_from(entry.stamp);
-  if (at == blocks_.size() || blocks_[at]->number() != place->block) return std::nullopt;
-  Save save = save_of(entry, *place);
+  if (at == blocks_.size() || blocks_[at]->number() != save.place.block) return std::nullopt;
   save.block = blocks_[at].get();
   return save;
 }

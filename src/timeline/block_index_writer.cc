@@ -14,7 +14,7 @@ constexpr std::uint64_t kProgressSaves = 4096;
 Result<std::string> write_block_index(directory::Directory& directory, const std::string& view_name, std::uint16_t view,
                                       const IndexInput& input) {
   sealed::SealedIdentity identity{.view = view,
-                                  .family = kFamily,
+                                  .family = kTimelineFamily,
                                   .version_first = input.stamp_first,
                                   .version_last = input.stamp_last,
                                   .view_name = view_name,
@@ -52,7 +52,7 @@ Result<std::string> write_block_index(directory::Directory& directory, const std
 Result<std::string> write_block_index(directory::Directory& directory, const std::string& view_name, std::uint16_t view,
                                       const OpenBlock& block, const IndexProgress& progress) {
   const std::unique_ptr<sealed::Cursor> cursor = block.cursor();
-  const std::uint64_t entry_bytes = sealed::object_bytes(0, kPlaceBytes + sealed::kAlign, kHasAccount | kHasExpiry);
+  const std::uint64_t entry_bytes = sealed::object_bytes(0, kPlaceBytesMax + sealed::kAlign, kHasAccount | kHasExpiry);
   return write_block_index(directory, view_name, view,
                            {.cursor = *cursor,
                             .bounds = {.records = block.saves(),

@@ -223,11 +223,19 @@ Result<void> TimelineImpl::take_up(directory::Job& job, Step& step, const Block&
     bytes += record.bytes;
     if (bytes >= kProgressBytes) CAIRN_TRY_VOID(job.progress(std::exchange(bytes, 0)));
     const std::uint64_t stamp = record.header.stamp;
-    CAIRN_TRY(last, step.line_up->find(record.key, hash_of(record.key), stamp, step.until, read_counters_));
-    const directory::StoredSave save{.last = last && last->stamp == stamp,
-                                     .tombstone = record.kind() == RecordKind::kTombstone,
-                                     .expired = record.expiry_ms != 0 && record.expiry_ms <= step.now_ms};
-    return directory::live_save(save) ? step.writer->add(record) : Result<void>{};
+    const std::uint64_t hash = hash_of(record.key);
+    CAIRN_TRY(last, step.line_up->find(record.key, hash, stamp, step.until, read_counters_));
+    directory::StoredSave save{.last = last && last->stamp == stamp, .tombstone = record.kind() == RecordKind::kTombstone};
+    if (save.last && last->expiry_ms != 0 && last->expiry_ms <= step.now_ms) {
+      // What came after the cycle began may have changed its expiry, and may count again after a rollback.
+      CAIRN_TRY(later, step.line_up->has_later(record.key, hash, step.until));
+      save.expired = !later;
+    }
+    if (!directory::live_save(save)) return {};
+    segment::RecordView kept = record;
+    if (kept.expiry_ms == 0 && last->expiry_ms != 0) kept.bytes += sizeof kept.expiry_ms;
+    kept.expiry_ms = last->expiry_ms;  // Changes of it are not taken up.
+    return step.writer->add(kept);
   });
 }
 

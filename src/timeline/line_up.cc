@@ -20,6 +20,17 @@ Result<std::optional<Save>> last_of(const LineUp& line_up, ByteView key, std::ui
   return std::nullopt;
 }
 
+/// The same, of what is not rolled back.
+Result<std::optional<Save>> last_that_counts(const LineUp& line_up, ByteView key, std::uint64_t hash, std::uint64_t stamp_min,
+                                             std::uint64_t stamp_max, std::uint64_t& probes) {
+  while (true) {
+    stamp_max = line_up.not_rolled_back(stamp_max);
+    CAIRN_TRY(found, last_of(line_up, key, hash, stamp_min, stamp_max, probes));
+    if (!found || !line_up.rolled_back(found->stamp)) return found;
+    stamp_max = found->stamp;
+  }
+}
+
 }  // namespace
 
 std::uint64_t LineUp::not_rolled_back(std::uint64_t stamp) const {
@@ -36,15 +47,26 @@ Result<std::optional<Save>> LineUp::find(ByteView key, std::uint64_t hash, std::
     for (const auto& index : indexes) index->file()->reader->prefetch(hash);
   }
   std::uint64_t probes = 0;
-  Result<std::optional<Save>> found = std::nullopt;
-  while (true) {
-    stamp_max = not_rolled_back(stamp_max);
-    found = last_of(*this, key, hash, stamp_min, stamp_max, probes);
-    if (!found || !*found || !rolled_back((*found)->stamp)) break;
-    stamp_max = (*found)->stamp;
+  Result<std::optional<Save>> found = last_that_counts(*this, key, hash, stamp_min, stamp_max, probes);
+  if (found && *found && (*found)->kind == RecordKind::kExpiryChange) {
+    const Save change = **found;
+    found = last_that_counts(*this, key, hash, stamp_min, change.changed, probes);
+    if (found && *found) {
+      if ((*found)->stamp == change.changed) {
+        (*found)->expiry_ms = change.expiry_ms;
+      } else {
+        *found = std::nullopt;  // It has left the timeline.
+      }
+    }
   }
   counters.add({.lookups = 1, .probes = probes});
   return found;
+}
+
+Result<bool> LineUp::has_later(ByteView key, std::uint64_t hash, std::uint64_t stamp) const {
+  std::uint64_t probes = 0;
+  CAIRN_TRY(found, last_of(*this, key, hash, stamp + 1, ~std::uint64_t{0}, probes));
+  return found && found->stamp > stamp;
 }
 
 Result<Pinned> LineUp::data(const Save& save, const ReadCounters& counters) {

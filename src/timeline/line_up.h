@@ -63,9 +63,12 @@ struct LineUp {
   /// The greatest stamp not above `stamp` that is not rolled back.
   [[nodiscard]] std::uint64_t not_rolled_back(std::uint64_t stamp) const;
   [[nodiscard]] bool rolled_back(std::uint64_t stamp) const { return not_rolled_back(stamp) != stamp; }
-  /// The last save of `key` with a stamp in [stamp_min, stamp_max], or one below; nullopt: there is none from stamp_min on.
+  /// The last save of `key` with a stamp in [stamp_min, stamp_max], or one below, with the expiry it has as of stamp_max;
+  /// nullopt: there is none from stamp_min on.
   [[nodiscard]] Result<std::optional<Save>> find(ByteView key, std::uint64_t hash, std::uint64_t stamp_min,
                                                  std::uint64_t stamp_max, const ReadCounters& counters) const;
+  /// Whether anything of `key` has a stamp above `stamp`, rolled back or not.
+  [[nodiscard]] Result<bool> has_later(ByteView key, std::uint64_t hash, std::uint64_t stamp) const;
   /// The data of a save that was found in this line-up.
   [[nodiscard]] static Result<Pinned> data(const Save& save, const ReadCounters& counters);
 };

@@ -42,9 +42,7 @@ Result<std::shared_ptr<OpenBlock>> OpenBlock::replay(directory::Directory& direc
   auto block = std::make_shared<OpenBlock>(directory.environment().memory, directory.live(*map));
   std::optional<segment::RecordView> last;
   CAIRN_TRY_VOID(reader.replay(end, [&](const segment::RecordView& record) -> Result<void> {
-    if (record.kind() != RecordKind::kPut && record.kind() != RecordKind::kTombstone) {
-      return corruption("record of a kind that no timeline has", file, record.offset);
-    }
+    if (!is_save(record)) return corruption("record of a kind that no timeline has", file, record.offset);
     if (record.key.empty()) return corruption("record without a key", file, record.offset);
     const bool ascends = !last || record.header.stamp > last->header.stamp ||
                          (record.header.stamp == last->header.stamp && record.key > last->key);
@@ -58,9 +56,10 @@ Result<std::shared_ptr<OpenBlock>> OpenBlock::replay(directory::Directory& direc
 
 sealed::Entry OpenBlock::entry_at(const char* at, PlaceBytes& place) const {
   const segment::RecordView record = segment::view_record(at, 0);
-  place = encode({.block = number_, .offset = static_cast<std::uint64_t>(at - live_->map()->data())});
+  std::optional<std::uint64_t> changed;
+  if (record.kind() == RecordKind::kExpiryChange) changed = load<std::uint64_t>(record.value.data());
   return {.key = record.key,
-          .value = {place.data(), place.size()},
+          .value = encode({.block = number_, .offset = static_cast<std::uint64_t>(at - live_->map()->data())}, changed, place),
           .kind = record.kind(),
           .write_version = record.header.stamp,
           .stamp = record.header.stamp,

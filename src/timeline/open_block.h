@@ -34,7 +34,7 @@ class OpenBlock : public std::enable_shared_from_this<OpenBlock> {
   [[nodiscard]] std::optional<Save> find(ByteView key, std::uint64_t stamp_max) const;
   /// The save that an entry of visit() or of a cursor is.
   [[nodiscard]] Save save(const sealed::Entry& entry) const {
-    Save save = save_of(entry, *decode_place(entry.value));
+    Save save = save_of(entry);
     save.open = this;
     return save;
   }

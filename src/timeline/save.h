@@ -6,33 +6,40 @@
 
 #include "base/hash.h"
 #include "sealed/entry.h"
-#include "segment/segment_format.h"
+#include "segment/record.h"
 
 namespace cairn::timeline {
 
-/// The family that stands in a timeline's records and indexes. No table has so many: repair knows a timeline by it.
-inline constexpr std::uint16_t kFamily = 0xffff;
-
-/// Where a save stands: the value of its record in a block index.
+/// Where a save stands: the value of its record in a block index. Of an expiry change the stamp of its save follows.
 struct Place {
   std::uint64_t block = 0;   // Number of its segment.
   std::uint64_t offset = 0;  // Of its record there; a multiple of 8, below 32 GiB.
   bool operator==(const Place&) const = default;
 };
 inline constexpr std::size_t kPlaceBytes = 12;  // u64 number, u32 offset / 8.
-using PlaceBytes = std::array<char, kPlaceBytes>;
+inline constexpr std::size_t kPlaceBytesMax = kPlaceBytes + sizeof(std::uint64_t);
+using PlaceBytes = std::array<char, kPlaceBytesMax>;
 
-inline PlaceBytes encode(const Place& place) {
-  PlaceBytes bytes;
+/// Of an expiry change with the stamp of its save.
+inline ByteView encode(const Place& place, std::optional<std::uint64_t> changed, PlaceBytes& bytes) {
   store(bytes.data(), place.block);
   store(bytes.data() + 8, static_cast<std::uint32_t>(place.offset / segment::kRecordAlign));
-  return bytes;
+  if (changed) store(bytes.data() + kPlaceBytes, *changed);
+  return {bytes.data(), changed ? kPlaceBytesMax : kPlaceBytes};
 }
-/// nullopt: these bytes are no place.
-inline std::optional<Place> decode_place(ByteView bytes) {
-  if (bytes.size() != kPlaceBytes) return std::nullopt;
-  return Place{.block = load<std::uint64_t>(bytes.data()),
-               .offset = std::uint64_t{load<std::uint32_t>(bytes.data() + 8)} * segment::kRecordAlign};
+inline bool has_place(const sealed::Entry& entry) {
+  return entry.value.size() == (entry.kind == RecordKind::kExpiryChange ? kPlaceBytesMax : kPlaceBytes);
+}
+/// Of an entry that has one.
+inline Place place_of(const sealed::Entry& entry) {
+  return {.block = load<std::uint64_t>(entry.value.data()),
+          .offset = std::uint64_t{load<std::uint32_t>(entry.value.data() + 8)} * segment::kRecordAlign};
+}
+
+/// Whether a segment of a timeline may have it.
+inline bool is_save(const segment::RecordView& record) {
+  const RecordKind kind = record.kind();
+  return kind == RecordKind::kPut || kind == RecordKind::kTombstone || kind == RecordKind::kExpiryChange;
 }
 
 class Block;
@@ -40,8 +47,9 @@ class OpenBlock;
 
 struct Save {
   std::uint64_t stamp = 0;
-  RecordKind kind = RecordKind::kPut;
-  std::int64_t expiry_ms = 0;  // 0: none.
+  RecordKind kind = RecordKind::kPut;  // Or a tombstone, or an expiry change, which is no save but stands among them.
+  std::int64_t expiry_ms = 0;          // 0: none.
+  std::uint64_t changed = 0;           // Of an expiry change: the stamp of its save.
   Place place;
   // The block it stands in, one of both; as long as the line-up it was found in.
   const OpenBlock* open = nullptr;
@@ -52,9 +60,11 @@ struct Save {
   }
 };
 
-/// A record of a block index.
-inline Save save_of(const sealed::Entry& entry, const Place& place) {
-  return {.stamp = entry.stamp, .kind = entry.kind, .expiry_ms = entry.expiry_ms, .place = place};
+/// A record of a block index that has a place.
+inline Save save_of(const sealed::Entry& entry) {
+  Save save{.stamp = entry.stamp, .kind = entry.kind, .expiry_ms = entry.expiry_ms, .changed = 0, .place = place_of(entry)};
+  if (entry.kind == RecordKind::kExpiryChange) save.changed = load<std::uint64_t>(entry.value.data() + kPlaceBytes);
+  return save;
 }
 
 }  // namespace cairn::timeline

@@ -7,6 +7,17 @@
 #include "timeline/watcher.h"
 
 namespace cairn {
+namespace {
+
+RecordKind kind_of(ByteView data, const SaveOptions& options) {
+  return data.empty() && !options.keep_empty ? RecordKind::kTombstone : RecordKind::kPut;
+}
+std::optional<std::int64_t> ms_of(std::optional<Time> time) {
+  if (!time) return std::nullopt;
+  return time->time_since_epoch().count();
+}
+
+}  // namespace
 
 SaveList::SaveList(std::unique_ptr<timeline::SaveSource> source) : source_(std::move(source)) {}
 SaveList::SaveList(SaveList&&) noexcept = default;
@@ -25,12 +36,17 @@ Watch::~Watch() = default;
 Result<std::optional<WatchEvent>> Watch::next(std::chrono::milliseconds wait) { return watcher_->next(wait.count()); }
 
 Result<Stamp> Timeline::put(ByteView key, ByteView data, const SaveOptions& options) {
-  timeline::SaveRef save{.key = key, .data = data, .erases = data.empty() && !options.keep_empty};
+  timeline::SaveRef save{.key = key, .data = data, .kind = kind_of(data, options), .expiry_ms = {}};
   return impl_->write({&save, 1}, options);
 }
 
 Result<Stamp> Timeline::erase(ByteView key, const SaveOptions& options) {
-  timeline::SaveRef save{.key = key, .data = {}, .erases = true};
+  timeline::SaveRef save{.key = key, .data = {}, .kind = RecordKind::kTombstone, .expiry_ms = {}};
+  return impl_->write({&save, 1}, options);
+}
+
+Result<Stamp> Timeline::set_expiry(ByteView key, std::optional<Time> when, const SaveOptions& options) {
+  timeline::SaveRef save{.key = key, .data = {}, .kind = RecordKind::kExpiryChange, .expiry_ms = ms_of(when).value_or(0)};
   return impl_->write({&save, 1}, options);
 }
 
@@ -38,12 +54,24 @@ Result<Stamp> Timeline::write(const Saves& saves, const SaveOptions& options) {
   std::vector<timeline::SaveRef> refs;
   refs.reserve(saves.size());
   for (const Saves::Save& save : saves.saves_) {
-    refs.push_back({.key = save.key, .data = save.data, .erases = save.erases || (save.data.empty() && !options.keep_empty)});
+    switch (save.kind) {
+      case Saves::Kind::kPut:
+        refs.push_back({.key = save.key, .data = save.data, .kind = kind_of(save.data, options), .expiry_ms = ms_of(save.time)});
+        break;
+      case Saves::Kind::kErase:
+        refs.push_back({.key = save.key, .data = {}, .kind = RecordKind::kTombstone, .expiry_ms = {}});
+        break;
+      case Saves::Kind::kSetExpiry:
+        refs.push_back(
+            {.key = save.key, .data = {}, .kind = RecordKind::kExpiryChange, .expiry_ms = ms_of(save.time).value_or(0)});
+        break;
+    }
   }
   return impl_->write(refs, options);
 }
 
 Result<std::optional<Pinned>> Timeline::get(ByteView key) const { return impl_->get(key); }
+Result<std::optional<SaveInfo>> Timeline::info(ByteView key) const { return impl_->info(key); }
 Result<std::optional<Pinned>> Timeline::get_at(ByteView key, Moment at) const { return impl_->get_at(key, at); }
 SaveList Timeline::keys(ByteView prefix, Moment from, Moment to, std::uint64_t limit) const {
   return SaveList(timeline::walk_keys(impl_, prefix, from, to, limit));

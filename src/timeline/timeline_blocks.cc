@@ -265,9 +265,8 @@ Result<bool> TimelineImpl::merge_indexes(directory::Job& job) {
                                      .stamp_last = last,
                                      .replaces = replaces,
                                      .stays = [&](const sealed::Entry& entry) -> Result<bool> {
-                                       const auto place = decode_place(entry.value);
-                                       if (!place) return corruption("record of a block index without a place", name_);
-                                       return there.contains(place->block);
+                                       if (!has_place(entry)) return corruption("record of a block index without a place", name_);
+                                       return there.contains(place_of(entry).block);
                                      },
                                      .progress = progress_of(job)}));
   CAIRN_TRY(file, IndexFile::open(*directory_, name, view_));

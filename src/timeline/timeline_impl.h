@@ -53,7 +53,9 @@ struct Tuning : directory::LogTuning {
 struct SaveRef {
   ByteView key;
   ByteView data;
-  bool erases = false;
+  RecordKind kind = RecordKind::kPut;
+  std::optional<std::int64_t> expiry_ms;  // 0: never; none: as the options say.
+  std::uint64_t changed = 0;              // Of an expiry change: the stamp of its save.
 };
 
 /// What a read sees.
@@ -80,6 +82,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   // See cairn/timeline.h.
   Result<Stamp> write(std::span<SaveRef> saves, const SaveOptions& options) CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
+  [[nodiscard]] Result<std::optional<SaveInfo>> info(ByteView key) const;
   [[nodiscard]] Result<std::optional<Pinned>> get_at(ByteView key, Moment at) const;
   Result<void> rollback(Moment to) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> undo(bool discard) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
@@ -125,6 +128,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   Result<void> leave_block(std::uint64_t bytes) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   void begin_block() CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   Result<void> wait_for_close(std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
+  [[nodiscard]] Result<std::vector<SaveRef>> what_changes(std::span<const SaveRef> saves, std::uint64_t last_stamp) const;
   [[nodiscard]] Result<std::uint64_t> stamp_of(const SaveOptions& options, std::uint64_t now) const CAIRN_REQUIRES(log_.mutex);
   WriteVersion append(std::span<const SaveRef> saves, const SaveOptions& options, const directory::Directory::Stamped& stamped)
       CAIRN_REQUIRES(log_.mutex);
@@ -163,6 +167,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   static void add_to_next_line(directory::TimelineEntry& timeline, const Step& step);
   [[nodiscard]] ReadView visible_view() const;
   void set_time(ReadView& view) const;
+  [[nodiscard]] Result<std::optional<Save>> last_save(ByteView key, ReadView& view) const;
   [[nodiscard]] std::int64_t now_ms() const;
   [[nodiscard]] std::int64_t elapsed_now_ms() const;
   [[nodiscard]] std::uint64_t main_first(const LineUp& now, std::int64_t now_ms) const;

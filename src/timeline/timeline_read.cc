@@ -41,6 +41,23 @@ ReadView TimelineImpl::read_view() const {
 
 Result<std::optional<Pinned>> TimelineImpl::get(ByteView key) const {
   ReadView view = visible_view();
+  CAIRN_TRY(save, last_save(key, view));
+  if (!save) return std::nullopt;
+  CAIRN_TRY(data, LineUp::data(*save, read_counters_));
+  return data;
+}
+
+Result<std::optional<SaveInfo>> TimelineImpl::info(ByteView key) const {
+  ReadView view = visible_view();
+  CAIRN_TRY(save, last_save(key, view));
+  if (!save) return std::nullopt;
+  SaveInfo info{.stamp = {save->stamp}, .expires = std::nullopt};
+  if (save->expiry_ms != 0) info.expires = Time(std::chrono::milliseconds(save->expiry_ms));
+  return info;
+}
+
+/// The one that gives data now. The view may get its time.
+Result<std::optional<Save>> TimelineImpl::last_save(ByteView key, ReadView& view) const {
   // Asking for the time costs a twentieth of a lookup, and where nothing can have expired it is not needed.
   const bool may_expire = config_.timeout_ms != 0 && !config_.persist;
   if (may_expire) set_time(view);
@@ -48,9 +65,7 @@ Result<std::optional<Pinned>> TimelineImpl::get(ByteView key) const {
   CAIRN_TRY(save, view.line_up->find(key, hash_of(key), first, view.visible, read_counters_));
   if (!save || save->stamp < first) return std::nullopt;
   if (save->expiry_ms != 0 && !may_expire) set_time(view);
-  if (!save->gives_data(view.now_ms)) return std::nullopt;
-  CAIRN_TRY(data, LineUp::data(*save, read_counters_));
-  return data;
+  return save->gives_data(view.now_ms) ? save : std::nullopt;
 }
 
 Result<std::optional<Pinned>> TimelineImpl::get_at(ByteView key, Moment at) const {

@@ -12,25 +12,42 @@ namespace {
 
 constexpr std::uint64_t kWriteBytesMax = kGiB + kMiB;  // Of log.
 constexpr std::int64_t kExpiresAfterMsMost = std::int64_t{1} << 46;
+constexpr std::int64_t kExpiryMsMost = std::int64_t{1} << 47;
+
+bool changes_expiry(const SaveRef& save) { return save.kind == RecordKind::kExpiryChange; }
+
+/// What is stored as the value of its record.
+ByteView value_of(const SaveRef& save) { return changes_expiry(save) ? bytes_of(save.changed) : save.data; }
 
 Result<std::uint64_t> check_saves(std::span<const SaveRef> saves) {
   std::uint64_t bytes = saves.size() > 1 ? segment::kBatchFrameBytes : 0;
   for (const SaveRef& save : saves) {
     CAIRN_TRY_VOID(directory::check_record(save.key, save.data));
-    bytes += segment::record_bytes(save.key.size(), save.data.size(), kHasAccount | kHasExpiry);
+    if (save.expiry_ms && (*save.expiry_ms < 0 || *save.expiry_ms > kExpiryMsMost)) {
+      return fail(ErrorCode::kInvalidArgument, "a save is to expire at " + std::to_string(*save.expiry_ms) +
+                                                   " ms since 1970, not from 0 to " + std::to_string(kExpiryMsMost));
+    }
+    bytes += segment::record_bytes(save.key.size(), value_of(save).size(), kHasAccount | kHasExpiry);
   }
   if (bytes <= kWriteBytesMax) return bytes;
   return fail(ErrorCode::kInvalidArgument, "a write takes at most " + std::to_string(kWriteBytesMax) +
                                                " bytes of log; this one takes " + std::to_string(bytes));
 }
 
-/// By key, which is the order of saves of one stamp; of two of one key the later stays.
+/// By key, which is the order of saves of one stamp; of two of one key the later stays, but that a change of an expiry goes to
+/// the save before it.
 std::span<SaveRef> in_order(std::span<SaveRef> saves) {
   if (saves.size() < 2) return saves;
   std::ranges::stable_sort(saves, {}, &SaveRef::key);
   std::size_t kept = 0;
-  for (std::size_t i = 0; i < saves.size(); ++i) {
-    if (i + 1 == saves.size() || saves[i].key != saves[i + 1].key) saves[kept++] = saves[i];
+  for (const SaveRef& save : saves) {
+    if (kept == 0 || saves[kept - 1].key != save.key) {
+      saves[kept++] = save;
+    } else if (SaveRef& before = saves[kept - 1]; changes_expiry(save) && !changes_expiry(before)) {
+      before.expiry_ms = save.expiry_ms;
+    } else {
+      before = save;
+    }
   }
   return saves.first(kept);
 }
@@ -47,11 +64,21 @@ Result<Stamp> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions& o
   if (saves.empty()) return Stamp{log_.visible_stamp()};
   if (!directory_->versions_at_hand(saves.size())) CAIRN_TRY_VOID(directory_->prepare_versions(saves.size()));
   std::int64_t begin_ms = 0;  // Of its waiting, if it has to.
+  const bool any_changes = std::ranges::any_of(saves, changes_expiry);
+  std::vector<SaveRef> with_changes;
   while (true) {
+    if (any_changes) CAIRN_TRY_VOID(what_changes(saves, log_.visible_stamp()));  // Reads files, which are at hand below.
     {
       const MutexLock lock(log_.mutex);
       CAIRN_TRY_VOID(make_room(bytes, saves, begin_ms));
-      auto stamped = directory_->reserve_versions(saves.size());
+      std::span<const SaveRef> made = saves;
+      if (any_changes) {
+        CAIRN_TRY(found, what_changes(saves, log_.last_stamp()));
+        if (found.empty()) return fail(ErrorCode::kNotFound, "there is nothing whose expiry could be changed");
+        with_changes = std::move(found);
+        made = with_changes;
+      }
+      auto stamped = directory_->reserve_versions(made.size());
       if (stamped) {
         CAIRN_TRY(stamp, stamp_of(options, stamped->stamp));
         stamped->stamp = stamp;
@@ -59,13 +86,32 @@ Result<Stamp> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions& o
           CAIRN_TRY_VOID(leave_block(bytes));
           continue;
         }
-        const WriteVersion version = append(saves, options, *stamped);
+        const WriteVersion version = append(made, options, *stamped);
         CAIRN_TRY_VOID(log_.wait_until_visible(version));
         return Stamp{stamp};
       }
     }
     CAIRN_TRY_VOID(directory_->prepare_versions(saves.size()));
   }
+}
+
+/// `saves`, without the changes of what is not there as of `last_stamp`; the others know what they change.
+Result<std::vector<SaveRef>> TimelineImpl::what_changes(std::span<const SaveRef> saves, std::uint64_t last_stamp) const {
+  ReadView view{.visible = last_stamp};
+  view.line_up = line_up_.get();
+  set_time(view);
+  std::vector<SaveRef> found;
+  for (const SaveRef& save : saves) {
+    found.push_back(save);
+    if (!changes_expiry(save)) continue;
+    CAIRN_TRY(last, last_save(save.key, view));
+    if (last) {
+      found.back().changed = last->stamp;
+    } else {
+      found.pop_back();
+    }
+  }
+  return found;
 }
 
 /// The stamp of a write that gets `now` unless it brings its own time.
@@ -185,13 +231,13 @@ WriteVersion TimelineImpl::append(std::span<const SaveRef> saves, const SaveOpti
                              .write_version = stamped.write_version,
                              .stamp = stamped.stamp,
                              .view = view_,
-                             .family = kFamily};
+                             .family = kTimelineFamily};
   for (const SaveRef& save : saves) {
-    input.kind = save.erases ? RecordKind::kTombstone : RecordKind::kPut;
+    input.kind = save.kind;
     input.account = options.account.value_or(directory::account_of(save.key));
-    input.expiry_ms = save.erases ? 0 : expiry_ms;
+    input.expiry_ms = save.kind == RecordKind::kTombstone ? 0 : save.expiry_ms.value_or(expiry_ms);
     input.key = save.key;
-    input.value = save.data;
+    input.value = value_of(save);
     const char* const at = log.file().data() + log.tail();
     const segment::RecordView record = log.append(input);
     records_.emplace_back(at, record);

@@ -135,11 +135,11 @@ class KeyWalk final : public SaveSource {
       CAIRN_TRY(candidate, walk_.next());
       if (candidate == nullptr) return false;
       ++walked_;
-      if (!candidate->key.starts_with(prefix_) || !candidate->save.gives_data(end_ms_)) continue;
+      if (!candidate->key.starts_with(prefix_) || candidate->save.kind != RecordKind::kPut) continue;
       const KeyedSave found = *candidate;
       CAIRN_TRY(last,
                 view_.line_up->find(found.key, timeline_->hash_of(found.key), found.save.stamp, last_, timeline_->counters()));
-      if (!last || last->stamp != found.save.stamp) continue;
+      if (!last || last->stamp != found.save.stamp || !last->gives_data(end_ms_)) continue;
       walked_ = 0;  // It led somewhere.
       looked_at_ = 0;
       reached_key_ = found.key;
@@ -253,7 +253,7 @@ class HistoryWalk final : public SaveSource {
         save = line_up.open[at_ - line_up.indexes.size()]->save(cursor_->entry());
       }
       CAIRN_TRY_VOID(cursor_->prev());
-      if (!save || line_up.rolled_back(save->stamp)) continue;
+      if (!save || save->kind == RecordKind::kExpiryChange || line_up.rolled_back(save->stamp)) continue;
       now_ = *save;
       entry_ = {.key = key_, .stamp = {now_.stamp}, .erased = now_.kind == RecordKind::kTombstone};
       return true;

@@ -73,7 +73,7 @@ Result<void> Watcher::read(const ReadView& view) {
       return {};
     }
     last = stamp;
-    if (save->key.starts_with(prefix_)) waiting_.push_back(*save);
+    if (save->key.starts_with(prefix_) && save->save.kind != RecordKind::kExpiryChange) waiting_.push_back(*save);
   }
   next_ = std::max(next_, view.visible + 1);
   return {};

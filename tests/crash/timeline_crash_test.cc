@@ -119,8 +119,14 @@ struct Script {
     std::map<std::string, TimelineModel::Save> made;
     for (int j = 0; j < (i % 5 == 4 ? 3 : 1); ++j) {
       TimelineModel::Save one{.key = key_of(i * 5 + j * 7), .data = {}};
+      const auto last = model.last_save(one.key);
       if ((i + j) % 6 == 5) {
         batch.erase(one.key);
+      } else if ((i + j) % 6 == 2 && !made.contains(one.key) && model.is_there(last, clock.wall_ms())) {
+        one.changed = last->stamp;
+        one.data = "";
+        one.expiry_ms = clock.wall_ms() + (i % 2 == 0 ? 0 : 1'000'000);
+        batch.set_expiry(one.key, Time(std::chrono::milliseconds(one.expiry_ms)));
       } else {
         one.data = std::to_string(i) + std::string(static_cast<std::size_t>(20 + i * 137 % 900), 'x');
         batch.put(one.key, *one.data);

@@ -1,6 +1,7 @@
 // A timeline as a list of all saves and the intervals that were rolled back, and what its readers should see.
 #pragma once
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 #include "support/world.h"
@@ -19,6 +20,7 @@ struct TimelineModel {
     std::string key;
     std::optional<std::string> data;  // None: erased.
     std::int64_t expiry_ms = 0;       // 0: none.
+    std::uint64_t changed = 0;        // Not 0: no save, but a change of the expiry of the one with that stamp.
     [[nodiscard]] bool gives_data(std::int64_t at_ms) const { return data && (expiry_ms == 0 || expiry_ms > at_ms); }
     [[nodiscard]] SaveLine line() const { return {stamp, key, data}; }
   };
@@ -45,21 +47,28 @@ struct TimelineModel {
   [[nodiscard]] std::uint64_t main_first(std::int64_t wall_ms) const {
     return std::max(first_of_ms(now_ms(wall_ms) - timeout_ms + 1), main_after + 1);
   }
-  [[nodiscard]] const Save* last_save(const std::string& key, std::uint64_t stamp_max = ~std::uint64_t{0}) const {
+  [[nodiscard]] std::optional<Save> last_save(const std::string& key, std::uint64_t stamp_max = ~std::uint64_t{0}) const {
+    const Save* change = nullptr;
     for (auto save = saves.rbegin(); save != saves.rend(); ++save) {
-      if (save->key == key && save->stamp <= stamp_max && not_rolled_back(save->stamp) == save->stamp) return &*save;
+      if (save->key != key || save->stamp > stamp_max || not_rolled_back(save->stamp) != save->stamp) continue;
+      if (change == nullptr && save->changed != 0) change = &*save;
+      if (save->changed != 0) continue;
+      Save found = *save;
+      if (change != nullptr) found.expiry_ms = change->expiry_ms;
+      return found;
     }
-    return nullptr;
+    return std::nullopt;
   }
   [[nodiscard]] std::optional<std::string> get(const std::string& key, std::int64_t wall_ms) const {
-    const Save* const save = last_save(key);
-    const bool there = save != nullptr && save->gives_data(now_ms(wall_ms)) && (persist || save->stamp >= main_first(wall_ms));
-    return there ? save->data : std::nullopt;
+    const auto save = last_save(key);
+    return is_there(save, wall_ms) ? save->data : std::nullopt;
+  }
+  [[nodiscard]] bool is_there(const std::optional<Save>& save, std::int64_t wall_ms) const {
+    return save && save->gives_data(now_ms(wall_ms)) && (persist || save->stamp >= main_first(wall_ms));
   }
   [[nodiscard]] std::optional<std::string> get_at(const std::string& key, std::uint64_t at, std::int64_t wall_ms) const {
-    const Save* const save = last_save(key, std::min(at, last_stamp));
-    const bool there =
-        save != nullptr && save->stamp >= main_first(wall_ms) && save->gives_data(std::min(ms_of(at), now_ms(wall_ms)));
+    const auto save = last_save(key, std::min(at, last_stamp));
+    const bool there = save && save->stamp >= main_first(wall_ms) && save->gives_data(std::min(ms_of(at), now_ms(wall_ms)));
     return there ? save->data : std::nullopt;
   }
   /// Saves in [from, to) of keys that begin with `prefix` or, with whole_key, are it.
@@ -69,22 +78,23 @@ struct TimelineModel {
     for (const Save& save : saves) {
       const bool within = save.stamp >= std::max(from, main_first(wall_ms)) && save.stamp < to;
       const bool named = whole_key ? save.key == prefix : save.key.starts_with(prefix);
-      if (within && named && not_rolled_back(save.stamp) == save.stamp) lines.push_back(save.line());
+      if (within && named && save.changed == 0 && not_rolled_back(save.stamp) == save.stamp) lines.push_back(save.line());
     }
     std::ranges::sort(lines);
     return lines;
   }
   [[nodiscard]] std::vector<SaveLine> keys(const std::string& prefix, std::uint64_t from, std::uint64_t to,
                                            std::int64_t wall_ms) const {
-    std::map<std::string, const Save*> last;
+    std::set<std::string> named;
     for (const Save& save : saves) {
-      const bool within = save.stamp >= std::max(from, main_first(wall_ms)) && save.stamp < to;
-      if (within && save.key.starts_with(prefix) && not_rolled_back(save.stamp) == save.stamp) last[save.key] = &save;
+      if (save.key.starts_with(prefix)) named.insert(save.key);
     }
     std::vector<SaveLine> lines;
-    const std::int64_t end_ms = std::min(ms_of(to == 0 ? 0 : to - 1), now_ms(wall_ms));
-    for (const auto& [key, save] : last) {
-      if (save->gives_data(end_ms)) lines.push_back(save->line());
+    const std::uint64_t last = to == 0 ? 0 : to - 1;
+    for (const std::string& key : named) {
+      const auto save = last_save(key, last);
+      const bool within = save && save->stamp >= std::max(from, main_first(wall_ms));
+      if (within && save->gives_data(std::min(ms_of(last), now_ms(wall_ms)))) lines.push_back(save->line());
     }
     std::ranges::sort(lines);
     return lines;

@@ -90,8 +90,13 @@ struct TimelineHistory {
         model.saves[model.saves.size() - 1 - random.below(std::min<std::size_t>(model.saves.size(), 200))].stamp;
     return stamp + random.below(3) - 1;
   }
+  std::optional<Time> random_time() {
+    if (random.one_in(3)) return std::nullopt;
+    return Time(std::chrono::milliseconds(now_ms() + static_cast<std::int64_t>(random.below(2000)) - 300));
+  }
   void write() {
     std::map<std::string, TimelineModel::Save> made;
+    std::map<std::string, std::int64_t> expiries;  // Of their own.
     Saves batch;
     SaveOptions options;
     options.durability = random.one_in(3) ? Durability::kDisk : Durability::kKernel;
@@ -102,21 +107,39 @@ struct TimelineHistory {
       TimelineModel::Save save{.key = key(), .data = {}};
       if (random.one_in(4)) {
         batch.erase(save.key);
+        expiries.erase(save.key);
+      } else if (random.one_in(4)) {
+        const auto when = random_time();
+        batch.set_expiry(save.key, when);
+        expiries[save.key] = when ? when->time_since_epoch().count() : 0;
+        if (made.contains(save.key)) continue;
+        const auto last = model.last_save(save.key);
+        if (!model.is_there(last, clock.wall_ms())) continue;
+        save.changed = last->stamp;
+        save.data = "";
       } else {
         save.data =
             std::string(random.one_in(8) ? random.below(1500) : random.below(60), static_cast<char>('a' + random.below(26)));
-        batch.put(save.key, *save.data);
+        const auto expires = random.one_in(6) ? random_time() : std::nullopt;
+        batch.put(save.key, *save.data, expires);
+        expiries.erase(save.key);
+        if (expires) expiries[save.key] = expires->time_since_epoch().count();
         if (save.data->empty() && !options.keep_empty) save.data.reset();
       }
       made[save.key] = save;
     }
     const auto stamp = timeline->write(batch, options);
+    if (made.empty()) {
+      ASSERT_EQ(stamp.has_value() ? ErrorCode::kIo : stamp.error().code, ErrorCode::kNotFound);
+      return;
+    }
     ASSERT_OK(stamp);
     ASSERT_GT(stamp->value, model.last_stamp);
     model.last_stamp = stamp->value;
     for (auto& [k, save] : made) {
       save.stamp = stamp->value;
       if (save.data && options.expires_after.count() != 0) save.expiry_ms = ms_of(save.stamp) + options.expires_after.count();
+      if (save.data && expiries.contains(k)) save.expiry_ms = expiries[k];
       model.saves.push_back(save);
     }
     if (options.durability == Durability::kDisk) acknowledged = model.last_stamp;
@@ -198,14 +221,18 @@ struct TimelineHistory {
     const auto hit = timeline->get(k);
     ASSERT_OK(hit);
     const auto wanted = model.get(k, clock.wall_ms());
-    const TimelineModel::Save* const last = model.last_save(k);
+    const auto last = model.last_save(k);
+    const auto info = timeline->info(k);
+    ASSERT_OK(info);
+    ASSERT_EQ(info->has_value(), hit->has_value());
     // A clock that stepped back makes what had expired by itself look alive; what a cycle has dropped by then stays away.
-    const bool may_be_gone =
-        last != nullptr && last->expiry_ms != 0 && last->expiry_ms <= confirmed_ms && last->stamp <= model.main_after;
+    const bool may_be_gone = last && last->expiry_ms != 0 && last->expiry_ms <= confirmed_ms && last->stamp <= model.main_after;
     if (!hit->has_value() && may_be_gone) return;
     ASSERT_EQ(hit->has_value(), wanted.has_value()) << k;
     if (wanted) {
       ASSERT_EQ((*hit)->view(), *wanted) << k;
+      ASSERT_EQ((*info)->stamp.value, last->stamp) << k;
+      ASSERT_EQ((*info)->expires ? (*info)->expires->time_since_epoch().count() : 0, last->expiry_ms) << k;
     }
   }
   void check_get_at() {

@@ -201,6 +201,88 @@ TEST_F(OneTimeline, ASaveMayExpireByItself) {
   EXPECT_EQ(keys("a", kBeginning, Time(milliseconds(clock.wall_ms()))), "a ") << "it was there before";
 }
 
+TEST_F(OneTimeline, AnExpiryIsChangedWithoutANewSave) {
+  const auto in = [&](int ms) { return Time(milliseconds(clock.wall_ms() + ms)); };
+  const Stamp saved = put("a", "1", {.expires_after = milliseconds(100)});
+  clock.advance_ms(50);
+  const Time before = in(0);
+  clock.advance_ms(1);
+  ASSERT_OK(timeline->set_expiry("a", in(200)));
+  const auto info = timeline->info("a");
+  ASSERT_OK(info);
+  ASSERT_TRUE(info->has_value());
+  EXPECT_EQ((*info)->stamp, saved);
+  EXPECT_EQ((*info)->expires, in(200));
+  Watch watch = timeline->watch("", kBeginning);
+  EXPECT_EQ(watched(watch), "a=1 ");
+  EXPECT_EQ(history("a"), "1 ");
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(keys("a"), "a ");
+    clock.advance_ms(100);
+    EXPECT_EQ(get("a"), round == 0 ? "1" : "(none)") << "its first expiry has passed, its second only in the end";
+    if (round == 0) ASSERT_OK(timeline->close_block());
+  }
+  EXPECT_EQ(timeline->set_expiry("a", std::nullopt).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(timeline->set_expiry("b", in(9)).error().code, ErrorCode::kNotFound);
+  ASSERT_OK(timeline->rollback(before));
+  EXPECT_EQ(get("a"), "(none)") << "with the first expiry again";
+  put("b", "2", {.expires_after = milliseconds(10)});
+  ASSERT_OK(timeline->set_expiry("b", std::nullopt));
+  clock.advance_ms(10);
+  EXPECT_EQ(get("b"), "2");
+  EXPECT_EQ(timeline->info("b")->value().expires, std::nullopt);
+  for (int i = 0; i < 1000; ++i) ASSERT_OK(timeline->set_expiry("b", in(500)));
+  ASSERT_OK(timeline->close_block());
+  const std::uint64_t probes = timeline->stats().index_probes;
+  EXPECT_EQ(get("b"), "2");
+  EXPECT_LE(timeline->stats().index_probes - probes, 2 * timeline->stats().index_files) << "it finds its save at once";
+}
+
+TEST_F(OneTimeline, AChangeOfAnExpiryInABatchGoesToTheSaveBeforeIt) {
+  const Time past(milliseconds(clock.wall_ms() - 1));
+  Saves saves;
+  saves.set_expiry("gone", past);
+  saves.put("a", "1");
+  saves.set_expiry("a", past);
+  saves.put("b", "2", past);
+  saves.set_expiry("b", std::nullopt);
+  saves.erase("c");
+  saves.set_expiry("c", std::nullopt);
+  ASSERT_OK(timeline->write(saves));
+  EXPECT_EQ(get("a"), "(none)");
+  EXPECT_EQ(get("b"), "2");
+  EXPECT_EQ(get("c"), "(none)");
+  EXPECT_EQ(history("a"), "1 ");
+  EXPECT_EQ(history("gone"), "");
+  EXPECT_EQ(timeline->put("x", "1", {.expires_after = milliseconds(-1)}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(timeline->set_expiry("b", Time(milliseconds(-1))).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(timeline->set_expiry("b", Time(milliseconds(std::int64_t{1} << 48))).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(OneTimeline, ACycleKeepsWhatAChangeInTheMainLineKeepsAlive) {
+  reopen({.expired = Expired::kPersist});
+  put("a", "1", {.expires_after = milliseconds(1100)});
+  put("b", "2");
+  put("c", "3", {.expires_after = milliseconds(1100)});
+  ASSERT_OK(timeline->set_expiry("b", Time(milliseconds(clock.wall_ms() + 5000))));
+  ASSERT_OK(timeline->close_block());
+  clock.advance_ms(1050);
+  ASSERT_OK(timeline->set_expiry("a", Time(milliseconds(clock.wall_ms() + 5000))));
+  clock.advance_ms(100);
+  ASSERT_OK(timeline->housekeep(true));
+  EXPECT_EQ(timeline->stats().lines[1].saves, 2U) << "c has expired; the change of b is in its save";
+  EXPECT_EQ(get("a"), "1") << "it had expired but for the change, which is not in the persistent line yet";
+  EXPECT_EQ(get("b"), "2");
+  reopen();
+  EXPECT_EQ(get("a"), "1");
+  EXPECT_EQ(timeline->info("b")->value().expires->time_since_epoch().count(), clock.wall_ms() + 5000 - 1150);
+  clock.advance_ms(5000);
+  EXPECT_EQ(get("a"), "(none)");
+  EXPECT_EQ(get("b"), "(none)");
+  ASSERT_OK(timeline->housekeep(true));
+  EXPECT_EQ(timeline->stats().lines[1].saves, 0U);
+}
+
 TEST_F(OneTimeline, AClockThatJumpsAheadHidesSavesAndDeletesNone) {
   put("a", "1");
   ASSERT_OK(timeline->close_block());
@@ -316,8 +398,8 @@ TEST_F(OneTimeline, ASaveMayBringItsOwnTime) {
   const std::int64_t now = clock.wall_ms();
   const auto at = [](std::int64_t ms) { return SaveOptions{.time = Time(milliseconds(ms))}; };
   reopen({.timeout = milliseconds(0)});
-  put("a", "1", at(1000));
-  put("a", "2", at(1000));
+  const Stamp first = put("a", "1", at(1000));
+  EXPECT_GT(put("a", "2", at(1000)), first);
   put("a", "3", at(5000));
   EXPECT_EQ(get_at("a", Time(milliseconds(999))), "(none)");
   EXPECT_EQ(get_at("a", Time(milliseconds(1000))), "2");
