@@ -100,13 +100,15 @@ class Saves {
   void erase(ByteView key) { saves_.push_back({Kind::kErase, Bytes(key), {}, {}}); }
   /// As Timeline::set_expiry(); of a key that is put in the same batch too. Passed over where there is nothing.
   void set_expiry(ByteView key, std::optional<Time> when) { saves_.push_back({Kind::kSetExpiry, Bytes(key), {}, when}); }
+  /// As Timeline::erase_all(); of what comes before it, in the batch too.
+  void erase_all() { saves_.assign(1, {Kind::kEraseAll, {}, {}, {}}); }
   void clear() { saves_.clear(); }
   [[nodiscard]] std::size_t size() const { return saves_.size(); }
   [[nodiscard]] bool empty() const { return saves_.empty(); }
 
  private:
   friend class Timeline;
-  enum class Kind : std::uint8_t { kPut, kErase, kSetExpiry };
+  enum class Kind : std::uint8_t { kPut, kErase, kSetExpiry, kEraseAll };
   struct Save {
     Kind kind;
     Bytes key;
@@ -130,7 +132,7 @@ class SaveList {
   struct Entry {
     ByteView key;  ///< Valid until next().
     Stamp stamp;
-    bool erased = false;  ///< In a history: the save erased the key.
+    bool erased = false;  ///< In a history: the key was erased.
   };
   class Iterator {
    public:
@@ -175,6 +177,7 @@ struct WatchEvent {
   enum class Kind : std::uint8_t {
     kSaved,
     kErased,
+    kErasedAll,  ///< Every key, under whatever prefix.
     /// What came after `stamp` does not count any more: a rollback, or the end of one that was undone, whose saves follow anew.
     kRolledBack,
     kMissed,  ///< Saves up to `stamp` expired before they were asked for.
@@ -265,6 +268,8 @@ class Timeline {
   /// options.keep_empty. Errors: as write().
   Result<Stamp> put(ByteView key, ByteView data, const SaveOptions& options = {});
   Result<Stamp> erase(ByteView key, const SaveOptions& options = {});
+  /// Erases every key, in one record, however many there are.
+  Result<Stamp> erase_all(const SaveOptions& options = {});
   /// From now on the last save of `key` is gone for get() at `when`; nullopt: with the timeout alone. Its data is not saved anew,
   /// and histories, listings and watches do not show it; a rollback takes it back. kNotFound: there is nothing under the key.
   /// Others as write().

@@ -124,6 +124,7 @@ Result<int> watch(const Arguments& arguments) {
         put_bytes(object, "key", event->key);
         object["erased"] = true;
         break;
+      case WatchEvent::Kind::kErasedAll: object["event"] = "erased all"; break;
       case WatchEvent::Kind::kRolledBack: object["event"] = "rolled back"; break;
       case WatchEvent::Kind::kMissed: object["event"] = "missed"; break;
     }

@@ -23,6 +23,12 @@ Result<std::shared_ptr<const IndexFile>> IndexFile::open(directory::Directory& d
                                                       .number = directory::FileName::parse(name)->number,
                                                       .view = view,
                                                       .family = kTimelineFamily}));
+  CAIRN_TRY(erases, reader->range_tombstones());
+  for (const sealed::Entry& erase : erases) {
+    if (!erase.key.empty() || !erase.value.empty()) return corruption("erase of some keys in a block index", name);
+    file->erases.push_back(erase.stamp);
+  }
+  std::ranges::sort(file->erases);
   file->reader = reader;
   file->live = directory.live(*map);
   return file;
@@ -59,6 +65,15 @@ Result<std::optional<Save>> BlockIndex::find(ByteView key, std::uint64_t hash, s
 Result<void> BlockIndex::visit(std::uint64_t first, std::uint64_t last,
                                const std::function<Result<bool>(const sealed::Entry&)>& visit) const {
   return file_->reader->find_terms(kTimes, term_of_stamp(first), term_of_stamp(last), visit);
+}
+
+std::vector<std::uint64_t> BlockIndex::erases() const {
+  std::vector<std::uint64_t> found;
+  for (const std::uint64_t stamp : file_->erases) {
+    const std::size_t at = first_block_from(stamp);
+    if (at != blocks_.size() && blocks_[at]->stamp_first() <= stamp) found.push_back(stamp);
+  }
+  return found;
 }
 
 std::uint64_t BlockIndex::saves() const {

@@ -23,13 +23,14 @@ Bytes term_of_stamp(std::uint64_t stamp);
 struct IndexFile {
   std::shared_ptr<directory::LiveFile> live;
   std::shared_ptr<const sealed::SealedReader> reader;
+  std::vector<std::uint64_t> erases;  // Stamps of those of all keys, ascending.
 
   /// A live file that is missing is kCorruption.
   static Result<std::shared_ptr<const IndexFile>> open(directory::Directory& directory, const std::string& name,
                                                        std::uint16_t view);
   [[nodiscard]] const std::string& name() const { return live->map()->name(); }
   [[nodiscard]] std::uint64_t bytes() const { return live->map()->size(); }
-  [[nodiscard]] std::uint64_t saves() const { return reader->preamble().record_count; }
+  [[nodiscard]] std::uint64_t saves() const { return reader->preamble().record_count + reader->preamble().range_tombstone_count; }
 };
 
 class BlockIndex {
@@ -46,6 +47,8 @@ class BlockIndex {
                      const std::function<Result<bool>(const sealed::Entry&)>& visit) const;
   /// By key, newest first; also what is in blocks that have left.
   [[nodiscard]] std::unique_ptr<sealed::Cursor> cursor() const { return file_->reader->cursor(); }
+  /// Stamps of the erases of all keys in blocks that are there, ascending.
+  [[nodiscard]] std::vector<std::uint64_t> erases() const;
   /// The save that `entry` of this index is; nullopt: its block has left.
   [[nodiscard]] Result<std::optional<Save>> save(const sealed::Entry& entry) const;
 

@@ -22,12 +22,18 @@ Result<std::string> write_block_index(directory::Directory& directory, const std
                                   .cover_from = {},
                                   .replaces = input.replaces};
   const sealed::SealedOptions options{.terms = {{kTimes, sizeof(std::uint64_t)}}};
-  CAIRN_TRY(file, directory.new_sealed(identity, sealed::sealed_bytes_max(input.bounds)));
+  sealed::SealedBounds bounds = input.bounds;
+  bounds.object_bytes += input.erases.size() * sealed::object_bytes(0, 0, 0);
+  CAIRN_TRY(file, directory.new_sealed(identity, sealed::sealed_bytes_max(bounds)));
   std::string name = file->name();
   const MemoryUse memory(directory.environment().memory,
                          input.bounds.records * (sealed::SealedWriter::kMemoryBytesPerRecord + 16));
   sealed::SealedWriter writer(std::move(file), identity, options);
   const auto write = [&]() -> Result<void> {
+    for (const std::uint64_t stamp : input.erases) {
+      writer.add_range_tombstone(
+          {.key = {}, .value = {}, .kind = RecordKind::kRangeTombstone, .write_version = stamp, .stamp = stamp});
+    }
     CAIRN_TRY_VOID(input.cursor.seek_first());
     std::uint64_t bytes = 0;
     while (input.cursor.valid()) {
@@ -52,6 +58,8 @@ Result<std::string> write_block_index(directory::Directory& directory, const std
 Result<std::string> write_block_index(directory::Directory& directory, const std::string& view_name, std::uint16_t view,
                                       const OpenBlock& block, const IndexProgress& progress) {
   const std::unique_ptr<sealed::Cursor> cursor = block.cursor();
+  std::vector<std::uint64_t> erases;
+  for (const auto* erase = block.erases(); erase != nullptr; erase = erase->older) erases.push_back(erase->stamp);
   const std::uint64_t entry_bytes = sealed::object_bytes(0, kPlaceBytesMax + sealed::kAlign, kHasAccount | kHasExpiry);
   return write_block_index(directory, view_name, view,
                            {.cursor = *cursor,
@@ -62,6 +70,7 @@ Result<std::string> write_block_index(directory::Directory& directory, const std
                             .stamp_first = block.stamp_first(),
                             .stamp_last = block.stamp_last(),
                             .replaces = {},
+                            .erases = std::move(erases),
                             .stays = [](const sealed::Entry&) { return Result<bool>(true); },
                             .progress = progress});
 }

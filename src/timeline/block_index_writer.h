@@ -25,6 +25,7 @@ struct IndexInput {
   std::uint64_t stamp_first;
   std::uint64_t stamp_last;
   std::vector<std::uint64_t> replaces;
+  std::vector<std::uint64_t> erases;                        // Of all keys: their stamps.
   std::function<Result<bool>(const sealed::Entry&)> stays;  // Whether an entry does.
   IndexProgress progress;
 };

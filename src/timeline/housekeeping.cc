@@ -225,7 +225,7 @@ Result<void> TimelineImpl::take_up(directory::Job& job, Step& step, const Block&
     const std::uint64_t stamp = record.header.stamp;
     const std::uint64_t hash = hash_of(record.key);
     CAIRN_TRY(last, step.line_up->find(record.key, hash, stamp, step.until, read_counters_));
-    directory::StoredSave save{.last = last && last->stamp == stamp, .tombstone = record.kind() == RecordKind::kTombstone};
+    directory::StoredSave save{.last = last && last->stamp == stamp, .tombstone = record.kind() != RecordKind::kPut};
     if (save.last && last->expiry_ms != 0 && last->expiry_ms <= step.now_ms) {
       // What came after the cycle began may have changed its expiry, and may count again after a rollback.
       CAIRN_TRY(later, step.line_up->has_later(record.key, hash, step.until));

@@ -1,5 +1,7 @@
 #include "timeline/line_up.h"
 
+#include <algorithm>
+
 namespace cairn::timeline {
 namespace {
 
@@ -48,6 +50,10 @@ Result<std::optional<Save>> LineUp::find(ByteView key, std::uint64_t hash, std::
   }
   std::uint64_t probes = 0;
   Result<std::optional<Save>> found = last_that_counts(*this, key, hash, stamp_min, stamp_max, probes);
+  if (found && *found) {
+    const std::uint64_t erase = last_erase(stamp_max);
+    if (erase > (*found)->stamp) *found = Save{.stamp = erase, .kind = RecordKind::kTombstone, .place = {}};
+  }
   if (found && *found && (*found)->kind == RecordKind::kExpiryChange) {
     const Save change = **found;
     found = last_that_counts(*this, key, hash, stamp_min, change.changed, probes);
@@ -60,6 +66,29 @@ Result<std::optional<Save>> LineUp::find(ByteView key, std::uint64_t hash, std::
     }
   }
   counters.add({.lookups = 1, .probes = probes});
+  return found;
+}
+
+std::uint64_t LineUp::last_erase(std::uint64_t stamp_max) const {
+  while (true) {
+    stamp_max = not_rolled_back(stamp_max);
+    std::uint64_t found = 0;
+    for (auto block = open.rbegin(); block != open.rend() && found == 0; ++block) {
+      const OpenBlock::EraseOfAll* erase = (*block)->erases();
+      while (erase != nullptr && erase->stamp > stamp_max) erase = erase->older;
+      if (erase != nullptr) found = erase->stamp;
+    }
+    const auto behind = std::ranges::upper_bound(erases, stamp_max);
+    if (found == 0 && behind != erases.begin()) found = *std::prev(behind);
+    if (!rolled_back(found)) return found;
+    stamp_max = found;
+  }
+}
+
+std::vector<std::uint64_t> LineUp::erases_between(std::uint64_t first, std::uint64_t last) const {
+  std::vector<std::uint64_t> found;
+  for (std::uint64_t at = last_erase(last); at >= first && at != 0; at = last_erase(at - 1)) found.push_back(at);
+  std::ranges::reverse(found);
   return found;
 }
 

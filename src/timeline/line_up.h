@@ -56,6 +56,7 @@ struct LineUp {
   std::vector<Placed> blocks;                              // Closed; oldest first.
   std::vector<std::shared_ptr<const BlockIndex>> indexes;  // Of those; by their first blocks.
   std::vector<std::shared_ptr<const OpenBlock>> open;      // Behind them; oldest first.
+  std::vector<std::uint64_t> erases;                       // Of all keys, in closed blocks: their stamps, ascending.
   std::vector<directory::RollbackEntry> rollbacks;         // By `until`.
   std::vector<std::uint64_t> rolled_back_to;               // Each rollback and undo of this open, for watchers.
   std::uint64_t main_after = 0;                            // As in the manifest.
@@ -63,10 +64,14 @@ struct LineUp {
   /// The greatest stamp not above `stamp` that is not rolled back.
   [[nodiscard]] std::uint64_t not_rolled_back(std::uint64_t stamp) const;
   [[nodiscard]] bool rolled_back(std::uint64_t stamp) const { return not_rolled_back(stamp) != stamp; }
-  /// The last save of `key` with a stamp in [stamp_min, stamp_max], or one below, with the expiry it has as of stamp_max;
-  /// nullopt: there is none from stamp_min on.
+  /// The last save of `key` with a stamp in [stamp_min, stamp_max], or one below, with the expiry it has as of stamp_max; a
+  /// tombstone with the stamp of the erase of all keys that hides it; nullopt: there is none from stamp_min on.
   [[nodiscard]] Result<std::optional<Save>> find(ByteView key, std::uint64_t hash, std::uint64_t stamp_min,
                                                  std::uint64_t stamp_max, const ReadCounters& counters) const;
+  /// Stamp of the last erase of all keys up to stamp_max that is not rolled back; 0: there is none.
+  [[nodiscard]] std::uint64_t last_erase(std::uint64_t stamp_max) const;
+  /// Stamps of those in [first, last], ascending.
+  [[nodiscard]] std::vector<std::uint64_t> erases_between(std::uint64_t first, std::uint64_t last) const;
   /// Whether anything of `key` has a stamp above `stamp`, rolled back or not.
   [[nodiscard]] Result<bool> has_later(ByteView key, std::uint64_t hash, std::uint64_t stamp) const;
   /// The data of a save that was found in this line-up.

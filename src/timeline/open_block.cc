@@ -24,7 +24,13 @@ void OpenBlock::insert(const char* at, const segment::RecordView& record) {
     order_[count / kChunkSaves].store(chunk, std::memory_order_relaxed);
   }
   chunk[count % kChunkSaves] = static_cast<std::uint32_t>((at - live_->map()->data()) / segment::kRecordAlign);
-  if (records_.insert(at)) add_alone(keys_, 1);
+  if (record.kind() == RecordKind::kRangeTombstone) {
+    auto* const erase = reinterpret_cast<EraseOfAll*>(arena_.allocate(sizeof(EraseOfAll)));
+    *erase = {record.header.stamp, erases_.load(std::memory_order_relaxed)};
+    erases_.store(erase, std::memory_order_release);
+  } else if (records_.insert(at)) {
+    add_alone(keys_, 1);
+  }
   if (count == 0) stamp_first_.store(record.header.stamp, std::memory_order_relaxed);
   stamp_last_.store(record.header.stamp, std::memory_order_relaxed);
   add_alone(bytes_, record.bytes);
@@ -42,8 +48,7 @@ Result<std::shared_ptr<OpenBlock>> OpenBlock::replay(directory::Directory& direc
   auto block = std::make_shared<OpenBlock>(directory.environment().memory, directory.live(*map));
   std::optional<segment::RecordView> last;
   CAIRN_TRY_VOID(reader.replay(end, [&](const segment::RecordView& record) -> Result<void> {
-    if (!is_save(record)) return corruption("record of a kind that no timeline has", file, record.offset);
-    if (record.key.empty()) return corruption("record without a key", file, record.offset);
+    if (!is_save(record)) return corruption("record that no timeline has", file, record.offset);
     const bool ascends = !last || record.header.stamp > last->header.stamp ||
                          (record.header.stamp == last->header.stamp && record.key > last->key);
     if (!ascends) return corruption("stamps do not ascend", file, record.offset);

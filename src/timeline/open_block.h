@@ -38,6 +38,13 @@ class OpenBlock : public std::enable_shared_from_this<OpenBlock> {
     save.open = this;
     return save;
   }
+  /// An erase of all keys.
+  struct EraseOfAll {
+    std::uint64_t stamp;
+    const EraseOfAll* older;
+  };
+  /// The newest; nullptr: none.
+  [[nodiscard]] const EraseOfAll* erases() const { return erases_.load(std::memory_order_acquire); }
   [[nodiscard]] bool holds(ByteView key) const { return records_.find(key, ~std::uint64_t{0}) != nullptr; }
   /// Calls `visit` with the saves with stamps in [first, last], in order, as long as it returns true.
   Result<void> visit(std::uint64_t first, std::uint64_t last,
@@ -82,6 +89,7 @@ class OpenBlock : public std::enable_shared_from_this<OpenBlock> {
   Arena arena_;
   RadixTree<Traits> records_;
   std::vector<std::atomic<std::uint32_t*>> order_;  // Offsets / 8 of the saves, in chunks.
+  std::atomic<const EraseOfAll*> erases_{nullptr};
   std::atomic<std::uint64_t> saves_{0};
   std::atomic<std::uint64_t> keys_{0};
   std::atomic<std::uint64_t> bytes_{0};

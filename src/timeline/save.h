@@ -36,9 +36,11 @@ inline Place place_of(const sealed::Entry& entry) {
           .offset = std::uint64_t{load<std::uint32_t>(entry.value.data() + 8)} * segment::kRecordAlign};
 }
 
-/// Whether a segment of a timeline may have it.
+/// Whether a segment of a timeline may have it. A range tombstone is one over all keys.
 inline bool is_save(const segment::RecordView& record) {
   const RecordKind kind = record.kind();
+  if (kind == RecordKind::kRangeTombstone) return record.key.empty() && record.value.empty();
+  if (record.key.empty()) return false;
   return kind == RecordKind::kPut || kind == RecordKind::kTombstone || kind == RecordKind::kExpiryChange;
 }
 
@@ -47,7 +49,7 @@ class OpenBlock;
 
 struct Save {
   std::uint64_t stamp = 0;
-  RecordKind kind = RecordKind::kPut;  // Or a tombstone, or an expiry change, which is no save but stands among them.
+  RecordKind kind = RecordKind::kPut;  // Or a tombstone, or what is no save but stands among them.
   std::int64_t expiry_ms = 0;          // 0: none.
   std::uint64_t changed = 0;           // Of an expiry change: the stamp of its save.
   Place place;

@@ -45,6 +45,11 @@ Result<Stamp> Timeline::erase(ByteView key, const SaveOptions& options) {
   return impl_->write({&save, 1}, options);
 }
 
+Result<Stamp> Timeline::erase_all(const SaveOptions& options) {
+  timeline::SaveRef save{.key = {}, .data = {}, .kind = RecordKind::kRangeTombstone, .expiry_ms = {}};
+  return impl_->write({&save, 1}, options);
+}
+
 Result<Stamp> Timeline::set_expiry(ByteView key, std::optional<Time> when, const SaveOptions& options) {
   timeline::SaveRef save{.key = key, .data = {}, .kind = RecordKind::kExpiryChange, .expiry_ms = ms_of(when).value_or(0)};
   return impl_->write({&save, 1}, options);
@@ -60,6 +65,9 @@ Result<Stamp> Timeline::write(const Saves& saves, const SaveOptions& options) {
         break;
       case Saves::Kind::kErase:
         refs.push_back({.key = save.key, .data = {}, .kind = RecordKind::kTombstone, .expiry_ms = {}});
+        break;
+      case Saves::Kind::kEraseAll:
+        refs.push_back({.key = {}, .data = {}, .kind = RecordKind::kRangeTombstone, .expiry_ms = {}});
         break;
       case Saves::Kind::kSetExpiry:
         refs.push_back(

@@ -241,6 +241,7 @@ Result<bool> TimelineImpl::merge_indexes(directory::Job& job) {
   const auto inputs = std::span(now->indexes).subspan(picked->first, picked->count);
   std::vector<std::unique_ptr<sealed::Cursor>> cursors;
   std::vector<std::uint64_t> replaces;
+  std::vector<std::uint64_t> erases;
   sealed::SealedBounds bounds{.term_bytes = kTermBytesPerSave};
   std::uint64_t first = ~std::uint64_t{0};
   std::uint64_t last = 0;
@@ -255,6 +256,7 @@ Result<bool> TimelineImpl::merge_indexes(directory::Job& job) {
                 .replaces = 1});
     first = std::min(first, preamble.version_first);
     last = std::max(last, preamble.version_last);
+    for (const std::uint64_t stamp : index->erases()) erases.push_back(stamp);
     for (const auto& block : index->blocks()) there[block->number()] = true;
   }
   sealed::MergeCursor merged(std::move(cursors));
@@ -264,6 +266,7 @@ Result<bool> TimelineImpl::merge_indexes(directory::Job& job) {
                                      .stamp_first = first,
                                      .stamp_last = last,
                                      .replaces = replaces,
+                                     .erases = erases,
                                      .stays = [&](const sealed::Entry& entry) -> Result<bool> {
                                        if (!has_place(entry)) return corruption("record of a block index without a place", name_);
                                        return there.contains(place_of(entry).block);

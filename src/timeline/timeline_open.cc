@@ -149,12 +149,15 @@ void TimelineImpl::follow(const directory::TimelineEntry& entry, const std::func
   std::erase_if(next->open, [&](const auto& block) { return there.contains(block->number()); });
   std::set<std::string> files;
   next->indexes.clear();
+  next->erases.clear();
   for (const directory::BlockIndexEntry& index : entry.indexes) {
     std::vector<std::shared_ptr<const Block>> of;
     of.reserve(index.blocks.size());
     for (const std::uint64_t number : index.blocks) of.push_back(there.at(number));
     files.insert(index.file);
     next->indexes.push_back(std::make_shared<const BlockIndex>(index_files_.at(index.file), std::move(of)));
+    const std::vector<std::uint64_t> erases = next->indexes.back()->erases();
+    next->erases.insert(next->erases.end(), erases.begin(), erases.end());
   }
   next->rollbacks = entry.rollbacks;
   next->main_after = entry.main_after;

@@ -22,7 +22,7 @@ ByteView value_of(const SaveRef& save) { return changes_expiry(save) ? bytes_of(
 Result<std::uint64_t> check_saves(std::span<const SaveRef> saves) {
   std::uint64_t bytes = saves.size() > 1 ? segment::kBatchFrameBytes : 0;
   for (const SaveRef& save : saves) {
-    CAIRN_TRY_VOID(directory::check_record(save.key, save.data));
+    if (save.kind != RecordKind::kRangeTombstone) CAIRN_TRY_VOID(directory::check_record(save.key, save.data));
     if (save.expiry_ms && (*save.expiry_ms < 0 || *save.expiry_ms > kExpiryMsMost)) {
       return fail(ErrorCode::kInvalidArgument, "a save is to expire at " + std::to_string(*save.expiry_ms) +
                                                    " ms since 1970, not from 0 to " + std::to_string(kExpiryMsMost));
@@ -104,6 +104,10 @@ Result<std::vector<SaveRef>> TimelineImpl::what_changes(std::span<const SaveRef>
   for (const SaveRef& save : saves) {
     found.push_back(save);
     if (!changes_expiry(save)) continue;
+    if (found.front().kind == RecordKind::kRangeTombstone) {
+      found.pop_back();  // It is of the same batch.
+      continue;
+    }
     CAIRN_TRY(last, last_save(save.key, view));
     if (last) {
       found.back().changed = last->stamp;
@@ -235,7 +239,8 @@ WriteVersion TimelineImpl::append(std::span<const SaveRef> saves, const SaveOpti
   for (const SaveRef& save : saves) {
     input.kind = save.kind;
     input.account = options.account.value_or(directory::account_of(save.key));
-    input.expiry_ms = save.kind == RecordKind::kTombstone ? 0 : save.expiry_ms.value_or(expiry_ms);
+    const bool expires = save.kind == RecordKind::kPut || changes_expiry(save);
+    input.expiry_ms = expires ? save.expiry_ms.value_or(expiry_ms) : 0;
     input.key = save.key;
     input.value = value_of(save);
     const char* const at = log.file().data() + log.tail();

@@ -53,7 +53,7 @@ Result<void> TimeWalk::fill() {
   read_.clear();
   at_ = 0;
   const auto take = [&](ByteView key, const Save& save) {
-    if (!line_up_.rolled_back(save.stamp)) read_.push_back({key, save});
+    if (!key.empty() && !line_up_.rolled_back(save.stamp)) read_.push_back({key, save});
   };
   while (read_.empty() && first_ <= last_) {
     std::uint64_t reached = 0;  // The stamp of the first save that was not taken; 0: all were.
@@ -216,7 +216,7 @@ class KeyWalk final : public SaveSource {
   KeyedSave now_;
 };
 
-/// The saves of one key, block index by block index.
+/// The saves of one key, block index by block index, and between them the erases of all keys.
 class HistoryWalk final : public SaveSource {
  public:
   HistoryWalk(std::shared_ptr<const TimelineImpl> timeline, ByteView key, Moment from, Moment to, std::uint64_t limit)
@@ -225,7 +225,8 @@ class HistoryWalk final : public SaveSource {
         view_(timeline_->read_view()),
         key_(key),
         first_(std::max(from.first().value, view_.main_first)),
-        last_(std::min(before(to.first()), view_.visible)) {
+        last_(std::min(before(to.first()), view_.visible)),
+        erases_(view_.line_up->erases_between(first_, last_)) {
     next();
   }
 
@@ -233,10 +234,27 @@ class HistoryWalk final : public SaveSource {
 
  private:
   Result<bool> step() override {
+    if (!ahead_) {
+      CAIRN_TRY(found, next_save());
+      ahead_ = found;
+    }
+    if (erased_ < erases_.size() && (!*ahead_ || erases_[erased_] <= (*ahead_)->stamp)) {
+      entry_ = {.key = key_, .stamp = {erases_[erased_++]}, .erased = true};
+      return true;
+    }
+    if (!*ahead_) return false;
+    now_ = **ahead_;
+    ahead_.reset();
+    entry_ = {.key = key_, .stamp = {now_.stamp}, .erased = now_.kind == RecordKind::kTombstone};
+    return true;
+  }
+
+  /// nullopt: there is none.
+  Result<std::optional<Save>> next_save() {
     const LineUp& line_up = *view_.line_up;
     while (true) {
       if (!cursor_) {
-        if (at_ == line_up.indexes.size() + line_up.open.size()) return false;
+        if (at_ == line_up.indexes.size() + line_up.open.size()) return std::nullopt;
         CAIRN_TRY_VOID(enter());
         continue;
       }
@@ -254,9 +272,7 @@ class HistoryWalk final : public SaveSource {
       }
       CAIRN_TRY_VOID(cursor_->prev());
       if (!save || save->kind == RecordKind::kExpiryChange || line_up.rolled_back(save->stamp)) continue;
-      now_ = *save;
-      entry_ = {.key = key_, .stamp = {now_.stamp}, .erased = now_.kind == RecordKind::kTombstone};
-      return true;
+      return save;
     }
   }
 
@@ -282,7 +298,10 @@ class HistoryWalk final : public SaveSource {
   const Bytes key_;
   const std::uint64_t first_;
   const std::uint64_t last_;
-  std::size_t at_ = 0;  // Of the indexes, then of the open blocks.
+  const std::vector<std::uint64_t> erases_;   // Of all keys,
+  std::size_t erased_ = 0;                    // of which so many are behind.
+  std::optional<std::optional<Save>> ahead_;  // The save that comes next, if that is known.
+  std::size_t at_ = 0;                        // Of the indexes, then of the open blocks.
   std::unique_ptr<sealed::Cursor> cursor_;
   Save now_;
 };

@@ -46,7 +46,7 @@ struct KeyedSave {
   Save save;
 };
 
-/// All saves of a line-up with stamps in [first, last] that are not rolled back, some at a time.
+/// All saves of a line-up with stamps in [first, last] that are not rolled back, some at a time. Without erases of all keys.
 class TimeWalk {
  public:
   TimeWalk(const LineUp& line_up, std::uint64_t first, std::uint64_t last);

@@ -11,6 +11,11 @@ constexpr std::size_t kGivenAtOnce = 256;
 constexpr std::uint64_t kReadAtOnce = 65'536;  // Under whatever prefix.
 constexpr std::int64_t kLookMs = 1000;         // One that waits looks again so soon.
 
+WatchEvent::Kind event_of(RecordKind kind) {
+  if (kind == RecordKind::kRangeTombstone) return WatchEvent::Kind::kErasedAll;
+  return kind == RecordKind::kTombstone ? WatchEvent::Kind::kErased : WatchEvent::Kind::kSaved;
+}
+
 }  // namespace
 
 Watcher::Watcher(std::shared_ptr<const TimelineImpl> timeline, ByteView prefix, Moment from)
@@ -57,12 +62,21 @@ std::optional<WatchEvent> Watcher::missed(const ReadView& view) {
 
 Result<void> Watcher::read(const ReadView& view) {
   line_up_ = view.line_up;
+  const std::vector<std::uint64_t> erases = line_up_->erases_between(next_, view.visible);
+  auto erase = erases.begin();
+  // Those up to `stamp`, which come before the saves of that stamp.
+  const auto give_erases = [&](std::uint64_t stamp) {
+    for (; erase != erases.end() && *erase <= stamp; ++erase) {
+      waiting_.push_back({{}, Save{.stamp = *erase, .kind = RecordKind::kRangeTombstone, .place = {}}});
+    }
+  };
   TimeWalk walk(*line_up_, next_, view.visible);
   std::uint64_t last = 0;
   for (std::uint64_t count = 0;; ++count) {
     const Result<const KeyedSave*> next = walk.next();
     if (!next) {
       next_ = walk.behind();
+      give_erases(next_ - 1);
       return std::unexpected(next.error());
     }
     const KeyedSave* const save = *next;
@@ -70,11 +84,14 @@ Result<void> Watcher::read(const ReadView& view) {
     const std::uint64_t stamp = save->save.stamp;
     if ((waiting_.size() >= kGivenAtOnce || count >= kReadAtOnce) && stamp != last) {
       next_ = stamp;
+      give_erases(stamp - 1);
       return {};
     }
     last = stamp;
+    give_erases(stamp);
     if (save->key.starts_with(prefix_) && save->save.kind != RecordKind::kExpiryChange) waiting_.push_back(*save);
   }
+  give_erases(view.visible);
   next_ = std::max(next_, view.visible + 1);
   return {};
 }
@@ -82,12 +99,8 @@ Result<void> Watcher::read(const ReadView& view) {
 Result<WatchEvent> Watcher::give() {
   const KeyedSave given = waiting_.front();
   waiting_.pop_front();
-  const bool erased = given.save.kind == RecordKind::kTombstone;
-  WatchEvent event{.kind = erased ? WatchEvent::Kind::kErased : WatchEvent::Kind::kSaved,
-                   .key = Bytes(given.key),
-                   .stamp = {given.save.stamp},
-                   .data = {}};
-  if (!erased) {
+  WatchEvent event{.kind = event_of(given.save.kind), .key = Bytes(given.key), .stamp = {given.save.stamp}, .data = {}};
+  if (event.kind == WatchEvent::Kind::kSaved) {
     CAIRN_TRY(data, LineUp::data(given.save, timeline_->counters()));
     event.data = data;
   }

@@ -63,7 +63,12 @@ Seen wanted(TimelineModel model, std::uint64_t main_after, std::int64_t wall_ms)
   model.main_after = main_after;
   Seen seen;
   for (int i = 0; i < kKeys; ++i) seen.last[key_of(i)] = model.get(key_of(i), wall_ms);
-  seen.set_main(model.list("", false, 0, ~std::uint64_t{0}, wall_ms));
+  std::vector<SaveLine> main;
+  for (int i = 0; i < kKeys; ++i) {
+    const std::vector<SaveLine> lines = model.list(key_of(i), true, 0, ~std::uint64_t{0}, wall_ms);
+    main.insert(main.end(), lines.begin(), lines.end());
+  }
+  seen.set_main(std::move(main));
   return seen;
 }
 
@@ -117,12 +122,16 @@ struct Script {
     options.durability = i % 3 == 0 ? Durability::kDisk : Durability::kKernel;
     Saves batch;
     std::map<std::string, TimelineModel::Save> made;
+    if (i == 25 || i == 70) {
+      batch.erase_all();
+      made[""] = {.key = "", .data = {}};
+    }
     for (int j = 0; j < (i % 5 == 4 ? 3 : 1); ++j) {
       TimelineModel::Save one{.key = key_of(i * 5 + j * 7), .data = {}};
       const auto last = model.last_save(one.key);
       if ((i + j) % 6 == 5) {
         batch.erase(one.key);
-      } else if ((i + j) % 6 == 2 && !made.contains(one.key) && model.is_there(last, clock.wall_ms())) {
+      } else if ((i + j) % 6 == 2 && !made.contains(one.key) && !made.contains("") && model.is_there(last, clock.wall_ms())) {
         one.changed = last->stamp;
         one.data = "";
         one.expiry_ms = clock.wall_ms() + (i % 2 == 0 ? 0 : 1'000'000);

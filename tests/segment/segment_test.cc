@@ -183,6 +183,24 @@ TEST(Segment, ReservedKindsAreUnsupportedNotDamage) {
   EXPECT_EQ(found.error().code, ErrorCode::kUnsupported);
 }
 
+TEST(Segment, AnExpiryChangeNamesItsSave) {
+  Log log;
+  const std::uint64_t begin = log.writer->tail();
+  for (const char* const value : {"", "8 bytes."}) {
+    log.writer->append({.kind = RecordKind::kExpiryChange,
+                        .write_version = 1,
+                        .stamp = 1,
+                        .view = 4,
+                        .family = kTimelineFamily,
+                        .key = "a",
+                        .value = value});
+    log.writer->publish();
+    const auto found = log.reader().recover(0);
+    ASSERT_OK(found);
+    EXPECT_EQ(found->end, begin) << "the first one is none, so nothing behind it counts";
+  }
+}
+
 TEST(Segment, AnEndedSegmentMustVerifyToItsEnd) {
   Log log;
   log.put("a", 1);

@@ -17,7 +17,7 @@ using SaveLine = std::tuple<std::uint64_t, std::string, std::optional<std::strin
 struct TimelineModel {
   struct Save {
     std::uint64_t stamp = 0;
-    std::string key;
+    std::string key;                  // Empty: of all keys.
     std::optional<std::string> data;  // None: erased.
     std::int64_t expiry_ms = 0;       // 0: none.
     std::uint64_t changed = 0;        // Not 0: no save, but a change of the expiry of the one with that stamp.
@@ -50,7 +50,8 @@ struct TimelineModel {
   [[nodiscard]] std::optional<Save> last_save(const std::string& key, std::uint64_t stamp_max = ~std::uint64_t{0}) const {
     const Save* change = nullptr;
     for (auto save = saves.rbegin(); save != saves.rend(); ++save) {
-      if (save->key != key || save->stamp > stamp_max || not_rolled_back(save->stamp) != save->stamp) continue;
+      if ((save->key != key && !save->key.empty()) || save->stamp > stamp_max) continue;
+      if (not_rolled_back(save->stamp) != save->stamp) continue;
       if (change == nullptr && save->changed != 0) change = &*save;
       if (save->changed != 0) continue;
       Save found = *save;
@@ -77,8 +78,10 @@ struct TimelineModel {
     std::vector<SaveLine> lines;
     for (const Save& save : saves) {
       const bool within = save.stamp >= std::max(from, main_first(wall_ms)) && save.stamp < to;
-      const bool named = whole_key ? save.key == prefix : save.key.starts_with(prefix);
-      if (within && named && save.changed == 0 && not_rolled_back(save.stamp) == save.stamp) lines.push_back(save.line());
+      const bool named = save.key.empty() || (whole_key ? save.key == prefix : save.key.starts_with(prefix));
+      if (!within || !named || save.changed != 0 || not_rolled_back(save.stamp) != save.stamp) continue;
+      lines.push_back(save.line());
+      if (whole_key) std::get<1>(lines.back()) = prefix;
     }
     std::ranges::sort(lines);
     return lines;
@@ -87,7 +90,7 @@ struct TimelineModel {
                                            std::int64_t wall_ms) const {
     std::set<std::string> named;
     for (const Save& save : saves) {
-      if (save.key.starts_with(prefix)) named.insert(save.key);
+      if (!save.key.empty() && save.key.starts_with(prefix)) named.insert(save.key);
     }
     std::vector<SaveLine> lines;
     const std::uint64_t last = to == 0 ? 0 : to - 1;

@@ -102,6 +102,11 @@ struct TimelineHistory {
     options.durability = random.one_in(3) ? Durability::kDisk : Durability::kKernel;
     options.keep_empty = random.one_in(2);
     if (random.one_in(6)) options.expires_after = std::chrono::milliseconds(1 + random.below(1200));
+    if (random.one_in(150)) {
+      batch.put("k1", "lost");
+      batch.erase_all();
+      made[""] = {.key = "", .data = {}};
+    }
     const std::uint64_t count = random.one_in(6) ? 1 + random.below(6) : 1;
     for (std::uint64_t i = 0; i < count; ++i) {
       TimelineModel::Save save{.key = key(), .data = {}};
@@ -112,7 +117,7 @@ struct TimelineHistory {
         const auto when = random_time();
         batch.set_expiry(save.key, when);
         expiries[save.key] = when ? when->time_since_epoch().count() : 0;
-        if (made.contains(save.key)) continue;
+        if (made.contains(save.key) || made.contains("")) continue;
         const auto last = model.last_save(save.key);
         if (!model.is_there(last, clock.wall_ms())) continue;
         save.changed = last->stamp;
@@ -272,7 +277,8 @@ struct TimelineHistory {
       WatchEvent& e = **event;
       switch (e.kind) {
         case WatchEvent::Kind::kSaved: told.emplace_back(e.stamp.value, e.key, Bytes(e.data.view())); break;
-        case WatchEvent::Kind::kErased: told.emplace_back(e.stamp.value, e.key, std::nullopt); break;
+        case WatchEvent::Kind::kErased:
+        case WatchEvent::Kind::kErasedAll: told.emplace_back(e.stamp.value, e.key, std::nullopt); break;
         case WatchEvent::Kind::kRolledBack:
           std::erase_if(told, [&](const SaveLine& line) { return std::get<0>(line) > e.stamp.value; });
           break;

@@ -71,6 +71,7 @@ struct OneTimeline : testing::Test {
       switch ((*event)->kind) {
         case WatchEvent::Kind::kSaved: all += (*event)->key + "=" + Bytes((*event)->data.view()) + " "; break;
         case WatchEvent::Kind::kErased: all += (*event)->key + "- "; break;
+        case WatchEvent::Kind::kErasedAll: all += "-all "; break;
         case WatchEvent::Kind::kRolledBack: all += "back "; break;
         case WatchEvent::Kind::kMissed: all += "missed "; break;
       }
@@ -238,6 +239,64 @@ TEST_F(OneTimeline, AnExpiryIsChangedWithoutANewSave) {
   EXPECT_LE(timeline->stats().index_probes - probes, 2 * timeline->stats().index_files) << "it finds its save at once";
 }
 
+TEST_F(OneTimeline, AllKeysAreErasedByOneRecord) {
+  put("a", "1");
+  put("b", "1", {.expires_after = milliseconds(100)});
+  const Stamp before = put("c", "1");
+  Saves saves;
+  saves.put("c", "lost");
+  saves.erase_all();
+  saves.put("a", "2");
+  saves.set_expiry("b", std::nullopt);
+  const auto erased = timeline->write(saves);
+  ASSERT_OK(erased);
+  put("d", "1");
+  for (int round = 0; round < 5; ++round) {
+    SCOPED_TRACE(round);
+    EXPECT_EQ(get("a"), "2");
+    EXPECT_EQ(get("b"), "(none)");
+    EXPECT_EQ(get("c"), "(none)");
+    EXPECT_EQ(get_at("c", before), "1");
+    EXPECT_EQ(get_at("c", *erased), "(none)");
+    EXPECT_EQ(keys(""), "a d ");
+    EXPECT_EQ(keys("", kBeginning, *erased), "a b c ");
+    EXPECT_EQ(history("a"), "1 - 2 ");
+    EXPECT_EQ(history("c"), "1 - ");
+    Watch watch = timeline->watch("c", kBeginning);
+    EXPECT_EQ(watched(watch), "c=1 -all ");
+    if (round == 0) ASSERT_OK(timeline->close_block());
+    if (round == 1) reopen();
+    if (round == 2) ASSERT_OK(timeline->rollback(*erased));
+    if (round == 2) put("d", "2");
+    if (round == 3) ASSERT_OK(timeline->close_block());
+    if (round == 3) ASSERT_OK(timeline->housekeep());
+  }
+  EXPECT_EQ(timeline->set_expiry("c", std::nullopt).error().code, ErrorCode::kNotFound);
+  ASSERT_OK(timeline->rollback(before));
+  EXPECT_EQ(keys(""), "a b c ");
+  EXPECT_EQ(get("c"), "1");
+}
+
+TEST_F(OneTimeline, ACycleDropsWhatWasErasedWithAll) {
+  reopen({.expired = Expired::kPersist, .block_bytes_max = 4 * kKiB});
+  for (int i = 0; i < 40; ++i) put("key" + std::to_string(i), std::string(300, 'x'));
+  ASSERT_OK(timeline->erase_all());
+  ASSERT_OK(timeline->close_block());
+  ASSERT_OK(timeline->erase_all());  // In a block of its own.
+  ASSERT_OK(timeline->close_block());
+  put("key1", "y");
+  clock.advance_ms(1000);
+  EXPECT_EQ(get("key0"), "(none)");
+  ASSERT_OK(timeline->housekeep());
+  EXPECT_EQ(timeline->stats().lines[0].blocks, 0U);
+  EXPECT_EQ(get("key0"), "(none)");
+  EXPECT_EQ(get("key1"), "y");
+  ASSERT_OK(timeline->housekeep(true));
+  EXPECT_EQ(timeline->stats().lines[1].saves, 1U);
+  EXPECT_EQ(get("key0"), "(none)");
+  EXPECT_EQ(get("key1"), "y");
+}
+
 TEST_F(OneTimeline, AChangeOfAnExpiryInABatchGoesToTheSaveBeforeIt) {
   const Time past(milliseconds(clock.wall_ms() - 1));
   Saves saves;
@@ -294,6 +353,18 @@ TEST_F(OneTimeline, AClockThatJumpsAheadHidesSavesAndDeletesNone) {
   clock.advance_ms(1000);
   ASSERT_OK(timeline->housekeep());
   EXPECT_EQ(timeline->stats().blocks.size(), 0U) << "that long has passed";
+}
+
+TEST_F(OneTimeline, WhatHasExpiredGivesItsRoomBackUnasked) {
+  put("a", "1");
+  ASSERT_OK(timeline->close_block());
+  process->run_jobs();
+  clock.advance_ms(999);
+  process->run_jobs();
+  EXPECT_EQ(blocks("closed"), 1U);
+  clock.advance_ms(1);
+  process->run_jobs();
+  EXPECT_EQ(blocks("closed"), 0U);
 }
 
 TEST_F(OneTimeline, EveryCriterionClosesABlock) {
