@@ -455,6 +455,20 @@ TEST_F(OneTimeline, AConfirmedRollbackGivesItsRoomBack) {
   EXPECT_EQ(keys(""), "a ");
 }
 
+TEST_F(OneTimeline, ARollbackThatCanNoLongerBeUndoneGivesItsRoomBackUnasked) {
+  reopen({.undo_time = milliseconds(100)});
+  const Stamp first = put("a", "1");
+  ASSERT_OK(timeline->close_block());
+  put("b", "1");
+  ASSERT_OK(timeline->rollback(first));
+  process->run_jobs();
+  EXPECT_EQ(blocks("closed"), 2U);
+  clock.advance_ms(100);
+  process->run_jobs();
+  EXPECT_EQ(blocks("closed"), 1U);
+  EXPECT_EQ(timeline->undo().error().code, ErrorCode::kNotFound);
+}
+
 TEST_F(OneTimeline, RollbackBeforeTheMainLineIsRefused) {
   put("a", "1");
   clock.advance_ms(1500);
