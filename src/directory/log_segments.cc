@@ -176,7 +176,7 @@ Result<void> Log::end_in_manifest(const Ending& ending) {
   const std::uint64_t end = writer->end();
   const bool give_back = tuning_.segments_stay || (closed_ && writer == writer_);
   mutex.unlock();
-  Result<void> done = give_back ? writer->file().finish(end) : writer->file().sync(end);
+  Result<void> done = writer->file().sync(end);
   if (!done) {
     directory_->stop_writing(done.error());
     done = directory_->state();  // Even where the device lacks room: that is not what kNoSpace says of a write.
@@ -188,6 +188,10 @@ Result<void> Log::end_in_manifest(const Ending& ending) {
       }
       return {};
     });
+  }
+  // Not before the switch: should that find no room, the segment goes on.
+  if (done && give_back) {
+    if (const Result<void> given = writer->file().finish(end); !given) directory_->stop_writing(given.error());
   }
   mutex.lock();
   if (done) synced(ending.last);

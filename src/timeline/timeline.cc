@@ -12,9 +12,11 @@ namespace {
 RecordKind kind_of(ByteView data, const SaveOptions& options) {
   return data.empty() && !options.keep_empty ? RecordKind::kTombstone : RecordKind::kPut;
 }
+/// 0 would be never.
 std::optional<std::int64_t> ms_of(std::optional<Time> time) {
   if (!time) return std::nullopt;
-  return time->time_since_epoch().count();
+  const std::int64_t ms = time->time_since_epoch().count();
+  return ms == 0 ? 1 : ms;
 }
 
 }  // namespace

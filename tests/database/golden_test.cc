@@ -45,14 +45,20 @@ void write_golden_timeline(database::DatabaseImpl& database) {
     if (i == 30) ASSERT_OK(timeline.close_block());
   }
   ASSERT_OK(timeline.housekeep());
+  SaveOptions options;
+  options.time = golden_time(39);
+  options.expires_after = std::chrono::milliseconds(std::int64_t{1} << 42);
+  ASSERT_OK(timeline.put("session", "prolonged", options));
+  ASSERT_OK(timeline.set_expiry("session", std::nullopt, options));
+  options.expires_after = {};
   Saves batch;
   batch.erase("key1");
   batch.put("of a batch", "one");
-  SaveOptions options;
   options.time = golden_time(40);
   ASSERT_OK(timeline.write(batch, options));
   options.time = golden_time(41);
   options.keep_empty = true;
+  ASSERT_OK(timeline.erase_all(options));
   ASSERT_OK(timeline.put("nothing", "", options));
   ASSERT_OK(timeline.put("cut off", "later", options));
   ASSERT_OK(timeline.rollback(golden_time(40)));
@@ -164,18 +170,21 @@ TEST(Golden, ATimelineOfVersion1HoldsWhatWasSaved) {
   EXPECT_EQ(get("key1", golden_time(39)), value_of(31));
   EXPECT_EQ(get("key1", kEndOfTime), "(none)");
   EXPECT_EQ(get("of a batch", kEndOfTime), "one");
+  EXPECT_EQ(get("session", kEndOfTime), "prolonged");
+  EXPECT_EQ(timeline->info("session")->value().expires, std::nullopt);
   EXPECT_EQ(get("cut off", kEndOfTime), "(none)");
   std::string keys;
   SaveList list = timeline->keys("", golden_time(36), golden_time(60));
   for (const auto entry : list) keys += Bytes(entry.key) + " ";
   ASSERT_OK(list.status());
-  EXPECT_EQ(keys, "key6 key7 key8 key9 of a batch ");
+  EXPECT_EQ(keys, "key6 key7 key8 key9 session of a batch ");
   const TimelineStats stats = timeline->stats();
   EXPECT_GE(stats.blocks.size(), 4U);
   EXPECT_GE(stats.index_files, 1U);
   ASSERT_OK(timeline->undo());
   EXPECT_EQ(get("cut off", kEndOfTime), "later");
   EXPECT_EQ(get("nothing", kEndOfTime), "");
+  EXPECT_EQ(get("key3", kEndOfTime), "(none)") << "all were erased";
 }
 
 TEST(Golden, ADirectoryOfANewerVersionIsRefusedByName) {

@@ -272,6 +272,9 @@ TEST_F(OneTimeline, AllKeysAreErasedByOneRecord) {
     if (round == 3) ASSERT_OK(timeline->housekeep());
   }
   EXPECT_EQ(timeline->set_expiry("c", std::nullopt).error().code, ErrorCode::kNotFound);
+  Watch watch = timeline->watch("c", *erased);
+  ASSERT_OK(timeline->erase_all());
+  EXPECT_EQ(watched(watch), "-all -all ");
   ASSERT_OK(timeline->rollback(before));
   EXPECT_EQ(keys(""), "a b c ");
   EXPECT_EQ(get("c"), "1");
@@ -314,6 +317,9 @@ TEST_F(OneTimeline, AChangeOfAnExpiryInABatchGoesToTheSaveBeforeIt) {
   EXPECT_EQ(history("a"), "1 ");
   EXPECT_EQ(history("gone"), "");
   EXPECT_EQ(timeline->put("x", "1", {.expires_after = milliseconds(-1)}).error().code, ErrorCode::kInvalidArgument);
+  ASSERT_OK(timeline->set_expiry("b", Time(milliseconds(0))));
+  EXPECT_EQ(get("b"), "(none)") << "1970 is a time, not never";
+  put("b", "3");
   EXPECT_EQ(timeline->set_expiry("b", Time(milliseconds(-1))).error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(timeline->set_expiry("b", Time(milliseconds(std::int64_t{1} << 48))).error().code, ErrorCode::kInvalidArgument);
 }
@@ -506,6 +512,22 @@ TEST_F(OneTimeline, ASaveThatIsRefusedLeavesNoBlock) {
   EXPECT_EQ(timeline->stats().blocks.size(), 1U);
   reopen();
   EXPECT_EQ(get("key"), "x");
+}
+
+TEST_F(OneTimeline, ABlockThatFoundNoRoomToEndGoesOn) {
+  put("a", "1");
+  disk->set_hook([](storage::Io io, const std::string&, std::uint64_t) -> Result<void> {
+    if (io != storage::Io::kPublish) return {};
+    return std::unexpected(Error{ErrorCode::kNoSpace, "injected", "", 0});
+  });
+  EXPECT_EQ(timeline->close_block().error().code, ErrorCode::kNoSpace);
+  put("a", std::string(3000, '2'));
+  disk->set_hook(nullptr);
+  auto next = disk->crashed(1);
+  end();
+  disk = std::move(next);
+  open({});
+  EXPECT_EQ(get("a"), std::string(3000, '2'));
 }
 
 TEST_F(OneTimeline, BadInputIsRefusedAndNothingIsSaved) {
