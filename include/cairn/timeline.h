@@ -44,9 +44,13 @@ class Moment {
   Moment(Stamp stamp) : first_(stamp), last_(stamp) {}  // NOLINT(google-explicit-constructor)
   template <typename Duration>
   Moment(std::chrono::sys_time<Duration> time) {  // NOLINT(google-explicit-constructor)
-    const std::int64_t ms = std::chrono::floor<std::chrono::milliseconds>(time).time_since_epoch().count();
     constexpr std::int64_t kMsMax = std::int64_t{1} << 46;
-    const auto clamped = static_cast<std::uint64_t>(ms < 0 ? 0 : ms < kMsMax ? ms : kMsMax);
+    // Compared as what holds the greatest time of any unit.
+    const auto about_ms = std::chrono::duration<double, std::milli>(time.time_since_epoch()).count();
+    std::uint64_t clamped = about_ms < 0 ? 0 : static_cast<std::uint64_t>(kMsMax);
+    if (about_ms >= 0 && about_ms < static_cast<double>(kMsMax)) {
+      clamped = static_cast<std::uint64_t>(std::chrono::floor<std::chrono::milliseconds>(time).time_since_epoch().count());
+    }
     first_.value = clamped << Stamp::kSequenceBits;
     last_.value = first_.value | ((std::uint64_t{1} << Stamp::kSequenceBits) - 1);
   }
@@ -197,7 +201,7 @@ class Watch {
   ~Watch();
 
   /// The next event; nullopt if there was none for about `wait`. Errors as Timeline::get(), and kUnavailable once the timeline is
-  /// closed; after kCorruption the next call goes on behind the save that could not be read.
+  /// closed; after kCorruption the next call goes on behind the save that could not be read or, if it was an index, behind that.
   Result<std::optional<WatchEvent>> next(std::chrono::milliseconds wait);
 
  private:
@@ -256,6 +260,7 @@ struct TimelineStats {
   std::vector<JobStats> jobs;             ///< Of the process.
   std::vector<std::string> open_reports;  ///< What opening had to leave out.
   std::string write_state;                ///< Empty, or why nothing can be written.
+  std::vector<std::string> job_errors;    ///< Why background work stands still, until it goes on; with file and offset.
 };
 
 /// A named timeline of an open Database. A handle: cheap to copy, safe to use from any thread, valid as long as the Database it
@@ -307,7 +312,8 @@ class Timeline {
   /// Closes the block that is being written; returns when all blocks have their indexes.
   Result<void> close_block();
   /// Does what is due in the background: blocks that have expired leave the main line. With `until_done` a whole cycle of the
-  /// persistent line too, after which it has the last save of each key alone.
+  /// persistent line too, after which it has the last save of each key alone; as long as a rollback that reaches into it can be
+  /// undone, the cycle waits.
   Result<void> housekeep(bool until_done = false);
 
   [[nodiscard]] TimelineStats stats() const;

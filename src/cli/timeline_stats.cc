@@ -57,6 +57,7 @@ nlohmann::ordered_json to_json(const TimelineStats& stats) {
   object["jobs"] = jobs_to_json(stats.jobs);
   object["open_reports"] = stats.open_reports;
   object["write_state"] = stats.write_state;
+  object["job_errors"] = stats.job_errors;
   return object;
 }
 
@@ -109,6 +110,7 @@ std::string to_text(const TimelineStats& stats) {
     text += fmt::format("job {}: {} of {} bytes\n", job.name, job.bytes_done, job.bytes_total);
   for (const std::string& report : stats.open_reports) text += report + "\n";
   if (!stats.write_state.empty()) text += stats.write_state + "\n";
+  for (const std::string& error : stats.job_errors) text += error + "\n";
   return text;
 }
 

@@ -161,7 +161,7 @@ Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Stor
   directory->next_file_ = next_file;
   directory->next_version_ = manifest.version_ceiling + 1;
   directory->latest_ms_ = manifest.clock_ms;
-  directory->last_stamp_ = std::min(manifest.stamp_ceiling, stamp_of(directory->now_ms()));  // See docs/decisions/0026.
+  directory->last_stamp_ = std::min(manifest.stamp_ceiling, stamp_of(environment.clock.wall_ms()));  // docs/decisions/0026.
   CAIRN_TRY_VOID(directory->recover_logs(manifest));
   manifest.version_ceiling += kVersionsAhead;
   manifest.stamp_ceiling = std::max(manifest.stamp_ceiling, stamp_of(environment.clock.wall_ms())) + stamp_of(kStampMsAhead);

@@ -441,9 +441,12 @@ Result<Manifest> read_manifest(Section& section) {
 
 std::uint64_t BlockEntry::number() const { return FileName::parse(file)->number; }
 
-void TimelineEntry::erase_block(std::uint64_t number) {
-  std::erase_if(blocks, [&](const BlockEntry& block) { return block.number() == number; });
-  for (BlockIndexEntry& index : indexes) std::erase(index.blocks, number);
+void TimelineEntry::erase_blocks(const std::set<std::uint64_t>& numbers) {
+  if (numbers.empty()) return;
+  std::erase_if(blocks, [&](const BlockEntry& block) { return numbers.contains(block.number()); });
+  for (BlockIndexEntry& index : indexes) {
+    std::erase_if(index.blocks, [&](std::uint64_t number) { return numbers.contains(number); });
+  }
   std::erase_if(indexes, [](const BlockIndexEntry& index) { return index.blocks.empty(); });
 }
 

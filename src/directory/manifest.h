@@ -8,6 +8,7 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -118,8 +119,8 @@ struct TimelineEntry {
   std::vector<BlockIndexEntry> indexes;  // By their first blocks.
   std::vector<RollbackEntry> rollbacks;  // By `until`.
   bool operator==(const TimelineEntry&) const = default;
-  /// Takes out a block; an index that has no other goes too.
-  void erase_block(std::uint64_t number);
+  /// Takes out blocks by their numbers; an index that has no other goes too.
+  void erase_blocks(const std::set<std::uint64_t>& numbers);
 };
 
 struct ViewEntry {

@@ -62,11 +62,13 @@ Result<const Block::Opened*> Block::opened() const {
   return found;
 }
 
-Result<Pinned> Block::data(std::uint64_t offset) const {
+Result<Pinned> Block::data(std::uint64_t offset, std::uint64_t stamp) const {
   CAIRN_TRY(file, opened());
   const storage::MappedFile& map = *file->live->map();
   const auto place = static_cast<std::uint32_t>(offset / segment::kRecordAlign);
-  if (offset >= end_) return corruption("a block index has a save beyond the end of its block", name_, offset);
+  if (offset < segment::kHeaderBytes || offset >= end_) {
+    return corruption("a block index has a save outside of its block", name_, offset);
+  }
   std::atomic<std::uint32_t>& verified = file->verified[offset / kRememberedBytes];
   segment::RecordView record;
   if (verified.load(std::memory_order_relaxed) == place) {
@@ -77,6 +79,7 @@ Result<Pinned> Block::data(std::uint64_t offset) const {
     if (record.bytes >= kRememberedBytes) verified.store(place, std::memory_order_relaxed);
   }
   CAIRN_TRY_VOID(map.status());
+  if (record.header.stamp != stamp) return corruption("a block index has another save here", name_, offset);
   return Pinned(record.value, file->hold.get(), &map.bad_flag());
 }
 

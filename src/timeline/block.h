@@ -23,8 +23,8 @@ class Block {
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
-  /// The data of the save whose record begins at `offset`, verified. kCorruption, kIo.
-  [[nodiscard]] Result<Pinned> data(std::uint64_t offset) const;
+  /// The data of the save with `stamp` whose record begins at `offset`, verified. kCorruption, kIo.
+  [[nodiscard]] Result<Pinned> data(std::uint64_t offset, std::uint64_t stamp) const;
   /// All saves in order, each verified.
   Result<void> replay(const segment::SegmentReader::Visitor& visit) const;
 

@@ -16,7 +16,7 @@ namespace cairn::timeline {
 namespace {
 
 constexpr std::int64_t kLookAgainMsMost = 3'600'000;
-constexpr std::int64_t kLookAgainMsLeast = 100;
+constexpr std::int64_t kLookAgainMsLeast = 100;  // And what has expired does not wait for much more than as long again.
 constexpr std::int64_t kRetryMs = 1000;
 constexpr std::uint64_t kProgressBytes = 256 * kKiB;
 
@@ -47,6 +47,7 @@ std::shared_ptr<directory::Job> TimelineImpl::submit_housekeeping() {
     schedule_next_look(!done);
     const MutexLock job_lock(state_mutex_);  // The last thing it does: close() waits for the last job only.
     housekeeping_job_.reset();
+    housekeeping_error_ = done ? "" : done.error().to_string();
     return done;
   };
   housekeeping_job_ = environment_.jobs.submit("housekeeping of " + name_, directory::JobRunner::Urgency::kNormal, work,
@@ -59,7 +60,9 @@ std::shared_ptr<directory::Job> TimelineImpl::submit_housekeeping() {
 void TimelineImpl::schedule_next_look(bool failed) {
   const std::shared_ptr<const LineUp> now = line_up_.get();
   const std::int64_t now_ms = elapsed_now_ms();
-  std::int64_t due_ms = now_ms + kLookAgainMsMost;
+  // What is saved from now on is not known here.
+  std::int64_t due_ms = now_ms + std::min(kLookAgainMsMost, config_.timeout_ms == 0 ? kLookAgainMsMost : config_.timeout_ms);
+  if (failed) due_ms = now_ms + kRetryMs;
   const auto expires = [&](std::uint64_t stamp_last) {
     if (config_.timeout_ms != 0) due_ms = std::min(due_ms, directory::ms_of_stamp(stamp_last) + config_.timeout_ms);
   };
@@ -72,28 +75,40 @@ void TimelineImpl::schedule_next_look(bool failed) {
   for (const directory::RollbackEntry& rollback : now->rollbacks) {
     if (rollback.undo_until_ms != 0) due_ms = std::min(due_ms, rollback.undo_until_ms);
   }
+  const std::int64_t wait_ms = std::max(due_ms - now_ms, failed ? kRetryMs : kLookAgainMsLeast);
+  const std::int64_t at_ms = environment_.clock.boot_ms() + wait_ms;
   const MutexLock lock(state_mutex_);
-  if (stop_jobs_ || look_set_) return;
-  look_set_ = true;
-  environment_.syncs.after(std::max(due_ms - now_ms, failed ? kRetryMs : kLookAgainMsLeast), this, [this] {
+  if (stop_jobs_ || (next_look_boot_ms_ != 0 && next_look_boot_ms_ <= at_ms)) return;
+  next_look_boot_ms_ = at_ms;
+  environment_.syncs.after(wait_ms, this, [this, at_ms] {
     {
       const MutexLock timer_lock(state_mutex_);
-      look_set_ = false;
+      if (next_look_boot_ms_ == at_ms) next_look_boot_ms_ = 0;
     }
     schedule_housekeeping();
   });
 }
 
+/// What one kind of work fails on does not keep the others from theirs.
 Result<void> TimelineImpl::keep_house(directory::Job& job) {
+  Result<void> merging;
+  Result<void> cycling;
   while (true) {
     CAIRN_TRY_VOID(directory_->state());
     CAIRN_TRY_VOID(job.progress(0));
     CAIRN_TRY_VOID(end_expired_block());
     CAIRN_TRY(expired, expire());
-    CAIRN_TRY(merged, merge_indexes(job));
-    CAIRN_TRY(cycled, cycle_step(job));
+    const auto goes_on = [](Result<void>& so_far, const std::function<Result<bool>()>& work) {
+      if (!so_far) return false;
+      const Result<bool> done = work();
+      if (!done) so_far = std::unexpected(done.error());
+      return done && *done;
+    };
+    const bool merged = goes_on(merging, [&] { return merge_indexes(job); });
+    const bool cycled = goes_on(cycling, [&] { return cycle_step(job); });
     directory_->reclaim();
-    if (!expired && !merged && !cycled) return {};
+    if (expired || merged || cycled) continue;
+    return merging ? cycling : merging;
   }
 }
 
@@ -103,17 +118,17 @@ void TimelineImpl::expire_blocks(directory::TimelineEntry& entry, std::int64_t n
     if (rollback.undo_until_ms <= now_ms) rollback.undo_until_ms = 0;
   }
   drop_rolled_back(entry);
-  std::vector<std::uint64_t> gone;
+  std::set<std::uint64_t> gone;
   bool expiring = true;
   for (directory::BlockEntry& block : entry.blocks) {
     const bool main = block.line == directory::Line::kMain;
     expiring = expiring && (!main || has_expired(block.stamp_last, now_ms));
     if (main && !expiring) continue;
     if (main) entry.main_after = std::max(entry.main_after, block.stamp_last);
-    if (!config_.persist) gone.push_back(block.number());
+    if (!config_.persist) gone.insert(block.number());
     if (main) block.line = directory::Line::kPersistent;
   }
-  for (const std::uint64_t number : gone) entry.erase_block(number);
+  entry.erase_blocks(gone);
   if (!config_.persist) entry.cycle_until = 0;
 }
 
@@ -255,7 +270,9 @@ Result<void> TimelineImpl::list_taken_up(directory::Job& job, Step& step) {
   bool ended = false;
   CAIRN_TRY_VOID(change([&](directory::ViewEntry& view) -> Result<void> {
     directory::TimelineEntry& timeline = *view.timeline;
-    for (const auto& block : step.blocks) timeline.erase_block(block->number());
+    std::set<std::uint64_t> taken;
+    for (const auto& block : step.blocks) taken.insert(block->number());
+    timeline.erase_blocks(taken);
     add_to_next_line(timeline, step);
     ended = std::ranges::none_of(timeline.blocks, [&](const directory::BlockEntry& block) {
       return block.line == directory::Line::kPersistent && block.stamp_last <= step.until;

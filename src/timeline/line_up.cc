@@ -101,7 +101,7 @@ Result<bool> LineUp::has_later(ByteView key, std::uint64_t hash, std::uint64_t s
 Result<Pinned> LineUp::data(const Save& save, const ReadCounters& counters) {
   if (save.open != nullptr) return save.open->data(save.place.offset);
   counters.add({.blocks_touched = 1});
-  return save.block->data(save.place.offset);
+  return save.block->data(save.place.offset, save.stamp);
 }
 
 }  // namespace cairn::timeline

@@ -34,6 +34,7 @@ void TimelineImpl::submit_close() {
     if (done) schedule_housekeeping();
     const MutexLock lock(state_mutex_);  // The last thing it does: close() waits for the last job only.
     close_job_.reset();
+    close_error_ = done ? "" : done.error().to_string();
     if (std::exchange(close_again_, false) && done && !stop_jobs_) submit_close();
     return done;
   };

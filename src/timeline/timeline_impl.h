@@ -41,6 +41,7 @@ struct Tuning : directory::LogTuning {
   Tuning() { segments_stay = true; }
   std::size_t open_blocks_max = 4;                   // Ended and without an index. More hold up writers.
   std::uint64_t open_bytes_at_close_max = 4 * kMiB;  // Of such: more get their index before the timeline closes.
+  std::uint64_t block_memory_least = 8 * kMiB;       // What a block may take though the budget is used up.
   std::size_t indexes_max = 8;                       // More are merged.
   std::uint64_t index_bytes_max = 512 * kMiB;        // Of a merged one: it is sorted in memory.
   std::size_t cycle_blocks_max = 8;                  // Of A that one step of a cycle takes.
@@ -125,6 +126,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   Result<void> make_room(std::uint64_t bytes, std::span<const SaveRef> saves, std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex);
   [[nodiscard]] bool takes_keys(std::span<const SaveRef> saves) const CAIRN_REQUIRES(log_.mutex);
   [[nodiscard]] bool takes_stamp(std::uint64_t stamp) const CAIRN_REQUIRES(log_.mutex);
+  [[nodiscard]] bool takes_memory() const CAIRN_REQUIRES(log_.mutex);
   Result<void> leave_block(std::uint64_t bytes) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   void begin_block() CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   Result<void> wait_for_close(std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
@@ -189,6 +191,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   const std::int64_t open_boot_ms_;
 
   mutable directory::Log log_;
+  std::int64_t last_given_ms_ CAIRN_GUARDED_BY(log_.mutex) = -1;       // The time that the last save brought.
   std::shared_ptr<OpenBlock> active_ CAIRN_GUARDED_BY(log_.mutex);     // None: the log has no segment.
   std::vector<std::uint64_t> checksums_ CAIRN_GUARDED_BY(log_.mutex);  // Of the batch being appended.
   std::vector<std::pair<const char*, segment::RecordView>> records_ CAIRN_GUARDED_BY(log_.mutex);  // Of that write.
@@ -199,8 +202,10 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   std::shared_ptr<directory::Job> last_close_job_ CAIRN_GUARDED_BY(state_mutex_);  // The same, or one that is at its end.
   std::shared_ptr<directory::Job> housekeeping_job_ CAIRN_GUARDED_BY(state_mutex_);
   std::shared_ptr<directory::Job> last_housekeeping_job_ CAIRN_GUARDED_BY(state_mutex_);  // Likewise.
-  bool look_set_ CAIRN_GUARDED_BY(state_mutex_) = false;
-  bool close_again_ CAIRN_GUARDED_BY(state_mutex_) = false;  // Something has ended since the job looked.
+  std::int64_t next_look_boot_ms_ CAIRN_GUARDED_BY(state_mutex_) = 0;                     // Of housekeeping; 0: none is set.
+  std::string close_error_ CAIRN_GUARDED_BY(state_mutex_);         // Of the last job that did not end well,
+  std::string housekeeping_error_ CAIRN_GUARDED_BY(state_mutex_);  // empty since one did.
+  bool close_again_ CAIRN_GUARDED_BY(state_mutex_) = false;        // Something has ended since the job looked.
   bool full_cycle_wanted_ CAIRN_GUARDED_BY(state_mutex_) = false;
   bool stop_jobs_ CAIRN_GUARDED_BY(state_mutex_) = false;
 

@@ -117,6 +117,7 @@ Result<void> TimelineImpl::load(const directory::ViewEntry& entry) {
 }
 
 Result<void> TimelineImpl::change(const Edit& edit, const std::function<void(LineUp&)>& then) {
+  const std::shared_ptr<const LineUp> before = line_up_.get();  // What leaves is unmapped when no lock is held any more.
   return directory_->commit([&](directory::Manifest& manifest) { return edit(manifest.edit_view(view_)); },
                             [&](const directory::Manifest& manifest) { follow(entry_in(manifest), then); });
 }
@@ -337,6 +338,12 @@ TimelineStats TimelineImpl::stats() const {
   for (const auto& job : environment_.jobs.list()) stats.jobs.push_back({job->name(), job->bytes_done(), job->bytes_total()});
   stats.open_reports = directory_->reports();
   if (const auto state = directory_->state(); !state) stats.write_state = state.error().message;
+  {
+    const MutexLock lock(state_mutex_);
+    for (const std::string& error : {close_error_, housekeeping_error_}) {
+      if (!error.empty()) stats.job_errors.push_back(error);
+    }
+  }
   return stats;
 }
 

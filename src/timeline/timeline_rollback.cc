@@ -1,6 +1,7 @@
 // Rolling back: an interval of stamps that do not count any more, in the manifest. No byte of a file changes; blocks that lie
 // wholly within go when the rollback is confirmed.
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "base/reached.h"
@@ -91,16 +92,17 @@ Result<void> TimelineImpl::confirm() {
 
 /// Drops what was rolled back and confirmed: whole blocks, and the notes of it once no block is left that they concern.
 void TimelineImpl::drop_rolled_back(directory::TimelineEntry& entry) {
+  std::set<std::uint64_t> gone;
   for (const directory::RollbackEntry& rollback : entry.rollbacks) {
     if (rollback.undo_until_ms != 0) continue;
-    const std::vector<directory::BlockEntry> blocks = entry.blocks;
-    for (const directory::BlockEntry& block : blocks) {
+    for (const directory::BlockEntry& block : entry.blocks) {
       if (block.stamp_first <= rollback.to || block.stamp_last > rollback.until) continue;
       CAIRN_REACHED("block dropped that was rolled back");
       entry.given_until = std::max(entry.given_until, block.stamp_last);
-      entry.erase_block(block.number());
+      gone.insert(block.number());
     }
   }
+  entry.erase_blocks(gone);
   // Blocks close in order: what is closed or gone reaches so far.
   const std::uint64_t closed_until =
       std::max({entry.given_until, entry.main_after, entry.blocks.empty() ? 0 : entry.blocks.back().stamp_last});

@@ -86,6 +86,7 @@ Result<Stamp> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions& o
           CAIRN_TRY_VOID(leave_block(bytes));
           continue;
         }
+        last_given_ms_ = options.time ? options.time->time_since_epoch().count() : -1;
         const WriteVersion version = append(made, options, *stamped);
         CAIRN_TRY_VOID(log_.wait_until_visible(version));
         return Stamp{stamp};
@@ -121,9 +122,15 @@ Result<std::vector<SaveRef>> TimelineImpl::what_changes(std::span<const SaveRef>
 /// The stamp of a write that gets `now` unless it brings its own time.
 Result<std::uint64_t> TimelineImpl::stamp_of(const SaveOptions& options, std::uint64_t now) const {
   if (!options.time) return now;
+  const std::int64_t given_ms = options.time->time_since_epoch().count();
+  if (given_ms < 0) {
+    return fail(ErrorCode::kInvalidArgument,
+                "the time of the save, " + std::to_string(given_ms) + " ms since 1970, lies before 1970");
+  }
   const Moment given(*options.time);
   const std::uint64_t last = log_.last_stamp();
-  if (given.last().value <= last) {
+  // A run of saves of one time may go on beyond its millisecond.
+  if (given.last().value <= last && given_ms != last_given_ms_) {
     return fail(ErrorCode::kInvalidArgument,
                 "the time of the save, " + std::to_string(directory::ms_of_stamp(given.first().value)) +
                     ", lies before that of the last one, " + std::to_string(directory::ms_of_stamp(last)) + " ms since 1970");
@@ -149,7 +156,7 @@ Result<void> TimelineImpl::make_room(std::uint64_t bytes, std::span<const SaveRe
     } else if (!log_.has_segment()) {
       CAIRN_TRY_VOID(log_.start(bytes));
       begin_block();
-    } else if (log_.has_room(bytes) && takes_keys(saves)) {
+    } else if (log_.has_room(bytes) && takes_keys(saves) && takes_memory()) {
       return {};
     } else {
       CAIRN_TRY_VOID(leave_block(bytes));
@@ -164,6 +171,11 @@ bool TimelineImpl::takes_keys(std::span<const SaveRef> saves) const {
   std::uint64_t news = 0;
   for (const SaveRef& save : saves) news += active_->holds(save.key) ? 0 : 1;
   return keys + news <= config_.block_keys_max;
+}
+
+/// A block that closes gives its index back.
+bool TimelineImpl::takes_memory() const {
+  return active_->memory_bytes() < tuning_.block_memory_least || !environment_.memory.over();
 }
 
 bool TimelineImpl::takes_stamp(std::uint64_t stamp) const {

@@ -38,8 +38,12 @@ TimeWalk::TimeWalk(const LineUp& line_up, std::uint64_t first, std::uint64_t las
 
 Result<const KeyedSave*> TimeWalk::next() {
   if (at_ == read_.size()) {
-    CAIRN_TRY_VOID(fill());
-    if (read_.empty()) return nullptr;
+    CAIRN_TRY_VOID(filled_);
+    filled_ = fill();
+    if (read_.empty()) {
+      CAIRN_TRY_VOID(filled_);
+      return nullptr;
+    }
   }
   return &read_[at_++];
 }

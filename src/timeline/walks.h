@@ -65,6 +65,7 @@ class TimeWalk {
   std::size_t open_ = 0;   // then of line_up_.open.
   std::vector<KeyedSave> read_;
   std::size_t at_ = 0;
+  Result<void> filled_;  // What ended reading behind read_.
 };
 
 /// See Timeline::keys().

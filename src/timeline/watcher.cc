@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kGivenAtOnce = 256;
 constexpr std::uint64_t kReadAtOnce = 65'536;  // Under whatever prefix.
 constexpr std::int64_t kLookMs = 1000;         // One that waits looks again so soon.
+constexpr std::int64_t kWaitMsMost = std::int64_t{1} << 46;
 
 WatchEvent::Kind event_of(RecordKind kind) {
   if (kind == RecordKind::kRangeTombstone) return WatchEvent::Kind::kErasedAll;
@@ -26,7 +27,7 @@ Watcher::Watcher(std::shared_ptr<const TimelineImpl> timeline, ByteView prefix, 
 }
 
 Result<std::optional<WatchEvent>> Watcher::next(std::int64_t wait_ms) {
-  const std::int64_t end_ms = timeline_->boot_ms() + wait_ms;
+  const std::int64_t end_ms = timeline_->boot_ms() + std::clamp<std::int64_t>(wait_ms, 0, kWaitMsMost);
   while (true) {
     const ReadView view = timeline_->read_view();
     if (auto event = rolled_back(view)) return event;
@@ -98,11 +99,15 @@ Result<void> Watcher::read(const ReadView& view) {
 
 Result<WatchEvent> Watcher::give() {
   const KeyedSave given = waiting_.front();
-  waiting_.pop_front();
   WatchEvent event{.kind = event_of(given.save.kind), .key = Bytes(given.key), .stamp = {given.save.stamp}, .data = {}};
   if (event.kind == WatchEvent::Kind::kSaved) {
-    CAIRN_TRY(data, LineUp::data(given.save, timeline_->counters()));
-    event.data = data;
+    const Result<Pinned> data = LineUp::data(given.save, timeline_->counters());
+    if (!data && data.error().code != ErrorCode::kCorruption) return std::unexpected(data.error());  // It may be there next time.
+    waiting_.pop_front();
+    CAIRN_TRY_VOID(data);
+    event.data = *data;
+  } else {
+    waiting_.pop_front();
   }
   if (waiting_.empty()) line_up_.reset();
   return event;

@@ -15,6 +15,7 @@ struct OneTimeline : testing::Test {
   void open(const TimelineOptions& options) {
     process = std::make_unique<Process>(*disk, clock);
     process->timeline_tuning.open_blocks_max = open_blocks_max;
+    process->timeline_tuning.block_memory_least = block_memory_least;
     ASSERT_OK(process->open());
     auto opened = process->database().timeline("main", options);
     ASSERT_OK(opened);
@@ -85,6 +86,7 @@ struct OneTimeline : testing::Test {
   std::unique_ptr<storage::SimulatedDisk> disk = std::make_unique<storage::SimulatedDisk>(1);
   SimulatedClock clock;
   std::size_t open_blocks_max = 2;
+  std::uint64_t block_memory_least = 8 * kMiB;
   std::unique_ptr<Process> process;
   std::shared_ptr<timeline::TimelineImpl> impl;
   std::optional<Timeline> timeline;
@@ -499,6 +501,76 @@ TEST_F(OneTimeline, ASaveMayBringItsOwnTime) {
   EXPECT_EQ(timeline->put("a", "x", at(now + 1)).error().code, ErrorCode::kInvalidArgument);
   put("a", "4");
   EXPECT_EQ(get("a"), "4");
+}
+
+TEST_F(OneTimeline, MoreSavesOfOneTimeThanAMillisecondHas) {
+  reopen({.timeout = milliseconds(0)});
+  const SaveOptions options{{Durability::kKernel}, false, {}, Time(milliseconds(1000))};
+  Stamp last;
+  for (int i = 0; i < 70'000; ++i) {
+    const Stamp next = put("a", "x", options);
+    ASSERT_GT(next, last);
+    last = next;
+  }
+  EXPECT_EQ(last.time(), Time(milliseconds(1001)));
+  EXPECT_EQ(timeline->put("a", "x", {{}, false, {}, Time(milliseconds(999))}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(timeline->put("a", "x", {{}, false, {}, Time(milliseconds(-1))}).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(OneTimeline, AClockThatWasAheadAtAnOpenDoesNotStay) {
+  put("a", "1");
+  clock.step_wall_ms(1'000'000'000);
+  reopen();
+  clock.step_wall_ms(-1'000'000'000);
+  auto next = disk->killed();
+  end();
+  disk = std::move(next);
+  open({});
+  EXPECT_EQ(put("b", "1").time(), Time(milliseconds(clock.wall_ms())));
+}
+
+TEST_F(OneTimeline, ABlockClosesWhenMemoryIsUsedUp) {
+  block_memory_least = 64 * kKiB;
+  reopen();
+  process->environment().memory.add(std::uint64_t{1} << 40);
+  for (int i = 0; i < 5000; ++i) put("a", "x", {{Durability::kKernel}, false, {}, {}});
+  EXPECT_GE(timeline->stats().blocks.size(), 3U);
+  process->environment().memory.subtract(std::uint64_t{1} << 40);
+  EXPECT_EQ(get("a"), "x");
+}
+
+TEST_F(OneTimeline, WhatAJobFailsOnStandsInStats) {
+  reopen({.timeout = milliseconds(0)});
+  for (int i = 0; i < 12; ++i) {
+    put("key" + std::to_string(i), "x");
+    ASSERT_OK(timeline->close_block());
+  }
+  disk->set_hook([](storage::Io io, const std::string& name, std::uint64_t) -> Result<void> {
+    if (io != storage::Io::kCreate) return {};
+    return std::unexpected(Error{ErrorCode::kNoSpace, "injected", name, 0});
+  });
+  const auto done = timeline->housekeep();
+  disk->set_hook(nullptr);
+  ASSERT_FALSE(done.has_value());
+  const std::vector<std::string> errors = timeline->stats().job_errors;
+  ASSERT_EQ(errors.size(), 1U);
+  EXPECT_NE(errors.front().find("injected"), std::string::npos);
+  clock.advance_ms(1000);
+  process->run_jobs();
+  EXPECT_TRUE(timeline->stats().job_errors.empty()) << "tried again after a second";
+  EXPECT_LE(timeline->stats().index_files, 4U);
+}
+
+TEST_F(OneTimeline, TimesAndWaitsOfAnySize) {
+  put("a", "1");
+  EXPECT_EQ(keys("", kBeginning, std::chrono::sys_seconds::max()), "a ");
+  EXPECT_EQ(keys("", std::chrono::sys_seconds::min(), std::chrono::sys_days::max()), "a ");
+  EXPECT_EQ(keys("", std::chrono::sys_seconds::max()), "");
+  Watch watch = timeline->watch("", kBeginning);
+  EXPECT_EQ(watched(watch), "a=1 ");
+  const auto nothing = watch.next(milliseconds::min());
+  ASSERT_OK(nothing);
+  EXPECT_FALSE(nothing->has_value());
 }
 
 TEST_F(OneTimeline, ASaveThatIsRefusedLeavesNoBlock) {
