@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "sealed/merge_cursor.h"
 #include "timeline/block_index.h"
 
 namespace cairn::timeline {
@@ -56,19 +57,25 @@ Result<std::string> write_block_index(directory::Directory& directory, const std
 }
 
 Result<std::string> write_block_index(directory::Directory& directory, const std::string& view_name, std::uint16_t view,
-                                      const OpenBlock& block, const IndexProgress& progress) {
-  const std::unique_ptr<sealed::Cursor> cursor = block.cursor();
+                                      std::span<const OpenBlock* const> blocks, const IndexProgress& progress) {
+  std::vector<std::unique_ptr<sealed::Cursor>> cursors;
   std::vector<std::uint64_t> erases;
-  for (const auto* erase = block.erases(); erase != nullptr; erase = erase->older) erases.push_back(erase->stamp);
+  sealed::SealedBounds bounds;
   const std::uint64_t entry_bytes = sealed::object_bytes(0, kPlaceBytesMax + sealed::kAlign, kHasAccount | kHasExpiry);
+  for (const OpenBlock* const block : blocks) {
+    cursors.push_back(block->cursor());
+    for (const auto* erase = block->erases(); erase != nullptr; erase = erase->older) erases.push_back(erase->stamp);
+    bounds.add({.records = block->saves(),
+                .object_bytes = block->key_bytes() + block->saves() * entry_bytes,
+                .key_bytes_max = block->key_bytes_max(),
+                .term_bytes = kTermBytesPerSave});
+  }
+  sealed::MergeCursor cursor(std::move(cursors));
   return write_block_index(directory, view_name, view,
-                           {.cursor = *cursor,
-                            .bounds = {.records = block.saves(),
-                                       .object_bytes = block.key_bytes() + block.saves() * entry_bytes,
-                                       .key_bytes_max = block.key_bytes_max(),
-                                       .term_bytes = kTermBytesPerSave},
-                            .stamp_first = block.stamp_first(),
-                            .stamp_last = block.stamp_last(),
+                           {.cursor = cursor,
+                            .bounds = bounds,
+                            .stamp_first = blocks.front()->stamp_first(),
+                            .stamp_last = blocks.back()->stamp_last(),
                             .replaces = {},
                             .erases = std::move(erases),
                             .stays = [](const sealed::Entry&) { return Result<bool>(true); },

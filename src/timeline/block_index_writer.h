@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,8 +34,8 @@ struct IndexInput {
 /// Returns the name of a file that is durable, and in no manifest yet.
 Result<std::string> write_block_index(directory::Directory& directory, const std::string& view_name, std::uint16_t view,
                                       const IndexInput& input);
-/// Of one block.
+/// Of blocks that follow each other.
 Result<std::string> write_block_index(directory::Directory& directory, const std::string& view_name, std::uint16_t view,
-                                      const OpenBlock& block, const IndexProgress& progress);
+                                      std::span<const OpenBlock* const> blocks, const IndexProgress& progress);
 
 }  // namespace cairn::timeline

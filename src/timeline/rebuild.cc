@@ -60,7 +60,8 @@ Result<directory::TimelineEntry> rebuild(directory::Directory& directory, std::u
   CAIRN_TRY_VOID(writer.finish());
   for (const BlockWriter::Made& made : writer.made()) {
     CAIRN_TRY(block, OpenBlock::replay(directory, made.file, made.end, number));
-    CAIRN_TRY(index, write_block_index(directory, name, number, *block, [](std::uint64_t) { return Result<void>{}; }));
+    const OpenBlock* const one = block.get();
+    CAIRN_TRY(index, write_block_index(directory, name, number, {&one, 1}, [](std::uint64_t) { return Result<void>{}; }));
     entry.blocks.push_back(
         {.file = made.file,
          .line = block->stamp_last() <= entry.main_after ? directory::Line::kPersistent : directory::Line::kMain,

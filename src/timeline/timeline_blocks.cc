@@ -149,7 +149,8 @@ Result<std::shared_ptr<const OpenBlock>> TimelineImpl::join(directory::Job& job,
 }
 
 Result<std::shared_ptr<const IndexFile>> TimelineImpl::write_index(directory::Job& job, const OpenBlock& block) {
-  CAIRN_TRY(name, write_block_index(*directory_, name_, view_, block, progress_of(job)));
+  const OpenBlock* const one = &block;
+  CAIRN_TRY(name, write_block_index(*directory_, name_, view_, {&one, 1}, progress_of(job)));
   CAIRN_TRY(file, IndexFile::open(*directory_, name, view_));
   counters_.index_bytes.fetch_add(file->bytes(), std::memory_order_relaxed);
   add_index_file(file);

@@ -113,6 +113,8 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
                const Tuning& tuning);
 
   // timeline_open.cc
+  Result<void> open_index(const directory::TimelineEntry& timeline, directory::BlockIndexEntry& index)
+      CAIRN_EXCLUDES(state_mutex_);
   Result<void> load(const directory::ViewEntry& entry) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   [[nodiscard]] Result<void> check_open() const CAIRN_REQUIRES(log_.mutex);
   using Edit = std::function<Result<void>(directory::ViewEntry&)>;
@@ -209,6 +211,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   bool full_cycle_wanted_ CAIRN_GUARDED_BY(state_mutex_) = false;
   bool stop_jobs_ CAIRN_GUARDED_BY(state_mutex_) = false;
 
+  std::vector<std::string> open_reports_;  // Of load() alone.
   Published<LineUp> line_up_{nullptr};
   ReadCounters read_counters_;
   struct Counters {

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/reached.h"
+#include "timeline/block_index_writer.h"
 #include "timeline/timeline_impl.h"
 
 namespace cairn::timeline {
@@ -85,16 +86,42 @@ Result<std::shared_ptr<TimelineImpl>> TimelineImpl::open(std::shared_ptr<directo
   return timeline;
 }
 
+/// An index that cannot be opened is made anew: its blocks say all that it did.
+Result<void> TimelineImpl::open_index(const directory::TimelineEntry& timeline, directory::BlockIndexEntry& index) {
+  Result<std::shared_ptr<const IndexFile>> file = IndexFile::open(*directory_, index.file, view_);
+  if (!file && file.error().code == ErrorCode::kCorruption) {
+    CAIRN_REACHED("index of blocks made anew");
+    const Error damage = file.error();
+    std::vector<std::shared_ptr<OpenBlock>> blocks;
+    std::vector<const OpenBlock*> inputs;
+    for (const directory::BlockEntry& block : timeline.blocks) {
+      if (std::ranges::find(index.blocks, block.number()) == index.blocks.end()) continue;
+      CAIRN_TRY(replayed, OpenBlock::replay(*directory_, block.file, block.end, view_));
+      inputs.push_back(replayed.get());
+      blocks.push_back(std::move(replayed));
+    }
+    CAIRN_TRY(name, write_block_index(*directory_, name_, view_, inputs, [](std::uint64_t) { return Result<void>{}; }));
+    CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+      auto& indexes = manifest.edit_view(view_).timeline->indexes;
+      std::ranges::find(indexes, index.file, &directory::BlockIndexEntry::file)->file = name;
+      return {};
+    }));
+    index.file = name;
+    open_reports_.push_back(damage.to_string() + "; the index was made anew");
+    file = IndexFile::open(*directory_, name, view_);
+  }
+  CAIRN_TRY_VOID(file);
+  add_index_file(*file);
+  return {};
+}
+
 Result<void> TimelineImpl::load(const directory::ViewEntry& entry) {
   auto now = std::make_shared<LineUp>();
-  const directory::TimelineEntry& timeline = *entry.timeline;
+  directory::TimelineEntry timeline = *entry.timeline;
   std::uint64_t last = std::max(timeline.main_after, timeline.given_until);
   for (const directory::RollbackEntry& rollback : timeline.rollbacks) last = std::max(last, rollback.until);
   if (!timeline.blocks.empty()) last = std::max(last, timeline.blocks.back().stamp_last);
-  for (const directory::BlockIndexEntry& index : timeline.indexes) {
-    CAIRN_TRY(file, IndexFile::open(*directory_, index.file, view_));
-    add_index_file(file);
-  }
+  for (directory::BlockIndexEntry& index : timeline.indexes) CAIRN_TRY_VOID(open_index(timeline, index));
   std::uint64_t before = timeline.blocks.empty() ? 0 : timeline.blocks.back().stamp_last;
   for (const directory::SegmentEntry& segment : entry.log) {
     CAIRN_TRY(block, OpenBlock::replay(*directory_, segment.file, segment.end, view_));
@@ -337,6 +364,7 @@ TimelineStats TimelineImpl::stats() const {
   stats.syncs = log_.syncs();
   for (const auto& job : environment_.jobs.list()) stats.jobs.push_back({job->name(), job->bytes_done(), job->bytes_total()});
   stats.open_reports = directory_->reports();
+  stats.open_reports.insert(stats.open_reports.end(), open_reports_.begin(), open_reports_.end());
   if (const auto state = directory_->state(); !state) stats.write_state = state.error().message;
   {
     const MutexLock lock(state_mutex_);

@@ -180,6 +180,25 @@ TEST(TimelineCare, RepairNeedsNoIndexAndNoManifest) {
   for (const auto& [stamp, key, data] : found->main) EXPECT_TRUE(!data || store.ever.contains(*data));
 }
 
+TEST(TimelineCare, AnIndexThatCannotBeOpenedIsMadeAnew) {
+  TimelineStore store(4);
+  for (const std::string& name : store.indexes) store.disk->flip_bit(name, 100);
+  for (const bool first : {true, false}) {
+    Process process(*store.disk, store.clock);
+    ASSERT_OK(process.open());
+    auto opened = process.database().timeline("events", {});
+    ASSERT_OK(opened);
+    const Timeline timeline(*opened);
+    const auto seen = see(timeline);
+    ASSERT_OK(seen);
+    EXPECT_EQ(*seen, store.seen);
+    EXPECT_EQ(timeline.stats().open_reports.size(), first ? store.indexes.size() : 0);
+    const Result<VerifyReport> report = process.database().verify({});
+    ASSERT_OK(report);
+    EXPECT_TRUE(report->damages.empty()) << report->damages[0].to_string();
+  }
+}
+
 TEST(TimelineCare, AfterTenRandomDamagesRepairReturnsEverySaveWhoseBytesAreIntact) {
   std::uint64_t returned = 0;
   for (std::uint64_t seed = 1; seed <= sample(60, 1000); ++seed) {
