@@ -121,6 +121,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   /// Edits the manifest's entry and makes the line-up follow. `then`: what else is new in it.
   Result<void> change(const Edit& edit, const std::function<void(LineUp&)>& then = {}) CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] bool much_is_open() const;
+  void add_background(TimelineStats& stats) const CAIRN_EXCLUDES(state_mutex_);
   void follow(const directory::TimelineEntry& entry, const std::function<void(LineUp&)>& then) CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] const directory::TimelineEntry& entry_in(const directory::Manifest& manifest) const;
 

@@ -362,17 +362,20 @@ TimelineStats TimelineImpl::stats() const {
   stats.blocks_expired = counters_.expired.load();
   stats.cycles = counters_.cycles.load();
   stats.syncs = log_.syncs();
+  add_background(stats);
+  return stats;
+}
+
+/// What goes on beside saves and lookups, and what was wrong with it.
+void TimelineImpl::add_background(TimelineStats& stats) const {
   for (const auto& job : environment_.jobs.list()) stats.jobs.push_back({job->name(), job->bytes_done(), job->bytes_total()});
   stats.open_reports = directory_->reports();
   stats.open_reports.insert(stats.open_reports.end(), open_reports_.begin(), open_reports_.end());
   if (const auto state = directory_->state(); !state) stats.write_state = state.error().message;
-  {
-    const MutexLock lock(state_mutex_);
-    for (const std::string& error : {close_error_, housekeeping_error_}) {
-      if (!error.empty()) stats.job_errors.push_back(error);
-    }
+  const MutexLock lock(state_mutex_);
+  for (const std::string& error : {close_error_, housekeeping_error_}) {
+    if (!error.empty()) stats.job_errors.push_back(error);
   }
-  return stats;
 }
 
 }  // namespace cairn::timeline
