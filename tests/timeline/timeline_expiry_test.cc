@@ -116,8 +116,10 @@ TEST_F(OneTimeline, AllKeysAreErasedByOneRecord) {
     EXPECT_EQ(keys("", kBeginning, *erased), "a b c ");
     EXPECT_EQ(history("a"), "1 - 2 ");
     EXPECT_EQ(history("c"), "1 - ");
-    Watch watch = timeline->watch("c", kBeginning);
-    EXPECT_EQ(watched(watch), "c=1 -all ");
+    {
+      Watch watch = timeline->watch("c", kBeginning);
+      EXPECT_EQ(watched(watch), "c=1 -all ");
+    }
     if (round == 0) ASSERT_OK(timeline->close_block());
     if (round == 1) reopen();
     if (round == 2) ASSERT_OK(timeline->rollback(*erased));
