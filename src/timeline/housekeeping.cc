@@ -16,7 +16,7 @@ namespace cairn::timeline {
 namespace {
 
 constexpr std::int64_t kLookAgainMsMost = 3'600'000;
-constexpr std::int64_t kLookAgainMsLeast = 100;  // And what has expired does not wait for much more than as long again.
+constexpr std::int64_t kLookAgainMsLeast = 100;
 constexpr std::int64_t kRetryMs = 1000;
 constexpr std::uint64_t kProgressBytes = 256 * kKiB;
 
@@ -60,7 +60,7 @@ std::shared_ptr<directory::Job> TimelineImpl::submit_housekeeping() {
 void TimelineImpl::schedule_next_look(bool failed) {
   const std::shared_ptr<const LineUp> now = line_up_.get();
   const std::int64_t now_ms = elapsed_now_ms();
-  // What is saved from now on is not known here.
+  // What is saved from now on is not known here, and expires a timeout from now at the soonest.
   std::int64_t due_ms = now_ms + std::min(kLookAgainMsMost, config_.timeout_ms == 0 ? kLookAgainMsMost : config_.timeout_ms);
   if (failed) due_ms = now_ms + kRetryMs;
   const auto expires = [&](std::uint64_t stamp_last) {

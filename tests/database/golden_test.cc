@@ -48,8 +48,8 @@ void write_golden_timeline(database::DatabaseImpl& database) {
   SaveOptions options;
   options.time = golden_time(39);
   options.expires_after = std::chrono::milliseconds(std::int64_t{1} << 42);
-  ASSERT_OK(timeline.put("session", "prolonged", options));
-  ASSERT_OK(timeline.set_expiry("session", std::nullopt, options));
+  ASSERT_OK(timeline.put("lease", "prolonged", options));
+  ASSERT_OK(timeline.set_expiry("lease", std::nullopt, options));
   options.expires_after = {};
   Saves batch;
   batch.erase("key1");
@@ -170,14 +170,14 @@ TEST(Golden, ATimelineOfVersion1HoldsWhatWasSaved) {
   EXPECT_EQ(get("key1", golden_time(39)), value_of(31));
   EXPECT_EQ(get("key1", kEndOfTime), "(none)");
   EXPECT_EQ(get("of a batch", kEndOfTime), "one");
-  EXPECT_EQ(get("session", kEndOfTime), "prolonged");
-  EXPECT_EQ(timeline->info("session")->value().expires, std::nullopt);
+  EXPECT_EQ(get("lease", kEndOfTime), "prolonged");
+  EXPECT_EQ(timeline->info("lease")->value().expires, std::nullopt);
   EXPECT_EQ(get("cut off", kEndOfTime), "(none)");
   std::string keys;
   SaveList list = timeline->keys("", golden_time(36), golden_time(60));
   for (const auto entry : list) keys += Bytes(entry.key) + " ";
   ASSERT_OK(list.status());
-  EXPECT_EQ(keys, "key6 key7 key8 key9 session of a batch ");
+  EXPECT_EQ(keys, "key6 key7 key8 key9 lease of a batch ");
   const TimelineStats stats = timeline->stats();
   EXPECT_GE(stats.blocks.size(), 4U);
   EXPECT_GE(stats.index_files, 1U);

@@ -223,9 +223,15 @@ TEST_F(OneTimeline, AClockThatWasAheadAtAnOpenDoesNotStay) {
 TEST_F(OneTimeline, ABlockClosesWhenMemoryIsUsedUp) {
   block_memory_least = 64 * kKiB;
   reopen();
+  const auto blocks_of_saves = [&] {
+    const std::size_t before = timeline->stats().blocks.size();
+    for (int i = 0; i < 5000; ++i) put("a", "x", {{Durability::kKernel}, false, {}, {}});
+    return timeline->stats().blocks.size() - before;
+  };
+  for (int i = 0; i < 4; ++i) blocks_of_saves();  // Until segments have the size that they stay at.
+  const std::size_t with_room = blocks_of_saves();
   process->environment().memory.add(std::uint64_t{1} << 40);
-  for (int i = 0; i < 5000; ++i) put("a", "x", {{Durability::kKernel}, false, {}, {}});
-  EXPECT_GE(timeline->stats().blocks.size(), 3U);
+  EXPECT_GT(blocks_of_saves(), with_room);
   process->environment().memory.subtract(std::uint64_t{1} << 40);
   EXPECT_EQ(get("a"), "x");
 }
@@ -258,7 +264,9 @@ TEST_F(OneTimeline, TimesAndWaitsOfAnySize) {
   EXPECT_EQ(keys("", std::chrono::sys_seconds::min(), std::chrono::sys_days::max()), "a ");
   EXPECT_EQ(keys("", std::chrono::sys_seconds::max()), "");
   Watch watch = timeline->watch("", kBeginning);
-  EXPECT_EQ(watched(watch), "a=1 ");
+  const auto something = watch.next(milliseconds::max());
+  ASSERT_OK(something);
+  EXPECT_TRUE(something->has_value());
   const auto nothing = watch.next(milliseconds::min());
   ASSERT_OK(nothing);
   EXPECT_FALSE(nothing->has_value());
