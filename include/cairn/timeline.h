@@ -166,7 +166,8 @@ class SaveList {
   /// What was saved; of an entry that did not erase. Errors as Timeline::get().
   [[nodiscard]] Result<Pinned> data() const;
   void next();
-  /// Why the walk ended: fine at the end; kCorruption or kIo, with file and offset; kInvalidArgument.
+  /// Why the walk ended: fine at the end; kCorruption or kIo, with file and offset; kInvalidArgument; kUnavailable, it was ended
+  /// (Timeline::end_held()).
   [[nodiscard]] Result<void> status() const;
 
   Iterator begin() { return Iterator(this); }
@@ -236,6 +237,14 @@ struct RollbackStats {
   Time undo_until;
 };
 
+/// What somebody holds, by a SaveList or a Watch that has not given all it read, though it has left the timeline meanwhile.
+struct HeldStats {
+  std::uint64_t id = 0;            ///< For Timeline::end_held().
+  std::int64_t age_ms = 0;         ///< Since the timeline went on without it.
+  std::uint64_t bytes = 0;         ///< Of files that are kept for it,
+  std::uint64_t memory_bytes = 0;  ///< and of indexes in memory.
+};
+
 struct TimelineStats {
   std::chrono::milliseconds timeout{0};
   Expired expired = Expired::kDrop;
@@ -257,6 +266,7 @@ struct TimelineStats {
   std::uint64_t syncs = 0;
   std::uint64_t memory_bytes = 0;  ///< Indexes of blocks that are not closed yet.
   bool cycle_under_way = false;
+  std::optional<HeldStats> oldest_held;
   std::vector<JobStats> jobs;             ///< Of the process.
   std::vector<std::string> open_reports;  ///< What opening had to leave out.
   std::string write_state;                ///< Empty, or why nothing can be written.
@@ -315,6 +325,10 @@ class Timeline {
   /// persistent line too, after which it has the last save of each key alone; as long as a rollback that reaches into it can be
   /// undone, the cycle waits.
   Result<void> housekeep(bool until_done = false);
+
+  /// Ends the lists that keep what stats names as `id` (oldest_held): their next() ends with kUnavailable, and who destroys such
+  /// a list gives back what it kept. kNotFound: nothing is held as that.
+  Result<void> end_held(std::uint64_t id);
 
   [[nodiscard]] TimelineStats stats() const;
 

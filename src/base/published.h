@@ -17,6 +17,47 @@
 
 namespace cairn {
 
+/// Threads that are copying what a pointer of one or many points to.
+class Copiers {
+ public:
+  class Inside {
+   public:
+    explicit Inside(std::atomic<std::uint64_t>& count) : count_(count) { count_.fetch_add(1); }
+    ~Inside() { count_.fetch_sub(1, std::memory_order_release); }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+
+   private:
+    std::atomic<std::uint64_t>& count_;
+  };
+
+  /// To be held from before the pointer is read until what it points to has been copied.
+  [[nodiscard]] Inside enter() const { return Inside(stripes_[stripe_of_thread()].inside[generation_.load() & 1U]); }
+  /// To be called after a pointer was replaced: returns when nobody copies what it pointed to any more.
+  void wait_until_left() CAIRN_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    // Twice: a thread may have read the generation before the flip and count itself in after it.
+    drain();
+    drain();
+  }
+
+ private:
+  struct alignas(kCacheLineBytes) Stripe {
+    std::array<std::atomic<std::uint64_t>, 2> inside{};
+  };
+
+  void drain() CAIRN_REQUIRES(mutex_) {
+    const unsigned generation = generation_.fetch_add(1) & 1U;
+    for (Stripe& stripe : stripes_) {
+      while (stripe.inside[generation].load() != 0) std::this_thread::yield();
+    }
+  }
+
+  Mutex mutex_{Rank::kReclaim};
+  std::atomic<unsigned> generation_{0};
+  mutable std::array<Stripe, kStripes> stripes_;
+};
+
 template <typename T>
 class Published {
  public:
@@ -26,43 +67,19 @@ class Published {
   Published& operator=(const Published&) = delete;
 
   [[nodiscard]] std::shared_ptr<const T> get() const {
-    Stripe& stripe = stripes_[stripe_of_thread()];
-    const unsigned generation = generation_.load() & 1U;
-    stripe.readers[generation].fetch_add(1);
-    std::shared_ptr<const T> copy = current_.load()->get();
-    stripe.readers[generation].fetch_sub(1, std::memory_order_release);
-    return copy;
+    const auto inside = copiers_.enter();
+    return current_.load()->get();
   }
 
-  void set(const std::shared_ptr<const T>& value) CAIRN_EXCLUDES(mutex_) {
-    const auto* const next = new Striped<T>(value);
-    const Striped<T>* old = nullptr;
-    {
-      const MutexLock lock(mutex_);
-      old = current_.exchange(next);
-      // Twice: a reader may have read the generation before the flip and count itself in after it.
-      drain();
-      drain();
-    }
-    delete old;  // May run destructors of files and memtables: outside the lock.
+  void set(const std::shared_ptr<const T>& value) {
+    const Striped<T>* const old = current_.exchange(new Striped<T>(value));
+    copiers_.wait_until_left();
+    delete old;  // May run destructors of files and memtables: outside of any lock here.
   }
 
  private:
-  struct alignas(kCacheLineBytes) Stripe {
-    std::array<std::atomic<std::uint64_t>, 2> readers{};
-  };
-
-  void drain() CAIRN_REQUIRES(mutex_) {
-    const unsigned generation = generation_.fetch_add(1) & 1U;
-    for (Stripe& stripe : stripes_) {
-      while (stripe.readers[generation].load() != 0) std::this_thread::yield();
-    }
-  }
-
-  Mutex mutex_{Rank::kReclaim};
+  Copiers copiers_;
   std::atomic<const Striped<T>*> current_;
-  std::atomic<unsigned> generation_{0};
-  mutable std::array<Stripe, kStripes> stripes_;
 };
 
 }  // namespace cairn

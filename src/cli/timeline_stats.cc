@@ -54,6 +54,13 @@ nlohmann::ordered_json to_json(const TimelineStats& stats) {
   object["cycle_under_way"] = stats.cycle_under_way;
   object["syncs"] = stats.syncs;
   object["memory_bytes"] = stats.memory_bytes;
+  object["oldest_held"] = nullptr;
+  if (stats.oldest_held) {
+    object["oldest_held"] = {{"id", stats.oldest_held->id},
+                             {"age_ms", stats.oldest_held->age_ms},
+                             {"bytes", stats.oldest_held->bytes},
+                             {"memory_bytes", stats.oldest_held->memory_bytes}};
+  }
   object["jobs"] = jobs_to_json(stats.jobs);
   object["open_reports"] = stats.open_reports;
   object["write_state"] = stats.write_state;

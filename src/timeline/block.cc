@@ -9,10 +9,7 @@ constexpr std::uint64_t kRememberedBytes = 16 * kKiB;
 }  // namespace
 
 Block::Opened::Opened(std::shared_ptr<directory::LiveFile> file, segment::SegmentReader the_reader)
-    : live(std::move(file)),
-      reader(std::move(the_reader)),
-      hold(std::static_pointer_cast<const void>(live)),
-      verified(live->map()->size() / kRememberedBytes + 1) {}
+    : live(std::move(file)), reader(std::move(the_reader)), verified(live->map()->size() / kRememberedBytes + 1) {}
 
 Block::Block(std::shared_ptr<directory::Directory> directory, const directory::BlockEntry& entry, std::uint16_t view,
              std::shared_ptr<directory::LiveFile> live)
@@ -24,42 +21,55 @@ Block::Block(std::shared_ptr<directory::Directory> directory, const directory::B
       saves_(entry.saves),
       stamp_first_(entry.stamp_first),
       stamp_last_(entry.stamp_last),
-      live_(std::move(live)) {}
+      opened_(directory_->environment().on_demand) {
+  if (!live) return;
+  // What is wrong with it, who reads it is told.
+  if (const auto opened = open(keep(std::move(live)))) opened_.put(*opened);
+}
 
 Block::~Block() {
-  const Opened* const opened = opened_.load(std::memory_order_acquire);
-  if (obsolete_) {
-    const auto& live = opened != nullptr ? opened->live : live_;
-    if (live != nullptr) {
-      live->set_obsolete();
-    } else {
-      directory_->keeper()->drop({name_, 0});
-    }
+  const std::shared_ptr<const Opened> opened = opened_.close();
+  if (!obsolete_) return;
+  if (const auto file = live()) {
+    file->set_obsolete();
+  } else {
+    directory_->keeper()->drop({name_, 0});
   }
-  delete opened;
 }
 
-Result<std::shared_ptr<directory::LiveFile>> Block::file() const {
-  if (live_) return live_;
-  Result<std::shared_ptr<const storage::MappedFile>> map = directory_->storage().open(name_);
-  if (!map && map.error().code == ErrorCode::kNotFound) return corruption("a live file is missing", name_);
-  CAIRN_TRY_VOID(map);
-  (*map)->expect_random_reads();
-  return directory_->live(*map);
+std::shared_ptr<directory::LiveFile> Block::live() const {
+  const MutexLock lock(mutex_);
+  return live_.lock();
 }
 
-/// Of several that open it at the same time one wins.
-Result<const Block::Opened*> Block::opened() const {
-  const Opened* found = opened_.load(std::memory_order_acquire);
-  if (found != nullptr) return found;
-  CAIRN_TRY(live, file());
-  if (live->map()->size() < end_)
-    return corruption("segment is shorter than its end in the manifest", name_, live->map()->size());
-  CAIRN_TRY(reader, segment::SegmentReader::open(live->map(), directory_->database_id(), number_, view_));
-  const auto* const mine = new Opened(live, std::move(reader));
-  if (opened_.compare_exchange_strong(found, mine, std::memory_order_acq_rel)) return mine;
-  delete mine;
-  return found;
+std::shared_ptr<directory::LiveFile> Block::keep(std::shared_ptr<directory::LiveFile> file) const {
+  const MutexLock lock(mutex_);
+  if (auto first = live_.lock()) return first;
+  live_ = file;
+  return file;
+}
+
+Result<std::shared_ptr<const Block::Opened>> Block::opened() const {
+  if (auto found = opened_.get()) return found;
+  std::shared_ptr<directory::LiveFile> file = live();
+  if (!file) {
+    Result<std::shared_ptr<const storage::MappedFile>> map = directory_->storage().open(name_);
+    if (!map && map.error().code == ErrorCode::kNotFound) return corruption("a live file is missing", name_);
+    CAIRN_TRY_VOID(map);
+    (*map)->expect_random_reads();
+    file = keep(directory_->live(*map));
+  }
+  CAIRN_TRY(made, open(std::move(file)));
+  auto there = opened_.put(made);
+  directory_->environment().on_demand.trim();
+  return there;
+}
+
+Result<std::shared_ptr<const Block::Opened>> Block::open(std::shared_ptr<directory::LiveFile> file) const {
+  if (file->map()->size() < end_)
+    return corruption("segment is shorter than its end in the manifest", name_, file->map()->size());
+  CAIRN_TRY(reader, segment::SegmentReader::open(file->map(), directory_->database_id(), number_, view_));
+  return std::make_shared<const Opened>(std::move(file), std::move(reader));
 }
 
 Result<Pinned> Block::data(std::uint64_t offset, std::uint64_t stamp) const {
@@ -80,7 +90,7 @@ Result<Pinned> Block::data(std::uint64_t offset, std::uint64_t stamp) const {
   }
   CAIRN_TRY_VOID(map.status());
   if (record.header.stamp != stamp) return corruption("a block index has another save here", name_, offset);
-  return Pinned(record.value, file->hold.get(), &map.bad_flag());
+  return Pinned(record.value, std::move(file), &map.bad_flag());
 }
 
 Result<void> Block::replay(const segment::SegmentReader::Visitor& visit) const {

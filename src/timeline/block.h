@@ -1,5 +1,5 @@
-// A closed block: a segment that has ended, mapped when somebody first reads a save in it. Immutable. Thread-safe; readers
-// take no lock.
+// A closed block: a segment that has ended, mapped when somebody reads a save in it and as long as the process has not too many
+// that were read since. Immutable. Thread-safe; readers of a block that is mapped take no lock.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "base/striped.h"
+#include "base/mutex.h"
+#include "base/on_demand.h"
 #include "directory/directory.h"
 #include "segment/segment_reader.h"
 
@@ -42,12 +43,14 @@ class Block {
     Opened(std::shared_ptr<directory::LiveFile> file, segment::SegmentReader the_reader);
     std::shared_ptr<directory::LiveFile> live;
     segment::SegmentReader reader;
-    Striped<void> hold;  // Of the file, for the data that readers are given.
     /// Of each 16 KiB: the offset / 8 of the record of at least that size that begins there, once it was verified.
     mutable std::vector<std::atomic<std::uint32_t>> verified;
   };
-  [[nodiscard]] Result<const Opened*> opened() const;
-  [[nodiscard]] Result<std::shared_ptr<directory::LiveFile>> file() const;
+  [[nodiscard]] Result<std::shared_ptr<const Opened>> opened() const;
+  [[nodiscard]] Result<std::shared_ptr<const Opened>> open(std::shared_ptr<directory::LiveFile> file) const;
+  [[nodiscard]] std::shared_ptr<directory::LiveFile> live() const CAIRN_EXCLUDES(mutex_);
+  /// `file`, or what came first.
+  [[nodiscard]] std::shared_ptr<directory::LiveFile> keep(std::shared_ptr<directory::LiveFile> file) const CAIRN_EXCLUDES(mutex_);
 
   const std::shared_ptr<directory::Directory> directory_;
   const std::string name_;
@@ -57,8 +60,11 @@ class Block {
   const std::uint64_t saves_;
   const std::uint64_t stamp_first_;
   const std::uint64_t stamp_last_;
-  const std::shared_ptr<directory::LiveFile> live_;  // None: mapped when it is opened.
-  mutable std::atomic<const Opened*> opened_{nullptr};
+  mutable Mutex mutex_{Rank::kLeaf};
+  /// What a reader may still have of it when it is no longer opened: there is never a second, so that the file goes with the
+  /// last of them.
+  mutable std::weak_ptr<directory::LiveFile> live_ CAIRN_GUARDED_BY(mutex_);
+  mutable OnDemand<Opened> opened_;
   mutable std::atomic<bool> obsolete_{false};
 };
 

@@ -25,9 +25,10 @@ class ReadCounters {
   };
   void add(const Counts& counts) const {
     Stripe& stripe = stripes_[stripe_of_thread()];
-    stripe.lookups.fetch_add(counts.lookups, std::memory_order_relaxed);
-    stripe.probes.fetch_add(counts.probes, std::memory_order_relaxed);
-    stripe.blocks_touched.fetch_add(counts.blocks_touched, std::memory_order_relaxed);
+    // To add nothing takes as long as to add something.
+    if (counts.lookups != 0) stripe.lookups.fetch_add(counts.lookups, std::memory_order_relaxed);
+    if (counts.probes != 0) stripe.probes.fetch_add(counts.probes, std::memory_order_relaxed);
+    if (counts.blocks_touched != 0) stripe.blocks_touched.fetch_add(counts.blocks_touched, std::memory_order_relaxed);
   }
   [[nodiscard]] Counts sum() const {
     Counts sum;
@@ -60,6 +61,7 @@ struct LineUp {
   std::vector<directory::RollbackEntry> rollbacks;         // By `until`.
   std::vector<std::uint64_t> rolled_back_to;               // Each rollback and undo of this open, for watchers.
   std::uint64_t main_after = 0;                            // As in the manifest.
+  std::shared_ptr<std::atomic<bool>> ended;                // Lists that read in it are to let go of it.
 
   /// The greatest stamp not above `stamp` that is not rolled back.
   [[nodiscard]] std::uint64_t not_rolled_back(std::uint64_t stamp) const;

@@ -99,6 +99,7 @@ Result<void> Timeline::undo(bool discard) { return impl_->undo(discard); }
 Result<void> Timeline::confirm() { return impl_->confirm(); }
 Result<void> Timeline::close_block() { return impl_->close_block(); }
 Result<void> Timeline::housekeep(bool until_done) { return impl_->housekeep(until_done); }
+Result<void> Timeline::end_held(std::uint64_t id) { return impl_->end_held(id); }
 TimelineStats Timeline::stats() const { return impl_->stats(); }
 
 }  // namespace cairn

@@ -91,6 +91,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   Result<void> close_block() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> housekeep(bool until_done) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   [[nodiscard]] TimelineStats stats() const CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  Result<void> end_held(std::uint64_t id) CAIRN_EXCLUDES(state_mutex_);
 
   /// Ends the log's active segment, if there is one: everything written so far then stands in files that do not change.
   Result<void> end_log() CAIRN_EXCLUDES(log_.mutex);
@@ -123,6 +124,8 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   [[nodiscard]] bool much_is_open() const;
   void add_background(TimelineStats& stats) const CAIRN_EXCLUDES(state_mutex_);
   void follow(const directory::TimelineEntry& entry, const std::function<void(LineUp&)>& then) CAIRN_EXCLUDES(state_mutex_);
+  void replace_line_up(const std::shared_ptr<LineUp>& next) CAIRN_REQUIRES(state_mutex_);
+  [[nodiscard]] std::optional<HeldStats> oldest_held(const LineUp& now) const CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] const directory::TimelineEntry& entry_in(const directory::Manifest& manifest) const;
 
   // timeline_write.cc
@@ -211,6 +214,14 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   bool close_again_ CAIRN_GUARDED_BY(state_mutex_) = false;        // Something has ended since the job looked.
   bool full_cycle_wanted_ CAIRN_GUARDED_BY(state_mutex_) = false;
   bool stop_jobs_ CAIRN_GUARDED_BY(state_mutex_) = false;
+  std::weak_ptr<const LineUp> newest_line_up_ CAIRN_GUARDED_BY(state_mutex_);
+  struct Superseded {
+    std::uint64_t id;
+    std::int64_t since_boot_ms;
+    std::weak_ptr<const LineUp> line_up;
+  };
+  std::vector<Superseded> superseded_ CAIRN_GUARDED_BY(state_mutex_);  // Oldest first: who holds one may keep what has left.
+  std::uint64_t next_held_ CAIRN_GUARDED_BY(state_mutex_) = 1;
 
   std::vector<std::string> open_reports_;  // Of load() alone.
   Published<LineUp> line_up_{nullptr};

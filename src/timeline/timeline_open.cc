@@ -131,7 +131,10 @@ Result<void> TimelineImpl::load(const directory::ViewEntry& entry) {
     last = std::max(last, before);
     now->open.push_back(std::move(block));
   }
-  line_up_.set(now);
+  {
+    const MutexLock lock(state_mutex_);
+    replace_line_up(now);
+  }
   follow(timeline, {});
   directory_->raise_stamp(last);
   {
@@ -145,8 +148,10 @@ Result<void> TimelineImpl::load(const directory::ViewEntry& entry) {
 
 Result<void> TimelineImpl::change(const Edit& edit, const std::function<void(LineUp&)>& then) {
   const std::shared_ptr<const LineUp> before = line_up_.get();  // What leaves is unmapped when no lock is held any more.
-  return directory_->commit([&](directory::Manifest& manifest) { return edit(manifest.edit_view(view_)); },
-                            [&](const directory::Manifest& manifest) { follow(entry_in(manifest), then); });
+  Result<void> changed = directory_->commit([&](directory::Manifest& manifest) { return edit(manifest.edit_view(view_)); },
+                                            [&](const directory::Manifest& manifest) { follow(entry_in(manifest), then); });
+  environment_.on_demand.trim();  // The blocks that closed were mapped.
+  return changed;
 }
 
 const directory::TimelineEntry& TimelineImpl::entry_in(const directory::Manifest& manifest) const {
@@ -199,6 +204,14 @@ void TimelineImpl::follow(const directory::TimelineEntry& entry, const std::func
     index_files_.erase(index->file()->name());
   }
   if (then) then(*next);
+  replace_line_up(next);
+}
+
+void TimelineImpl::replace_line_up(const std::shared_ptr<LineUp>& next) {
+  std::erase_if(superseded_, [](const Superseded& each) { return each.line_up.expired(); });
+  if (!newest_line_up_.expired()) superseded_.push_back({next_held_++, environment_.clock.boot_ms(), newest_line_up_});
+  next->ended = std::make_shared<std::atomic<bool>>(false);
+  newest_line_up_ = next;
   line_up_.set(next);
 }
 
@@ -362,8 +375,41 @@ TimelineStats TimelineImpl::stats() const {
   stats.blocks_expired = counters_.expired.load();
   stats.cycles = counters_.cycles.load();
   stats.syncs = log_.syncs();
+  stats.oldest_held = oldest_held(*now);
   add_background(stats);
   return stats;
+}
+
+/// Whoever holds a line-up that was superseded keeps what has left since.
+std::optional<HeldStats> TimelineImpl::oldest_held(const LineUp& now) const {
+  const MutexLock lock(state_mutex_);
+  for (const Superseded& each : superseded_) {
+    const auto held = each.line_up.lock();
+    if (!held || *held->ended) continue;
+    HeldStats stats{.id = each.id, .age_ms = environment_.clock.boot_ms() - each.since_boot_ms};
+    for (const LineUp::Placed& placed : held->blocks) {
+      const auto is_it = [&](const LineUp::Placed& other) { return other.block == placed.block; };
+      if (std::ranges::none_of(now.blocks, is_it)) stats.bytes += placed.block->bytes();
+    }
+    for (const auto& index : held->indexes) {
+      const auto is_it = [&](const auto& other) { return other->file() == index->file(); };
+      if (std::ranges::none_of(now.indexes, is_it)) stats.bytes += index->file()->bytes();
+    }
+    for (const auto& block : held->open) {
+      if (std::ranges::find(now.open, block) == now.open.end()) stats.memory_bytes += block->memory_bytes();
+    }
+    if (stats.bytes != 0 || stats.memory_bytes != 0) return stats;
+  }
+  return std::nullopt;
+}
+
+Result<void> TimelineImpl::end_held(std::uint64_t id) {
+  const MutexLock lock(state_mutex_);
+  const auto found = std::ranges::find(superseded_, id, &Superseded::id);
+  const auto held = found == superseded_.end() ? nullptr : found->line_up.lock();
+  if (!held || *held->ended) return fail(ErrorCode::kNotFound, "nothing is held as " + std::to_string(id));
+  *held->ended = true;
+  return {};
 }
 
 /// What goes on beside saves and lookups, and what was wrong with it.

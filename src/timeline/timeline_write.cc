@@ -200,7 +200,7 @@ void TimelineImpl::begin_block() {
   const MutexLock lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
   next->open.push_back(active_);
-  line_up_.set(next);
+  replace_line_up(next);
 }
 
 /// Returns with the log ended, and the block with it.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "base/reached.h"
 
 namespace cairn::timeline {
@@ -13,7 +14,7 @@ std::uint64_t before(Stamp stamp) { return stamp.value == 0 ? 0 : stamp.value - 
 
 class FailedSource final : public SaveSource {
  public:
-  explicit FailedSource(Error error) : SaveSource(1) { status_ = std::unexpected(std::move(error)); }
+  explicit FailedSource(Error error) : SaveSource(1, {}) { status_ = std::unexpected(std::move(error)); }
   [[nodiscard]] Result<Pinned> data() const override { return std::unexpected(status_.error()); }
 
  private:
@@ -25,7 +26,8 @@ class FailedSource final : public SaveSource {
 void SaveSource::next() {
   valid_ = false;
   if (left_ == 0) return;
-  const Result<bool> found = step();
+  const bool ended = view_.line_up && *view_.line_up->ended;
+  const Result<bool> found = ended ? fail(ErrorCode::kUnavailable, "the list was ended") : step();
   if (!found) status_ = std::unexpected(found.error());
   valid_ = found && *found;
   if (valid_) --left_;
@@ -102,9 +104,8 @@ namespace {
 class KeyWalk final : public SaveSource {
  public:
   KeyWalk(std::shared_ptr<const TimelineImpl> timeline, ByteView prefix, Moment from, Moment to, std::uint64_t limit)
-      : SaveSource(limit),
+      : SaveSource(limit, timeline->read_view()),
         timeline_(std::move(timeline)),
-        view_(timeline_->read_view()),
         prefix_(prefix),
         first_(std::max(from.first().value, view_.main_first)),
         last_(std::min(before(to.first()), view_.visible)),
@@ -201,7 +202,6 @@ class KeyWalk final : public SaveSource {
   }
 
   const std::shared_ptr<const TimelineImpl> timeline_;
-  const ReadView view_;
   const Bytes prefix_;
   const std::uint64_t first_;
   const std::uint64_t last_;
@@ -224,9 +224,8 @@ class KeyWalk final : public SaveSource {
 class HistoryWalk final : public SaveSource {
  public:
   HistoryWalk(std::shared_ptr<const TimelineImpl> timeline, ByteView key, Moment from, Moment to, std::uint64_t limit)
-      : SaveSource(limit),
+      : SaveSource(limit, timeline->read_view()),
         timeline_(std::move(timeline)),
-        view_(timeline_->read_view()),
         key_(key),
         first_(std::max(from.first().value, view_.main_first)),
         last_(std::min(before(to.first()), view_.visible)),
@@ -298,7 +297,6 @@ class HistoryWalk final : public SaveSource {
   }
 
   const std::shared_ptr<const TimelineImpl> timeline_;
-  const ReadView view_;
   const Bytes key_;
   const std::uint64_t first_;
   const std::uint64_t last_;

@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "cairn/timeline.h"
@@ -16,7 +17,7 @@ namespace cairn::timeline {
 class SaveSource {
  public:
   /// `limit`: of entries; 0: all.
-  explicit SaveSource(std::uint64_t limit) : left_(limit == 0 ? ~std::uint64_t{0} : limit) {}
+  SaveSource(std::uint64_t limit, ReadView view) : view_(std::move(view)), left_(limit == 0 ? ~std::uint64_t{0} : limit) {}
   SaveSource(const SaveSource&) = delete;
   SaveSource& operator=(const SaveSource&) = delete;
   virtual ~SaveSource() = default;
@@ -29,6 +30,7 @@ class SaveSource {
  protected:
   /// Sets the entry; whether there is another.
   virtual Result<bool> step() = 0;
+  const ReadView view_;
   SaveList::Entry entry_;
   Result<void> status_;
   std::uint64_t left_;

@@ -63,8 +63,12 @@ inline TableOptions small_options() { return {.memtable_bytes_max = 16 * kKiB}; 
 /// disk.killed() or disk.crashed() for that.
 class Process {
  public:
+  static constexpr std::size_t kOnDemandMax = 3;  // So few that blocks are unmapped and mapped again all the time.
+
   explicit Process(storage::SimulatedDisk& disk, SimulatedClock& clock)
-      : environment_(std::make_unique<directory::Environment>(clock, false)), disk_(disk) {}
+      : environment_(
+            std::make_unique<directory::Environment>(clock, false, directory::Environment::kMemoryDefault, kOnDemandMax)),
+        disk_(disk) {}
   ~Process() { database_.reset(); }
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;

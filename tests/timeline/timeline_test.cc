@@ -345,6 +345,78 @@ TEST_F(OneTimeline, LookupsDoNotGrowWithTheNumberOfBlocks) {
   EXPECT_LE(after.index_probes - before.index_probes, 300 * 4);
 }
 
+TEST_F(OneTimeline, NoMoreBlocksAreMappedThanMayBeAndWhatWasReadStays) {
+  const auto block = [](int i) { return "of block " + std::to_string(i); };
+  const std::size_t files_before = storage::SimulatedStorage(*disk).list()->size();
+  std::vector<Pinned> all;
+  for (int i = 0; i < 20; ++i) {
+    put("key" + std::to_string(i), block(i));
+    ASSERT_OK(timeline->close_block());
+    EXPECT_LE(process->environment().on_demand.count(), Process::kOnDemandMax) << "a writer has no more mapped, either";
+  }
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 20; ++i) {
+      const auto hit = timeline->get("key" + std::to_string(i));
+      ASSERT_OK(hit);
+      ASSERT_TRUE(hit->has_value());
+      all.push_back(**hit);
+      EXPECT_LE(process->environment().on_demand.count(), Process::kOnDemandMax);
+    }
+  }
+  clock.advance_ms(1001);
+  ASSERT_OK(timeline->housekeep());
+  EXPECT_EQ(timeline->stats().blocks.size(), 0U);
+  EXPECT_EQ(process->environment().on_demand.count(), 0U);
+  EXPECT_EQ(get("key0"), "(none)");
+  for (int i = 0; i < 40; ++i) EXPECT_EQ(all[static_cast<std::size_t>(i)].view(), block(i % 20));
+  all.clear();
+  reopen();
+  EXPECT_LE(storage::SimulatedStorage(*disk).list()->size(), files_before + 2) << "all blocks are deleted";
+}
+
+TEST_F(OneTimeline, WhatAListHoldsStandsInStatsAndCanBeEnded) {
+  for (int i = 0; i < 30; ++i) {
+    put("key" + std::to_string(i), std::string(100, 'd'));
+    clock.advance_ms(1);
+  }
+  ASSERT_OK(timeline->close_block());
+  const std::uint64_t bytes = timeline->stats().blocks.front().bytes;
+  put("other", "data");
+  std::optional<SaveList> keys = timeline->keys("");
+  std::optional<SaveList> history = timeline->history("key29");
+  EXPECT_FALSE(timeline->stats().oldest_held.has_value()) << "all of it is of the timeline";
+  ASSERT_OK(timeline->close_block());
+  clock.advance_ms(10);
+  auto held = timeline->stats().oldest_held;
+  ASSERT_TRUE(held.has_value());
+  EXPECT_EQ(held->bytes, 0U);
+  EXPECT_GT(held->memory_bytes, 0U) << "the index of the block that has closed";
+  EXPECT_EQ(held->age_ms, 10);
+  clock.advance_ms(995);
+  ASSERT_OK(timeline->housekeep());
+  held = timeline->stats().oldest_held;
+  ASSERT_TRUE(held.has_value());
+  EXPECT_GT(held->bytes, bytes) << "and the block that has expired, with its index";
+  EXPECT_EQ(held->age_ms, 1005);
+  keys->next();
+  EXPECT_EQ(keys->entry().key, "key1");
+  EXPECT_OK(keys->data());
+  EXPECT_EQ(timeline->end_held(held->id + 1).error().code, ErrorCode::kNotFound);
+  ASSERT_OK(timeline->end_held(held->id));
+  EXPECT_EQ(timeline->end_held(held->id).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(keys->entry().key, "key1") << "what was given stays";
+  EXPECT_FALSE(timeline->stats().oldest_held.has_value());
+  keys->next();
+  EXPECT_FALSE(keys->valid());
+  EXPECT_EQ(keys->status().error().code, ErrorCode::kUnavailable);
+  history->next();
+  EXPECT_EQ(history->status().error().code, ErrorCode::kUnavailable);
+  SaveList later = timeline->keys("");
+  EXPECT_OK(later.status());
+  keys.reset();
+  history.reset();
+}
+
 TEST_F(OneTimeline, AKeyWithManySavesIsFoundAsOfAnyOfThem) {
   reopen({.timeout = milliseconds(0), .block_bytes_max = kMiB});
   std::vector<Stamp> stamps;
