@@ -5,11 +5,15 @@
 
 #include "base/error.h"
 #include "sealed/compression.h"
+#include "storage/bus_error.h"
 
 namespace cairn::sealed {
 namespace {
 constexpr std::uint64_t kSparseUnitBytes = 1 * kKiB;  // Records between two sparse entries, uncompressed.
-constexpr std::uint64_t kWriteBytes = 256 * kKiB;     // At once.
+constexpr std::uint64_t kSumBytes = 256 * kKiB;       // Whose sums are taken at once, while they are in the cache.
+/// Written at once, from a multiple of it in the file on: in the page cache that is one huge page then, where the file system has
+/// large folios, and in a reader's map too. It also leaves memory as one (docs/decisions/0029-huge-pages.md).
+constexpr std::uint64_t kWriteBytes = 2 * kMiB;
 constexpr std::uint64_t kWriteBackBytes = 4 * kMiB;
 
 template <std::size_t kSize>
@@ -68,18 +72,25 @@ SealedWriter::SealedWriter(std::unique_ptr<storage::AppendFile> file, SealedIden
 
 void SealedWriter::put(ByteView bytes) {
   out_.append(bytes);
-  if (out_.size() >= kWriteBytes) write_out();
+  if (out_.size() - summed_ >= kSumBytes) take_sums();
 }
 
-/// Writes the whole pages there are, and notes their sums.
-void SealedWriter::write_out() {
-  const ByteView pages = ByteView(out_).substr(0, out_.size() / kPageBytes * kPageBytes);
-  for (std::uint64_t at = 0; at < pages.size(); at += kPageBytes) {
-    page_sums_.append(bytes_of(static_cast<std::uint32_t>(xxh3(pages.substr(at, kPageBytes)))));
+/// Notes the sums of the whole pages there are, and writes those that need not wait for more.
+void SealedWriter::take_sums() {
+  for (; out_.size() - summed_ >= kPageBytes; summed_ += kPageBytes) {
+    page_sums_.append(bytes_of(static_cast<std::uint32_t>(xxh3(ByteView(out_).substr(summed_, kPageBytes)))));
   }
-  write(written_, pages);
-  written_ += pages.size();
-  out_.erase(0, pages.size());
+  if (storage::memory_is_short()) return write_out(summed_);
+  const std::uint64_t end = (written_ + summed_) / kWriteBytes * kWriteBytes;
+  if (end > written_) write_out(end - written_);
+}
+
+/// Writes the next `bytes`, whose sums were taken.
+void SealedWriter::write_out(std::uint64_t bytes) {
+  write(written_, ByteView(out_).substr(0, bytes));
+  written_ += bytes;
+  summed_ -= bytes;
+  out_.erase(0, bytes);
   if (written_ - written_back_ < kWriteBackBytes) return;
   file_->write_back(written_back_, written_);
   written_back_ = written_;
@@ -133,7 +144,7 @@ void SealedWriter::add(const Entry& entry, std::span<const TermOf> terms) {
   } else {
     append_object(out_, entry, identity_.salt);
     pad_to(kAlign);
-    if (out_.size() >= kWriteBytes) write_out();
+    if (out_.size() - summed_ >= kSumBytes) take_sums();
   }
 
   preamble_.raw_object_bytes += object_bytes(entry.key.size(), entry.value.size(), entry.flags());
@@ -268,7 +279,8 @@ void SealedWriter::write_small_tables(ByteView cover_to) {
 /// Writes the last of the tables, and the sums of all pages but the preambles.
 void SealedWriter::write_sums() {
   pad_to(kPageBytes);
-  write_out();
+  take_sums();
+  write_out(summed_);
   page_sums_.resize(preamble_.sum_pages * kPageBytes);
   Bytes sums;
   for (std::uint64_t i = 0; i < preamble_.sum_pages; ++i) {

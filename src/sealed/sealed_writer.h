@@ -101,7 +101,8 @@ class SealedWriter {
   void write_sums();
   void put(ByteView bytes);
   void pad_to(std::uint64_t align) { out_.resize(round_up(out_.size(), align)); }
-  void write_out();
+  void take_sums();
+  void write_out(std::uint64_t bytes);
   void write(std::uint64_t offset, ByteView bytes);
   /// Where the next byte goes. What is written starts at a page, so out_ is aligned as the file is.
   [[nodiscard]] std::uint64_t tail() const { return written_ + out_.size(); }
@@ -116,7 +117,8 @@ class SealedWriter {
   SealedOptions options_;
   Preamble preamble_{};
   std::uint64_t written_ = 0;     // Below: in the file, in whole pages.
-  Bytes out_;                     // What comes after it.
+  Bytes out_;                     // What comes after it,
+  std::uint64_t summed_ = 0;      // and how much of that page_sums_ has.
   Bytes page_sums_;               // As they stand in the file.
   Result<void> failed_;           // The first write that did.
   std::uint64_t unit_begin_ = 0;  // Uncompressed: where the open unit began.

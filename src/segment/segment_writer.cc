@@ -47,7 +47,8 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::start(std::unique_ptr<stor
 
 Result<void> SegmentWriter::write_ahead(bool durable) {
   if (pages_there_) return {};
-  const Bytes zeros(kPopulateBytes, '\0');
+  // The page cache keeps together what is written together, and a sync writes all of that for one record in it.
+  const Bytes zeros(durable ? kPageBytes : kPopulateBytes, '\0');
   for (std::uint64_t at = kPageBytes; at < file_->capacity(); at += zeros.size()) {
     CAIRN_TRY_VOID(file_->write(at, ByteView(zeros).substr(0, file_->capacity() - at)));
   }

@@ -33,7 +33,7 @@ std::atomic<std::uint32_t> slots_ever{0};
 std::atomic<std::uint32_t> slots_used{0};
 Mutex slots_mutex{Rank::kLeaf};
 std::uint64_t random_bytes CAIRN_GUARDED_BY(slots_mutex) = 0;
-bool pages_alone CAIRN_GUARDED_BY(slots_mutex) = false;
+std::atomic<bool> pages_alone{false};  // Changed under the mutex.
 struct sigaction previous_action;
 
 void pass_on(int signal, siginfo_t* info, void* context) {
@@ -145,5 +145,6 @@ void BusErrorGuard::expect_random_reads() const {
 bool BusErrorGuard::reads_pages_alone() const { return slots[slot_].alone.load(std::memory_order_relaxed); }
 
 std::uint32_t maps_open() { return slots_used.load(); }
+bool memory_is_short() { return pages_alone.load(std::memory_order_relaxed); }
 
 }  // namespace cairn::storage

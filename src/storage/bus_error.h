@@ -37,5 +37,7 @@ class BusErrorGuard {
 
 /// How many maps are registered in this process now.
 std::uint32_t maps_open();
+/// Whether the maps whose pages are touched at random have more than half of the memory of this process between them.
+bool memory_is_short();
 
 }  // namespace cairn::storage
