@@ -69,6 +69,7 @@ Result<std::shared_ptr<const Block::Opened>> Block::open(std::shared_ptr<directo
   if (file->map()->size() < end_)
     return corruption("segment is shorter than its end in the manifest", name_, file->map()->size());
   CAIRN_TRY(reader, segment::SegmentReader::open(file->map(), directory_->database_id(), number_, view_));
+  mapped_at_.store(file->map()->data(), std::memory_order_relaxed);
   return std::make_shared<const Opened>(std::move(file), std::move(reader));
 }
 

@@ -26,6 +26,11 @@ class Block {
 
   /// The data of the save with `stamp` whose record begins at `offset`, verified. kCorruption, kIo.
   [[nodiscard]] Result<Pinned> data(std::uint64_t offset, std::uint64_t stamp) const;
+  /// Asks the memory for the record at `offset`, for who will want its data.
+  void prefetch(std::uint64_t offset) const {
+    const char* const at = mapped_at_.load(std::memory_order_relaxed);
+    if (at != nullptr) __builtin_prefetch(at + offset);
+  }
   /// All saves in order, each verified.
   Result<void> replay(const segment::SegmentReader::Visitor& visit) const;
 
@@ -65,6 +70,7 @@ class Block {
   /// last of them.
   mutable std::weak_ptr<directory::LiveFile> live_ CAIRN_GUARDED_BY(mutex_);
   mutable OnDemand<Opened> opened_;
+  mutable std::atomic<const char*> mapped_at_{nullptr};  // When it was last; only to be prefetched, which no address can fail.
   mutable std::atomic<bool> obsolete_{false};
 };
 

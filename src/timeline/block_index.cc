@@ -54,7 +54,10 @@ Result<std::optional<Save>> BlockIndex::find(ByteView key, std::uint64_t hash, s
     CAIRN_TRY(hit, file_->reader->get(key, hash, stamp_max));
     if (!hit) return std::nullopt;
     CAIRN_TRY(found, save(hit->entry));
-    if (found) return found;
+    if (found) {
+      found->block->prefetch(found->place.offset);
+      return found;
+    }
     // Its block has left: the next older one that is there says where to look on.
     const std::size_t at = first_block_from(hit->entry.stamp);
     if (at == 0) return std::nullopt;
