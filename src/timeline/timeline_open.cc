@@ -382,21 +382,27 @@ TimelineStats TimelineImpl::stats() const {
 
 /// Whoever holds a line-up that was superseded keeps what has left since.
 std::optional<HeldStats> TimelineImpl::oldest_held(const LineUp& now) const {
-  const MutexLock lock(state_mutex_);
-  for (const Superseded& each : superseded_) {
+  std::vector<Superseded> superseded;
+  {
+    const MutexLock lock(state_mutex_);
+    superseded = superseded_;
+  }
+  std::set<const void*> there;
+  for (const LineUp::Placed& placed : now.blocks) there.insert(placed.block.get());
+  for (const auto& index : now.indexes) there.insert(index->file().get());
+  for (const auto& block : now.open) there.insert(block.get());
+  for (const Superseded& each : superseded) {
     const auto held = each.line_up.lock();
     if (!held || *held->ended) continue;
     HeldStats stats{.id = each.id, .age_ms = environment_.clock.boot_ms() - each.since_boot_ms};
     for (const LineUp::Placed& placed : held->blocks) {
-      const auto is_it = [&](const LineUp::Placed& other) { return other.block == placed.block; };
-      if (std::ranges::none_of(now.blocks, is_it)) stats.bytes += placed.block->bytes();
+      if (!there.contains(placed.block.get())) stats.bytes += placed.block->bytes();
     }
     for (const auto& index : held->indexes) {
-      const auto is_it = [&](const auto& other) { return other->file() == index->file(); };
-      if (std::ranges::none_of(now.indexes, is_it)) stats.bytes += index->file()->bytes();
+      if (!there.contains(index->file().get())) stats.bytes += index->file()->bytes();
     }
     for (const auto& block : held->open) {
-      if (std::ranges::find(now.open, block) == now.open.end()) stats.memory_bytes += block->memory_bytes();
+      if (!there.contains(block.get())) stats.memory_bytes += block->memory_bytes();
     }
     if (stats.bytes != 0 || stats.memory_bytes != 0) return stats;
   }
@@ -404,9 +410,10 @@ std::optional<HeldStats> TimelineImpl::oldest_held(const LineUp& now) const {
 }
 
 Result<void> TimelineImpl::end_held(std::uint64_t id) {
+  std::shared_ptr<const LineUp> held;  // Not let go of under the lock: it may be the last to have it.
   const MutexLock lock(state_mutex_);
   const auto found = std::ranges::find(superseded_, id, &Superseded::id);
-  const auto held = found == superseded_.end() ? nullptr : found->line_up.lock();
+  if (found != superseded_.end()) held = found->line_up.lock();
   if (!held || *held->ended) return fail(ErrorCode::kNotFound, "nothing is held as " + std::to_string(id));
   *held->ended = true;
   return {};
