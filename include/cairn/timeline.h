@@ -237,7 +237,8 @@ struct RollbackStats {
   Time undo_until;
 };
 
-/// What somebody holds, by a SaveList or a Watch that has not given all it read, though it has left the timeline meanwhile.
+/// What is held by a SaveList, by a Watch that has not given all it read, or by a step of a job, though it has left the timeline
+/// meanwhile.
 struct HeldStats {
   std::uint64_t id = 0;            ///< For Timeline::end_held().
   std::int64_t age_ms = 0;         ///< Since the timeline went on without it.
@@ -327,7 +328,7 @@ class Timeline {
   Result<void> housekeep(bool until_done = false);
 
   /// Ends the lists that keep what stats names as `id` (oldest_held): their next() ends with kUnavailable, and who destroys such
-  /// a list gives back what it kept. kNotFound: nothing is held as that.
+  /// a list gives back what it kept. A Watch lets go of it once it has given what it read. kNotFound: nothing is held as that.
   Result<void> end_held(std::uint64_t id);
 
   [[nodiscard]] TimelineStats stats() const;

@@ -21,13 +21,14 @@ enum class Rank : std::uint8_t {
   kPins = 5,        // Directory: the list of pinned versions.
   kFiles = 6,       // Directory: spare segments and files to delete.
   kDeadRanges = 7,  // Table: what scans may jump over. Scans only try it.
-  kReclaim = 8,     // Published<T>: one reclaimer at a time.
+  kReclaim = 8,     // Copiers: one reclaimer at a time.
   kJobs = 9,        // JobRunner's queue. Never held while a job runs.
   kTicker = 10,     // Ticker's list. Never held while a callback runs.
   kLeaf = 11,       // Anything that calls nothing while it is held.
 };
 
-/// How often this thread had to wait for a Mutex that another held. A reader never does: tests and benchmarks look.
+/// How often this thread had to wait for a Mutex that another held. A reader of what is mapped never does: tests and benchmarks
+/// look.
 inline thread_local std::uint64_t lock_waits_of_thread = 0;
 
 class CAIRN_CAPABILITY("mutex") Mutex {

@@ -22,6 +22,7 @@ class OnDemandLimit {
 
   /// Lets go of what is too much. Not to be called with a lock held: destructors run.
   void trim() CAIRN_EXCLUDES(mutex_) {
+    if (count_.load(std::memory_order_relaxed) <= max_) return;
     std::vector<std::shared_ptr<const void>> gone;
     {
       const MutexLock lock(mutex_);
@@ -32,15 +33,13 @@ class OnDemandLimit {
         } else {
           gone.push_back((*next)->take());
           there_.erase(next);
+          --count_;
         }
       }
     }
     if (!gone.empty()) copiers_.wait_until_left();
   }
-  [[nodiscard]] std::size_t count() const CAIRN_EXCLUDES(mutex_) {
-    const MutexLock lock(mutex_);
-    return there_.size();
-  }
+  [[nodiscard]] std::size_t count() const { return count_; }
 
  private:
   template <typename T>
@@ -67,6 +66,7 @@ class OnDemandLimit {
   Copiers copiers_;
   mutable Mutex mutex_{Rank::kLeaf};
   std::list<Place*> there_ CAIRN_GUARDED_BY(mutex_);  // In the order in which the hand of the clock comes to them.
+  std::atomic<std::size_t> count_{0};                 // Of those. Changed under the mutex.
 };
 
 template <typename T>
@@ -88,11 +88,13 @@ class OnDemand : private OnDemandLimit::Place {
   }
   /// Of several that make it at the same time one wins: what is there then. To be followed by limit.trim().
   std::shared_ptr<const T> put(const std::shared_ptr<const T>& made) {
+    auto mine = std::make_unique<const Striped<T>>(made);
     const MutexLock lock(limit_.mutex_);
     if (const Striped<T>* const found = current_.load()) return found->get();
-    current_.store(new Striped<T>(made));
+    current_.store(mine.release());
     asked_for_.store(true, std::memory_order_relaxed);
     at_ = limit_.there_.insert(limit_.there_.end(), this);
+    ++limit_.count_;
     return made;
   }
   /// What was there. Nobody may use this at the same time.
@@ -101,6 +103,7 @@ class OnDemand : private OnDemandLimit::Place {
     const std::unique_ptr<const Striped<T>> last(current_.exchange(nullptr));
     if (!last) return nullptr;
     limit_.there_.erase(at_);
+    --limit_.count_;
     return last->get();
   }
 

@@ -66,8 +66,8 @@ class Block {
   const std::uint64_t stamp_first_;
   const std::uint64_t stamp_last_;
   mutable Mutex mutex_{Rank::kLeaf};
-  /// What a reader may still have of it when it is no longer opened: there is never a second, so that the file goes with the
-  /// last of them.
+  /// What a reader may still have of it when it is no longer opened: nobody reads in a second, so that the file goes with
+  /// the last who does.
   mutable std::weak_ptr<directory::LiveFile> live_ CAIRN_GUARDED_BY(mutex_);
   mutable OnDemand<Opened> opened_;
   mutable std::atomic<const char*> mapped_at_{nullptr};  // When it was last; only to be prefetched, which no address can fail.

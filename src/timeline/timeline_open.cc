@@ -387,22 +387,28 @@ std::optional<HeldStats> TimelineImpl::oldest_held(const LineUp& now) const {
     const MutexLock lock(state_mutex_);
     superseded = superseded_;
   }
-  std::set<const void*> there;
-  for (const LineUp::Placed& placed : now.blocks) there.insert(placed.block.get());
-  for (const auto& index : now.indexes) there.insert(index->file().get());
-  for (const auto& block : now.open) there.insert(block.get());
+  std::set<std::uint64_t> blocks;
+  std::set<const OpenBlock*> open;
+  std::set<const IndexFile*> indexes;
+  for (const LineUp::Placed& placed : now.blocks) blocks.insert(placed.block->number());
+  for (const auto& block : now.open) {
+    blocks.insert(block->number());
+    open.insert(block.get());
+  }
+  for (const auto& index : now.indexes) indexes.insert(index->file().get());
   for (const Superseded& each : superseded) {
     const auto held = each.line_up.lock();
-    if (!held || *held->ended) continue;
+    if (!held) continue;
     HeldStats stats{.id = each.id, .age_ms = environment_.clock.boot_ms() - each.since_boot_ms};
     for (const LineUp::Placed& placed : held->blocks) {
-      if (!there.contains(placed.block.get())) stats.bytes += placed.block->bytes();
+      if (!blocks.contains(placed.block->number())) stats.bytes += placed.block->bytes();
     }
     for (const auto& index : held->indexes) {
-      if (!there.contains(index->file().get())) stats.bytes += index->file()->bytes();
+      if (!indexes.contains(index->file().get())) stats.bytes += index->file()->bytes();
     }
     for (const auto& block : held->open) {
-      if (!there.contains(block.get())) stats.memory_bytes += block->memory_bytes();
+      if (!blocks.contains(block->number())) stats.bytes += block->bytes();
+      if (!open.contains(block.get())) stats.memory_bytes += block->memory_bytes();
     }
     if (stats.bytes != 0 || stats.memory_bytes != 0) return stats;
   }
@@ -414,7 +420,7 @@ Result<void> TimelineImpl::end_held(std::uint64_t id) {
   const MutexLock lock(state_mutex_);
   const auto found = std::ranges::find(superseded_, id, &Superseded::id);
   if (found != superseded_.end()) held = found->line_up.lock();
-  if (!held || *held->ended) return fail(ErrorCode::kNotFound, "nothing is held as " + std::to_string(id));
+  if (!held) return fail(ErrorCode::kNotFound, "nothing is held as " + std::to_string(id));
   *held->ended = true;
   return {};
 }
