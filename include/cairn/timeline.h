@@ -22,6 +22,7 @@ namespace timeline {
 class TimelineImpl;
 class SaveSource;
 class Watcher;
+struct SaveRef;
 }  // namespace timeline
 
 /// Milliseconds since 1970, UTC.
@@ -128,7 +129,20 @@ struct SaveInfo {
   std::optional<Time> expires;  ///< By itself; none: with the timeout alone.
 };
 
-/// A walk over saves in the order of time, those of one stamp in the order of their keys. Moves only; one thread at a time. Sees
+/// Saves that were applied (Timeline::apply()), for Timeline::settle().
+struct Applied {
+  Stamp stamp;
+  WriteVersion version = 0;
+};
+
+/// What a lookup sees.
+enum class Sees : std::uint8_t {
+  kAcknowledged,  ///< What is as durable as its writer asked: none of it is ever taken back.
+  kApplied,       ///< Everything that was applied. Answer for it after settle() alone: a crash may take it back.
+};
+
+/// A walk over saves in the order of time, those of one stamp in the order of their keys (Timeline::present(): in the order of
+/// keys alone). Moves only; one thread at a time. Sees
 /// the timeline as it was when the walk began, and keeps the files it reads until it is destroyed, which must happen before the
 /// process lets go of the Database. Read status() at the end: a walk that met damage ends early.
 class SaveList {
@@ -295,17 +309,37 @@ class Timeline {
   /// before the last save or in the future; kNotFound: there is nothing but changes of what is not there; kNoSpace, kTimeout:
   /// nothing was saved, try again; kLeaseLost; kReadOnly, as Table::write().
   Result<Stamp> write(const Saves& saves, const SaveOptions& options = {});
+  /// As write(), but without waiting until it is acknowledged: for one who makes many saves, one after the other, reads at
+  /// Sees::kApplied in between, and answers for all of them together after settle().
+  Result<Applied> apply(const Saves& saves, const SaveOptions& options = {});
+  /// The same of one save. `expires`: in place of SaveOptions::expires_after.
+  Result<Applied> apply_put(ByteView key, ByteView data, std::optional<Time> expires, const SaveOptions& options = {});
+  /// Returns when readers see `applied` and all that was applied before it, as durable as was asked. Errors: as write(); which of
+  /// them a later open will find is then unknowable.
+  Result<void> settle(const Applied& applied);
+  /// Returns when all that was acknowledged before the call is on the device. Errors as write().
+  Result<void> sync();
 
   /// What was saved last under `key`; nullopt if nothing was, if that erased it, or if it has expired. Never waits for a writer
   /// or a job. Errors: kCorruption, with file and offset; kIo. Neither harms later calls.
-  [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
+  [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, Sees sees = Sees::kAcknowledged) const;
   /// When that was saved, and when it expires.
-  [[nodiscard]] Result<std::optional<SaveInfo>> info(ByteView key) const;
+  [[nodiscard]] Result<std::optional<SaveInfo>> info(ByteView key, Sees sees = Sees::kAcknowledged) const;
+  /// When `key` was last changed in whatever way: saved, erased, alone or with all others, or given another expiry. 0: nothing is
+  /// known of it. Two equal answers mean that nothing but time has changed it in between; a rollback that is undone meanwhile
+  /// changes nothing.
+  [[nodiscard]] Result<Stamp> changed(ByteView key, Sees sees = Sees::kAcknowledged) const;
   /// As get(), as of `at`, within the timeout.
   [[nodiscard]] Result<std::optional<Pinned>> get_at(ByteView key, Moment at) const;
   /// The keys that begin with `prefix`, each with the last save that it got in [from, to), in the order of these saves; without
   /// those whose last save there erased them. At most `limit` (0: all).
   [[nodiscard]] SaveList keys(ByteView prefix, Moment from = kBeginning, Moment to = kEndOfTime, std::uint64_t limit = 0) const;
+  /// The keys that begin with `prefix`, from `from` on, under which get() finds something, in the order of keys; of the persistent
+  /// line too. At most `limit` (0: all).
+  [[nodiscard]] SaveList present(ByteView prefix, ByteView from = {}, std::uint64_t limit = 0,
+                                 Sees sees = Sees::kAcknowledged) const;
+  /// One of those, each with the same chance; nullopt: there is none. `random`: any 64 bits.
+  [[nodiscard]] Result<std::optional<Bytes>> random_key(std::uint64_t random, Sees sees = Sees::kAcknowledged) const;
   /// All saves of `key` in [from, to), oldest first.
   [[nodiscard]] SaveList history(ByteView key, Moment from = kBeginning, Moment to = kEndOfTime, std::uint64_t limit = 0) const;
   /// Saves under `prefix` from `from` on: all that are there, then those to come.
@@ -334,6 +368,7 @@ class Timeline {
   [[nodiscard]] TimelineStats stats() const;
 
  private:
+  static std::vector<timeline::SaveRef> refs_of(const Saves& saves, const SaveOptions& options);
   std::shared_ptr<timeline::TimelineImpl> impl_;
 };
 

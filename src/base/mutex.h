@@ -14,6 +14,7 @@
 namespace cairn {
 
 enum class Rank : std::uint8_t {
+  kServer = 0,      // Server: what all its threads share. Held while a view is opened.
   kDatabase = 1,    // Open views of a Database.
   kManifest = 2,    // Directory: one manifest switch at a time. Held across its I/O.
   kCommit = 3,      // Table: order of writes in its log. Never held across I/O.

@@ -77,5 +77,6 @@ void add_timeline_commands(CLI::App& app);
 void add_timeline_load(CLI::App& timeline);
 void add_timeline_stats(CLI::App& timeline);
 void add_care(CLI::App& app);
+void add_serve(CLI::App& app);
 
 }  // namespace cairn::cli

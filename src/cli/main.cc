@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   cairn::cli::add_table_commands(app);
   cairn::cli::add_timeline_commands(app);
   cairn::cli::add_care(app);
+  cairn::cli::add_serve(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

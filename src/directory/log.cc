@@ -87,6 +87,21 @@ Result<void> Log::wait_until_visible(WriteVersion version) {
   return directory_->check_lease_time();
 }
 
+Result<void> Log::sync_all() {
+  const WriteVersion upto = applied_.version;
+  while (synced_.version < upto) {
+    CAIRN_TRY_VOID(directory_->state());
+    if (syncing_ || busy_) {
+      changed_.wait(mutex);
+    } else if (!writer_ && ending_.empty()) {
+      return {};  // It stands in segments that have ended, which are synced.
+    } else {
+      CAIRN_TRY_VOID(lead_sync());
+    }
+  }
+  return directory_->check_lease_time();
+}
+
 /// Syncs everything that is in the log by now, for all who wait. Lets go of the lock meanwhile.
 Result<void> Log::lead_sync() {
   if (!ending_.empty()) return end_predecessors_of_accepted();  // Whoever waits for more looks again.

@@ -82,6 +82,9 @@ class Log {
   /// that is in the log by then.
   Result<void> wait_until_visible(WriteVersion version) CAIRN_REQUIRES(mutex);
 
+  /// Returns when all that is visible is on the device.
+  Result<void> sync_all() CAIRN_REQUIRES(mutex);
+
   /// Returns with the segments ended that were left by now.
   Result<void> end_predecessors() CAIRN_REQUIRES(mutex);
   /// Returns with the log ended, without a segment, and nobody changing it. Whatever comes next stands in another segment.

@@ -463,10 +463,29 @@ Result<void> SealedReader::find_term(ByteView table, ByteView term,
   });
 }
 
+Result<const SealedReader::Table*> SealedReader::term_table(ByteView name) const {
+  const auto found = std::ranges::find(terms_, name, &Table::name);
+  if (found == terms_.end()) return damaged("term index '" + std::string(name) + "' is missing", offsetof(Preamble, tables));
+  return &*found;
+}
+
+Result<std::uint64_t> SealedReader::term_count(ByteView table) const {
+  CAIRN_TRY(found, term_table(table));
+  return found->length / (std::uint64_t{found->key_bytes} + 4);
+}
+
+Result<Entry> SealedReader::term_entry(ByteView table, std::uint64_t i) const {
+  CAIRN_TRY(found, term_table(table));
+  const std::uint64_t entry_bytes = std::uint64_t{found->key_bytes} + 4;
+  CAIRN_TRY(raw, bytes(found->offset + i * entry_bytes, entry_bytes, *found));
+  Entry entry;
+  CAIRN_TRY_VOID(object_at(std::uint64_t{load<std::uint32_t>(raw.data() + found->key_bytes)} * kOffsetUnit, entry));
+  return entry;
+}
+
 Result<void> SealedReader::find_terms(ByteView table, ByteView first, ByteView last,
                                       const std::function<Result<bool>(const Entry&)>& visit) const {
-  const auto found = std::find_if(terms_.begin(), terms_.end(), [&](const Table& each) { return each.name == table; });
-  if (found == terms_.end()) return damaged("term index '" + std::string(table) + "' is missing", offsetof(Preamble, tables));
+  CAIRN_TRY(found, term_table(table));
   if (first.size() != found->key_bytes) return damaged("terms have another length", found->offset);
   const std::uint64_t entry_bytes = std::uint64_t{found->key_bytes} + 4;
   CAIRN_TRY(begin, first_term_from(*found, first));

@@ -51,6 +51,10 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   [[nodiscard]] Result<void> find_terms(ByteView table, ByteView first, ByteView last,
                                         const std::function<Result<bool>(const Entry&)>& visit) const;
 
+  /// The record that entry `i` of the term table leads to; of a file that is not compressed. Its bytes stay as long as this reader.
+  [[nodiscard]] Result<Entry> term_entry(ByteView table, std::uint64_t i) const;
+  [[nodiscard]] Result<std::uint64_t> term_count(ByteView table) const;
+
   /// The range tombstones, in order. Their bytes stay as long as this reader.
   [[nodiscard]] Result<std::vector<Entry>> range_tombstones() const;
 
@@ -120,6 +124,7 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   [[nodiscard]] Result<std::uint64_t> behind_newer(std::uint64_t offset, ByteView key, std::uint64_t version_max) const;
   [[nodiscard]] Result<std::optional<Hit>> newest_at(std::uint64_t offset, ByteView key, std::uint64_t version_max,
                                                      bool& is_key) const;
+  [[nodiscard]] Result<const Table*> term_table(ByteView name) const;
   [[nodiscard]] Result<std::uint64_t> first_term_from(const Table& table, ByteView term) const;
   [[nodiscard]] Result<void> verify_terms(const Table& table) const;
   [[nodiscard]] Result<void> verify_checksums() const;

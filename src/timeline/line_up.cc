@@ -69,6 +69,14 @@ Result<std::optional<Save>> LineUp::find(ByteView key, std::uint64_t hash, std::
   return found;
 }
 
+Result<std::uint64_t> LineUp::changed(ByteView key, std::uint64_t hash, std::uint64_t stamp_max,
+                                      const ReadCounters& counters) const {
+  std::uint64_t probes = 0;
+  CAIRN_TRY(found, last_that_counts(*this, key, hash, 0, stamp_max, probes));
+  counters.add({.lookups = 1, .probes = probes});
+  return std::max(found ? found->stamp : 0, last_erase(stamp_max));
+}
+
 std::uint64_t LineUp::last_erase(std::uint64_t stamp_max) const {
   while (true) {
     stamp_max = not_rolled_back(stamp_max);

@@ -49,6 +49,8 @@ class OpenBlock : public std::enable_shared_from_this<OpenBlock> {
   /// Calls `visit` with the saves with stamps in [first, last], in order, as long as it returns true.
   Result<void> visit(std::uint64_t first, std::uint64_t last,
                      const std::function<Result<bool>(const sealed::Entry&)>& visit) const;
+  /// The save that was made as number `i` of saves().
+  [[nodiscard]] sealed::Entry nth(std::uint64_t i, PlaceBytes& place) const { return entry_at(save_at(i), place); }
   /// By key, newest first; entries as in a block index.
   [[nodiscard]] std::unique_ptr<sealed::Cursor> cursor() const;
   /// The record of a save of it.

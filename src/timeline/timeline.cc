@@ -19,6 +19,11 @@ std::optional<std::int64_t> ms_of(std::optional<Time> time) {
   return ms == 0 ? 1 : ms;
 }
 
+Result<Stamp> stamp_of(const Result<Applied>& applied) {
+  CAIRN_TRY_VOID(applied);
+  return applied->stamp;
+}
+
 }  // namespace
 
 SaveList::SaveList(std::unique_ptr<timeline::SaveSource> source) : source_(std::move(source)) {}
@@ -39,25 +44,25 @@ Result<std::optional<WatchEvent>> Watch::next(std::chrono::milliseconds wait) { 
 
 Result<Stamp> Timeline::put(ByteView key, ByteView data, const SaveOptions& options) {
   timeline::SaveRef save{.key = key, .data = data, .kind = kind_of(data, options), .expiry_ms = {}};
-  return impl_->write({&save, 1}, options);
+  return stamp_of(impl_->write({&save, 1}, options));
 }
 
 Result<Stamp> Timeline::erase(ByteView key, const SaveOptions& options) {
   timeline::SaveRef save{.key = key, .data = {}, .kind = RecordKind::kTombstone, .expiry_ms = {}};
-  return impl_->write({&save, 1}, options);
+  return stamp_of(impl_->write({&save, 1}, options));
 }
 
 Result<Stamp> Timeline::erase_all(const SaveOptions& options) {
   timeline::SaveRef save{.key = {}, .data = {}, .kind = RecordKind::kRangeTombstone, .expiry_ms = {}};
-  return impl_->write({&save, 1}, options);
+  return stamp_of(impl_->write({&save, 1}, options));
 }
 
 Result<Stamp> Timeline::set_expiry(ByteView key, std::optional<Time> when, const SaveOptions& options) {
   timeline::SaveRef save{.key = key, .data = {}, .kind = RecordKind::kExpiryChange, .expiry_ms = ms_of(when).value_or(0)};
-  return impl_->write({&save, 1}, options);
+  return stamp_of(impl_->write({&save, 1}, options));
 }
 
-Result<Stamp> Timeline::write(const Saves& saves, const SaveOptions& options) {
+std::vector<timeline::SaveRef> Timeline::refs_of(const Saves& saves, const SaveOptions& options) {
   std::vector<timeline::SaveRef> refs;
   refs.reserve(saves.size());
   for (const Saves::Save& save : saves.saves_) {
@@ -77,14 +82,39 @@ Result<Stamp> Timeline::write(const Saves& saves, const SaveOptions& options) {
         break;
     }
   }
-  return impl_->write(refs, options);
+  return refs;
 }
 
-Result<std::optional<Pinned>> Timeline::get(ByteView key) const { return impl_->get(key); }
-Result<std::optional<SaveInfo>> Timeline::info(ByteView key) const { return impl_->info(key); }
+Result<Stamp> Timeline::write(const Saves& saves, const SaveOptions& options) {
+  std::vector<timeline::SaveRef> refs = refs_of(saves, options);
+  return stamp_of(impl_->write(refs, options));
+}
+
+Result<Applied> Timeline::apply(const Saves& saves, const SaveOptions& options) {
+  std::vector<timeline::SaveRef> refs = refs_of(saves, options);
+  return impl_->write(refs, options, timeline::TimelineImpl::Until::kApplied);
+}
+
+Result<Applied> Timeline::apply_put(ByteView key, ByteView data, std::optional<Time> expires, const SaveOptions& options) {
+  timeline::SaveRef save{.key = key, .data = data, .kind = kind_of(data, options), .expiry_ms = ms_of(expires)};
+  return impl_->write({&save, 1}, options, timeline::TimelineImpl::Until::kApplied);
+}
+
+Result<void> Timeline::settle(const Applied& applied) { return impl_->settle(applied); }
+Result<void> Timeline::sync() { return impl_->sync(); }
+
+Result<std::optional<Pinned>> Timeline::get(ByteView key, Sees sees) const { return impl_->get(key, sees); }
+Result<std::optional<SaveInfo>> Timeline::info(ByteView key, Sees sees) const { return impl_->info(key, sees); }
+Result<Stamp> Timeline::changed(ByteView key, Sees sees) const { return impl_->changed(key, sees); }
 Result<std::optional<Pinned>> Timeline::get_at(ByteView key, Moment at) const { return impl_->get_at(key, at); }
 SaveList Timeline::keys(ByteView prefix, Moment from, Moment to, std::uint64_t limit) const {
   return SaveList(timeline::walk_keys(impl_, prefix, from, to, limit));
+}
+SaveList Timeline::present(ByteView prefix, ByteView from, std::uint64_t limit, Sees sees) const {
+  return SaveList(timeline::walk_present(impl_, prefix, from, limit, sees));
+}
+Result<std::optional<Bytes>> Timeline::random_key(std::uint64_t random, Sees sees) const {
+  return timeline::random_key(*impl_, random, sees);
 }
 SaveList Timeline::history(ByteView key, Moment from, Moment to, std::uint64_t limit) const {
   const Result<void> checked = directory::check_record(key, {});

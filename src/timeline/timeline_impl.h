@@ -3,6 +3,7 @@
 //   timeline_open.cc      opening (replay of blocks without an index), closing, stats
 //   timeline_write.cc     the way of a save, and when a block ends
 //   timeline_read.cc      get, get_at
+//   key_walk.cc           what is there, in the order of keys; one key by chance
 //   walks.cc              keys, history: walks in the order of time
 //   watcher.cc            following saves as they come
 //   timeline_blocks.cc    indexes of blocks that have ended, merging of indexes
@@ -81,9 +82,14 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   static Result<directory::TimelineEntry> configure(directory::TimelineEntry entry, const TimelineOptions& options);
 
   // See cairn/timeline.h.
-  Result<Stamp> write(std::span<SaveRef> saves, const SaveOptions& options) CAIRN_EXCLUDES(log_.mutex);
-  [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
-  [[nodiscard]] Result<std::optional<SaveInfo>> info(ByteView key) const;
+  enum class Until : std::uint8_t { kApplied, kAcknowledged };
+  Result<Applied> write(std::span<SaveRef> saves, const SaveOptions& options, Until until = Until::kAcknowledged)
+      CAIRN_EXCLUDES(log_.mutex);
+  Result<void> settle(const Applied& applied) CAIRN_EXCLUDES(log_.mutex);
+  Result<void> sync() CAIRN_EXCLUDES(log_.mutex);
+  [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);
+  [[nodiscard]] Result<std::optional<SaveInfo>> info(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);
+  [[nodiscard]] Result<Stamp> changed(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Result<std::optional<Pinned>> get_at(ByteView key, Moment at) const;
   Result<void> rollback(Moment to) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> undo(bool discard) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
@@ -99,7 +105,9 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   Result<void> close() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
 
   // For walks and watchers.
-  [[nodiscard]] ReadView read_view() const;
+  [[nodiscard]] ReadView read_view(Sees sees = Sees::kAcknowledged) const CAIRN_EXCLUDES(log_.mutex);
+  /// What get() sees begins with this stamp.
+  [[nodiscard]] std::uint64_t first_of_get(const ReadView& view) const;
   [[nodiscard]] std::uint64_t hash_of(ByteView key) const { return xxh3(key, directory_->hash_seed()); }
   [[nodiscard]] const ReadCounters& counters() const { return read_counters_; }
   [[nodiscard]] const Tuning& tuning() const { return tuning_; }
@@ -174,6 +182,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   Result<void> list_taken_up(directory::Job& job, Step& step) CAIRN_EXCLUDES(state_mutex_);
   static void add_to_next_line(directory::TimelineEntry& timeline, const Step& step);
   [[nodiscard]] ReadView visible_view() const;
+  [[nodiscard]] ReadView view_of(Sees sees) const CAIRN_EXCLUDES(log_.mutex);
   void set_time(ReadView& view) const;
   [[nodiscard]] Result<std::optional<Save>> last_save(ByteView key, ReadView& view) const;
   [[nodiscard]] std::int64_t now_ms() const;

@@ -33,22 +33,44 @@ void TimelineImpl::set_time(ReadView& view) const {
   view.main_first = main_first(*view.line_up, view.now_ms);
 }
 
-ReadView TimelineImpl::read_view() const {
-  ReadView view = visible_view();
+ReadView TimelineImpl::read_view(Sees sees) const {
+  ReadView view = view_of(sees);
   set_time(view);
   return view;
 }
 
-Result<std::optional<Pinned>> TimelineImpl::get(ByteView key) const {
-  ReadView view = visible_view();
+ReadView TimelineImpl::view_of(Sees sees) const {
+  if (sees == Sees::kAcknowledged) return visible_view();
+  ReadView view;
+  {
+    const MutexLock lock(log_.mutex);
+    view.visible = log_.last_stamp();
+  }
+  view.line_up = line_up_.get();
+  return view;
+}
+
+Result<std::optional<Pinned>> TimelineImpl::get(ByteView key, Sees sees) const {
+  ReadView view = view_of(sees);
   CAIRN_TRY(save, last_save(key, view));
   if (!save) return std::nullopt;
   CAIRN_TRY(data, LineUp::data(*save, read_counters_));
   return data;
 }
 
-Result<std::optional<SaveInfo>> TimelineImpl::info(ByteView key) const {
-  ReadView view = visible_view();
+Result<Stamp> TimelineImpl::changed(ByteView key, Sees sees) const {
+  const ReadView view = view_of(sees);
+  CAIRN_TRY(stamp, view.line_up->changed(key, hash_of(key), view.visible, read_counters_));
+  return Stamp{stamp};
+}
+
+std::uint64_t TimelineImpl::first_of_get(const ReadView& view) const {
+  if (config_.persist) return 0;
+  return config_.timeout_ms != 0 ? view.main_first : view.line_up->main_after + 1;
+}
+
+Result<std::optional<SaveInfo>> TimelineImpl::info(ByteView key, Sees sees) const {
+  ReadView view = view_of(sees);
   CAIRN_TRY(save, last_save(key, view));
   if (!save) return std::nullopt;
   SaveInfo info{.stamp = {save->stamp}, .expires = std::nullopt};
@@ -61,7 +83,7 @@ Result<std::optional<Save>> TimelineImpl::last_save(ByteView key, ReadView& view
   // Asking for the time costs a twentieth of a lookup, and where nothing can have expired it is not needed.
   const bool may_expire = config_.timeout_ms != 0 && !config_.persist;
   if (may_expire) set_time(view);
-  const std::uint64_t first = may_expire ? view.main_first : config_.persist ? 0 : view.line_up->main_after + 1;
+  const std::uint64_t first = first_of_get(view);
   CAIRN_TRY(save, view.line_up->find(key, hash_of(key), first, view.visible, read_counters_));
   if (!save || save->stamp < first) return std::nullopt;
   if (save->expiry_ms != 0 && !may_expire) set_time(view);

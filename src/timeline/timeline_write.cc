@@ -54,14 +54,14 @@ std::span<SaveRef> in_order(std::span<SaveRef> saves) {
 
 }  // namespace
 
-Result<Stamp> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions& options) {
+Result<Applied> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions& options, Until until) {
   saves = in_order(saves);
   CAIRN_TRY(bytes, check_saves(saves));
   if (options.expires_after.count() < 0 || options.expires_after.count() > kExpiresAfterMsMost) {
     return fail(ErrorCode::kInvalidArgument, "expires_after is " + std::to_string(options.expires_after.count()) +
                                                  " ms, not from 0 to " + std::to_string(kExpiresAfterMsMost));
   }
-  if (saves.empty()) return Stamp{log_.visible_stamp()};
+  if (saves.empty()) return Applied{.stamp = {log_.visible_stamp()}, .version = log_.visible_version()};
   if (!directory_->versions_at_hand(saves.size())) CAIRN_TRY_VOID(directory_->prepare_versions(saves.size()));
   std::int64_t begin_ms = 0;  // Of its waiting, if it has to.
   const bool any_changes = std::ranges::any_of(saves, changes_expiry);
@@ -88,12 +88,22 @@ Result<Stamp> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions& o
         }
         last_given_ms_ = options.time ? options.time->time_since_epoch().count() : -1;
         const WriteVersion version = append(made, options, *stamped);
-        CAIRN_TRY_VOID(log_.wait_until_visible(version));
-        return Stamp{stamp};
+        if (until == Until::kAcknowledged) CAIRN_TRY_VOID(log_.wait_until_visible(version));
+        return Applied{.stamp = {stamp}, .version = version};
       }
     }
     CAIRN_TRY_VOID(directory_->prepare_versions(saves.size()));
   }
+}
+
+Result<void> TimelineImpl::settle(const Applied& applied) {
+  const MutexLock lock(log_.mutex);
+  return log_.wait_until_visible(applied.version);
+}
+
+Result<void> TimelineImpl::sync() {
+  const MutexLock lock(log_.mutex);
+  return log_.sync_all();
 }
 
 /// `saves`, without the changes of what is not there as of `last_stamp`; the others know what they change.

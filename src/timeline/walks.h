@@ -1,4 +1,4 @@
-// Walks in the order of time.
+// Walks in the order of time, and in that of keys.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -76,5 +76,11 @@ std::unique_ptr<SaveSource> walk_keys(std::shared_ptr<const TimelineImpl> timeli
 /// See Timeline::history().
 std::unique_ptr<SaveSource> walk_history(std::shared_ptr<const TimelineImpl> timeline, ByteView key, Moment from, Moment to,
                                          std::uint64_t limit);
+
+/// See Timeline::present().
+std::unique_ptr<SaveSource> walk_present(std::shared_ptr<const TimelineImpl> timeline, ByteView prefix, ByteView from,
+                                         std::uint64_t limit, Sees sees);
+/// See Timeline::random_key().
+Result<std::optional<Bytes>> random_key(const TimelineImpl& timeline, std::uint64_t random, Sees sees);
 
 }  // namespace cairn::timeline

@@ -1,0 +1,109 @@
+// One connection, as its commands see it.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "server/command.h"
+
+namespace cairn::server {
+
+/// What others may know of a connection. Thread-safe.
+struct ClientInfo {
+  ClientInfo(std::uint64_t number, std::string from, std::string to) : id(number), address(std::move(from)), local_address(std::move(to)) {}
+
+  const std::uint64_t id;
+  const std::string address;
+  const std::string local_address;
+  std::int64_t since_boot_ms = 0;  // Set before anybody else sees it.
+  std::atomic<std::int64_t> active_boot_ms{0};
+  std::atomic<int> database{0};
+  std::atomic<int> queued{-1};  // In a transaction; -1: there is none.
+  std::atomic<bool> resp3{false};
+  std::atomic<const CommandInfo*> last_command{nullptr};
+  std::atomic<std::uint64_t> input_bytes{0};
+  std::atomic<std::uint64_t> output_bytes{0};
+  /// Ends the connection, soon; from any thread.
+  std::function<void()> kill;
+
+  [[nodiscard]] std::string name() const {
+    const MutexLock lock(mutex);
+    return name_;
+  }
+  void set_name(ByteView name) {
+    const MutexLock lock(mutex);
+    name_ = name;
+  }
+  /// A line of CLIENT LIST.
+  [[nodiscard]] std::string describe(std::int64_t now_boot_ms) const;
+
+ private:
+  mutable Mutex mutex{Rank::kLeaf};
+  std::string name_ CAIRN_GUARDED_BY(mutex);
+};
+
+/// Requests that are kept: those of a transaction, and those on their way to the writer. Owns its bytes.
+class Requests {
+ public:
+  struct Item {
+    const CommandInfo* info = nullptr;  // None: an answer that is known already, the first argument.
+    std::uint32_t first = 0;            // Of places_.
+    std::uint32_t count = 0;
+    std::int16_t database = 0;
+    bool resp3 = false;
+    std::shared_ptr<WatchSet> watched;            // Of WATCH and EXEC,
+    std::unique_ptr<const Requests> transaction;  // and what EXEC executes.
+  };
+  Item& add(const CommandInfo* info, Arguments arguments, int database, bool resp3);
+  [[nodiscard]] const std::vector<Item>& items() const { return items_; }
+  /// Into `arguments`, as views of this.
+  void arguments_of(const Item& item, std::vector<ByteView>& arguments) const;
+  [[nodiscard]] bool empty() const { return items_.empty(); }
+  [[nodiscard]] std::uint64_t memory_bytes() const {
+    return bytes_.capacity() + places_.capacity() * sizeof(Place) + items_.capacity() * sizeof(Item);
+  }
+
+ private:
+  struct Place {
+    std::size_t offset;
+    std::size_t size;
+  };
+  Bytes bytes_;
+  std::vector<Place> places_;
+  std::vector<Item> items_;
+};
+
+/// What belongs to the connection's own thread.
+struct Client {
+  std::shared_ptr<ClientInfo> info;
+  int database = 0;
+  bool resp3 = false;
+  bool closing = false;  // Once what is to be sent was sent.
+  std::unique_ptr<Requests> transaction;  // None: not within MULTI.
+  bool transaction_failed = false;
+  int database_before = 0;             // The transaction.
+  std::shared_ptr<WatchSet> watched;  // Filled where WATCH runs, perhaps in the writer; none: nothing is watched.
+
+  /// The one that was queued, if it did not fail.
+  std::unique_ptr<Requests> end_transaction() {
+    std::unique_ptr<Requests> ended = std::move(transaction);
+    if (transaction_failed) ended.reset();
+    transaction_failed = false;
+    info->queued = -1;
+    return ended;
+  }
+  void drop_transaction() {
+    if (transaction) database = database_before;
+    info->database = database;
+    transaction_failed = true;
+    end_transaction();
+    watched.reset();
+  }
+};
+
+}  // namespace cairn::server

@@ -1,0 +1,122 @@
+#include "server/command.h"
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "server/text.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr std::size_t kNameBytesMax = 32;
+/// The file of an error that is a reply by itself.
+constexpr const char* kIsReply = "\x01reply";
+
+struct Registry {
+  std::vector<const CommandInfo*> all;
+  absl::flat_hash_map<ByteView, const CommandInfo*, std::hash<ByteView>> by_name;  // In capitals.
+  absl::flat_hash_set<ByteView, std::hash<ByteView>> containers;                   // First words of subcommands.
+
+  Registry() {
+    for (const auto commands : {string_commands(), key_commands(), connection_commands(), server_commands(), timeline_commands(),
+                                table_commands()}) {
+      for (const CommandInfo& info : commands) {
+        all.push_back(&info);
+        by_name[info.name] = &info;
+        const ByteView name = info.name;
+        if (const std::size_t space = name.find(' '); space != ByteView::npos) containers.insert(name.substr(0, space));
+      }
+    }
+    std::ranges::sort(all, {}, [](const CommandInfo* info) { return ByteView(info->name); });
+  }
+};
+
+const Registry& registry() {
+  static const Registry instance;
+  return instance;
+}
+
+std::string unknown(Arguments arguments) {
+  constexpr std::size_t kShown = 128;
+  std::string shown;
+  for (std::size_t i = 1; i < arguments.size() && shown.size() < kShown; ++i) {
+    shown += "'" + std::string(arguments[i].substr(0, kShown - shown.size())) + "' ";
+  }
+  return "ERR unknown command '" + std::string(arguments[0].substr(0, kShown)) + "', with args beginning with: " + shown;
+}
+
+std::string wrong_number(const std::string& name) { return "ERR wrong number of arguments for '" + name + "' command"; }
+
+}  // namespace
+
+std::span<const CommandInfo* const> all_commands() { return registry().all; }
+
+std::string full_name(const CommandInfo& info) {
+  std::string name = small_letters(info.name);
+  std::ranges::replace(name, ' ', '|');
+  return name;
+}
+
+const CommandInfo* command_named(ByteView name) {
+  if (name.size() > kNameBytesMax) return nullptr;
+  std::array<char, kNameBytesMax> capitals{};
+  for (std::size_t i = 0; i < name.size(); ++i) capitals[i] = to_capital(name[i]);
+  const auto& names = registry().by_name;
+  const auto found = names.find(ByteView(capitals.data(), name.size()));
+  return found == names.end() ? nullptr : found->second;
+}
+
+const CommandInfo* find_command(Arguments arguments, std::string& error) {
+  const CommandInfo* info = command_named(arguments[0]);
+  if (info == nullptr) {
+    const std::string first = capitals(arguments[0]);
+    if (!registry().containers.contains(first)) {
+      error = unknown(arguments);
+      return nullptr;
+    }
+    if (arguments.size() == 1) {
+      error = wrong_number(small_letters(first));
+      return nullptr;
+    }
+    info = command_named(first + " " + std::string(arguments[1]));
+    if (info == nullptr) {
+      error = "ERR unknown subcommand '" + std::string(arguments[1].substr(0, 128)) + "'. Try " + first + " HELP.";
+      return nullptr;
+    }
+  }
+  if (!info->takes(arguments.size())) {
+    error = wrong_number(full_name(*info));
+    return nullptr;
+  }
+  return info;
+}
+
+std::unexpected<Error> refuse(std::string reply) { return fail(ErrorCode::kInvalidArgument, std::move(reply), kIsReply); }
+
+std::string error_reply(const Error& error) {
+  if (error.file == kIsReply) return error.message;
+  const char* code = "ERR ";
+  switch (error.code) {
+    case ErrorCode::kNoSpace: code = "OOM "; break;
+    case ErrorCode::kLeaseLost: code = "READONLY "; break;
+    case ErrorCode::kReadOnly:
+    case ErrorCode::kIo: code = "MISCONF "; break;
+    case ErrorCode::kCorruption: code = "CORRUPTED "; break;
+    case ErrorCode::kTimeout: code = "TRYAGAIN "; break;
+    default: break;
+  }
+  if (error.code == ErrorCode::kInvalidArgument) return code + error.message;
+  return code + error.to_string();
+}
+
+Result<std::int64_t> integer_argument(ByteView text) {
+  std::int64_t value = 0;
+  if (!parse_integer(text, value)) return refuse("ERR value is not an integer or out of range");
+  return value;
+}
+
+}  // namespace cairn::server

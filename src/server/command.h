@@ -1,0 +1,128 @@
+// The commands: what each is called, takes and does. A command is one function that reads its arguments, goes to the keyspace and
+// writes one reply.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cairn/result.h"
+#include "server/keyspace.h"
+#include "server/reply.h"
+#include "server/text.h"
+
+namespace cairn::server {
+
+class Service;
+struct Client;
+struct CommandInfo;
+
+/// The name of the command first.
+using Arguments = std::span<const ByteView>;
+
+/// A key that WATCH named, as it was then.
+struct Watched {
+  int database;
+  Bytes key;
+  Stamp changed;
+  bool there;
+};
+using WatchSet = std::vector<Watched>;
+
+/// What runs a command: one of the read threads, or the writer.
+class Execution {
+ public:
+  /// Of another numbered database than the selected one.
+  virtual Keyspace& keys(int number) = 0;
+  /// In the writer: makes everything that was applied so far acknowledged. A command that changes a timeline otherwise than by
+  /// saves calls it first.
+  virtual Result<void> settle() = 0;
+
+ protected:
+  ~Execution() = default;
+};
+
+struct Context {
+  Service& service;
+  Execution& execution;
+  const CommandInfo& info;
+  Arguments arguments;
+  Keyspace& keys;
+  Reply& reply;
+  /// Of connection commands alone: they run on the thread of their connection, in the order of its requests.
+  Client* client = nullptr;
+  /// Of WATCH alone.
+  WatchSet* watched = nullptr;
+
+  [[nodiscard]] ByteView operator[](std::size_t i) const { return arguments[i]; }
+  [[nodiscard]] std::size_t size() const { return arguments.size(); }
+};
+
+enum class Where : std::uint8_t {
+  kReader,      ///< On a read thread, at what readers see. Behind unanswered saves of its connection: in the writer.
+  kWriter,      ///< In the one writer.
+  kConnection,  ///< On the thread of its connection; is about the connection itself.
+};
+
+enum CommandFlag : std::uint32_t {
+  kReads = 1,
+  kWrites = 2,
+  kAdmin = 4,     // Of the server, or of all keys.
+  kNoAuth = 8,    // Before a client has said who it is.
+  kNotInMulti = 16,
+  kAllKeys = 32,  // Reads keys that it does not name.
+  kFast = 64,
+};
+
+struct CommandInfo {
+  const char* name;       // In capitals; of a subcommand "CONFIG GET".
+  std::int32_t arity;     // Arguments with the name; negative: at least so many.
+  Where where;
+  std::uint32_t flags;
+  std::int16_t first_key;  // 0: it names none.
+  std::int16_t last_key;   // Negative: from the end.
+  std::int16_t key_step;
+  Result<void> (*run)(Context&);
+  const char* group;
+  const char* since;
+  const char* summary;
+  const char* syntax;  // Of the arguments; for COMMAND DOCS and the documentation.
+
+  [[nodiscard]] bool takes(std::size_t arguments) const {
+    return arity >= 0 ? arguments == static_cast<std::size_t>(arity) : arguments >= static_cast<std::size_t>(-arity);
+  }
+  /// Calls visit(key) for every key that `arguments` name.
+  template <typename Visit>
+  void for_each_key(Arguments arguments, Visit visit) const {
+    if (first_key == 0) return;
+    const auto count = static_cast<std::int64_t>(arguments.size());
+    const std::int64_t last = last_key < 0 ? count + last_key : last_key;
+    for (std::int64_t i = first_key; i <= last && i < count; i += key_step) visit(arguments[static_cast<std::size_t>(i)]);
+  }
+};
+
+/// All of them, by name.
+std::span<const CommandInfo> string_commands();
+std::span<const CommandInfo> key_commands();
+std::span<const CommandInfo> connection_commands();
+std::span<const CommandInfo> server_commands();
+std::span<const CommandInfo> timeline_commands();
+std::span<const CommandInfo> table_commands();
+std::span<const CommandInfo* const> all_commands();
+
+/// The command that `arguments` call, subcommands included; nullptr: there is none, or it takes other arguments, and `error` is
+/// the reply.
+const CommandInfo* find_command(Arguments arguments, std::string& error);
+/// By name, whatever its case; nullptr: there is none. Of one with subcommands the one that stands for all of them.
+const CommandInfo* command_named(ByteView name);
+/// The name as Redis prints it: small, a subcommand behind '|'.
+std::string full_name(const CommandInfo& info);
+
+/// The error as a reply says it, its code first.
+std::string error_reply(const Error& error);
+/// An error whose message is the whole reply.
+std::unexpected<Error> refuse(std::string reply);
+inline std::unexpected<Error> refuse_syntax() { return refuse("ERR syntax error"); }
+Result<std::int64_t> integer_argument(ByteView text);
+
+}  // namespace cairn::server

@@ -1,0 +1,37 @@
+// What `cairn serve` is told: by a file, and by flags, which come first.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cairn/result.h"
+#include "cairn/write.h"
+
+namespace cairn::server {
+
+struct Config {
+  std::string dir;
+  std::vector<std::string> bind{"127.0.0.1"};
+  std::uint16_t port = 7379;
+  int read_threads = 2;
+  Durability durability = Durability::kDisk;
+  std::int64_t sync_interval_ms = 0;  // Of kKernel: a sync so often; 0: as the system does.
+  std::int64_t clients_max = 10'000;
+  std::int64_t idle_timeout_s = 0;  // 0: none.
+  /// A client that takes nothing of what it is sent for so long is cut off.
+  std::int64_t slow_reader_s = 60;
+  /// Of all clients: what they have sent and was not answered, and answers that they have not taken. Who needs more is cut off.
+  std::uint64_t client_memory_max = 1 * kGiB;
+  bool allow_flush = true;
+  std::string log_level = "info";
+};
+
+/// Sets what `text`, a file of TOML named `file`, says. kInvalidArgument, with file and line.
+Result<void> read_config(ByteView text, const std::string& file, Config& config);
+/// "disk", "kernel" or "interval:MS".
+Result<void> set_durability(ByteView text, Config& config);
+std::string durability_name(const Config& config);
+/// Whether it can be served like that; the first thing that is wrong.
+Result<void> check_config(const Config& config);
+
+}  // namespace cairn::server

@@ -1,0 +1,130 @@
+#include "server/executor.h"
+
+#include "base/error.h"
+#include "base/reached.h"
+
+namespace cairn::server {
+namespace {
+
+/// An error of the command itself leaves a transaction going on, as in Redis; any other ends it.
+bool is_refusal(const Error& error) { return error.code == ErrorCode::kInvalidArgument; }
+
+Result<void> check_keys(const CommandInfo& info, Arguments arguments) {
+  bool good = true;
+  info.for_each_key(arguments, [&](ByteView key) { good = good && !key.empty() && key.size() <= kKeyBytesMax; });
+  if (good) return {};
+  return refuse("ERR a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes");
+}
+
+}  // namespace
+
+Keyspace& Executor::keys(int number) {
+  const auto at = static_cast<std::size_t>(number);
+  if (!keys_[at]) keys_[at] = std::make_unique<Keyspace>(service_.databases(), number, sees_);
+  touched_.set(at);
+  return *keys_[at];
+}
+
+Result<void> Executor::run_command(const CommandInfo& info, Arguments arguments, int database, Reply& reply,
+                                   const Options& options) {
+  if ((info.flags & kWrites) != 0) CAIRN_TRY_VOID(check_keys(info, arguments));
+  Context context{.service = service_,
+                  .execution = *this,
+                  .info = info,
+                  .arguments = arguments,
+                  .keys = keys(database),
+                  .reply = reply,
+                  .client = options.client,
+                  .watched = options.watched};
+  return info.run(context);
+}
+
+void Executor::run(const CommandInfo& info, Arguments arguments, int database, Reply& reply, const Options& options) {
+  const Output::Mark mark = reply.output().mark();
+  Result<void> done = run_command(info, arguments, database, reply, options);
+  if (done && (info.flags & kWrites) != 0) done = commit();
+  if (!done) {
+    discard();
+    reply.output().rewind(mark);
+    reply.error(error_reply(done.error()));
+  }
+  touched_.reset();
+}
+
+Result<bool> Executor::has_changed(const WatchSet& watched) {
+  for (const Watched& each : watched) {
+    CAIRN_TRY(changed, keys(each.database).changed(each.key));
+    CAIRN_TRY(there, keys(each.database).contains(each.key));
+    if (changed != each.changed || there != each.there) return true;
+  }
+  return false;
+}
+
+void Executor::run_transaction(const Requests& transaction, const WatchSet* watched, Reply& reply) {
+  const Output::Mark mark = reply.output().mark();
+  const auto run_all = [&]() -> Result<void> {
+    if (watched != nullptr) {
+      CAIRN_TRY(changed, has_changed(*watched));
+      if (changed) {
+        CAIRN_REACHED("transaction given up for a watched key");
+        reply.null_array();
+        return {};
+      }
+    }
+    reply.array(transaction.items().size());
+    std::vector<ByteView> arguments;
+    for (const Requests::Item& item : transaction.items()) {
+      transaction.arguments_of(item, arguments);
+      if (item.info == nullptr) {
+        reply.output().append(arguments[0]);
+        continue;
+      }
+      const Output::Mark before = reply.output().mark();
+      const Result<void> done = run_command(*item.info, arguments, item.database, reply, {});
+      if (done) continue;
+      if (!is_refusal(done.error())) return done;
+      reply.output().rewind(before);
+      reply.error(error_reply(done.error()));
+    }
+    return commit();
+  };
+  const Result<void> done = run_all();
+  if (!done) {
+    discard();
+    reply.output().rewind(mark);
+    reply.error(error_reply(done.error()));
+  }
+  touched_.reset();
+}
+
+Result<void> Executor::commit() {
+  for (std::size_t i = 0; i < touched_.size(); ++i) {
+    if (!touched_.test(i)) continue;
+    CAIRN_TRY(applied, keys_[i]->commit(service_.config().durability));
+    if (!applied) continue;
+    applied_[i] = applied;
+    any_applied_ = true;
+  }
+  return {};
+}
+
+void Executor::discard() {
+  for (std::size_t i = 0; i < touched_.size(); ++i) {
+    if (touched_.test(i)) keys_[i]->discard();
+  }
+}
+
+Result<void> Executor::settle() {
+  if (!any_applied_) return {};
+  any_applied_ = false;
+  Result<void> settled;
+  for (std::size_t i = 0; i < applied_.size(); ++i) {
+    if (!applied_[i]) continue;
+    Result<void> one = service_.databases().find(static_cast<int>(i))->settle(*applied_[i]);
+    applied_[i].reset();
+    if (!one) settled = std::move(one);
+  }
+  return settled;
+}
+
+}  // namespace cairn::server

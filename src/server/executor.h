@@ -1,0 +1,48 @@
+// Runs commands, one after the other: those of a read thread at what readers see, those of the writer at everything that was applied.
+#pragma once
+#include <array>
+#include <bitset>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "server/client.h"
+#include "server/service.h"
+
+namespace cairn::server {
+
+/// One thread.
+class Executor final : public Execution {
+ public:
+  Executor(Service& service, Sees sees) : service_(service), sees_(sees) {}
+
+  /// Runs one command and writes its reply. In the writer what it saves is applied.
+  struct Options {
+    Client* client = nullptr;
+    WatchSet* watched = nullptr;
+  };
+  void run(const CommandInfo& info, Arguments arguments, int database, Reply& reply, const Options& options);
+  void run(const CommandInfo& info, Arguments arguments, int database, Reply& reply) { run(info, arguments, database, reply, {}); }
+  /// In the writer: all of the transaction, or nothing if something in `watched` has changed.
+  void run_transaction(const Requests& transaction, const WatchSet* watched, Reply& reply);
+
+  Keyspace& keys(int number) override;
+  /// Makes everything that was applied acknowledged.
+  Result<void> settle() override;
+
+ private:
+  Result<void> run_command(const CommandInfo& info, Arguments arguments, int database, Reply& reply, const Options& options);
+  Result<void> commit();
+  void discard();
+  Result<bool> has_changed(const WatchSet& watched);
+
+  Service& service_;
+  const Sees sees_;
+  std::array<std::unique_ptr<Keyspace>, kDatabases> keys_;
+  std::bitset<kDatabases> touched_;  // By the command that runs.
+  std::array<std::optional<Applied>, kDatabases> applied_;  // The last of each that is not settled.
+  bool any_applied_ = false;
+  std::vector<ByteView> arguments_;
+};
+
+}  // namespace cairn::server

@@ -1,0 +1,100 @@
+// What the commands of one request see of a numbered database: what a reader may see, or, for the writer, everything that was
+// applied and what the request itself has staged. The staged saves are applied together, or not at all.
+#pragma once
+#include <absl/container/flat_hash_map.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "cairn/cairn.h"
+#include "server/databases.h"
+
+namespace cairn::server {
+
+using Expires = std::optional<Time>;  // None: never.
+
+class Keyspace {
+ public:
+  /// For a reader `sees` is kAcknowledged, and nothing is staged.
+  Keyspace(Databases& databases, int number, Sees sees) : databases_(databases), number_(number), sees_(sees) {}
+  Keyspace(const Keyspace&) = delete;
+  Keyspace& operator=(const Keyspace&) = delete;
+
+  [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
+  [[nodiscard]] Result<bool> contains(ByteView key) const;
+  struct Found {
+    Expires expires;
+  };
+  [[nodiscard]] Result<std::optional<Found>> find(ByteView key) const;
+  /// As Timeline::changed(); of what is staged nothing is known.
+  [[nodiscard]] Result<Stamp> changed(ByteView key) const;
+
+  // The keys, and the data of put(), stay where they are until commit(); what was computed is handed over.
+  /// kInvalidArgument: the key cannot be one.
+  Result<void> put(ByteView key, ByteView data, Expires expires);
+  Result<void> put_computed(ByteView key, Bytes data, Expires expires);
+  Result<void> erase(ByteView key);
+  Result<void> set_expiry(ByteView key, Expires expires);
+  void erase_all();
+
+  /// Calls `visit` with the keys that begin with `prefix`, from `from` on, in order, as long as it returns true.
+  template <typename Visit>
+  Result<void> for_each(ByteView prefix, ByteView from, Visit visit) const;
+  [[nodiscard]] Result<std::optional<Bytes>> random_key(std::uint64_t random) const;
+
+  /// Applies what is staged; nullopt: nothing was.
+  Result<std::optional<Applied>> commit(Durability durability);
+  void discard();
+
+  [[nodiscard]] int number() const { return number_; }
+  /// nullptr: nobody has written to it yet.
+  [[nodiscard]] Timeline* timeline() const { return databases_.find(number_); }
+  [[nodiscard]] static Time now();
+
+ private:
+  struct Staged {
+    ByteView key;
+    ByteView data;
+    enum class Kind : std::uint8_t { kPut, kErase, kSetExpiry } kind = Kind::kPut;
+    Expires expires;
+  };
+  [[nodiscard]] const Staged* staged(ByteView key) const;
+  Staged& stage(ByteView key);
+  [[nodiscard]] std::vector<ByteView> staged_keys(ByteView prefix, ByteView from) const;
+
+  Databases& databases_;
+  const int number_;
+  const Sees sees_;
+  bool erased_all_ = false;  // Before what is in staged_.
+  std::vector<Staged> staged_;
+  absl::flat_hash_map<ByteView, std::size_t, std::hash<ByteView>> places_;  // In staged_, once it is long.
+  std::vector<std::unique_ptr<Bytes>> computed_;
+};
+
+template <typename Visit>
+Result<void> Keyspace::for_each(ByteView prefix, ByteView from, Visit visit) const {
+  const std::vector<ByteView> news = staged_keys(prefix, from);
+  auto next = news.begin();
+  Timeline* const timeline = erased_all_ ? nullptr : this->timeline();
+  if (timeline != nullptr) {
+    SaveList list = timeline->present(prefix, from, 0, sees_);
+    for (const auto entry : list) {
+      for (; next != news.end() && *next < entry.key; ++next) {
+        if (!visit(*next)) return {};
+      }
+      if (next != news.end() && *next == entry.key) ++next;
+      const Staged* const over = staged(entry.key);
+      if (over != nullptr && over->kind == Staged::Kind::kErase) continue;
+      if (!visit(entry.key)) return {};
+    }
+    CAIRN_TRY_VOID(list.status());
+  }
+  for (; next != news.end(); ++next) {
+    if (!visit(*next)) return {};
+  }
+  return {};
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,57 @@
+// A thread that serves connections: it reads their requests and answers lookups. Their number is fixed at start.
+#pragma once
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "server/executor.h"
+#include "server/session.h"
+#include "server/writer.h"
+
+namespace cairn::server {
+
+class ReadThread {
+ public:
+  ReadThread(Service& service, std::size_t number);
+  ~ReadThread();
+  ReadThread(const ReadThread&) = delete;
+  ReadThread& operator=(const ReadThread&) = delete;
+
+  void start(Writer& writer);
+  /// Returns when its connections have ended: each when its requests are answered, all after `wait_ms`.
+  void stop(std::int64_t wait_ms);
+
+  // From any thread.
+  void adopt(boost::asio::ip::tcp::socket socket, std::shared_ptr<ClientInfo> info);
+  void answer(Batches batches);
+
+  // On the thread itself, for its sessions.
+  [[nodiscard]] Service& service() { return service_; }
+  [[nodiscard]] Executor& executor() { return executor_; }
+  [[nodiscard]] Writer& writer() { return *writer_; }
+  [[nodiscard]] boost::asio::io_context& context() { return context_; }
+  [[nodiscard]] std::vector<char>& buffer() { return buffer_; }
+  [[nodiscard]] std::size_t number() const { return number_; }
+  void forget(const std::shared_ptr<Session>& session);
+
+ private:
+  void tick();
+  void end_if_done();
+
+  Service& service_;
+  const std::size_t number_;
+  boost::asio::io_context context_{1};
+  Executor executor_;
+  Writer* writer_ = nullptr;
+  std::vector<char> buffer_;
+  std::unordered_set<std::shared_ptr<Session>> sessions_;
+  boost::asio::steady_timer timer_{context_};
+  bool stopping_ = false;
+  std::int64_t stop_until_boot_ms_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace cairn::server

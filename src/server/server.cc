@@ -1,0 +1,141 @@
+#include "server/server.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <csignal>
+
+#include "base/error.h"
+#include "base/reached.h"
+
+namespace cairn::server {
+namespace {
+
+using boost::asio::ip::tcp;
+constexpr std::int64_t kDrainMs = 10'000;
+
+std::string text_of(const tcp::endpoint& endpoint) {
+  const std::string address = endpoint.address().to_string();
+  return (endpoint.address().is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(endpoint.port());
+}
+
+/// As many connections as are allowed, and the files of the databases beside them, if the system lets us.
+void raise_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::create(const Config& config, Database& database) {
+  CAIRN_TRY(databases, Databases::open(database));
+  raise_file_limit();
+  return std::unique_ptr<Server>(new Server(config, std::move(databases)));
+}
+
+Server::Server(const Config& config, std::unique_ptr<Databases> databases) : service_(config, std::move(databases)) {
+  const auto count = static_cast<std::size_t>(config.read_threads);
+  for (std::size_t i = 0; i < count; ++i) threads_.push_back(std::make_unique<ReadThread>(service_, i));
+  writer_ = std::make_unique<Writer>(
+      service_, count, [this](std::size_t thread, Batches batches) { threads_[thread]->answer(std::move(batches)); });
+  for (auto& thread : threads_) thread->start(*writer_);
+}
+
+Server::~Server() {
+  for (auto& thread : threads_) thread->stop(0);
+}
+
+Result<void> Server::listen() {
+  port_ = service_.config().port;
+  for (const std::string& text : service_.config().bind) {
+    boost::system::error_code error;
+    const tcp::endpoint endpoint(boost::asio::ip::make_address(text, error), port_);
+    tcp::acceptor acceptor(context_);
+    const auto step = [&](auto&& work) {
+      if (!error) work();
+    };
+    step([&] { acceptor.open(endpoint.protocol(), error); });
+    step([&] { acceptor.set_option(tcp::acceptor::reuse_address(true), error); });
+    step([&] { acceptor.bind(endpoint, error); });
+    step([&] { acceptor.listen(1024, error); });
+    if (error) return system_error(error.value(), "listening on " + text_of(endpoint));
+    port_ = acceptor.local_endpoint().port();
+    acceptors_.push_back(std::move(acceptor));
+  }
+  return {};
+}
+
+Result<void> Server::run() {
+  for (tcp::acceptor& acceptor : acceptors_) accept(acceptor);
+  signals_.add(SIGTERM);
+  signals_.add(SIGINT);
+  signals_.async_wait([this](const boost::system::error_code& error, int number) {
+    if (error) return;
+    spdlog::info("signal {}: no new connections; answering what was asked", number);
+    context_.stop();
+  });
+  sync_now_and_then();
+  context_.run();
+  for (tcp::acceptor& acceptor : acceptors_) acceptor.close();
+  for (auto& thread : threads_) thread->stop(kDrainMs);
+  writer_->stop();
+  return {};
+}
+
+void Server::stop() { context_.stop(); }
+
+void Server::accept(tcp::acceptor& acceptor) {
+  acceptor.async_accept([this, &acceptor](const boost::system::error_code& error, tcp::socket socket) {
+    if (!acceptor.is_open()) return;
+    if (!error) {
+      welcome(std::move(socket));
+    } else {
+      spdlog::warn("accepting a connection: {}", error.message());
+    }
+    accept(acceptor);
+  });
+}
+
+void Server::welcome(tcp::socket socket) {
+  boost::system::error_code error;
+  const tcp::endpoint from = socket.remote_endpoint(error);
+  const tcp::endpoint to = socket.local_endpoint(error);
+  if (error) return;  // It has gone again.
+  service_.counters().connections.fetch_add(1, std::memory_order_relaxed);
+  if (static_cast<std::int64_t>(service_.client_count()) >= service_.live().clients_max) {
+    CAIRN_REACHED("connection refused: too many");
+    service_.counters().rejected.fetch_add(1, std::memory_order_relaxed);
+    socket.non_blocking(true, error);
+    constexpr ByteView kText = "-ERR max number of clients reached\r\n";
+    socket.write_some(boost::asio::buffer(kText), error);
+    return;
+  }
+  const auto info = std::make_shared<ClientInfo>(service_.next_client_id(), text_of(from), text_of(to));
+  info->since_boot_ms = service_.boot_ms();
+  service_.add_client(info);
+  threads_[next_thread_]->adopt(std::move(socket), info);
+  next_thread_ = (next_thread_ + 1) % threads_.size();
+}
+
+/// Of durability "interval:MS".
+void Server::sync_now_and_then() {
+  const std::int64_t ms = service_.config().sync_interval_ms;
+  if (ms == 0) return;
+  sync_timer_.expires_after(std::chrono::milliseconds(ms));
+  sync_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    for (int number = 0; number < kDatabases; ++number) {
+      Timeline* const timeline = service_.databases().find(number);
+      if (timeline == nullptr) continue;
+      const Result<void> synced = timeline->sync();
+      if (!synced) spdlog::error("database {} could not be synced: {}", number, synced.error().to_string());
+    }
+    sync_now_and_then();
+  });
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,48 @@
+// `cairn serve`: listens, and hands connections to the read threads.
+#pragma once
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "server/read_thread.h"
+#include "server/service.h"
+#include "server/writer.h"
+
+namespace cairn::server {
+
+class Server {
+ public:
+  /// `database` outlives it.
+  static Result<std::unique_ptr<Server>> create(const Config& config, Database& database);
+  ~Server();
+
+  /// Listens; with port 0 on whichever is free, which port() then says.
+  Result<void> listen();
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  /// Serves until SIGTERM or SIGINT, or stop(); returns when every request that was taken is answered.
+  Result<void> run();
+  /// From any thread.
+  void stop();
+
+ private:
+  Server(const Config& config, std::unique_ptr<Databases> databases);
+  void accept(boost::asio::ip::tcp::acceptor& acceptor);
+  void welcome(boost::asio::ip::tcp::socket socket);
+  void sync_now_and_then();
+
+  Service service_;
+  boost::asio::io_context context_{1};
+  std::vector<boost::asio::ip::tcp::acceptor> acceptors_;
+  boost::asio::signal_set signals_{context_};
+  boost::asio::steady_timer sync_timer_{context_};
+  std::uint16_t port_ = 0;
+  std::vector<std::unique_ptr<ReadThread>> threads_;
+  std::unique_ptr<Writer> writer_;  // Ends before the threads it answers to.
+  std::size_t next_thread_ = 0;
+};
+
+}  // namespace cairn::server

@@ -1,0 +1,202 @@
+#include "server/session.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/reached.h"
+#include "server/read_thread.h"
+
+namespace cairn::server {
+
+Session::Session(ReadThread& thread, boost::asio::ip::tcp::socket socket, std::shared_ptr<ClientInfo> info)
+    : thread_(thread), service_(thread.service()), transport_(std::move(socket)) {
+  client_.info = std::move(info);
+  active_boot_ms_ = taking_boot_ms_ = service_.boot_ms();
+  client_.info->active_boot_ms = active_boot_ms_;
+}
+
+Session::~Session() { service_.give_memory(accounted_); }
+
+void Session::start() { wait_readable(); }
+
+void Session::wait_readable() {
+  if (reading_ || closed_ || draining_ || paused()) return;
+  reading_ = true;
+  transport_.socket().async_wait(boost::asio::ip::tcp::socket::wait_read,
+                                 [self = shared_from_this()](const boost::system::error_code& error) {
+                                   self->reading_ = false;
+                                   if (!error && !self->closed_ && !self->draining_) self->on_readable();
+                                 });
+}
+
+void Session::on_readable() {
+  if (!read_some()) return;
+  submit();
+  flush();
+  if (!closed_ && account()) wait_readable();
+}
+
+/// False: the connection has ended.
+bool Session::read_some() {
+  std::vector<char>& shared = thread_.buffer();
+  Transport::Moved moved{};
+  ByteView input;
+  if (input_.empty()) {
+    moved = transport_.read(shared.data(), shared.size());
+    input = {shared.data(), moved.bytes};
+  } else {
+    // As much as is known to be missing, but memory at most doubles with what has come.
+    const std::size_t before = input_.size();
+    const std::size_t want = std::clamp<std::size_t>(parser_.missing(), 16 * kKiB, std::max<std::size_t>(before, 64 * kKiB));
+    input_.resize(before + want);
+    moved = transport_.read(input_.data() + before, want);
+    input_.resize(before + moved.bytes);
+    input = input_;
+  }
+  if (moved.status == Transport::Status::kNoMore) {
+    drain();
+    return false;
+  }
+  if (moved.status == Transport::Status::kEnded) {
+    close(nullptr);
+    return false;
+  }
+  if (moved.status == Transport::Status::kWouldBlock) return true;
+  active_boot_ms_ = service_.boot_ms();
+  client_.info->active_boot_ms.store(active_boot_ms_, std::memory_order_relaxed);
+  service_.counters().input_bytes.fetch_add(moved.bytes, std::memory_order_relaxed);
+  const std::size_t done = process(input);
+  if (input_.empty()) {
+    input_.assign(input.substr(done));
+  } else {
+    input_.erase(0, done);
+  }
+  if (input_.empty() && input_.capacity() > 4 * kKiB) input_ = {};
+  return true;
+}
+
+/// What waited because the client was to take something first.
+void Session::take_input() {
+  if (closed_ || input_.empty() || paused()) return;
+  input_.erase(0, process(input_));
+  submit();
+}
+
+/// Takes whole requests, and says up to where.
+std::size_t Session::process(ByteView input) {
+  std::size_t done = 0;
+  while (!paused()) {
+    const RequestParser::Outcome outcome = parser_.parse(input.substr(done), RequestLimits{});
+    if (outcome == RequestParser::Outcome::kMore) break;
+    if (outcome == RequestParser::Outcome::kBad) {
+      answer_error("ERR " + parser_.error());
+      client_.closing = true;
+      return input.size();
+    }
+    if (!parser_.arguments().empty()) dispatch(parser_.arguments());
+    done += parser_.consumed();
+  }
+  return done;
+}
+
+Requests& Session::batch() {
+  if (!batch_) batch_ = std::make_unique<Batch>();
+  return batch_->requests;
+}
+
+void Session::submit() {
+  if (!batch_) return;
+  batch_->owner = shared_from_this();
+  batch_->thread = thread_.number();
+  ++in_flight_;
+  in_flight_bytes_ += batch_->requests.memory_bytes();
+  thread_.writer().submit(std::move(batch_));
+}
+
+void Session::answer(Batch& batch) {
+  --in_flight_;
+  in_flight_bytes_ -= batch.requests.memory_bytes();
+  if (closed_) return;
+  output_.append(std::move(batch.output));
+  go_on();
+}
+
+/// Something that requests had to wait for has come.
+void Session::go_on() {
+  flush();
+  take_input();
+  flush();
+  if (!closed_ && account()) wait_readable();
+}
+
+void Session::flush() {
+  constexpr std::size_t kParts = 16;
+  while (!closed_ && !writing_ && !output_.empty()) {
+    std::array<iovec, kParts> parts;
+    const std::size_t count = output_.front(parts.data(), parts.size());
+    const Transport::Moved moved = transport_.write(parts.data(), count);
+    if (moved.status == Transport::Status::kEnded) return close(nullptr);
+    if (moved.status == Transport::Status::kWouldBlock) return wait_writable();
+    output_.consume(moved.bytes);
+    taking_boot_ms_ = active_boot_ms_;
+    service_.counters().output_bytes.fetch_add(moved.bytes, std::memory_order_relaxed);
+  }
+  if ((client_.closing || draining_) && !closed_ && !behind_writer() && output_.empty()) close(nullptr);
+}
+
+void Session::wait_writable() {
+  writing_ = true;
+  taking_boot_ms_ = service_.boot_ms();
+  transport_.socket().async_wait(boost::asio::ip::tcp::socket::wait_write,
+                                 [self = shared_from_this()](const boost::system::error_code& error) {
+                                   self->writing_ = false;
+                                   if (!error && !self->closed_) self->go_on();
+                                 });
+}
+
+/// False: all clients together would have too much in memory, and this one is cut off.
+bool Session::account() {
+  const std::uint64_t memory = input_.capacity() + parser_.memory_bytes() + output_.memory_bytes() + in_flight_bytes_ +
+                               (client_.transaction ? client_.transaction->memory_bytes() : 0);
+  client_.info->input_bytes.store(input_.size(), std::memory_order_relaxed);
+  client_.info->output_bytes.store(output_.size(), std::memory_order_relaxed);
+  if (memory <= accounted_) {
+    service_.give_memory(accounted_ - memory);
+  } else if (!service_.take_memory(memory - accounted_)) {
+    close("clients have too much in memory");
+    return false;
+  }
+  accounted_ = memory;
+  return true;
+}
+
+void Session::look_after(std::int64_t now_boot_ms) {
+  const std::int64_t idle_s = service_.live().idle_timeout_s;
+  if (!output_.empty() && now_boot_ms - taking_boot_ms_ > service_.config().slow_reader_s * 1000) {
+    CAIRN_REACHED("slow reader cut off");
+    service_.counters().cut_off.fetch_add(1, std::memory_order_relaxed);
+    close("it does not take its answers");
+  } else if (idle_s != 0 && !behind_writer() && output_.empty() && now_boot_ms - active_boot_ms_ > idle_s * 1000) {
+    close("it was idle for too long");
+  }
+}
+
+void Session::drain() {
+  draining_ = true;
+  submit();
+  flush();
+}
+
+void Session::close(const char* why) {
+  if (closed_) return;
+  closed_ = true;
+  if (why != nullptr) spdlog::info("client {} ({}) cut off: {}", client_.info->id, client_.info->address, why);
+  transport_.close();
+  service_.remove_client(client_.info->id);
+  output_.clear();
+  thread_.forget(shared_from_this());
+}
+
+}  // namespace cairn::server

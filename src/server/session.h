@@ -1,0 +1,86 @@
+// One connection of the Redis protocol: takes requests as they come, runs what reads here, hands what saves to the writer, and sends
+// the answers in the order of the requests. Lives on one read thread.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "server/client.h"
+#include "server/executor.h"
+#include "server/output.h"
+#include "server/resp_parser.h"
+#include "server/transport.h"
+#include "server/writer.h"
+
+namespace cairn::server {
+
+class ReadThread;
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(ReadThread& thread, boost::asio::ip::tcp::socket socket, std::shared_ptr<ClientInfo> info);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // All on the session's thread.
+  void start();
+  /// The writer has done a batch of this session.
+  void answer(Batch& batch);
+  /// Once a second.
+  void look_after(std::int64_t now_boot_ms);
+  /// Takes no more requests, and closes when those it has are answered.
+  void drain();
+  void close(const char* why);
+  [[nodiscard]] bool closed() const { return closed_; }
+
+ private:
+  /// Requests are not taken from a client that has so much to take itself, or so much on its way to the writer.
+  static constexpr std::uint64_t kOutputBytesMax = 1 * kMiB;
+  static constexpr std::uint64_t kInFlightBytesMax = 4 * kMiB;
+
+  void wait_readable();
+  void on_readable();
+  bool read_some();
+  void take_input();
+  std::size_t process(ByteView input);
+  void submit();
+  void flush();
+  void wait_writable();
+  void go_on();
+  [[nodiscard]] bool paused() const {
+    return output_.size() > kOutputBytesMax || in_flight_bytes_ > kInFlightBytesMax || client_.closing;
+  }
+  bool account();
+
+  void dispatch(Arguments arguments);
+  void queue(const CommandInfo& info, Arguments arguments);
+  void run_here(const CommandInfo& info, Arguments arguments);
+  void exec();
+  void watch(const CommandInfo& info, Arguments arguments);
+  void run_connection_command(const CommandInfo& info, Arguments arguments);
+  void answer_with(Output&& output);
+  void answer_error(ByteView text);
+  [[nodiscard]] bool behind_writer() const { return in_flight_ != 0 || batch_ != nullptr; }
+  Requests& batch();
+
+  ReadThread& thread_;
+  Service& service_;
+  Transport transport_;
+  Client client_;
+  RequestParser parser_;
+  std::string input_;  // Of a request that has not come whole, or that waits.
+  Output output_;
+  std::unique_ptr<Batch> batch_;  // To be submitted.
+  std::uint64_t in_flight_ = 0;   // Batches with the writer.
+  std::uint64_t in_flight_bytes_ = 0;
+  std::uint64_t accounted_ = 0;
+  std::int64_t active_boot_ms_ = 0;  // When it last asked for something,
+  std::int64_t taking_boot_ms_ = 0;  // or took something of what it is sent.
+  bool reading_ = false;             // Waits for input.
+  bool writing_ = false;             // Waits for the client to take output.
+  bool closed_ = false;
+  bool draining_ = false;
+};
+
+}  // namespace cairn::server

@@ -1,0 +1,113 @@
+// Where the requests of a connection are run.
+#include "server/read_thread.h"
+#include "server/session.h"
+
+namespace cairn::server {
+
+void Session::dispatch(Arguments arguments) {
+  std::string error;
+  const CommandInfo* const info = find_command(arguments, error);
+  if (info == nullptr) {
+    client_.transaction_failed = client_.transaction != nullptr;
+    answer_error(error);
+    return;
+  }
+  client_.info->last_command.store(info, std::memory_order_relaxed);
+  if (client_.transaction && (info->flags & kNotInMulti) == 0) return queue(*info, arguments);
+  if (info->where == Where::kConnection) return run_connection_command(*info, arguments);
+  if ((info->flags & kNotInMulti) != 0 && client_.transaction) {
+    const bool is_watch = same_word(info->name, "WATCH");
+    answer_error(is_watch ? "ERR WATCH inside MULTI is not allowed" : "ERR Command not allowed inside a transaction");
+    return;
+  }
+  if (same_word(info->name, "WATCH")) return watch(*info, arguments);
+  if (info->where == Where::kWriter || behind_writer()) {
+    batch().add(info, arguments, client_.database, client_.resp3);
+    return;
+  }
+  run_here(*info, arguments);
+}
+
+void Session::run_here(const CommandInfo& info, Arguments arguments) {
+  Reply reply(output_, client_.resp3);
+  thread_.executor().run(info, arguments, client_.database, reply);
+  service_.counters().reader_commands.fetch_add(1, std::memory_order_relaxed);
+}
+
+/// Within MULTI.
+void Session::queue(const CommandInfo& info, Arguments arguments) {
+  Output output;
+  Reply reply(output, client_.resp3);
+  if (info.where == Where::kConnection) {
+    // What is about the connection cannot wait for EXEC: SELECT takes effect at once, UNWATCH has nothing to do.
+    const bool is_select = same_word(info.name, "SELECT");
+    if (!is_select && !same_word(info.name, "UNWATCH")) {
+      client_.transaction_failed = true;
+      answer_error("ERR Command not allowed inside a transaction");
+      return;
+    }
+    if (is_select) {
+      thread_.executor().run(info, arguments, client_.database, reply, {.client = &client_, .watched = nullptr});
+    } else {
+      reply.ok();
+    }
+    const ByteView known = output.bytes();
+    client_.transaction->add(nullptr, {&known, 1}, client_.database, client_.resp3);
+  } else {
+    client_.transaction->add(&info, arguments, client_.database, client_.resp3);
+  }
+  client_.info->queued = static_cast<int>(client_.transaction->items().size());
+  Output queued;
+  Reply(queued, client_.resp3).simple("QUEUED");
+  answer_with(std::move(queued));
+}
+
+void Session::exec() {
+  if (!client_.transaction) return answer_error("ERR EXEC without MULTI");
+  std::unique_ptr<Requests> transaction = client_.end_transaction();
+  std::shared_ptr<WatchSet> watched = std::move(client_.watched);
+  if (!transaction) {
+    client_.database = client_.database_before;
+    answer_error("EXECABORT Transaction discarded because of previous errors.");
+    return;
+  }
+  Requests::Item& item = batch().add(nullptr, {}, client_.database, client_.resp3);
+  item.transaction = std::move(transaction);
+  item.watched = std::move(watched);
+}
+
+void Session::watch(const CommandInfo& info, Arguments arguments) {
+  if (!client_.watched) client_.watched = std::make_shared<WatchSet>();
+  if (behind_writer()) {
+    batch().add(&info, arguments, client_.database, client_.resp3).watched = client_.watched;
+    return;
+  }
+  Reply reply(output_, client_.resp3);
+  thread_.executor().run(info, arguments, client_.database, reply, {.client = nullptr, .watched = client_.watched.get()});
+}
+
+void Session::run_connection_command(const CommandInfo& info, Arguments arguments) {
+  if (info.run == nullptr) return exec();
+  Output output;
+  Reply reply(output, client_.resp3);
+  thread_.executor().run(info, arguments, client_.database, reply, {.client = &client_, .watched = nullptr});
+  answer_with(std::move(output));
+}
+
+/// Behind what is with the writer, if anything is.
+void Session::answer_with(Output&& output) {
+  if (!behind_writer()) {
+    output_.append(std::move(output));
+    return;
+  }
+  const ByteView known = output.bytes();
+  batch().add(nullptr, {&known, 1}, client_.database, client_.resp3);
+}
+
+void Session::answer_error(ByteView text) {
+  Output output;
+  Reply(output, client_.resp3).error(text);
+  answer_with(std::move(output));
+}
+
+}  // namespace cairn::server

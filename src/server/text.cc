@@ -1,0 +1,65 @@
+#include "server/text.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+namespace cairn::server {
+
+std::string capitals(ByteView text) {
+  std::string result(text);
+  std::ranges::transform(result, result.begin(), to_capital);
+  return result;
+}
+
+std::string small_letters(ByteView text) {
+  std::string result(text);
+  std::ranges::transform(result, result.begin(), to_small);
+  return result;
+}
+
+bool same_word(ByteView a, ByteView b) {
+  return a.size() == b.size() && std::ranges::equal(a, b, {}, to_small, to_small);
+}
+
+bool parse_integer(ByteView text, std::int64_t& value) {
+  const ByteView digits = text.starts_with('-') ? text.substr(1) : text;
+  if (digits.empty() || (digits[0] == '0' && text.size() != 1)) return false;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
+bool parse_long_double(ByteView text, long double& value) {
+  constexpr std::size_t kTextMax = 5 * 1024;
+  if (text.empty() || text.size() >= kTextMax || std::isspace(static_cast<unsigned char>(text[0])) != 0) return false;
+  const std::string copy(text);
+  char* end = nullptr;
+  errno = 0;
+  value = std::strtold(copy.c_str(), &end);
+  if (static_cast<std::size_t>(end - copy.c_str()) != copy.size() || std::isnan(value)) return false;
+  return errno != ERANGE || (std::fabs(value) != HUGE_VALL && std::fpclassify(value) != FP_ZERO);
+}
+
+bool parse_double(ByteView text, double& value) {
+  long double wide = 0;
+  if (!parse_long_double(text, wide)) return false;
+  value = static_cast<double>(wide);
+  return true;
+}
+
+std::string format_long_double(long double value) {
+  std::array<char, 5 * 1024> buffer{};
+  const int length = std::snprintf(buffer.data(), buffer.size(), "%.17Lf", value);
+  std::string text(buffer.data(), static_cast<std::size_t>(length));
+  if (text.find('.') != std::string::npos) {
+    text.erase(text.find_last_not_of('0') + 1);
+    if (text.ends_with('.')) text.pop_back();
+  }
+  return text == "-0" ? "0" : text;
+}
+
+}  // namespace cairn::server
