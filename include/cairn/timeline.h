@@ -314,6 +314,8 @@ class Timeline {
   Result<Applied> apply(const Saves& saves, const SaveOptions& options = {});
   /// The same of one save. `expires`: in place of SaveOptions::expires_after.
   Result<Applied> apply_put(ByteView key, ByteView data, std::optional<Time> expires, const SaveOptions& options = {});
+  /// Whether a save of so many bytes would be applied without waiting for room or for background work, as things stand.
+  [[nodiscard]] bool applies_at_once(std::uint64_t bytes) const;
   /// Returns when readers see `applied` and all that was applied before it, as durable as was asked. Errors: as write(); which of
   /// them a later open will find is then unknowable.
   Result<void> settle(const Applied& applied);
@@ -325,7 +327,7 @@ class Timeline {
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, Sees sees = Sees::kAcknowledged) const;
   /// When that was saved, and when it expires.
   [[nodiscard]] Result<std::optional<SaveInfo>> info(ByteView key, Sees sees = Sees::kAcknowledged) const;
-  /// When `key` was last changed in whatever way: saved, erased, alone or with all others, or given another expiry. 0: nothing is
+  /// When `key` was last changed in whatever way: saved, erased, by itself or with all others, or given another expiry. 0: nothing is
   /// known of it. Two equal answers mean that nothing but time has changed it in between; a rollback that is undone meanwhile
   /// changes nothing.
   [[nodiscard]] Result<Stamp> changed(ByteView key, Sees sees = Sees::kAcknowledged) const;

@@ -1,7 +1,7 @@
 #include "sealed/sealed_writer.h"
 
 #include <algorithm>
-#include <numeric>
+#include <boost/sort/spreadsort/integer_sort.hpp>
 
 #include "base/error.h"
 #include "sealed/compression.h"
@@ -245,13 +245,20 @@ void SealedWriter::write_terms() {
     const std::size_t key_bytes = options_.terms[i].key_bytes;
     const std::size_t item_bytes = key_bytes + sizeof(std::uint32_t);
     const auto item = [&, all = ByteView(terms_[i])](std::uint32_t at) { return all.substr(at * item_bytes, item_bytes); };
-    std::vector<std::uint32_t> order(terms_[i].size() / item_bytes);
-    std::iota(order.begin(), order.end(), 0U);  // They came in order of offset.
-    std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return item(a).substr(0, key_bytes) < item(b).substr(0, key_bytes);
+    struct Sorted {
+      std::uint64_t head;  // Of the term, which settles most comparisons.
+      std::uint32_t at;
+    };
+    std::vector<Sorted> order(terms_[i].size() / item_bytes);
+    for (std::uint32_t at = 0; at < order.size(); ++at) order[at] = {head_of(item(at).substr(0, key_bytes)), at};
+    const auto digits = [](const Sorted& sorted, unsigned shift) { return sorted.head >> shift; };
+    boost::sort::spreadsort::integer_sort(order.begin(), order.end(), digits, [&](const Sorted& a, const Sorted& b) {
+      if (a.head != b.head) return a.head < b.head;
+      const int rest = key_bytes <= sizeof a.head ? 0 : item(a.at).substr(0, key_bytes).compare(item(b.at).substr(0, key_bytes));
+      return rest != 0 ? rest < 0 : a.at < b.at;  // They came in order of offset.
     });
     for (std::size_t at = 0; at < order.size(); ++at) {
-      if (at == 0 || item(order[at]) != item(order[at - 1])) put(item(order[at]));  // Else two records of one unit.
+      if (at == 0 || item(order[at].at) != item(order[at - 1].at)) put(item(order[at].at));  // Else two records of one unit.
     }
     end_table();
   }

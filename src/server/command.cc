@@ -44,9 +44,9 @@ std::string unknown(Arguments arguments) {
   constexpr std::size_t kShown = 128;
   std::string shown;
   for (std::size_t i = 1; i < arguments.size() && shown.size() < kShown; ++i) {
-    shown += "'" + std::string(arguments[i].substr(0, kShown - shown.size())) + "' ";
+    shown += "'" + std::string(up_to_zero(arguments[i].substr(0, kShown - shown.size()))) + "' ";
   }
-  return "ERR unknown command '" + std::string(arguments[0].substr(0, kShown)) + "', with args beginning with: " + shown;
+  return "ERR unknown command '" + std::string(up_to_zero(arguments[0].substr(0, kShown))) + "', with args beginning with: " + shown;
 }
 
 std::string wrong_number(const std::string& name) { return "ERR wrong number of arguments for '" + name + "' command"; }

@@ -9,13 +9,6 @@ namespace {
 /// An error of the command itself leaves a transaction going on, as in Redis; any other ends it.
 bool is_refusal(const Error& error) { return error.code == ErrorCode::kInvalidArgument; }
 
-Result<void> check_keys(const CommandInfo& info, Arguments arguments) {
-  bool good = true;
-  info.for_each_key(arguments, [&](ByteView key) { good = good && !key.empty() && key.size() <= kKeyBytesMax; });
-  if (good) return {};
-  return refuse("ERR a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes");
-}
-
 }  // namespace
 
 Keyspace& Executor::keys(int number) {
@@ -27,7 +20,6 @@ Keyspace& Executor::keys(int number) {
 
 Result<void> Executor::run_command(const CommandInfo& info, Arguments arguments, int database, Reply& reply,
                                    const Options& options) {
-  if ((info.flags & kWrites) != 0) CAIRN_TRY_VOID(check_keys(info, arguments));
   Context context{.service = service_,
                   .execution = *this,
                   .info = info,
@@ -60,14 +52,16 @@ Result<bool> Executor::has_changed(const WatchSet& watched) {
   return false;
 }
 
-void Executor::run_transaction(const Requests& transaction, const WatchSet* watched, Reply& reply) {
+bool Executor::run_transaction(const Requests& transaction, const WatchSet* watched, Reply& reply) {
   const Output::Mark mark = reply.output().mark();
+  bool given_up = false;
   const auto run_all = [&]() -> Result<void> {
     if (watched != nullptr) {
       CAIRN_TRY(changed, has_changed(*watched));
       if (changed) {
         CAIRN_REACHED("transaction given up for a watched key");
         reply.null_array();
+        given_up = true;
         return {};
       }
     }
@@ -95,6 +89,7 @@ void Executor::run_transaction(const Requests& transaction, const WatchSet* watc
     reply.error(error_reply(done.error()));
   }
   touched_.reset();
+  return done && !given_up;
 }
 
 Result<void> Executor::commit() {

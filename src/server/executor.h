@@ -24,7 +24,8 @@ class Executor final : public Execution {
   void run(const CommandInfo& info, Arguments arguments, int database, Reply& reply, const Options& options);
   void run(const CommandInfo& info, Arguments arguments, int database, Reply& reply) { run(info, arguments, database, reply, {}); }
   /// In the writer: all of the transaction, or nothing if something in `watched` has changed.
-  void run_transaction(const Requests& transaction, const WatchSet* watched, Reply& reply);
+  /// False: nothing was done.
+  bool run_transaction(const Requests& transaction, const WatchSet* watched, Reply& reply);
 
   Keyspace& keys(int number) override;
   /// Makes everything that was applied acknowledged.

@@ -22,8 +22,9 @@ bool match_set(ByteView pattern, char c, bool ignore_case, std::size_t& length) 
     if (pattern[at] == '\\' && at + 1 < pattern.size()) {
       found |= pattern[++at] == c;
     } else if (at + 2 < pattern.size() && pattern[at + 1] == '-') {
-      auto [low, high] = std::minmax(folded(pattern[at], ignore_case), folded(pattern[at + 2], ignore_case));
-      found |= byte >= low && byte <= high;
+      const unsigned char from = folded(pattern[at], ignore_case);
+      const unsigned char to = folded(pattern[at + 2], ignore_case);
+      found |= byte >= std::min(from, to) && byte <= std::max(from, to);
       at += 2;
     } else {
       found |= folded(pattern[at], ignore_case) == byte;

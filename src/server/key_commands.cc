@@ -95,7 +95,7 @@ Result<ExpireOptions> expire_options(const Context& c) {
     } else if (same_word(word, "LT")) {
       options.less = true;
     } else {
-      return refuse("ERR Unsupported option " + std::string(word));
+      return refuse("ERR Unsupported option " + std::string(up_to_zero(word)));
     }
   }
   if (options.only_new && (options.only_existing || options.greater || options.less)) {

@@ -9,13 +9,12 @@ namespace cairn::server {
 namespace {
 
 constexpr std::size_t kSearchedOneByOne = 16;
+}  // namespace
 
-Result<void> check_key(ByteView key) {
+Result<void> Keyspace::check_key(ByteView key) {
   if (!key.empty() && key.size() <= kKeyBytesMax) return {};
   return fail(ErrorCode::kInvalidArgument, "a key has 1 to " + std::to_string(kKeyBytesMax) + " bytes");
 }
-
-}  // namespace
 
 Time Keyspace::now() { return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now()); }
 

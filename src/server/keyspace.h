@@ -31,8 +31,9 @@ class Keyspace {
   /// As Timeline::changed(); of what is staged nothing is known.
   [[nodiscard]] Result<Stamp> changed(ByteView key) const;
 
+  /// kInvalidArgument: nothing can be put under it.
+  static Result<void> check_key(ByteView key);
   // The keys, and the data of put(), stay where they are until commit(); what was computed is handed over.
-  /// kInvalidArgument: the key cannot be one.
   Result<void> put(ByteView key, ByteView data, Expires expires);
   Result<void> put_computed(ByteView key, Bytes data, Expires expires);
   Result<void> erase(ByteView key);

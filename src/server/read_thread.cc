@@ -52,6 +52,17 @@ void ReadThread::answer(Batches batches) {
   });
 }
 
+void ReadThread::submit(std::unique_ptr<Batch> batch) {
+  // Behind whatever else has come meanwhile: a round costs as much for many as for one.
+  if (gathered_.empty()) boost::asio::post(context_, [this] { submit_gathered(); });
+  gathered_.push_back(std::move(batch));
+}
+
+void ReadThread::submit_gathered() {
+  const Batches done = writer_->submit(std::exchange(gathered_, {}), number_);
+  for (const auto& batch : done) static_cast<Session*>(batch->owner.get())->answer(*batch);
+}
+
 void ReadThread::forget(const std::shared_ptr<Session>& session) {
   sessions_.erase(session);
   end_if_done();

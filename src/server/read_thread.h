@@ -35,10 +35,13 @@ class ReadThread {
   [[nodiscard]] boost::asio::io_context& context() { return context_; }
   [[nodiscard]] std::vector<char>& buffer() { return buffer_; }
   [[nodiscard]] std::size_t number() const { return number_; }
+  /// To the writer, with all that other connections have for it by then.
+  void submit(std::unique_ptr<Batch> batch);
   void forget(const std::shared_ptr<Session>& session);
 
  private:
   void tick();
+  void submit_gathered();
   void end_if_done();
 
   Service& service_;
@@ -47,6 +50,7 @@ class ReadThread {
   Executor executor_;
   Writer* writer_ = nullptr;
   std::vector<char> buffer_;
+  Batches gathered_;  // For the writer.
   std::unordered_set<std::shared_ptr<Session>> sessions_;
   boost::asio::steady_timer timer_{context_};
   bool stopping_ = false;

@@ -98,6 +98,7 @@ std::size_t Session::process(ByteView input) {
     if (!parser_.arguments().empty()) dispatch(parser_.arguments());
     done += parser_.consumed();
   }
+  if (commands_run_ != 0) service_.counters().reader_commands.fetch_add(std::exchange(commands_run_, 0), std::memory_order_relaxed);
   return done;
 }
 
@@ -112,13 +113,17 @@ void Session::submit() {
   batch_->thread = thread_.number();
   ++in_flight_;
   in_flight_bytes_ += batch_->requests.memory_bytes();
-  thread_.writer().submit(std::move(batch_));
+  thread_.submit(std::move(batch_));
 }
 
 void Session::answer(Batch& batch) {
   --in_flight_;
   in_flight_bytes_ -= batch.requests.memory_bytes();
   if (closed_) return;
+  if (awaits_exec_ && in_flight_ == 0) {
+    awaits_exec_ = false;
+    if (batch.given_up) client_.database = client_.database_before;
+  }
   output_.append(std::move(batch.output));
   go_on();
 }

@@ -49,7 +49,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void wait_writable();
   void go_on();
   [[nodiscard]] bool paused() const {
-    return output_.size() > kOutputBytesMax || in_flight_bytes_ > kInFlightBytesMax || client_.closing;
+    return output_.size() > kOutputBytesMax || in_flight_bytes_ > kInFlightBytesMax || client_.closing || awaits_exec_;
   }
   bool account();
 
@@ -77,6 +77,8 @@ class Session : public std::enable_shared_from_this<Session> {
   std::uint64_t accounted_ = 0;
   std::int64_t active_boot_ms_ = 0;  // When it last asked for something,
   std::int64_t taking_boot_ms_ = 0;  // or took something of what it is sent.
+  std::uint64_t commands_run_ = 0;   // And not counted yet.
+  bool awaits_exec_ = false;         // Which database is selected depends on a transaction with the writer.
   bool reading_ = false;             // Waits for input.
   bool writing_ = false;             // Waits for the client to take output.
   bool closed_ = false;

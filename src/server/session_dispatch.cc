@@ -3,12 +3,19 @@
 #include "server/session.h"
 
 namespace cairn::server {
+namespace {
+bool is_watch(const CommandInfo& info) { return same_word(info.name, "WATCH"); }
+}  // namespace
 
 void Session::dispatch(Arguments arguments) {
   std::string error;
   const CommandInfo* const info = find_command(arguments, error);
   if (info == nullptr) {
     client_.transaction_failed = client_.transaction != nullptr;
+    if (same_word(arguments[0], "EXEC")) {
+      client_.drop_transaction();
+      error.replace(0, ByteView("ERR").size(), "EXECABORT Transaction discarded because of:");
+    }
     answer_error(error);
     return;
   }
@@ -16,13 +23,13 @@ void Session::dispatch(Arguments arguments) {
   if (client_.transaction && (info->flags & kNotInMulti) == 0) return queue(*info, arguments);
   if (info->where == Where::kConnection) return run_connection_command(*info, arguments);
   if ((info->flags & kNotInMulti) != 0 && client_.transaction) {
-    const bool is_watch = same_word(info->name, "WATCH");
-    answer_error(is_watch ? "ERR WATCH inside MULTI is not allowed" : "ERR Command not allowed inside a transaction");
+    answer_error(is_watch(*info) ? "ERR WATCH inside MULTI is not allowed" : "ERR Command not allowed inside a transaction");
     return;
   }
-  if (same_word(info->name, "WATCH")) return watch(*info, arguments);
+  if ((info->flags & kNotInMulti) != 0 && is_watch(*info)) return watch(*info, arguments);
   if (info->where == Where::kWriter || behind_writer()) {
     batch().add(info, arguments, client_.database, client_.resp3);
+    batch_->may_wait |= (info->flags & (kNotInMulti | kAdmin | kAllKeys)) != 0;
     return;
   }
   run_here(*info, arguments);
@@ -31,7 +38,7 @@ void Session::dispatch(Arguments arguments) {
 void Session::run_here(const CommandInfo& info, Arguments arguments) {
   Reply reply(output_, client_.resp3);
   thread_.executor().run(info, arguments, client_.database, reply);
-  service_.counters().reader_commands.fetch_add(1, std::memory_order_relaxed);
+  ++commands_run_;
 }
 
 /// Within MULTI.
@@ -39,17 +46,11 @@ void Session::queue(const CommandInfo& info, Arguments arguments) {
   Output output;
   Reply reply(output, client_.resp3);
   if (info.where == Where::kConnection) {
-    // What is about the connection cannot wait for EXEC: SELECT takes effect at once, UNWATCH has nothing to do.
-    const bool is_select = same_word(info.name, "SELECT");
-    if (!is_select && !same_word(info.name, "UNWATCH")) {
-      client_.transaction_failed = true;
-      answer_error("ERR Command not allowed inside a transaction");
-      return;
-    }
-    if (is_select) {
-      thread_.executor().run(info, arguments, client_.database, reply, {.client = &client_, .watched = nullptr});
-    } else {
+    // What is about the connection takes effect at once; EXEC only shows it.
+    if (same_word(info.name, "UNWATCH")) {
       reply.ok();
+    } else {
+      thread_.executor().run(info, arguments, client_.database, reply, {.client = &client_, .watched = nullptr});
     }
     const ByteView known = output.bytes();
     client_.transaction->add(nullptr, {&known, 1}, client_.database, client_.resp3);
@@ -71,6 +72,7 @@ void Session::exec() {
     answer_error("EXECABORT Transaction discarded because of previous errors.");
     return;
   }
+  awaits_exec_ = watched && client_.database != client_.database_before;
   Requests::Item& item = batch().add(nullptr, {}, client_.database, client_.resp3);
   item.transaction = std::move(transaction);
   item.watched = std::move(watched);

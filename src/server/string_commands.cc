@@ -141,6 +141,8 @@ Result<void> mget(Context& c) {
 }
 
 Result<void> put_pairs(Context& c) {
+  // All first: within a transaction what is staged stays.
+  for (std::size_t i = 1; i < c.size(); i += 2) CAIRN_TRY_VOID(Keyspace::check_key(c[i]));
   for (std::size_t i = 1; i < c.size(); i += 2) CAIRN_TRY_VOID(c.keys.put(c[i], c[i + 1], {}));
   return {};
 }

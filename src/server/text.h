@@ -14,6 +14,9 @@ std::string small_letters(ByteView text);
 /// Capitals and small letters are the same.
 bool same_word(ByteView a, ByteView b);
 
+/// As C prints it.
+inline ByteView up_to_zero(ByteView text) { return text.substr(0, text.find('\0')); }
+
 /// A decimal integer of 64 bits in its only form: no sign but '-', no zeros in front, nothing around it.
 bool parse_integer(ByteView text, std::int64_t& value);
 /// What strtold() takes as a whole, but no NaN and nothing out of range.

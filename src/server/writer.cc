@@ -1,5 +1,9 @@
 #include "server/writer.h"
 
+#include <algorithm>
+#include <bitset>
+#include <iterator>
+
 #include "base/reached.h"
 
 namespace cairn::server {
@@ -9,15 +13,43 @@ Writer::Writer(Service& service, std::size_t threads, std::function<void(std::si
   thread_ = std::thread([this] { run(); });
 }
 
-void Writer::submit(std::unique_ptr<Batch> batch) {
-  bool wake = false;
+Batches Writer::submit(Batches batches, std::size_t thread) {
+  const bool at_once = runs_at_once(batches);
   {
     const MutexLock lock(mutex_);
-    waiting_.push_back(std::move(batch));
-    wake = idle_;
-    idle_ = false;
+    const bool idle = !running_ && waiting_.empty();
+    if (!at_once || !idle) {
+      std::ranges::move(batches, std::back_inserter(waiting_));
+      if (!running_) changed_.notify_all();
+      return {};
+    }
+    running_ = true;
   }
-  if (wake) changed_.notify_all();
+  Batches own = run_round(std::move(batches), thread);
+  const MutexLock lock(mutex_);
+  running_ = false;
+  if (!waiting_.empty() || stopping_) changed_.notify_all();
+  return own;
+}
+
+/// Readers must not wait: neither for a device, nor for room, nor for much work.
+bool Writer::runs_at_once(const Batches& batches) const {
+  constexpr std::uint64_t kBytesMax = 256 * kKiB;
+  if (service_.config().durability == Durability::kDisk) return false;
+  std::uint64_t bytes = 0;
+  std::bitset<kDatabases> databases;
+  for (const auto& batch : batches) {
+    if (batch->may_wait) return false;
+    bytes += batch->requests.memory_bytes();
+    for (const Requests::Item& item : batch->requests.items()) databases.set(static_cast<std::size_t>(item.database));
+  }
+  if (bytes > kBytesMax) return false;
+  for (int number = 0; number < kDatabases; ++number) {
+    if (!databases.test(static_cast<std::size_t>(number))) continue;
+    const Timeline* const timeline = service_.databases().find(number);
+    if (timeline == nullptr || !timeline->applies_at_once(2 * bytes)) return false;
+  }
+  return true;
 }
 
 void Writer::stop() {
@@ -35,25 +67,31 @@ void Writer::run() {
     Batches round;
     {
       const MutexLock lock(mutex_);
-      while (waiting_.empty() && !stopping_) {
-        idle_ = true;
-        changed_.wait(mutex_);
-      }
-      idle_ = false;
+      while (running_ || (waiting_.empty() && !stopping_)) changed_.wait(mutex_);
       if (waiting_.empty()) return;
       round.swap(waiting_);
+      running_ = true;
     }
-    for (const auto& batch : round) execute(*batch);
-    const Result<void> settled = executor_.settle();
-    service_.counters().writer_rounds.fetch_add(1, std::memory_order_relaxed);
-    for (auto& batch : round) {
-      if (!settled) fail(*batch, settled.error());
-      answers_[batch->thread].push_back(std::move(batch));
-    }
-    for (std::size_t thread = 0; thread < answers_.size(); ++thread) {
-      if (!answers_[thread].empty()) answer_(thread, std::exchange(answers_[thread], {}));
-    }
+    run_round(std::move(round), answers_.size());
+    const MutexLock lock(mutex_);
+    running_ = false;
   }
+}
+
+/// Gives back the batches of `own_thread`, and sends the others to theirs.
+Batches Writer::run_round(Batches round, std::size_t own_thread) {
+  for (const auto& batch : round) execute(*batch);
+  const Result<void> settled = executor_.settle();
+  add_alone(service_.counters().writer_rounds, 1);
+  Batches own;
+  for (auto& batch : round) {
+    if (!settled) fail(*batch, settled.error());
+    (batch->thread == own_thread ? own : answers_[batch->thread]).push_back(std::move(batch));
+  }
+  for (std::size_t thread = 0; thread < answers_.size(); ++thread) {
+    if (!answers_[thread].empty()) answer_(thread, std::exchange(answers_[thread], {}));
+  }
+  return own;
 }
 
 void Writer::execute(Batch& batch) {
@@ -61,14 +99,14 @@ void Writer::execute(Batch& batch) {
     batch.requests.arguments_of(item, arguments_);
     Reply reply(batch.output, item.resp3);
     if (item.transaction) {
-      executor_.run_transaction(*item.transaction, item.watched.get(), reply);
+      batch.given_up |= !executor_.run_transaction(*item.transaction, item.watched.get(), reply);
     } else if (item.info == nullptr) {
       batch.output.append(arguments_[0]);
     } else {
       executor_.run(*item.info, arguments_, item.database, reply, {.client = nullptr, .watched = item.watched.get()});
     }
   }
-  service_.counters().writer_commands.fetch_add(batch.requests.items().size(), std::memory_order_relaxed);
+  add_alone(service_.counters().writer_commands, batch.requests.items().size());
 }
 
 /// The device did not confirm: what was answered is not so.

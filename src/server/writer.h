@@ -1,5 +1,8 @@
 // The one writer: runs what connections hand to it in the order it comes, makes a round of it durable at once, and gives the answers
 // back. While it waits for the device the next round gathers.
+//
+// It is a thread of its own, but one that readers stand in for where a round waits for nothing: at any time at most one is the
+// writer.
 #pragma once
 #include <functional>
 #include <memory>
@@ -17,6 +20,8 @@ struct Batch {
   Output output;
   std::shared_ptr<void> owner;   // The connection.
   std::size_t thread = 0;        // Of the connection.
+  bool given_up = false;         // A transaction in it.
+  bool may_wait = false;         // Something in it does more than save.
 };
 using Batches = std::vector<std::unique_ptr<Batch>>;
 
@@ -28,25 +33,30 @@ class Writer {
   Writer& operator=(const Writer&) = delete;
   ~Writer() { stop(); }
 
-  /// From any thread.
-  void submit(std::unique_ptr<Batch> batch) CAIRN_EXCLUDES(mutex_);
+  /// From the read thread `thread`. Where nothing has to be waited for and the writer is idle, that thread is the writer for one
+  /// round, which spares two changes of threads; then the batches of that thread which are done are returned.
+  Batches submit(Batches batches, std::size_t thread) CAIRN_EXCLUDES(mutex_);
   /// Returns when everything that was submitted is answered. Nothing may be submitted afterwards.
   void stop() CAIRN_EXCLUDES(mutex_);
 
  private:
   void run() CAIRN_EXCLUDES(mutex_);
+  Batches run_round(Batches round, std::size_t own_thread);
+  [[nodiscard]] bool runs_at_once(const Batches& batches) const;
   void execute(Batch& batch);
   static void fail(Batch& batch, const Error& error);
 
   Service& service_;
   const std::function<void(std::size_t, Batches)> answer_;
+  // Of whoever is the writer: running_ says that somebody is.
   std::vector<Batches> answers_;  // By thread; of the round.
   Executor executor_;
   std::vector<ByteView> arguments_;
+
   Mutex mutex_{Rank::kLeaf};
   CondVar changed_;
   Batches waiting_ CAIRN_GUARDED_BY(mutex_);
-  bool idle_ CAIRN_GUARDED_BY(mutex_) = false;
+  bool running_ CAIRN_GUARDED_BY(mutex_) = false;
   bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

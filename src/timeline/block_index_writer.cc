@@ -28,7 +28,7 @@ Result<std::string> write_block_index(directory::Directory& directory, const std
   CAIRN_TRY(file, directory.new_sealed(identity, sealed::sealed_bytes_max(bounds)));
   std::string name = file->name();
   const MemoryUse memory(directory.environment().memory,
-                         input.bounds.records * (sealed::SealedWriter::kMemoryBytesPerRecord + 16));
+                         input.bounds.records * (sealed::SealedWriter::kMemoryBytesPerRecord + 28));
   sealed::SealedWriter writer(std::move(file), identity, options);
   const auto write = [&]() -> Result<void> {
     for (const std::uint64_t stamp : input.erases) {

@@ -74,7 +74,10 @@ Result<std::uint64_t> LineUp::changed(ByteView key, std::uint64_t hash, std::uin
   std::uint64_t probes = 0;
   CAIRN_TRY(found, last_that_counts(*this, key, hash, 0, stamp_max, probes));
   counters.add({.lookups = 1, .probes = probes});
-  return std::max(found ? found->stamp : 0, last_erase(stamp_max));
+  if (!found) return 0;
+  if (found->kind == RecordKind::kTombstone) return found->stamp;
+  const std::vector<std::uint64_t> since = erases_between(found->stamp + 1, stamp_max);
+  return since.empty() ? found->stamp : since.front();
 }
 
 std::uint64_t LineUp::last_erase(std::uint64_t stamp_max) const {

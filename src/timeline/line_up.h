@@ -70,7 +70,7 @@ struct LineUp {
   /// tombstone with the stamp of the erase of all keys that hides it; nullopt: there is none from stamp_min on.
   [[nodiscard]] Result<std::optional<Save>> find(ByteView key, std::uint64_t hash, std::uint64_t stamp_min,
                                                  std::uint64_t stamp_max, const ReadCounters& counters) const;
-  /// Stamp of what last happened to `key` up to stamp_max, erases of all keys included; 0: nothing.
+  /// Stamp of what last happened to `key` up to stamp_max, an erase of all keys that erased it included; 0: nothing.
   [[nodiscard]] Result<std::uint64_t> changed(ByteView key, std::uint64_t hash, std::uint64_t stamp_max,
                                               const ReadCounters& counters) const;
   /// Stamp of the last erase of all keys up to stamp_max that is not rolled back; 0: there is none.

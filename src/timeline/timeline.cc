@@ -100,6 +100,7 @@ Result<Applied> Timeline::apply_put(ByteView key, ByteView data, std::optional<T
   return impl_->write({&save, 1}, options, timeline::TimelineImpl::Until::kApplied);
 }
 
+bool Timeline::applies_at_once(std::uint64_t bytes) const { return impl_->applies_at_once(bytes); }
 Result<void> Timeline::settle(const Applied& applied) { return impl_->settle(applied); }
 Result<void> Timeline::sync() { return impl_->sync(); }
 

@@ -85,6 +85,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   enum class Until : std::uint8_t { kApplied, kAcknowledged };
   Result<Applied> write(std::span<SaveRef> saves, const SaveOptions& options, Until until = Until::kAcknowledged)
       CAIRN_EXCLUDES(log_.mutex);
+  [[nodiscard]] bool applies_at_once(std::uint64_t bytes) const CAIRN_EXCLUDES(log_.mutex);
   Result<void> settle(const Applied& applied) CAIRN_EXCLUDES(log_.mutex);
   Result<void> sync() CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);

@@ -96,6 +96,13 @@ Result<Applied> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions&
   }
 }
 
+bool TimelineImpl::applies_at_once(std::uint64_t bytes) const {
+  constexpr std::uint64_t kVersions = 1024;
+  if (!directory_->versions_at_hand(kVersions) || line_up_.get()->open.size() > tuning_.open_blocks_max) return false;
+  const MutexLock lock(log_.mutex);
+  return !log_.changing() && log_.has_segment() && log_.has_room(bytes);
+}
+
 Result<void> TimelineImpl::settle(const Applied& applied) {
   const MutexLock lock(log_.mutex);
   return log_.wait_until_visible(applied.version);
