@@ -1,6 +1,7 @@
 #include "server/client.h"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 namespace cairn::server {
 
@@ -13,6 +14,11 @@ std::string ClientInfo::describe(std::int64_t now_boot_ms) const {
       id, address, local_address, name(), (now_boot_ms - since_boot_ms) / 1000, (now_boot_ms - active_boot_ms) / 1000,
       in_transaction >= 0 ? "x" : "N", database.load(), in_transaction, input_bytes.load(), output_bytes.load(),
       input_bytes.load() + output_bytes.load(), last == nullptr ? "NULL" : full_name(*last), resp3.load() ? 3 : 2);
+}
+
+void ClientInfo::kill() const {
+  const MutexLock lock(mutex);
+  if (handle_ >= 0) shutdown(handle_, SHUT_RDWR);
 }
 
 Requests::Item& Requests::add(const CommandInfo* info, Arguments arguments, int database, bool resp3) {

@@ -2,7 +2,6 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,9 +27,14 @@ struct ClientInfo {
   std::atomic<const CommandInfo*> last_command{nullptr};
   std::atomic<std::uint64_t> input_bytes{0};
   std::atomic<std::uint64_t> output_bytes{0};
-  /// Ends the connection, soon; from any thread.
-  std::function<void()> kill;
 
+  /// Ends the connection: nothing is received or sent on it any more.
+  void kill() const;
+  /// The socket; -1: it is about to be closed.
+  void set_handle(int handle) {
+    const MutexLock lock(mutex);
+    handle_ = handle;
+  }
   [[nodiscard]] std::string name() const {
     const MutexLock lock(mutex);
     return name_;
@@ -45,6 +49,7 @@ struct ClientInfo {
  private:
   mutable Mutex mutex{Rank::kLeaf};
   std::string name_ CAIRN_GUARDED_BY(mutex);
+  int handle_ CAIRN_GUARDED_BY(mutex) = -1;
 };
 
 /// Requests that are kept: those of a transaction, and those on their way to the writer. Owns its bytes.

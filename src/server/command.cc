@@ -72,27 +72,23 @@ const CommandInfo* command_named(ByteView name) {
 
 const CommandInfo* find_command(Arguments arguments, std::string& error) {
   const CommandInfo* info = command_named(arguments[0]);
-  if (info == nullptr) {
-    const std::string first = capitals(arguments[0]);
-    if (!registry().containers.contains(first)) {
-      error = unknown(arguments);
-      return nullptr;
-    }
-    if (arguments.size() == 1) {
-      error = wrong_number(small_letters(first));
-      return nullptr;
-    }
-    info = command_named(first + " " + std::string(arguments[1]));
-    if (info == nullptr) {
-      error = "ERR unknown subcommand '" + std::string(arguments[1].substr(0, 128)) + "'. Try " + first + " HELP.";
-      return nullptr;
-    }
-  }
-  if (!info->takes(arguments.size())) {
-    error = wrong_number(full_name(*info));
+  if (info != nullptr && info->takes(arguments.size())) return info;
+  const std::string first = capitals(arguments[0]);
+  const bool has_subcommands = registry().containers.contains(first);
+  if (info == nullptr && !has_subcommands) {
+    error = unknown(arguments);
     return nullptr;
   }
-  return info;
+  if (has_subcommands && arguments.size() > 1) {
+    info = command_named(first + " " + std::string(arguments[1]));
+    if (info == nullptr) {
+      error = "ERR unknown subcommand '" + std::string(up_to_zero(arguments[1].substr(0, 128))) + "'. Try " + first + " HELP.";
+      return nullptr;
+    }
+    if (info->takes(arguments.size())) return info;
+  }
+  error = wrong_number(info == nullptr ? small_letters(first) : full_name(*info));
+  return nullptr;
 }
 
 std::unexpected<Error> refuse(std::string reply) { return fail(ErrorCode::kInvalidArgument, std::move(reply), kIsReply); }

@@ -25,22 +25,30 @@ void ReadThread::stop(std::int64_t wait_ms) {
   boost::asio::post(context_, [this, wait_ms] {
     stopping_ = true;
     stop_until_boot_ms_ = service_.boot_ms() + wait_ms;
-    const auto sessions = sessions_;  // Those that close leave the set.
-    for (const auto& session : sessions) session->drain();
+    for (const auto& session : sessions()) session->drain();
     end_if_done();
   });
   thread_.join();
+}
+
+/// Those that close leave sessions_ meanwhile.
+std::vector<std::shared_ptr<Session>> ReadThread::sessions() const {
+  std::vector<std::shared_ptr<Session>> sessions;
+  for (const auto& [id, session] : sessions_) sessions.push_back(session);
+  return sessions;
 }
 
 void ReadThread::adopt(boost::asio::ip::tcp::socket socket, std::shared_ptr<ClientInfo> info) {
   // A socket belongs to the context it waits in.
   const auto protocol = socket.local_endpoint().protocol();
   const int handle = socket.release();
+  info->set_handle(handle);
+  service_.add_client(info);
   boost::asio::post(context_, [this, protocol, handle, info = std::move(info)] {
     boost::asio::ip::tcp::socket own(context_);
     own.assign(protocol, handle);
     const auto session = std::make_shared<Session>(*this, std::move(own), info);
-    sessions_.insert(session);
+    sessions_[info->id] = session;
     session->start();
     if (stopping_) session->drain();
   });
@@ -63,8 +71,8 @@ void ReadThread::submit_gathered() {
   for (const auto& batch : done) static_cast<Session*>(batch->owner.get())->answer(*batch);
 }
 
-void ReadThread::forget(const std::shared_ptr<Session>& session) {
-  sessions_.erase(session);
+void ReadThread::forget(std::uint64_t client) {
+  sessions_.erase(client);
   end_if_done();
 }
 
@@ -79,8 +87,7 @@ void ReadThread::tick() {
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     const std::int64_t now = service_.boot_ms();
-    const auto sessions = std::vector(sessions_.begin(), sessions_.end());
-    for (const auto& session : sessions) {
+    for (const auto& session : sessions()) {
       if (stopping_ && now >= stop_until_boot_ms_) {
         session->close("the server stops");
       } else {

@@ -4,7 +4,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <thread>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "server/executor.h"
@@ -37,10 +37,11 @@ class ReadThread {
   [[nodiscard]] std::size_t number() const { return number_; }
   /// To the writer, with all that other connections have for it by then.
   void submit(std::unique_ptr<Batch> batch);
-  void forget(const std::shared_ptr<Session>& session);
+  void forget(std::uint64_t client);
 
  private:
   void tick();
+  [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions() const;
   void submit_gathered();
   void end_if_done();
 
@@ -51,7 +52,7 @@ class ReadThread {
   Writer* writer_ = nullptr;
   std::vector<char> buffer_;
   Batches gathered_;  // For the writer.
-  std::unordered_set<std::shared_ptr<Session>> sessions_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<Session>> sessions_;  // By the number of their client.
   boost::asio::steady_timer timer_{context_};
   bool stopping_ = false;
   std::int64_t stop_until_boot_ms_ = 0;

@@ -137,10 +137,8 @@ RequestParser::Outcome RequestParser::parse_line(ByteView input, const RequestLi
 /// The "*n" of an array.
 RequestParser::Outcome RequestParser::parse_array(ByteView input, const RequestLimits& limits) {
   const std::size_t end = input.find('\r', 1);
-  if (end == ByteView::npos || end + 1 >= input.size()) {
-    if (input.size() > kCountLineMax) return bad("too big mbulk count string");
-    return more(1);
-  }
+  if (std::min(end, input.size()) > kCountLineMax) return bad("too big mbulk count string");
+  if (end == ByteView::npos || end + 1 >= input.size()) return more(1);
   std::int64_t count = 0;
   if (!parse_integer(input.substr(1, end - 1), count) || count > static_cast<std::int64_t>(limits.arguments_max)) {
     return bad(count > static_cast<std::int64_t>(limits.arguments_max) && limits.arguments_max <= 10
@@ -159,10 +157,8 @@ RequestParser::Outcome RequestParser::parse_argument(ByteView input, const Reque
     if (at_ == input.size()) return more(left_ * 6);  // "$0", and two ends of lines.
     if (input[at_] != '$') return bad(std::string("expected '$', got '") + input[at_] + "'");
     const std::size_t end = input.find('\r', at_ + 1);
-    if (end == ByteView::npos || end + 1 >= input.size()) {
-      if (input.size() - at_ > kCountLineMax) return bad("too big bulk count string");
-      return more(1);
-    }
+    if (std::min(end, input.size()) - at_ > kCountLineMax) return bad("too big bulk count string");
+    if (end == ByteView::npos || end + 1 >= input.size()) return more(1);
     std::int64_t size = -1;
     if (!parse_integer(input.substr(at_ + 1, end - at_ - 1), size) || size < 0) return bad("invalid bulk length");
     size_ = static_cast<std::uint64_t>(size);

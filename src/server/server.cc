@@ -116,7 +116,6 @@ void Server::welcome(tcp::socket socket) {
   }
   const auto info = std::make_shared<ClientInfo>(service_.next_client_id(), text_of(from), text_of(to));
   info->since_boot_ms = service_.boot_ms();
-  service_.add_client(info);
   threads_[next_thread_]->adopt(std::move(socket), info);
   next_thread_ = (next_thread_ + 1) % threads_.size();
 }

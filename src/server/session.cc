@@ -198,10 +198,12 @@ void Session::close(const char* why) {
   if (closed_) return;
   closed_ = true;
   if (why != nullptr) spdlog::info("client {} ({}) cut off: {}", client_.info->id, client_.info->address, why);
+  client_.info->set_handle(-1);
   transport_.close();
   service_.remove_client(client_.info->id);
   output_.clear();
-  thread_.forget(shared_from_this());
+  const auto self = shared_from_this();  // To the end of this.
+  thread_.forget(client_.info->id);
 }
 
 }  // namespace cairn::server

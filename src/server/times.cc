@@ -119,7 +119,7 @@ Result<Moment> moment_argument(ByteView text) {
       return Moment(Stamp{(static_cast<std::uint64_t>(ms) << Stamp::kSequenceBits) | static_cast<std::uint64_t>(sequence)});
     }
   }
-  if (parse_integer(text, ms) && ms >= 0 && ms <= kMsMost) return Moment(Time(std::chrono::milliseconds(ms)));
+  if (parse_integer(text, ms) && ms >= 0) return Moment(Time(std::chrono::milliseconds(ms)));
   if (const auto time = parse_rfc3339(text)) return Moment(*time);
   return refuse("ERR '" + std::string(text.substr(0, 64)) +
                 "' is no time: give a stamp such as 1700000000000-0, milliseconds since 1970, RFC 3339, - or +");

@@ -133,7 +133,10 @@ struct TimelineHistory {
       }
       made[save.key] = save;
     }
-    const auto stamp = timeline->write(batch, options);
+    const std::string one = made.empty() || made.contains("") ? "" : made.begin()->first;
+    const auto changed_before = timeline->changed(one.empty() ? "none" : one);
+    ASSERT_OK(changed_before);
+    const auto stamp = random.one_in(3) ? apply_and_settle(batch, options) : timeline->write(batch, options);
     if (made.empty()) {
       ASSERT_EQ(stamp.has_value() ? ErrorCode::kIo : stamp.error().code, ErrorCode::kNotFound);
       return;
@@ -141,6 +144,9 @@ struct TimelineHistory {
     ASSERT_OK(stamp);
     ASSERT_GT(stamp->value, model.last_stamp);
     model.last_stamp = stamp->value;
+    const auto changed = timeline->changed(one.empty() ? "none" : one);
+    ASSERT_OK(changed);
+    ASSERT_EQ(*changed != *changed_before, !one.empty());
     for (auto& [k, save] : made) {
       save.stamp = stamp->value;
       if (save.data && options.expires_after.count() != 0) save.expiry_ms = ms_of(save.stamp) + options.expires_after.count();
@@ -148,6 +154,28 @@ struct TimelineHistory {
       model.saves.push_back(save);
     }
     if (options.durability == Durability::kDisk) acknowledged = model.last_stamp;
+  }
+  /// As the server does: what is applied is there for its writer at once, for all others when it is settled.
+  Result<Stamp> apply_and_settle(const Saves& batch, const SaveOptions& options) {
+    const std::string k = key();
+    const auto before = timeline->info(k);
+    CAIRN_TRY_VOID(before);
+    CAIRN_TRY(applied, timeline->apply(batch, options));
+    const auto meanwhile = timeline->info(k);
+    CAIRN_TRY_VOID(meanwhile);
+    if (options.durability == Durability::kDisk) {
+      EXPECT_EQ(meanwhile->has_value() ? (*meanwhile)->stamp : Stamp{}, before->has_value() ? (*before)->stamp : Stamp{});
+    }
+    const auto at_once = timeline->info(k, Sees::kApplied);
+    CAIRN_TRY_VOID(at_once);
+    CAIRN_TRY_VOID(timeline->settle(applied));
+    const auto settled = timeline->info(k);
+    CAIRN_TRY_VOID(settled);
+    EXPECT_EQ(at_once->has_value(), settled->has_value());
+    if (*at_once && *settled) {
+      EXPECT_EQ((*at_once)->stamp, (*settled)->stamp);
+    }
+    return applied.stamp;
   }
   void roll_back() {
     const std::uint64_t wanted = moment();
@@ -261,12 +289,47 @@ struct TimelineHistory {
     const auto keys = lines_of(timeline->keys(p, Stamp{from}, Stamp{to}, limit));
     ASSERT_OK(keys);
     ASSERT_EQ(*keys, wanted) << "keys " << p << " from " << from << " to " << to;
+    check_present(p);
+    if (testing::Test::HasFatalFailure()) return;
     const std::string k = key();
     wanted = model.list(k, true, from, to, clock.wall_ms());
     if (limit != 0 && wanted.size() > limit) wanted.resize(limit);
     const auto history = lines_of(timeline->history(k, Stamp{from}, Stamp{to}, limit));
     ASSERT_OK(history);
     ASSERT_EQ(*history, wanted) << "history of " << k;
+  }
+  /// The walk by key finds what get() finds, which is held against the model by itself.
+  void check_present(const std::string& p) {
+    std::set<std::string> named;
+    for (const TimelineModel::Save& save : model.saves) named.insert(save.key);
+    named.erase("");
+    const std::string from = random.one_in(2) ? key() : "";
+    std::vector<std::string> wanted;
+    std::size_t all = 0;
+    for (const std::string& k : named) {
+      const auto hit = timeline->get(k);
+      ASSERT_OK(hit);
+      all += *hit ? 1 : 0;
+      if (*hit && k.starts_with(p) && k >= from) wanted.push_back(k);
+    }
+    std::vector<std::string> found;
+    SaveList list = timeline->present(p, from);
+    for (const auto entry : list) {
+      found.emplace_back(entry.key);
+      const auto data = list.data();
+      ASSERT_OK(data);
+      const auto hit = timeline->get(entry.key);
+      ASSERT_TRUE(hit && *hit && (*hit)->view() == data->view()) << entry.key;
+    }
+    ASSERT_OK(list.status());
+    ASSERT_EQ(found, wanted) << "present " << p << " from " << from;
+    const auto chosen = timeline->random_key(random.next());
+    ASSERT_OK(chosen);
+    ASSERT_EQ(chosen->has_value(), all != 0);
+    if (*chosen) {
+      const auto hit = timeline->get(**chosen);
+      ASSERT_TRUE(hit && *hit) << **chosen;
+    }
   }
   /// What a watch has told amounts to what there is.
   void check_watch(Watch& of, std::vector<SaveLine>& told, const std::string& p, std::uint64_t from) {

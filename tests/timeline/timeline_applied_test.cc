@@ -1,0 +1,135 @@
+// Saves that are applied before they are acknowledged, and what is there by key.
+#include "support/one_timeline.h"
+
+namespace cairn::test {
+namespace {
+
+struct TimelineApplied : OneTimeline {
+  std::string get_applied(const std::string& key) {
+    const auto hit = timeline->get(key, Sees::kApplied);
+    EXPECT_OK(hit);
+    return hit && *hit ? Bytes((*hit)->view()) : "(none)";
+  }
+  std::string present(const std::string& prefix, const std::string& from = "", std::uint64_t limit = 0,
+                      Sees sees = Sees::kAcknowledged) {
+    std::string names;
+    SaveList list = timeline->present(prefix, from, limit, sees);
+    for (const auto entry : list) names += Bytes(entry.key) + "=" + Bytes(list.data()->view()) + " ";
+    EXPECT_OK(list.status());
+    return names;
+  }
+};
+
+TEST_F(TimelineApplied, IsThereForItsWriterAtOnceAndForReadersWhenItIsDurable) {
+  put("a", "old");
+  const auto applied = timeline->apply_put("a", "new", {});
+  ASSERT_OK(applied);
+  EXPECT_EQ(get("a"), "old");
+  EXPECT_EQ(get_applied("a"), "new");
+  EXPECT_EQ(present("", "", 0, Sees::kApplied), "a=new ");
+  ASSERT_OK(timeline->settle(*applied));
+  EXPECT_EQ(get("a"), "new");
+}
+
+TEST_F(TimelineApplied, WhatWasNotSettledMayBeLostWhatWasIsNot) {
+  ASSERT_OK(timeline->settle(*timeline->apply_put("a", "settled", {})));
+  ASSERT_OK(timeline->apply_put("a", "applied", {}));
+  auto next = disk->crashed(7);
+  end();
+  disk = std::move(next);
+  open({});
+  EXPECT_TRUE(get("a") == "settled" || get("a") == "applied");
+}
+
+TEST_F(TimelineApplied, SyncMakesAllThatWasAcknowledgedDurable) {
+  SaveOptions options;
+  options.durability = Durability::kKernel;
+  for (int i = 0; i < 300; ++i) put("k" + std::to_string(i), std::string(100, 'x'), options);
+  const std::uint64_t syncs = timeline->stats().syncs;
+  ASSERT_OK(timeline->sync());
+  EXPECT_GT(timeline->stats().syncs, syncs);
+  auto next = disk->crashed(3);
+  end();
+  disk = std::move(next);
+  open({});
+  for (int i = 0; i < 300; ++i) ASSERT_NE(get("k" + std::to_string(i)), "(none)") << i;
+}
+
+TEST_F(TimelineApplied, ChangedSaysWhetherAnythingHappenedToAKey) {
+  EXPECT_EQ(timeline->changed("a")->value, 0U);
+  const Stamp first = put("a", "1");
+  EXPECT_EQ(*timeline->changed("a"), first);
+  put("b", "1");
+  EXPECT_EQ(*timeline->changed("a"), first);
+  const auto erased = timeline->erase("a");
+  ASSERT_OK(erased);
+  EXPECT_EQ(*timeline->changed("a"), *erased);
+  put("a", "2");
+  const auto expiry = timeline->set_expiry("a", Time(milliseconds(clock.wall_ms() + 500)));
+  ASSERT_OK(expiry);
+  EXPECT_EQ(*timeline->changed("a"), *expiry);
+  const auto all = timeline->erase_all();
+  ASSERT_OK(all);
+  EXPECT_EQ(*timeline->changed("a"), *all);
+  ASSERT_OK(timeline->erase_all());
+  EXPECT_EQ(*timeline->changed("a"), *all);  // There was nothing to erase any more.
+  EXPECT_EQ(timeline->changed("c")->value, 0U);
+}
+
+TEST_F(TimelineApplied, PresentIsInTheOrderOfKeysAndBeginsWhereItIsTold) {
+  for (const char* key : {"b2", "a", "b1", "c", "b3"}) put(key, key);
+  ASSERT_OK(timeline->close_block());
+  put("b2", "again");
+  ASSERT_OK(timeline->erase("b3"));
+  put("b0", "new");
+  EXPECT_EQ(present(""), "a=a b0=new b1=b1 b2=again c=c ");
+  EXPECT_EQ(present("b"), "b0=new b1=b1 b2=again ");
+  EXPECT_EQ(present("b", "b1"), "b1=b1 b2=again ");
+  EXPECT_EQ(present("", "b1", 2), "b1=b1 b2=again ");
+  const Stamp before = *timeline->erase_all();
+  EXPECT_EQ(present(""), "");
+  ASSERT_OK(timeline->rollback(Stamp{before.value - 1}));
+  EXPECT_EQ(present("b"), "b0=new b1=b1 b2=again ");
+}
+
+TEST_F(TimelineApplied, PresentPassesManySavesOfOneKey) {
+  for (int i = 0; i < 50; ++i) put("a", std::to_string(i));
+  put("b", "1");
+  EXPECT_EQ(present(""), "a=49 b=1 ");
+}
+
+TEST_F(TimelineApplied, EveryKeyHasTheSameChanceHoweverOftenItWasSaved) {
+  for (int i = 0; i < 200; ++i) put("often", "1");
+  for (const char* key : {"a", "b", "c"}) put(key, "1");
+  ASSERT_OK(timeline->close_block());
+  put("d", "1");
+  std::map<std::string, int> found;
+  for (std::uint64_t i = 0; i < 4000; ++i) {
+    const auto key = timeline->random_key(i);
+    ASSERT_OK(key);
+    ++found[**key];
+  }
+  ASSERT_EQ(found.size(), 5U);
+  for (const auto& [key, times] : found) EXPECT_GT(times, 400) << key;
+}
+
+TEST_F(TimelineApplied, ARandomKeyIsFoundWhereNearlyAllSavesAreSuperseded) {
+  EXPECT_EQ(*timeline->random_key(1), std::nullopt);
+  put("there", "1");
+  for (int i = 0; i < 5000; ++i) put("gone", "1");
+  ASSERT_OK(timeline->erase("gone"));
+  for (std::uint64_t i = 0; i < 20; ++i) EXPECT_EQ(*timeline->random_key(i), "there");
+}
+
+TEST_F(TimelineApplied, ExpiryOfOneSaveIsGivenAsATime) {
+  const auto applied = timeline->apply_put("a", "1", Time(milliseconds(clock.wall_ms() + 10)));
+  ASSERT_OK(applied);
+  ASSERT_OK(timeline->settle(*applied));
+  EXPECT_EQ(present(""), "a=1 ");
+  clock.advance_ms(10);
+  EXPECT_EQ(get("a"), "(none)");
+  EXPECT_EQ(present(""), "");
+}
+
+}  // namespace
+}  // namespace cairn::test
