@@ -327,17 +327,17 @@ class Timeline {
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, Sees sees = Sees::kAcknowledged) const;
   /// When that was saved, and when it expires.
   [[nodiscard]] Result<std::optional<SaveInfo>> info(ByteView key, Sees sees = Sees::kAcknowledged) const;
-  /// When `key` was last changed in whatever way: saved, erased, by itself or with all others, or given another expiry. 0: nothing is
-  /// known of it. Two equal answers mean that nothing but time has changed it in between; a rollback that is undone meanwhile
-  /// changes nothing.
+  /// When `key` was last changed in whatever way: saved, erased, by itself or with all others, or given another expiry. 0:
+  /// nothing is known of it. Two equal answers mean that nothing but time has changed it in between; a rollback that is undone
+  /// meanwhile changes nothing.
   [[nodiscard]] Result<Stamp> changed(ByteView key, Sees sees = Sees::kAcknowledged) const;
   /// As get(), as of `at`, within the timeout.
   [[nodiscard]] Result<std::optional<Pinned>> get_at(ByteView key, Moment at) const;
   /// The keys that begin with `prefix`, each with the last save that it got in [from, to), in the order of these saves; without
   /// those whose last save there erased them. At most `limit` (0: all).
   [[nodiscard]] SaveList keys(ByteView prefix, Moment from = kBeginning, Moment to = kEndOfTime, std::uint64_t limit = 0) const;
-  /// The keys that begin with `prefix`, from `from` on, under which get() finds something, in the order of keys; of the persistent
-  /// line too. At most `limit` (0: all).
+  /// The keys that begin with `prefix`, from `from` on, under which get() finds something, in the order of keys; of the
+  /// persistent line too. At most `limit` (0: all).
   [[nodiscard]] SaveList present(ByteView prefix, ByteView from = {}, std::uint64_t limit = 0,
                                  Sees sees = Sees::kAcknowledged) const;
   /// One of those, each with the same chance; nullopt: there is none. `random`: any 64 bits.

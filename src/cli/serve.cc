@@ -79,9 +79,12 @@ void add_serve(CLI::App& app) {
   command->add_option("--read-threads", arguments.config.read_threads, "How many threads serve connections")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
-  command->add_option("--durability", arguments.durability,
-                      "What an answered save survives: disk, a power cut; kernel, the process; interval:MS, kernel with a sync so often");
-  command->add_option("--maxclients", arguments.config.clients_max, "Connections at a time")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option(
+      "--durability", arguments.durability,
+      "What an answered save survives: disk, a power cut; kernel, the process; interval:MS, kernel with a sync so often");
+  command->add_option("--maxclients", arguments.config.clients_max, "Connections at a time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command->add_option("--log-level", arguments.config.log_level, "trace, debug, info, warn, err or off")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "err", "off"}))
       ->capture_default_str();

@@ -51,7 +51,8 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   [[nodiscard]] Result<void> find_terms(ByteView table, ByteView first, ByteView last,
                                         const std::function<Result<bool>(const Entry&)>& visit) const;
 
-  /// The record that entry `i` of the term table leads to; of a file that is not compressed. Its bytes stay as long as this reader.
+  /// The record that entry `i` of the term table leads to; of a file that is not compressed. Its bytes stay as long as this
+  /// reader.
   [[nodiscard]] Result<Entry> term_entry(ByteView table, std::uint64_t i) const;
   [[nodiscard]] Result<std::uint64_t> term_count(ByteView table) const;
 

@@ -9,7 +9,8 @@ std::string ClientInfo::describe(std::int64_t now_boot_ms) const {
   const CommandInfo* const last = last_command.load(std::memory_order_relaxed);
   const int in_transaction = queued.load(std::memory_order_relaxed);
   return fmt::format(
-      "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={} qbuf-free=0 argv-mem=0 "
+      "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={} qbuf-free=0 "
+      "argv-mem=0 "
       "multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r cmd={} user=default redir=-1 resp={}",
       id, address, local_address, name(), (now_boot_ms - since_boot_ms) / 1000, (now_boot_ms - active_boot_ms) / 1000,
       in_transaction >= 0 ? "x" : "N", database.load(), in_transaction, input_bytes.load(), output_bytes.load(),

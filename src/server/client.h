@@ -14,7 +14,8 @@ namespace cairn::server {
 
 /// What others may know of a connection. Thread-safe.
 struct ClientInfo {
-  ClientInfo(std::uint64_t number, std::string from, std::string to) : id(number), address(std::move(from)), local_address(std::move(to)) {}
+  ClientInfo(std::uint64_t number, std::string from, std::string to)
+      : id(number), address(std::move(from)), local_address(std::move(to)) {}
 
   const std::uint64_t id;
   const std::string address;
@@ -88,10 +89,10 @@ struct Client {
   std::shared_ptr<ClientInfo> info;
   int database = 0;
   bool resp3 = false;
-  bool closing = false;  // Once what is to be sent was sent.
+  bool closing = false;                   // Once what is to be sent was sent.
   std::unique_ptr<Requests> transaction;  // None: not within MULTI.
   bool transaction_failed = false;
-  int database_before = 0;             // The transaction.
+  int database_before = 0;            // The transaction.
   std::shared_ptr<WatchSet> watched;  // Filled where WATCH runs, perhaps in the writer; none: nothing is watched.
 
   /// The one that was queued, if it did not fail.

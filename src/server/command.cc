@@ -22,8 +22,8 @@ struct Registry {
   absl::flat_hash_set<ByteView, std::hash<ByteView>> containers;                   // First words of subcommands.
 
   Registry() {
-    for (const auto commands : {string_commands(), key_commands(), connection_commands(), server_commands(), timeline_commands(),
-                                table_commands()}) {
+    for (const auto commands :
+         {string_commands(), key_commands(), connection_commands(), server_commands(), timeline_commands(), table_commands()}) {
       for (const CommandInfo& info : commands) {
         all.push_back(&info);
         by_name[info.name] = &info;
@@ -46,7 +46,8 @@ std::string unknown(Arguments arguments) {
   for (std::size_t i = 1; i < arguments.size() && shown.size() < kShown; ++i) {
     shown += "'" + std::string(up_to_zero(arguments[i].substr(0, kShown - shown.size()))) + "' ";
   }
-  return "ERR unknown command '" + std::string(up_to_zero(arguments[0].substr(0, kShown))) + "', with args beginning with: " + shown;
+  return "ERR unknown command '" + std::string(up_to_zero(arguments[0].substr(0, kShown))) +
+         "', with args beginning with: " + shown;
 }
 
 std::string wrong_number(const std::string& name) { return "ERR wrong number of arguments for '" + name + "' command"; }

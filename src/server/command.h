@@ -67,16 +67,16 @@ enum class Where : std::uint8_t {
 enum CommandFlag : std::uint32_t {
   kReads = 1,
   kWrites = 2,
-  kAdmin = 4,     // Of the server, or of all keys.
-  kNoAuth = 8,    // Before a client has said who it is.
+  kAdmin = 4,   // Of the server, or of all keys.
+  kNoAuth = 8,  // Before a client has said who it is.
   kNotInMulti = 16,
   kAllKeys = 32,  // Reads keys that it does not name.
   kFast = 64,
 };
 
 struct CommandInfo {
-  const char* name;       // In capitals; of a subcommand "CONFIG GET".
-  std::int32_t arity;     // Arguments with the name; negative: at least so many.
+  const char* name;    // In capitals; of a subcommand "CONFIG GET".
+  std::int32_t arity;  // Arguments with the name; negative: at least so many.
   Where where;
   std::uint32_t flags;
   std::int16_t first_key;  // 0: it names none.

@@ -16,7 +16,8 @@ std::unexpected<Error> wrong(const std::string& name, const std::string& why) {
 }
 
 template <typename T>
-Result<void> set_number(const std::string& name, const directory::TomlTable::Value& value, std::int64_t least, std::int64_t most, T& into) {
+Result<void> set_number(const std::string& name, const directory::TomlTable::Value& value, std::int64_t least, std::int64_t most,
+                        T& into) {
   const auto* const number = std::get_if<std::int64_t>(&value);
   if (number == nullptr) return wrong(name, "is to be a number");
   if (*number < least || *number > most) {
@@ -73,7 +74,8 @@ Result<void> set_value(const std::string& name, const directory::TomlTable::Valu
 Result<void> read_config(ByteView text, const std::string& file, Config& config) {
   Result<directory::TomlTable> parsed = directory::parse_toml(text, file);
   if (!parsed) return fail(ErrorCode::kInvalidArgument, parsed.error().message, file);
-  for (const auto& [name, tables] : parsed->tables) return fail(ErrorCode::kInvalidArgument, "'[[" + name + "]]' is nothing that can be set", file);
+  for (const auto& [name, tables] : parsed->tables)
+    return fail(ErrorCode::kInvalidArgument, "'[[" + name + "]]' is nothing that can be set", file);
   for (const auto& [name, value] : parsed->values) {
     const Result<void> set = set_value(name, value, config);
     if (!set) return fail(ErrorCode::kInvalidArgument, set.error().message, file);

@@ -3,8 +3,8 @@
 
 #include "base/error.h"
 #include "server/client.h"
-#include "server/text.h"
 #include "server/service.h"
+#include "server/text.h"
 
 namespace cairn::server {
 namespace {
@@ -263,7 +263,8 @@ constexpr std::uint32_t kAlways = kNoAuth | kFast;
 constexpr const char* kGroup = "connection";
 
 constexpr CommandInfo kCommands[] = {
-    {"CLIENT GETNAME", 2, Where::kConnection, kFast, 0, 0, 0, client_getname, kGroup, "2.6.9", "Get the current connection name", ""},
+    {"CLIENT GETNAME", 2, Where::kConnection, kFast, 0, 0, 0, client_getname, kGroup, "2.6.9", "Get the current connection name",
+     ""},
     {"CLIENT HELP", 2, Where::kConnection, kFast, 0, 0, 0, client_help, kGroup, "5.0.0",
      "Show helpful text about the different subcommands", ""},
     {"CLIENT ID", 2, Where::kConnection, kFast, 0, 0, 0, client_id, kGroup, "5.0.0",

@@ -21,7 +21,9 @@ class Databases {
 
   [[nodiscard]] static std::string name_of(int number);
   /// nullptr: nobody has written to it yet. From any thread; stays as long as this.
-  [[nodiscard]] Timeline* find(int number) const { return opened_[static_cast<std::size_t>(number)].load(std::memory_order_acquire); }
+  [[nodiscard]] Timeline* find(int number) const {
+    return opened_[static_cast<std::size_t>(number)].load(std::memory_order_acquire);
+  }
   /// The same, made if need be.
   Result<Timeline*> get(int number) CAIRN_EXCLUDES(mutex_);
   [[nodiscard]] Database& database() const { return database_; }

@@ -1,4 +1,5 @@
-// Runs commands, one after the other: those of a read thread at what readers see, those of the writer at everything that was applied.
+// Runs commands, one after the other: those of a read thread at what readers see, those of the writer at everything that was
+// applied.
 #pragma once
 #include <array>
 #include <bitset>
@@ -22,7 +23,9 @@ class Executor final : public Execution {
     WatchSet* watched = nullptr;
   };
   void run(const CommandInfo& info, Arguments arguments, int database, Reply& reply, const Options& options);
-  void run(const CommandInfo& info, Arguments arguments, int database, Reply& reply) { run(info, arguments, database, reply, {}); }
+  void run(const CommandInfo& info, Arguments arguments, int database, Reply& reply) {
+    run(info, arguments, database, reply, {});
+  }
   /// In the writer: all of the transaction, or nothing if something in `watched` has changed.
   /// False: nothing was done.
   bool run_transaction(const Requests& transaction, const WatchSet* watched, Reply& reply);
@@ -40,7 +43,7 @@ class Executor final : public Execution {
   Service& service_;
   const Sees sees_;
   std::array<std::unique_ptr<Keyspace>, kDatabases> keys_;
-  std::bitset<kDatabases> touched_;  // By the command that runs.
+  std::bitset<kDatabases> touched_;                         // By the command that runs.
   std::array<std::optional<Applied>, kDatabases> applied_;  // The last of each that is not settled.
   bool any_applied_ = false;
   std::vector<ByteView> arguments_;

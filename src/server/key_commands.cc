@@ -5,8 +5,8 @@
 #include "base/random.h"
 #include "server/command.h"
 #include "server/glob.h"
-#include "server/text.h"
 #include "server/service.h"
+#include "server/text.h"
 #include "server/times.h"
 
 namespace cairn::server {
@@ -302,10 +302,10 @@ constexpr CommandInfo kCommands[] = {
     {"EXISTS", -2, Where::kReader, kReadFast, 1, -1, 1, exists, kGroup, "1.0.0", "Determine if a key exists", "key [key ...]"},
     {"EXPIRE", -3, Where::kWriter, kWriteFast, 1, 1, 1, expire, kGroup, "1.0.0", "Set a key's time to live in seconds",
      "key seconds [NX | XX | GT | LT]"},
-    {"EXPIREAT", -3, Where::kWriter, kWriteFast, 1, 1, 1, expireat, kGroup, "1.2.0", "Set the expiration for a key as a UNIX timestamp",
-     "key unix-time-seconds [NX | XX | GT | LT]"},
-    {"EXPIRETIME", 2, Where::kReader, kReadFast, 1, 1, 1, expiretime, kGroup, "7.0.0", "Get the expiration Unix timestamp for a key",
-     "key"},
+    {"EXPIREAT", -3, Where::kWriter, kWriteFast, 1, 1, 1, expireat, kGroup, "1.2.0",
+     "Set the expiration for a key as a UNIX timestamp", "key unix-time-seconds [NX | XX | GT | LT]"},
+    {"EXPIRETIME", 2, Where::kReader, kReadFast, 1, 1, 1, expiretime, kGroup, "7.0.0",
+     "Get the expiration Unix timestamp for a key", "key"},
     {"FLUSHALL", -1, Where::kWriter, kWrites | kAdmin | kAllKeys, 0, 0, 0, flushall, "server", "1.0.0",
      "Remove all keys from all databases", "[ASYNC | SYNC]"},
     {"FLUSHDB", -1, Where::kWriter, kWrites | kAdmin | kAllKeys, 0, 0, 0, flushdb, "server", "1.0.0",
@@ -320,9 +320,10 @@ constexpr CommandInfo kCommands[] = {
      "key unix-time-milliseconds [NX | XX | GT | LT]"},
     {"PEXPIRETIME", 2, Where::kReader, kReadFast, 1, 1, 1, pexpiretime, kGroup, "7.0.0",
      "Get the expiration Unix timestamp for a key in milliseconds", "key"},
-    {"PTTL", 2, Where::kReader, kReadFast, 1, 1, 1, pttl, kGroup, "2.6.0", "Get the time to live for a key in milliseconds", "key"},
-    {"RANDOMKEY", 1, Where::kReader, kReads | kAllKeys, 0, 0, 0, random_key, kGroup, "1.0.0", "Return a random key from the keyspace",
-     ""},
+    {"PTTL", 2, Where::kReader, kReadFast, 1, 1, 1, pttl, kGroup, "2.6.0", "Get the time to live for a key in milliseconds",
+     "key"},
+    {"RANDOMKEY", 1, Where::kReader, kReads | kAllKeys, 0, 0, 0, random_key, kGroup, "1.0.0",
+     "Return a random key from the keyspace", ""},
     {"RENAME", 3, Where::kWriter, kReads | kWrites, 1, 2, 1, rename_to, kGroup, "1.0.0", "Rename a key", "key newkey"},
     {"RENAMENX", 3, Where::kWriter, kReads | kWriteFast, 1, 2, 1, renamenx, kGroup, "1.0.0",
      "Rename a key, only if the new key does not exist", "key newkey"},

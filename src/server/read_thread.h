@@ -51,7 +51,7 @@ class ReadThread {
   Executor executor_;
   Writer* writer_ = nullptr;
   std::vector<char> buffer_;
-  Batches gathered_;  // For the writer.
+  Batches gathered_;                                                      // For the writer.
   std::unordered_map<std::uint64_t, std::shared_ptr<Session>> sessions_;  // By the number of their client.
   boost::asio::steady_timer timer_{context_};
   bool stopping_ = false;

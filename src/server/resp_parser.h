@@ -1,5 +1,6 @@
-// Requests of the Redis protocol as they arrive: arrays of bulk strings, or one line of words. What is announced is checked against
-// the limits before any memory is taken for it, and memory follows the bytes that have come, not those that were promised.
+// Requests of the Redis protocol as they arrive: arrays of bulk strings, or one line of words. What is announced is checked
+// against the limits before any memory is taken for it, and memory follows the bytes that have come, not those that were
+// promised.
 #pragma once
 #include <cstdint>
 #include <span>

@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "server/glob.h"
-#include "server/text.h"
 #include "server/service.h"
+#include "server/text.h"
 
 namespace cairn::server {
 namespace {
@@ -34,7 +34,7 @@ Resident resident() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
     std::uint64_t kib = 0;
-    if (std::sscanf(line.c_str(), "VmRSS: %lu", &kib) == 1) resident.all = kib * kKiB;   // NOLINT: a number or nothing.
+    if (std::sscanf(line.c_str(), "VmRSS: %lu", &kib) == 1) resident.all = kib * kKiB;          // NOLINT: a number or nothing.
     if (std::sscanf(line.c_str(), "RssAnon: %lu", &kib) == 1) resident.anonymous = kib * kKiB;  // NOLINT
   }
   return resident;
@@ -45,7 +45,8 @@ using Section = std::string (*)(Service&);
 std::string info_server(Service& service) {
   const std::int64_t up_s = (service.boot_ms() - service.started_boot_ms()) / 1000;
   return fmt::format(
-      "redis_version:7.0.15\r\nredis_mode:standalone\r\ncairn_version:{}\r\nos:Linux\r\narch_bits:64\r\nprocess_id:{}\r\nrun_id:{}\r\n"
+      "redis_version:7.0.15\r\nredis_mode:standalone\r\ncairn_version:{}\r\nos:Linux\r\narch_bits:64\r\nprocess_id:{}\r\nrun_id:{"
+      "}\r\n"
       "tcp_port:{}\r\nuptime_in_seconds:{}\r\nuptime_in_days:{}\r\nread_threads:{}\r\n",
       CAIRN_VERSION, getpid(), service.run_id(), service.config().port, up_s, up_s / 86'400, service.config().read_threads);
 }
@@ -58,7 +59,8 @@ std::string info_clients(Service& service) {
 std::string info_memory(Service& service) {
   const Resident now = resident();
   return fmt::format(
-      "used_memory:{}\r\nused_memory_rss:{}\r\nanonymous_memory:{}\r\nclients_memory:{}\r\nclients_memory_max:{}\r\nmaxmemory:0\r\n"
+      "used_memory:{}\r\nused_memory_rss:{}\r\nanonymous_memory:{}\r\nclients_memory:{}\r\nclients_memory_max:{}\r\nmaxmemory:"
+      "0\r\n"
       "maxmemory_policy:noeviction\r\n",
       now.anonymous, now.all, now.anonymous, service.client_memory(), service.config().client_memory_max);
 }
@@ -71,8 +73,9 @@ std::string info_persistence(Service& service) {
     state = stats.write_state;
     for (const std::string& error : stats.job_errors) errors += (errors.empty() ? "" : "; ") + error;
   }
-  return fmt::format("loading:0\r\ndurability:{}\r\nwrite_state:{}\r\njob_errors:{}\r\naof_enabled:1\r\naof_last_write_status:{}\r\n",
-                     durability_name(service.config()), state.empty() ? "ok" : state, errors, state.empty() ? "ok" : "err");
+  return fmt::format(
+      "loading:0\r\ndurability:{}\r\nwrite_state:{}\r\njob_errors:{}\r\naof_enabled:1\r\naof_last_write_status:{}\r\n",
+      durability_name(service.config()), state.empty() ? "ok" : state, errors, state.empty() ? "ok" : "err");
 }
 
 std::string info_stats(Service& service) {
@@ -103,8 +106,9 @@ std::string info_keyspace(Service& service) {
     const TimelineStats stats = timeline->stats();
     std::uint64_t saves = 0;
     for (const LineStats& line : stats.lines) saves += line.saves;
-    if (saves != 0) text += fmt::format("db{}:timeline={},saves={},blocks={}\r\n", number, Databases::name_of(number), saves,
-                                        stats.blocks.size());
+    if (saves != 0)
+      text +=
+          fmt::format("db{}:timeline={},saves={},blocks={}\r\n", number, Databases::name_of(number), saves, stats.blocks.size());
   }
   return text;
 }
@@ -114,8 +118,8 @@ struct NamedSection {
   Section section;
 };
 constexpr NamedSection kSections[] = {
-    {"Server", info_server}, {"Clients", info_clients}, {"Memory", info_memory},     {"Persistence", info_persistence},
-    {"Stats", info_stats},   {"Replication", info_replication}, {"CPU", info_cpu}, {"Keyspace", info_keyspace},
+    {"Server", info_server}, {"Clients", info_clients},         {"Memory", info_memory}, {"Persistence", info_persistence},
+    {"Stats", info_stats},   {"Replication", info_replication}, {"CPU", info_cpu},       {"Keyspace", info_keyspace},
 };
 
 Result<void> info(Context& c) {
@@ -123,7 +127,8 @@ Result<void> info(Context& c) {
   for (const NamedSection& each : kSections) {
     bool wanted = c.size() == 1;
     for (const ByteView word : c.arguments.subspan(1)) {
-      wanted |= same_word(word, each.name) || same_word(word, "all") || same_word(word, "default") || same_word(word, "everything");
+      wanted |=
+          same_word(word, each.name) || same_word(word, "all") || same_word(word, "default") || same_word(word, "everything");
     }
     if (!wanted) continue;
     text += (text.empty() ? "# " : "\r\n# ") + std::string(each.name) + "\r\n" + each.section(c.service);
@@ -209,9 +214,11 @@ Result<void> config_set(Context& c) {
     }
     const std::string name(c[i]);
     if (found == nullptr) return refuse("ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'");
-    if (found->set == nullptr) return refuse("ERR CONFIG SET failed (possibly related to argument '" + name + "') - can't set immutable config");
+    if (found->set == nullptr)
+      return refuse("ERR CONFIG SET failed (possibly related to argument '" + name + "') - can't set immutable config");
     if (!found->set(c.service, c[i + 1])) {
-      return refuse("ERR CONFIG SET failed (possibly related to argument '" + name + "') - argument couldn't be parsed or is out of range");
+      return refuse("ERR CONFIG SET failed (possibly related to argument '" + name +
+                    "') - argument couldn't be parsed or is out of range");
     }
   }
   c.reply.ok();
@@ -332,8 +339,8 @@ constexpr CommandInfo kCommands[] = {
     {"COMMAND LIST", 2, Where::kReader, 0, 0, 0, 0, command_list, kGroup, "7.0.0", "Get the names of all commands", ""},
     {"CONFIG GET", -3, Where::kReader, kAdmin, 0, 0, 0, config_get, kGroup, "2.0.0", "Get the values of configuration parameters",
      "parameter [parameter ...]"},
-    {"CONFIG RESETSTAT", 2, Where::kReader, kAdmin, 0, 0, 0, config_resetstat, kGroup, "2.0.0", "Reset the stats returned by INFO",
-     ""},
+    {"CONFIG RESETSTAT", 2, Where::kReader, kAdmin, 0, 0, 0, config_resetstat, kGroup, "2.0.0",
+     "Reset the stats returned by INFO", ""},
     {"CONFIG SET", -4, Where::kReader, kAdmin, 0, 0, 0, config_set, kGroup, "2.0.0",
      "Set configuration parameters to the given values", "parameter value [parameter value ...]"},
     {"INFO", -1, Where::kReader, 0, 0, 0, 0, info, kGroup, "1.0.0", "Get information and statistics about the server",

@@ -98,7 +98,8 @@ std::size_t Session::process(ByteView input) {
     if (!parser_.arguments().empty()) dispatch(parser_.arguments());
     done += parser_.consumed();
   }
-  if (commands_run_ != 0) service_.counters().reader_commands.fetch_add(std::exchange(commands_run_, 0), std::memory_order_relaxed);
+  if (commands_run_ != 0)
+    service_.counters().reader_commands.fetch_add(std::exchange(commands_run_, 0), std::memory_order_relaxed);
   return done;
 }
 

@@ -1,5 +1,5 @@
-// One connection of the Redis protocol: takes requests as they come, runs what reads here, hands what saves to the writer, and sends
-// the answers in the order of the requests. Lives on one read thread.
+// One connection of the Redis protocol: takes requests as they come, runs what reads here, hands what saves to the writer, and
+// sends the answers in the order of the requests. Lives on one read thread.
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -22,9 +22,7 @@ std::string small_letters(ByteView text) {
   return result;
 }
 
-bool same_word(ByteView a, ByteView b) {
-  return a.size() == b.size() && std::ranges::equal(a, b, {}, to_small, to_small);
-}
+bool same_word(ByteView a, ByteView b) { return a.size() == b.size() && std::ranges::equal(a, b, {}, to_small, to_small); }
 
 bool parse_integer(ByteView text, std::int64_t& value) {
   const ByteView digits = text.starts_with('-') ? text.substr(1) : text;

@@ -178,11 +178,12 @@ constexpr CommandInfo kCommands[] = {
     {"TL.HISTORY", -2, Where::kReader, kReads, 1, 1, 1, tl_history, kGroup, "0.1.0", "Get all saves of a key, oldest first",
      "key [from to] [LIMIT n]"},
     {"TL.KEYS", -4, Where::kReader, kReads, 1, 1, 1, tl_keys, kGroup, "0.1.0",
-     "Get the keys under a prefix with their last save in [from, to), in the order of time", "prefix from to [LIMIT n] [CURSOR c]"},
+     "Get the keys under a prefix with their last save in [from, to), in the order of time",
+     "prefix from to [LIMIT n] [CURSOR c]"},
     {"TL.ROLLBACK", 2, Where::kWriter, kChanges, 0, 0, 0, tl_rollback, kGroup, "0.1.0",
      "Take the database back to what it was at a time", "time"},
-    {"TL.STATS", 1, Where::kReader, kReads, 0, 0, 0, tl_stats, kGroup, "0.1.0", "Get what the timeline of the database holds and does",
-     ""},
+    {"TL.STATS", 1, Where::kReader, kReads, 0, 0, 0, tl_stats, kGroup, "0.1.0",
+     "Get what the timeline of the database holds and does", ""},
     {"TL.UNDO", -1, Where::kWriter, kChanges, 0, 0, 0, tl_undo, kGroup, "0.1.0", "Take back the last rollback", "[DISCARD]"},
 };
 

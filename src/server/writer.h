@@ -1,5 +1,5 @@
-// The one writer: runs what connections hand to it in the order it comes, makes a round of it durable at once, and gives the answers
-// back. While it waits for the device the next round gathers.
+// The one writer: runs what connections hand to it in the order it comes, makes a round of it durable at once, and gives the
+// answers back. While it waits for the device the next round gathers.
 //
 // It is a thread of its own, but one that readers stand in for where a round waits for nothing: at any time at most one is the
 // writer.
@@ -18,10 +18,10 @@ namespace cairn::server {
 struct Batch {
   Requests requests;
   Output output;
-  std::shared_ptr<void> owner;   // The connection.
-  std::size_t thread = 0;        // Of the connection.
-  bool given_up = false;         // A transaction in it.
-  bool may_wait = false;         // Something in it does more than save.
+  std::shared_ptr<void> owner;  // The connection.
+  std::size_t thread = 0;       // Of the connection.
+  bool given_up = false;        // A transaction in it.
+  bool may_wait = false;        // Something in it does more than save.
 };
 using Batches = std::vector<std::unique_ptr<Batch>>;
 

@@ -1,5 +1,5 @@
-// Requests of the Redis protocol, as hostile as they come: whole or in pieces they are the same requests, take no more memory than
-// was sent, and what is found lies within what was sent.
+// Requests of the Redis protocol, as hostile as they come: whole or in pieces they are the same requests, take no more memory
+// than was sent, and what is found lies within what was sent.
 #include <cstdlib>
 
 #include "server/glob.h"

@@ -87,7 +87,8 @@ int main(int argc, char** argv) {
   require(call(*context, {"EXEC"})->type == REDIS_REPLY_NIL, "EXEC of a watched key");
   const std::string id = std::to_string(call(*context, {"CLIENT", "ID"})->integer);
   require(call(*other, {"CLIENT", "KILL", "ID", id})->integer == 1, "CLIENT KILL");
-  while (call(*context, {"PING"})) {}
+  while (call(*context, {"PING"})) {
+  }
   require(redisReconnect(context.get()) == REDIS_OK, "a new connection");
   require(std::string(call(*context, {"GET", "tx"})->str) == "changed", "GET by a new connection");
   std::printf("%s\n", replies.dump().c_str());

@@ -11,7 +11,8 @@ using Outcome = RequestParser::Outcome;
 using Words = std::vector<std::string>;
 
 /// All requests of `input`, given to the parser in pieces; the error, if there was one, as the last.
-std::vector<Words> parse_all(const std::string& input, const std::function<std::size_t()>& piece, const RequestLimits& limits = {}) {
+std::vector<Words> parse_all(const std::string& input, const std::function<std::size_t()>& piece,
+                             const RequestLimits& limits = {}) {
   RequestParser parser;
   std::vector<Words> requests;
   std::string waiting;

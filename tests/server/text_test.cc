@@ -11,7 +11,8 @@ namespace {
 
 TEST(ServerText, AnIntegerHasOneForm) {
   std::int64_t value = 0;
-  for (const char* good : {"0", "-1", "9223372036854775807", "-9223372036854775808"}) EXPECT_TRUE(parse_integer(good, value)) << good;
+  for (const char* good : {"0", "-1", "9223372036854775807", "-9223372036854775808"})
+    EXPECT_TRUE(parse_integer(good, value)) << good;
   for (const char* bad : {"", "-", "+1", "01", "-0", " 1", "1 ", "1.0", "9223372036854775808", "1x"}) {
     EXPECT_FALSE(parse_integer(bad, value)) << bad;
   }
@@ -33,10 +34,11 @@ TEST(ServerGlob, MatchesAsRedisDoes) {
     const char* text;
     bool matches;
   };
-  for (const Case& each : {Case{"*", "", true}, Case{"a*c", "abbc", true}, Case{"a*c", "abb", false}, Case{"h?llo", "hello", true},
-                           Case{"h?llo", "hllo", false}, Case{"[a-c]x", "bx", true}, Case{"[c-a]x", "bx", true}, Case{"[^a]x", "ax", false},
-                           Case{"[a\\]]", "]", true}, Case{"\\*", "*", true}, Case{"\\*", "a", false}, Case{"**a", "bba", true},
-                           Case{"a[", "a[", false}, Case{"", "", true}, Case{"", "a", false}, Case{"*a*b*c*", "xxaxxbxxcxx", true}}) {
+  for (const Case& each :
+       {Case{"*", "", true}, Case{"a*c", "abbc", true}, Case{"a*c", "abb", false}, Case{"h?llo", "hello", true},
+        Case{"h?llo", "hllo", false}, Case{"[a-c]x", "bx", true}, Case{"[c-a]x", "bx", true}, Case{"[^a]x", "ax", false},
+        Case{"[a\\]]", "]", true}, Case{"\\*", "*", true}, Case{"\\*", "a", false}, Case{"**a", "bba", true},
+        Case{"a[", "a[", false}, Case{"", "", true}, Case{"", "a", false}, Case{"*a*b*c*", "xxaxxbxxcxx", true}}) {
     EXPECT_EQ(glob_match(each.pattern, each.text), each.matches) << each.pattern << " " << each.text;
   }
   EXPECT_TRUE(glob_match("MAX*", "maxclients", true));
@@ -75,7 +77,8 @@ TEST(ServerOutput, SendsBytesAndValuesInOrderWhateverIsTakenAtOnce) {
     Output behind;
     std::string wanted;
     for (int i = 0; i < 6; ++i) {
-      const auto value = std::make_shared<std::string>(Output::kPinnedBytesMin + static_cast<std::size_t>(i), static_cast<char>('a' + i));
+      const auto value =
+          std::make_shared<std::string>(Output::kPinnedBytesMin + static_cast<std::size_t>(i), static_cast<char>('a' + i));
       Output& into = i < 3 ? output : behind;
       into.append(ByteView("(" + std::to_string(i)));
       into.append(Pinned(*value, value, nullptr));
