@@ -1,10 +1,9 @@
 #include "server/command.h"
 
-#include <absl/container/flat_hash_map.h>
-#include <absl/container/flat_hash_set.h>
-
 #include <algorithm>
 #include <array>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "server/text.h"
@@ -18,8 +17,8 @@ constexpr const char* kIsReply = "\x01reply";
 
 struct Registry {
   std::vector<const CommandInfo*> all;
-  absl::flat_hash_map<ByteView, const CommandInfo*, std::hash<ByteView>> by_name;  // In capitals.
-  absl::flat_hash_set<ByteView, std::hash<ByteView>> containers;                   // First words of subcommands.
+  std::unordered_map<ByteView, const CommandInfo*> by_name;  // In capitals.
+  std::unordered_set<ByteView> containers;                   // First words of subcommands.
 
   Registry() {
     for (const auto commands :

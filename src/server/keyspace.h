@@ -1,11 +1,10 @@
 // What the commands of one request see of a numbered database: what a reader may see, or, for the writer, everything that was
 // applied and what the request itself has staged. The staged saves are applied together, or not at all.
 #pragma once
-#include <absl/container/flat_hash_map.h>
-
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "cairn/cairn.h"
@@ -70,7 +69,7 @@ class Keyspace {
   const Sees sees_;
   bool erased_all_ = false;  // Before what is in staged_.
   std::vector<Staged> staged_;
-  absl::flat_hash_map<ByteView, std::size_t, std::hash<ByteView>> places_;  // In staged_, once it is long.
+  std::unordered_map<ByteView, std::size_t> places_;  // In staged_, once it is long.
   std::vector<std::unique_ptr<Bytes>> computed_;
 };
 

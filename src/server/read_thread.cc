@@ -34,6 +34,7 @@ void ReadThread::stop(std::int64_t wait_ms) {
 /// Those that close leave sessions_ meanwhile.
 std::vector<std::shared_ptr<Session>> ReadThread::sessions() const {
   std::vector<std::shared_ptr<Session>> sessions;
+  sessions.reserve(sessions_.size());
   for (const auto& [id, session] : sessions_) sessions.push_back(session);
   return sessions;
 }

@@ -18,11 +18,13 @@ int hex_digit(char c) {
 
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
+bool ends_word(ByteView line, std::size_t at) { return at == line.size() || is_space(line[at]); }
+
 /// Reads what follows a double quote up to its end; false: there is none, or something stands right behind it.
 bool read_double_quoted(ByteView line, std::size_t& at, std::string& word) {
   for (; at < line.size(); ++at) {
     const char c = line[at];
-    if (c == '"') return ++at == line.size() || is_space(line[at]);
+    if (c == '"') return ends_word(line, ++at);
     if (c != '\\' || at + 1 == line.size()) {
       word.push_back(c);
       continue;
@@ -43,7 +45,7 @@ bool read_double_quoted(ByteView line, std::size_t& at, std::string& word) {
 
 bool read_single_quoted(ByteView line, std::size_t& at, std::string& word) {
   for (; at < line.size(); ++at) {
-    if (line[at] == '\'') return ++at == line.size() || is_space(line[at]);
+    if (line[at] == '\'') return ends_word(line, ++at);
     if (line[at] == '\\' && at + 1 < line.size() && line[at + 1] == '\'') ++at;
     word.push_back(line[at]);
   }

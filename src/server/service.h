@@ -72,8 +72,8 @@ class Service {
   [[nodiscard]] std::vector<std::shared_ptr<ClientInfo>> clients() const CAIRN_EXCLUDES(mutex_);
   [[nodiscard]] std::size_t client_count() const CAIRN_EXCLUDES(mutex_);
 
-  /// Of what all clients have in memory; false: it would be more than may be.
-  bool take_memory(std::uint64_t bytes);
+  /// Of what all clients have in memory; false: it would be more than may be. `always`: it is so little that it may be.
+  bool take_memory(std::uint64_t bytes, bool always);
   void give_memory(std::uint64_t bytes) { client_memory_.fetch_sub(bytes, std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t client_memory() const { return client_memory_.load(std::memory_order_relaxed); }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/post.hpp>
 
 #include "base/reached.h"
 #include "server/read_thread.h"
@@ -32,10 +33,20 @@ void Session::wait_readable() {
 }
 
 void Session::on_readable() {
-  if (!read_some()) return;
+  if (read_some()) end_turn();
+}
+
+/// Sends what there is, and says what comes next.
+void Session::end_turn() {
   submit();
   flush();
-  if (!closed_ && account()) wait_readable();
+  if (closed_ || !account()) return;
+  if (held_back_ && !paused()) {
+    // What it waited for is over already. Others have their turn first.
+    boost::asio::post(thread_.context(), [self = shared_from_this()] { self->go_on(); });
+  } else {
+    wait_readable();
+  }
 }
 
 /// False: the connection has ended.
@@ -79,15 +90,19 @@ bool Session::read_some() {
 
 /// What waited because the client was to take something first.
 void Session::take_input() {
-  if (closed_ || input_.empty() || paused()) return;
+  if (closed_ || !held_back_ || paused()) return;
   input_.erase(0, process(input_));
-  submit();
 }
 
 /// Takes whole requests, and says up to where.
 std::size_t Session::process(ByteView input) {
   std::size_t done = 0;
-  while (!paused()) {
+  held_back_ = false;
+  while (true) {
+    if (paused()) {
+      held_back_ = true;
+      break;
+    }
     const RequestParser::Outcome outcome = parser_.parse(input.substr(done), RequestLimits{});
     if (outcome == RequestParser::Outcome::kMore) break;
     if (outcome == RequestParser::Outcome::kBad) {
@@ -133,8 +148,7 @@ void Session::answer(Batch& batch) {
 void Session::go_on() {
   flush();
   take_input();
-  flush();
-  if (!closed_ && account()) wait_readable();
+  if (!closed_) end_turn();
 }
 
 void Session::flush() {
@@ -170,7 +184,8 @@ bool Session::account() {
   client_.info->output_bytes.store(output_.size(), std::memory_order_relaxed);
   if (memory <= accounted_) {
     service_.give_memory(accounted_ - memory);
-  } else if (!service_.take_memory(memory - accounted_)) {
+  } else if (!service_.take_memory(memory - accounted_, memory <= kMemoryBytesAlways)) {
+    service_.counters().cut_off.fetch_add(1, std::memory_order_relaxed);
     close("clients have too much in memory");
     return false;
   }

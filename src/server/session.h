@@ -38,6 +38,8 @@ class Session : public std::enable_shared_from_this<Session> {
   /// Requests are not taken from a client that has so much to take itself, or so much on its way to the writer.
   static constexpr std::uint64_t kOutputBytesMax = 1 * kMiB;
   static constexpr std::uint64_t kInFlightBytesMax = 4 * kMiB;
+  /// Nobody is cut off for what others have in memory.
+  static constexpr std::uint64_t kMemoryBytesAlways = 64 * kKiB;
 
   void wait_readable();
   void on_readable();
@@ -48,6 +50,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void flush();
   void wait_writable();
   void go_on();
+  void end_turn();
   [[nodiscard]] bool paused() const {
     return output_.size() > kOutputBytesMax || in_flight_bytes_ > kInFlightBytesMax || client_.closing || awaits_exec_;
   }
@@ -78,6 +81,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::int64_t active_boot_ms_ = 0;  // When it last asked for something,
   std::int64_t taking_boot_ms_ = 0;  // or took something of what it is sent.
   std::uint64_t commands_run_ = 0;   // And not counted yet.
+  bool held_back_ = false;           // Requests that have come were not taken, as it is paused.
   bool awaits_exec_ = false;         // Which database is selected depends on a transaction with the writer.
   bool reading_ = false;             // Waits for input.
   bool writing_ = false;             // Waits for the client to take output.
