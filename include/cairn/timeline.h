@@ -331,6 +331,8 @@ class Timeline {
   /// nothing is known of it. Two equal answers mean that nothing but time has changed it in between; a rollback that is undone
   /// meanwhile changes nothing.
   [[nodiscard]] Result<Stamp> changed(ByteView key, Sees sees = Sees::kAcknowledged) const;
+  /// The stamp of the last save that was acknowledged.
+  [[nodiscard]] Stamp last() const;
   /// As get(), as of `at`, within the timeout.
   [[nodiscard]] Result<std::optional<Pinned>> get_at(ByteView key, Moment at) const;
   /// The keys that begin with `prefix`, each with the last save that it got in [from, to), in the order of these saves; without

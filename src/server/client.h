@@ -84,6 +84,12 @@ class Requests {
   std::vector<Item> items_;
 };
 
+/// A prefix that a connection follows.
+struct Following {
+  Bytes prefix;
+  Watch watch;
+};
+
 /// What belongs to the connection's own thread.
 struct Client {
   std::shared_ptr<ClientInfo> info;
@@ -92,7 +98,8 @@ struct Client {
   bool closing = false;                   // Once what is to be sent was sent.
   std::unique_ptr<Requests> transaction;  // None: not within MULTI.
   bool transaction_failed = false;
-  int database_before = 0;            // The transaction.
+  int database_before = 0;  // The transaction.
+  std::vector<Following> following;
   std::shared_ptr<WatchSet> watched;  // Filled where WATCH runs, perhaps in the writer; none: nothing is watched.
 
   /// The one that was queued, if it did not fail.

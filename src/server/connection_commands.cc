@@ -29,6 +29,7 @@ Result<void> quit(Context& c) {
 Result<void> reset(Context& c) {
   Client& client = *c.client;
   client.drop_transaction();
+  client.following.clear();
   client.database = 0;
   client.info->database = 0;
   client.resp3 = false;

@@ -72,6 +72,13 @@ void ReadThread::submit_gathered() {
   for (const auto& batch : done) static_cast<Session*>(batch->owner.get())->answer(*batch);
 }
 
+void ReadThread::announce() {
+  if (following_.load(std::memory_order_relaxed) == 0) return;
+  boost::asio::post(context_, [this] {
+    for (const auto& session : sessions()) session->deliver();
+  });
+}
+
 void ReadThread::forget(std::uint64_t client) {
   sessions_.erase(client);
   end_if_done();

@@ -1,5 +1,6 @@
 // A thread that serves connections: it reads their requests and answers lookups. Their number is fixed at start.
 #pragma once
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
@@ -27,6 +28,8 @@ class ReadThread {
   // From any thread.
   void adopt(boost::asio::ip::tcp::socket socket, std::shared_ptr<ClientInfo> info);
   void answer(Batches batches);
+  /// Something was saved, or taken back.
+  void announce();
 
   // On the thread itself, for its sessions.
   [[nodiscard]] Service& service() { return service_; }
@@ -38,6 +41,7 @@ class ReadThread {
   /// To the writer, with all that other connections have for it by then.
   void submit(std::unique_ptr<Batch> batch);
   void forget(std::uint64_t client);
+  void count_following(int change) { following_.fetch_add(change); }
 
  private:
   void tick();
@@ -54,6 +58,7 @@ class ReadThread {
   Batches gathered_;                                                      // For the writer.
   std::unordered_map<std::uint64_t, std::shared_ptr<Session>> sessions_;  // By the number of their client.
   boost::asio::steady_timer timer_{context_};
+  std::atomic<int> following_{0};  // Sessions that follow something.
   bool stopping_ = false;
   std::int64_t stop_until_boot_ms_ = 0;
   std::thread thread_;

@@ -41,7 +41,10 @@ Server::Server(const Config& config, std::unique_ptr<Databases> databases) : ser
   const auto count = static_cast<std::size_t>(config.read_threads);
   for (std::size_t i = 0; i < count; ++i) threads_.push_back(std::make_unique<ReadThread>(service_, i));
   writer_ = std::make_unique<Writer>(
-      service_, count, [this](std::size_t thread, Batches batches) { threads_[thread]->answer(std::move(batches)); });
+      service_, count, [this](std::size_t thread, Batches batches) { threads_[thread]->answer(std::move(batches)); },
+      [this] {
+        for (const auto& thread : threads_) thread->announce();
+      });
   for (auto& thread : threads_) thread->start(*writer_);
 }
 

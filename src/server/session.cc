@@ -147,6 +147,7 @@ void Session::answer(Batch& batch) {
 /// Something that requests had to wait for has come.
 void Session::go_on() {
   flush();
+  deliver();
   take_input();
   if (!closed_) end_turn();
 }
@@ -218,6 +219,8 @@ void Session::close(const char* why) {
   transport_.close();
   service_.remove_client(client_.info->id);
   output_.clear();
+  client_.following.clear();
+  if (std::exchange(follows_, false)) thread_.count_following(-1);
   const auto self = shared_from_this();  // To the end of this.
   thread_.forget(client_.info->id);
 }

@@ -31,6 +31,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void look_after(std::int64_t now_boot_ms);
   /// Takes no more requests, and closes when those it has are answered.
   void drain();
+  /// Something may have been saved that this connection follows.
+  void deliver();
   void close(const char* why);
   [[nodiscard]] bool closed() const { return closed_; }
 
@@ -62,6 +64,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void exec();
   void watch(const CommandInfo& info, Arguments arguments);
   void run_connection_command(const CommandInfo& info, Arguments arguments);
+  [[nodiscard]] bool refuse_while_following(const CommandInfo& info);
+  void send_event(const Following& following, const WatchEvent& event);
   void answer_with(Output&& output);
   void answer_error(ByteView text);
   [[nodiscard]] bool behind_writer() const { return in_flight_ != 0 || batch_ != nullptr; }
@@ -81,6 +85,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::int64_t active_boot_ms_ = 0;  // When it last asked for something,
   std::int64_t taking_boot_ms_ = 0;  // or took something of what it is sent.
   std::uint64_t commands_run_ = 0;   // And not counted yet.
+  bool follows_ = false;             // The thread knows that there is something to deliver.
   bool held_back_ = false;           // Requests that have come were not taken, as it is paused.
   bool awaits_exec_ = false;         // Which database is selected depends on a transaction with the writer.
   bool reading_ = false;             // Waits for input.

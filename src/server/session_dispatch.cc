@@ -1,6 +1,10 @@
 // Where the requests of a connection are run.
+#include <boost/asio/post.hpp>
+#include <chrono>
+
 #include "server/read_thread.h"
 #include "server/session.h"
+#include "server/times.h"
 
 namespace cairn::server {
 namespace {
@@ -20,6 +24,7 @@ void Session::dispatch(Arguments arguments) {
     return;
   }
   client_.info->last_command.store(info, std::memory_order_relaxed);
+  if (!client_.following.empty() && !client_.resp3 && refuse_while_following(*info)) return;
   if (client_.transaction && (info->flags & kNotInMulti) == 0) return queue(*info, arguments);
   if (info->where == Where::kConnection) return run_connection_command(*info, arguments);
   if ((info->flags & kNotInMulti) != 0 && client_.transaction) {
@@ -39,6 +44,60 @@ void Session::run_here(const CommandInfo& info, Arguments arguments) {
   Reply reply(output_, client_.resp3);
   thread_.executor().run(info, arguments, client_.database, reply);
   ++commands_run_;
+}
+
+/// A client of version 2 could not tell its replies from what it is sent unasked.
+bool Session::refuse_while_following(const CommandInfo& info) {
+  for (const char* name : {"TL.WATCH", "TL.UNWATCH", "PING", "QUIT", "RESET"}) {
+    if (same_word(info.name, name)) return false;
+  }
+  answer_error("ERR Can't execute '" + full_name(info) +
+               "': only TL.WATCH, TL.UNWATCH, PING, QUIT and RESET are allowed while following; RESP3 allows all");
+  return true;
+}
+
+/// What this connection follows, as far as it takes it: the rest stays where it is.
+void Session::deliver() {
+  if (closed_ || client_.following.empty()) return;
+  bool more = false;
+  for (Following& following : client_.following) {
+    while (true) {
+      more = output_.size() > kOutputBytesMax;
+      if (more) break;
+      const Result<std::optional<WatchEvent>> event = following.watch.next(std::chrono::milliseconds(0));
+      if (!event) {
+        // The next call goes on behind what cannot be read.
+        Reply reply(output_, client_.resp3);
+        reply.push(4);
+        for (const ByteView part : {ByteView("tl.watch"), ByteView(following.prefix), ByteView("error")}) reply.bulk(part);
+        reply.bulk(ByteView(event.error().to_string()));
+        break;
+      }
+      if (!*event) break;
+      send_event(following, **event);
+    }
+  }
+  flush();
+  // Else it is delivered when the client has taken what it was sent.
+  if (more && !writing_) boost::asio::post(thread_.context(), [self = shared_from_this()] { self->deliver(); });
+}
+
+void Session::send_event(const Following& following, const WatchEvent& event) {
+  const char* kind = "saved";
+  switch (event.kind) {
+    case WatchEvent::Kind::kSaved: break;
+    case WatchEvent::Kind::kErased: kind = "erased"; break;
+    case WatchEvent::Kind::kErasedAll: kind = "erased_all"; break;
+    case WatchEvent::Kind::kRolledBack: kind = "rolled_back"; break;
+    case WatchEvent::Kind::kMissed: kind = "missed"; break;
+  }
+  const bool has_key = event.kind == WatchEvent::Kind::kSaved || event.kind == WatchEvent::Kind::kErased;
+  Reply reply(output_, client_.resp3);
+  reply.push(6);
+  for (const ByteView part : {ByteView("tl.watch"), ByteView(following.prefix), ByteView(kind)}) reply.bulk(part);
+  has_key ? reply.bulk(ByteView(event.key)) : reply.null();
+  reply.bulk(ByteView(format_stamp(event.stamp)));
+  event.kind == WatchEvent::Kind::kSaved ? reply.bulk(event.data) : reply.null();
 }
 
 /// Within MULTI.
@@ -94,6 +153,11 @@ void Session::run_connection_command(const CommandInfo& info, Arguments argument
   Reply reply(output, client_.resp3);
   thread_.executor().run(info, arguments, client_.database, reply, {.client = &client_, .watched = nullptr});
   answer_with(std::move(output));
+  if (follows_ == client_.following.empty()) {
+    follows_ = !client_.following.empty();
+    thread_.count_following(follows_ ? 1 : -1);
+  }
+  if (follows_) boost::asio::post(thread_.context(), [self = shared_from_this()] { self->deliver(); });
 }
 
 /// Behind what is with the writer, if anything is.

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "server/client.h"
 #include "server/command.h"
 #include "server/times.h"
 
@@ -134,6 +135,31 @@ Result<void> tl_confirm(Context& c) {
   return change(c, [](Timeline& timeline) { return timeline.confirm(); });
 }
 
+/// TL.WATCH prefix [FROM stamp]: without FROM what comes from now on.
+Result<void> tl_watch(Context& c) {
+  if (c.size() != 2 && (c.size() != 4 || !same_word(c[2], "FROM"))) return refuse_syntax();
+  CAIRN_TRY(timeline, timeline_of(c));
+  Moment from(Stamp{timeline->last().value + 1});
+  if (c.size() == 4) {
+    CAIRN_TRY(given, moment_argument(c[3]));
+    from = given;
+  }
+  std::vector<Following>& following = c.client->following;
+  std::erase_if(following, [&](const Following& each) { return each.prefix == c[1]; });
+  following.push_back({Bytes(c[1]), timeline->watch(c[1], from)});
+  c.reply.ok();
+  return {};
+}
+
+/// TL.UNWATCH [prefix]
+Result<void> tl_unwatch(Context& c) {
+  if (c.size() > 2) return refuse_syntax();
+  const std::size_t ended =
+      std::erase_if(c.client->following, [&](const Following& each) { return c.size() == 1 || each.prefix == c[1]; });
+  c.reply.integer(static_cast<std::int64_t>(ended));
+  return {};
+}
+
 Result<void> tl_stats(Context& c) {
   CAIRN_TRY(timeline, timeline_of(c));
   const TimelineStats stats = timeline->stats();
@@ -170,6 +196,7 @@ Result<void> tl_stats(Context& c) {
 }
 
 constexpr const char* kGroup = "timeline";
+constexpr std::uint32_t kFollows = kReads | kNotInMulti;
 constexpr std::uint32_t kChanges = kWrites | kAdmin | kAllKeys | kNotInMulti;
 
 constexpr CommandInfo kCommands[] = {
@@ -185,6 +212,10 @@ constexpr CommandInfo kCommands[] = {
     {"TL.STATS", 1, Where::kReader, kReads, 0, 0, 0, tl_stats, kGroup, "0.1.0",
      "Get what the timeline of the database holds and does", ""},
     {"TL.UNDO", -1, Where::kWriter, kChanges, 0, 0, 0, tl_undo, kGroup, "0.1.0", "Take back the last rollback", "[DISCARD]"},
+    {"TL.UNWATCH", -1, Where::kConnection, kFollows, 0, 0, 0, tl_unwatch, kGroup, "0.1.0", "Follow a prefix no more, or none",
+     "[prefix]"},
+    {"TL.WATCH", -2, Where::kConnection, kFollows, 1, 1, 1, tl_watch, kGroup, "0.1.0",
+     "Be sent the saves under a prefix as they are made, from a time on", "prefix [FROM time]"},
 };
 
 }  // namespace

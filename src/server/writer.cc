@@ -8,8 +8,13 @@
 
 namespace cairn::server {
 
-Writer::Writer(Service& service, std::size_t threads, std::function<void(std::size_t, Batches)> answer)
-    : service_(service), answer_(std::move(answer)), answers_(threads), executor_(service, Sees::kApplied) {
+Writer::Writer(Service& service, std::size_t threads, std::function<void(std::size_t, Batches)> answer,
+               std::function<void()> announce)
+    : service_(service),
+      answer_(std::move(answer)),
+      announce_(std::move(announce)),
+      answers_(threads),
+      executor_(service, Sees::kApplied) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -91,6 +96,7 @@ Batches Writer::run_round(Batches round, std::size_t own_thread) {
   for (std::size_t thread = 0; thread < answers_.size(); ++thread) {
     if (!answers_[thread].empty()) answer_(thread, std::exchange(answers_[thread], {}));
   }
+  announce_();
   return own;
 }
 

@@ -27,8 +27,9 @@ using Batches = std::vector<std::unique_ptr<Batch>>;
 
 class Writer {
  public:
-  /// `answer` is called by the writer with batches of one thread that are done.
-  Writer(Service& service, std::size_t threads, std::function<void(std::size_t thread, Batches batches)> answer);
+  /// `answer` is called by the writer with batches of one thread that are done, `announce` when readers may see something new.
+  Writer(Service& service, std::size_t threads, std::function<void(std::size_t thread, Batches batches)> answer,
+         std::function<void()> announce);
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
   ~Writer() { stop(); }
@@ -48,6 +49,7 @@ class Writer {
 
   Service& service_;
   const std::function<void(std::size_t, Batches)> answer_;
+  const std::function<void()> announce_;
   // Of whoever is the writer: running_ says that somebody is.
   std::vector<Batches> answers_;  // By thread; of the round.
   Executor executor_;

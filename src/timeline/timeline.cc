@@ -111,6 +111,7 @@ Result<std::optional<Pinned>> Timeline::get_at(ByteView key, Moment at) const { 
 SaveList Timeline::keys(ByteView prefix, Moment from, Moment to, std::uint64_t limit) const {
   return SaveList(timeline::walk_keys(impl_, prefix, from, to, limit));
 }
+Stamp Timeline::last() const { return impl_->last(); }
 SaveList Timeline::present(ByteView prefix, ByteView from, std::uint64_t limit, Sees sees) const {
   return SaveList(timeline::walk_present(impl_, prefix, from, limit, sees));
 }

@@ -91,6 +91,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Result<std::optional<SaveInfo>> info(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Result<Stamp> changed(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);
+  [[nodiscard]] Stamp last() const { return Stamp{log_.visible_stamp()}; }
   [[nodiscard]] Result<std::optional<Pinned>> get_at(ByteView key, Moment at) const;
   Result<void> rollback(Moment to) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> undo(bool discard) CAIRN_EXCLUDES(log_.mutex, state_mutex_);

@@ -189,10 +189,17 @@ def equal(ours, theirs, command: list) -> bool:
     return shown(ours, command) == shown(theirs, command)
 
 
+def small_blocks(directory: str) -> servers.Server:
+    """So that most of what is read stands in closed blocks and merged indexes."""
+    for timeline in ("main", "redis-1", "redis-15"):
+        servers.subprocess.run([servers.CAIRN, "timeline", "create", directory, "--timeline", timeline, "--block-keys", "20", "--block-bytes", "65536"], check=True)
+    return servers.cairn(directory, "--durability", "kernel")
+
+
 def run(count: int, seed: int) -> int:
     commands = Commands(seed)
     different = 0
-    with tempfile.TemporaryDirectory() as work, servers.cairn(f"{work}/cairn", "--durability", "kernel") as ours, servers.redis(work) as theirs:
+    with tempfile.TemporaryDirectory() as work, small_blocks(f"{work}/cairn") as ours, servers.redis(work) as theirs:
         pair = (Connection(ours.port), Connection(theirs.port))
         queued: list[list] | None = None  # Within MULTI.
         sent = 0

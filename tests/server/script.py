@@ -4,7 +4,7 @@ import pathlib
 
 SCRIPT = json.loads((pathlib.Path(__file__).parent / "commands.json").read_text())
 #: What connections do by the ways of their own library, or that end them.
-ELSEWHERE = {"hello", "quit", "reset", "multi"}
+ELSEWHERE = {"hello", "quit", "reset", "multi", "tl.watch"}
 
 
 def fits(got, wanted) -> bool:

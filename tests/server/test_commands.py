@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""What is Cairn's own, and what a comparison with Redis does not reach: following saves, times, versions of the protocol, expiry,
+configuration, clean ends."""
+import subprocess
+import sys
+import tempfile
+import time
+
+import servers
+from resp import Connection, Push, ReplyError
+
+
+def raises(reply, begin: str) -> None:
+    assert isinstance(reply, ReplyError) and reply.startswith(begin), reply
+
+
+def following(server) -> None:
+    """Without a gap, from any stamp on; what is rolled back is taken back."""
+    writer = Connection(server.port)
+    assert writer.call("SET", "mail:1", "early") == "OK"
+    stamp = writer.call("TL.HISTORY", "mail:1")[-1][0]
+    modern, plain = Connection(server.port), Connection(server.port)
+    assert modern.call("HELLO", "3")[b"proto"] == 3
+    assert modern.call("TL.WATCH", "mail:", "FROM", stamp) == "OK" and plain.call("TL.WATCH", "mail:") == "OK"
+    for i in range(500):
+        assert writer.call("SET", f"mail:{i}", f"v{i}") == "OK"
+        assert writer.call("SET", f"other:{i}", "x") == "OK"
+    assert writer.call("DEL", "mail:7") == 1
+    first = modern.read()
+    assert isinstance(first, Push) and first == [b"tl.watch", b"mail:", b"saved", b"mail:1", stamp, b"early"], first
+    for connection in (modern, plain):
+        got = [connection.read() for _ in range(501)]
+        assert [(each[2], each[3], each[5]) for each in got] == [(b"saved", b"mail:%d" % i, b"v%d" % i) for i in range(500)] + [(b"erased", b"mail:7", None)]
+    last = got[-2][4]
+    assert writer.call("TL.ROLLBACK", last) == "OK"
+    for connection in (modern, plain):
+        assert connection.read()[2] == b"rolled_back"
+    raises(plain.call("GET", "mail:1"), "ERR Can't execute 'get'")
+    assert modern.call("GET", "mail:7") == b"v7"
+    assert modern.call("TL.UNWATCH") == 1 and plain.call("RESET") == "RESET"
+    assert writer.call("TL.UNDO") == "OK" and plain.call("GET", "mail:7") is None
+
+
+def a_slow_follower_takes_no_memory(server) -> None:
+    follower, writer = Connection(server.port), Connection(server.port)
+    assert follower.call("TL.WATCH", "big:") == "OK"
+    value = b"x" * 100_000
+    for i in range(300):
+        assert writer.call("SET", f"big:{i}", value) == "OK"
+    memory = int(writer.call("INFO", "memory").decode().split("clients_memory:")[1].split()[0])
+    assert memory < 20_000_000, memory
+    for i in range(300):
+        assert follower.read()[3] == b"big:%d" % i
+
+
+def times(server) -> None:
+    connection = Connection(server.port)
+    for value in ("one", "two"):
+        connection.call("SET", "t", value)
+        time.sleep(0.005)
+    (first, one), (second, two) = connection.call("TL.HISTORY", "t")
+    assert (one, two) == (b"one", b"two")
+    assert connection.call("TL.GETAT", "t", first) == b"one" and connection.call("TL.GETAT", "t", second) == b"two"
+    assert connection.call("TL.GETAT", "t", "1000") is None
+    assert connection.call("TL.HISTORY", "t", second, "+") == [[second, b"two"]]
+    assert connection.call("TL.HISTORY", "t", "-", second) == [[first, b"one"]]
+    for i in range(25):
+        connection.call("SET", f"page:{i:02}", "x")
+    found, cursor = [], b"0"
+    while True:
+        cursor, some = connection.call("TL.KEYS", "page:", "-", "+", "LIMIT", "10", "CURSOR", cursor)
+        found += [key for key, _ in some]
+        if cursor == b"0":
+            break
+    assert found == [b"page:%02d" % i for i in range(25)], found
+    raises(connection.call("TL.GETAT", "t", "yesterday"), "ERR 'yesterday' is no time")
+
+
+def scans(server) -> None:
+    connection = Connection(server.port)
+    connection.call("FLUSHALL")
+    connection.call("MSET", *(word for i in range(200) for word in (f"s:{i}", i)))
+    cursor, seen = b"0", []
+    while True:
+        cursor, some = connection.call("SCAN", cursor, "COUNT", "7")
+        seen += some
+        if cursor == b"0":
+            break
+    assert sorted(seen) == sorted(b"s:%d" % i for i in range(200))
+    raises(connection.call("SCAN", "123456"), "ERR invalid cursor")
+    assert connection.call("RANDOMKEY") in seen
+
+
+def expiry(server) -> None:
+    connection = Connection(server.port)
+    connection.call("SET", "short", "1", "PX", "60")
+    connection.call("SET", "long", "1")
+    assert connection.call("PEXPIRE", "long", "60") == 1
+    begin = time.monotonic()
+    while connection.call("EXISTS", "short", "long") != 0:
+        assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin > 0.04
+    assert connection.call("TTL", "short") == -2 and connection.call("KEYS", "short") == [] and connection.call("SET", "short", "2", "NX") == "OK"
+
+
+def transactions(server) -> None:
+    """What a transaction saves is there at once or not at all; its own reads see it."""
+    connection, other = Connection(server.port), Connection(server.port)
+    connection.send(["MULTI"], ["SET", "x", "1"], ["INCR", "x"], ["APPEND", "y", "a"], ["DEL", "x"], ["SETNX", "x", "new"], ["MGET", "x", "y"], ["EXEC"])
+    assert [connection.read() for _ in range(8)][-1] == ["OK", 2, 1, 1, 1, [b"new", b"a"]]
+    large = [["SET", f"tx:{i}", i] for i in range(1000)]
+    connection.send(["MULTI"], *large, ["GET", "tx:999"], ["DBSIZE"], ["EXEC"])
+    replies = [connection.read() for _ in range(1004)][-1]
+    assert replies[-2] == b"999" and len(other.call("KEYS", "tx:*")) == 1000
+    stamps = {other.call("TL.HISTORY", f"tx:{i}")[-1][0] for i in (0, 500, 999)}
+    assert len(stamps) == 1, stamps
+    connection.send(["SELECT", "2"], ["MULTI"], ["SET", "in2", "1"], ["SELECT", "3"], ["SET", "in3", "1"], ["EXEC"], ["GET", "in3"], ["SELECT", "2"], ["GET", "in2"], ["SELECT", "0"])
+    assert [connection.read() for _ in range(10)][5:9] == [["OK", "OK", "OK"], b"1", "OK", b"1"]
+
+
+def large_values(server) -> None:
+    connection = Connection(server.port)
+    value = bytes(range(256)) * 200_000  # 51 MB
+    assert connection.call("SET", "large", value) == "OK"
+    connection.send(*([["GET", "large"], ["STRLEN", "large"]] * 3))
+    for _ in range(3):
+        assert connection.read() == value and connection.read() == len(value)
+    assert connection.call("APPEND", "large", "!") == len(value) + 1
+    raises(connection.call("SETRANGE", "large", "536870912", "x"), "ERR string exceeds")
+
+
+def configuration(server) -> None:
+    connection = Connection(server.port)
+    assert connection.call("CONFIG", "GET", "max*")[:2] == [b"maxclients", b"10000"]
+    assert connection.call("CONFIG", "SET", "allow-flush", "no") == "OK"
+    raises(connection.call("FLUSHALL"), "NOPERM")
+    assert connection.call("CONFIG", "SET", "allow-flush", "yes") == "OK" and connection.call("FLUSHALL") == "OK"
+    raises(connection.call("CONFIG", "SET", "port", "1"), "ERR CONFIG SET failed")
+    raises(connection.call("CONFIG", "SET", "nothing", "1"), "ERR Unknown option")
+    assert connection.call("CONFIG", "SET", "timeout", "1") == "OK"
+    idle = Connection(server.port)
+    begin = time.monotonic()
+    try:
+        idle.read()
+        raise AssertionError("an idle client was told something")
+    except ConnectionError:
+        assert 0.5 < time.monotonic() - begin < 10
+    assert Connection(server.port).call("CONFIG", "SET", "timeout", "0") == "OK"
+
+
+def check_config(work: str) -> None:
+    def run(text: str) -> tuple[int, str]:
+        with open(f"{work}/config.toml", "w", encoding="utf-8") as file:
+            file.write(text)
+        done = subprocess.run([servers.CAIRN, "serve", "--check-config", "--config", f"{work}/config.toml"], capture_output=True, text=True, check=False, timeout=30)
+        return done.returncode, done.stdout + done.stderr
+    good = f'dir = "{work}/data"\nbind = ["127.0.0.1", "::1"]\nport = 7000\ndurability = "interval:100"\nread_threads = 3\n'
+    assert run(good) == (0, "the configuration is fine\n")
+    for line, said in (("port = 70000", "not from 1 to 65535"), ("prot = 1", "'prot' is nothing that can be set"), ('durability = "maybe"', "it is disk, kernel"),
+                       ("port = ", "config.toml"), ('bind = ["0.0.0.0"]', "where others could reach it")):
+        code, text = run(f'dir = "{work}/data"\n{line}\n')
+        assert code == 2 and said in text, (line, code, text)
+
+
+def ends_cleanly(work: str) -> None:
+    """SIGTERM: what was asked is answered, durable, and there again after the next start."""
+    with servers.cairn(f"{work}/end") as server:
+        connections = [Connection(server.port) for _ in range(20)]
+        for i, connection in enumerate(connections):
+            connection.send(*([["SET", f"{i}:{j}", j] for j in range(50)]))
+        assert all(connection.read() == "OK" for connection in connections)  # The first reply of each.
+        assert server.stop() == 0, server.read_log()
+        for connection in connections:
+            answered = 1
+            try:
+                while connection.read() == "OK":
+                    answered += 1
+            except (ConnectionError, OSError):
+                pass
+            connection.answered = answered
+    with servers.cairn(f"{work}/end") as server:
+        reader = Connection(server.port)
+        for i, connection in enumerate(connections):
+            assert all(reader.call("GET", f"{i}:{j}") == b"%d" % j for j in range(connection.answered))
+        second = subprocess.run([servers.CAIRN, "serve", f"{work}/end", "--port", str(servers.free_port())], capture_output=True, text=True, check=False, timeout=30)
+        assert second.returncode == 3, second.stderr
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as work:
+        for test in (following, a_slow_follower_takes_no_memory, times, scans, expiry, transactions, large_values, configuration):
+            with servers.cairn(f"{work}/{test.__name__}", "--durability", "kernel" if test is not times else "disk") as server:
+                test(server)
+                assert server.stop() == 0, server.read_log()
+        for test in (check_config, ends_cleanly):
+            test(work)
+    print("commands: following, times, scans, expiry, transactions, large values, configuration, clean ends")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
