@@ -2,12 +2,10 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include <fstream>
-#include <sstream>
-
 #include "base/error.h"
 #include "cli/cli.h"
 #include "server/server.h"
+#include "server/users.h"
 
 namespace cairn::cli {
 namespace {
@@ -18,6 +16,7 @@ struct Arguments {
   server::Config config;
   std::string durability;
   bool check = false;
+  bool hash_password = false;
 };
 Arguments arguments;
 CLI::App* command = nullptr;
@@ -26,11 +25,8 @@ CLI::App* command = nullptr;
 Result<server::Config> configuration() {
   server::Config config;
   if (!arguments.config_file.empty()) {
-    std::ifstream in(arguments.config_file, std::ios::binary);
-    if (!in) return system_error(errno, "opening the configuration", arguments.config_file);
-    std::stringstream text;
-    text << in.rdbuf();
-    CAIRN_TRY_VOID(server::read_config(text.str(), arguments.config_file, config));
+    CAIRN_TRY(text, server::read_text_file(arguments.config_file));
+    CAIRN_TRY_VOID(server::read_config(text, arguments.config_file, config));
   }
   const auto given = [](const char* name) { return command->count(name) != 0; };
   if (given("DIR")) config.dir = arguments.config.dir;
@@ -45,8 +41,15 @@ Result<server::Config> configuration() {
 }
 
 Result<int> serve() {
+  if (arguments.hash_password) {
+    CAIRN_TRY(text, read_all());
+    CAIRN_TRY(hashed, server::hash_password(text.substr(0, text.find('\n'))));
+    CAIRN_TRY_VOID(print(hashed + "\n"));
+    return 0;
+  }
   CAIRN_TRY(config, configuration());
   if (arguments.check) {
+    CAIRN_TRY_VOID(server::check_files(config));
     CAIRN_TRY_VOID(print("the configuration is fine\n"));
     return 0;
   }
@@ -74,6 +77,8 @@ void add_serve(CLI::App& app) {
   command->add_option("DIR", arguments.config.dir, "Directory of the database, made if there is none");
   command->add_option("--config", arguments.config_file, "A file of TOML; flags come first");
   command->add_flag("--check-config", arguments.check, "Say whether the configuration is fine, and end");
+  command->add_flag("--hash-password", arguments.hash_password,
+                    "Hash the first line of standard input for a file of users, and end");
   command->add_option("--port", arguments.config.port, "0: whichever is free")->capture_default_str();
   command->add_option("--bind", arguments.config.bind, "Addresses to listen on")->capture_default_str();
   command->add_option("--read-threads", arguments.config.read_threads, "How many threads serve connections")

@@ -11,10 +11,10 @@ std::string ClientInfo::describe(std::int64_t now_boot_ms) const {
   return fmt::format(
       "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={} qbuf-free=0 "
       "argv-mem=0 "
-      "multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r cmd={} user=default redir=-1 resp={}",
+      "multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r cmd={} user={} redir=-1 resp={}",
       id, address, local_address, name(), (now_boot_ms - since_boot_ms) / 1000, (now_boot_ms - active_boot_ms) / 1000,
       in_transaction >= 0 ? "x" : "N", database.load(), in_transaction, input_bytes.load(), output_bytes.load(),
-      input_bytes.load() + output_bytes.load(), last == nullptr ? "NULL" : full_name(*last), resp3.load() ? 3 : 2);
+      input_bytes.load() + output_bytes.load(), last == nullptr ? "NULL" : full_name(*last), user(), resp3.load() ? 3 : 2);
 }
 
 void ClientInfo::kill() const {

@@ -9,6 +9,7 @@
 
 #include "base/mutex.h"
 #include "server/command.h"
+#include "server/users.h"
 
 namespace cairn::server {
 
@@ -40,9 +41,17 @@ struct ClientInfo {
     const MutexLock lock(mutex);
     return name_;
   }
+  [[nodiscard]] std::string user() const {
+    const MutexLock lock(mutex);
+    return user_;
+  }
   void set_name(ByteView name) {
     const MutexLock lock(mutex);
     name_ = name;
+  }
+  void set_user(ByteView user) {
+    const MutexLock lock(mutex);
+    user_ = user;
   }
   /// A line of CLIENT LIST.
   [[nodiscard]] std::string describe(std::int64_t now_boot_ms) const;
@@ -50,6 +59,7 @@ struct ClientInfo {
  private:
   mutable Mutex mutex{Rank::kLeaf};
   std::string name_ CAIRN_GUARDED_BY(mutex);
+  std::string user_ CAIRN_GUARDED_BY(mutex) = "default";
   int handle_ CAIRN_GUARDED_BY(mutex) = -1;
 };
 
@@ -95,6 +105,8 @@ struct Client {
   std::shared_ptr<ClientInfo> info;
   int database = 0;
   bool resp3 = false;
+  std::shared_ptr<const User> user;  // None: nobody yet or, where there are no users, anybody.
+  std::uint64_t users_generation = 0;
   bool closing = false;                   // Once what is to be sent was sent.
   std::unique_ptr<Requests> transaction;  // None: not within MULTI.
   bool transaction_failed = false;

@@ -24,6 +24,10 @@ struct Config {
   std::uint64_t client_memory_max = 1 * kGiB;
   bool allow_flush = true;
   std::string log_level = "info";
+  std::string users_file;       // Empty: everybody may do everything.
+  std::string tls_certificate;  // Empty: no TLS. Else both ports speak nothing but TLS.
+  std::string tls_key;
+  std::string tls_client_authority;  // Clients must show a certificate of it; empty: none.
 };
 
 /// Sets what `text`, a file of TOML named `file`, says. kInvalidArgument, with file and line.
@@ -31,6 +35,8 @@ Result<void> read_config(ByteView text, const std::string& file, Config& config)
 /// "disk", "kernel" or "interval:MS".
 Result<void> set_durability(ByteView text, Config& config);
 std::string durability_name(const Config& config);
+/// All of a file. kNotFound, kPermissionDenied, kIo.
+Result<std::string> read_text_file(const std::string& file);
 /// Whether it can be served like that; the first thing that is wrong.
 Result<void> check_config(const Config& config);
 

@@ -35,6 +35,8 @@ Result<void> reset(Context& c) {
   client.resp3 = false;
   client.info->resp3 = false;
   client.info->set_name({});
+  client.user.reset();
+  client.info->set_user("default");
   c.reply.simple("RESET");
   return {};
 }
@@ -62,7 +64,9 @@ Result<void> hello(Context& c) {
   }
   std::optional<ByteView> name;
   for (std::size_t i = 2; i < c.size(); ++i) {
-    if (same_word(c[i], "SETNAME") && i + 1 < c.size()) {
+    if (same_word(c[i], "AUTH") && i + 2 < c.size()) {
+      i += 2;  // That was seen to.
+    } else if (same_word(c[i], "SETNAME") && i + 1 < c.size()) {
       name = c[++i];
       CAIRN_TRY_VOID(check_name(*name));
     } else {
@@ -88,6 +92,17 @@ Result<void> hello(Context& c) {
   pair("role", "master");
   reply.bulk(ByteView("modules"));
   reply.array(0);
+  return {};
+}
+
+/// Runs once the password was found to be right.
+Result<void> auth(Context& c) {
+  c.reply.ok();
+  return {};
+}
+
+Result<void> acl_whoami(Context& c) {
+  c.reply.bulk(ByteView(c.client->user ? c.client->user->name : "default"));
   return {};
 }
 
@@ -264,6 +279,9 @@ constexpr std::uint32_t kAlways = kNoAuth | kFast;
 constexpr const char* kGroup = "connection";
 
 constexpr CommandInfo kCommands[] = {
+    {"ACL WHOAMI", 2, Where::kConnection, kFast, 0, 0, 0, acl_whoami, kGroup, "6.0.0", "Return the name of the user", ""},
+    {"AUTH", -2, Where::kConnection, kAlways | kNotInMulti, 0, 0, 0, auth, kGroup, "1.0.0", "Authenticate to the server",
+     "[username] password"},
     {"CLIENT GETNAME", 2, Where::kConnection, kFast, 0, 0, 0, client_getname, kGroup, "2.6.9", "Get the current connection name",
      ""},
     {"CLIENT HELP", 2, Where::kConnection, kFast, 0, 0, 0, client_help, kGroup, "5.0.0",
@@ -286,7 +304,7 @@ constexpr CommandInfo kCommands[] = {
     {"EXEC", 1, Where::kConnection, kNotInMulti, 0, 0, 0, nullptr, "transactions", "1.2.0",
      "Execute all commands issued after MULTI", ""},
     {"HELLO", -1, Where::kConnection, kAlways, 0, 0, 0, hello, kGroup, "6.0.0", "Handshake with the server",
-     "[protover [SETNAME clientname]]"},
+     "[protover [AUTH username password] [SETNAME clientname]]"},
     {"MULTI", 1, Where::kConnection, kNotInMulti | kFast, 0, 0, 0, multi, "transactions", "1.2.0",
      "Mark the start of a transaction block", ""},
     {"PING", -1, Where::kReader, kFast, 0, 0, 0, ping, kGroup, "1.0.0", "Ping the server", "[message]"},

@@ -31,10 +31,21 @@ void raise_file_limit() {
 
 }  // namespace
 
+Result<void> check_files(const Config& config) {
+  if (!config.users_file.empty()) {
+    CAIRN_TRY(text, read_text_file(config.users_file));
+    CAIRN_TRY_VOID(Users::parse(text, config.users_file));
+  }
+  if (!config.tls_certificate.empty()) CAIRN_TRY_VOID(load_tls(config));
+  return {};
+}
+
 Result<std::unique_ptr<Server>> Server::create(const Config& config, Database& database) {
   CAIRN_TRY(databases, Databases::open(database));
   raise_file_limit();
-  return std::unique_ptr<Server>(new Server(config, std::move(databases)));
+  std::unique_ptr<Server> server(new Server(config, std::move(databases)));
+  CAIRN_TRY_VOID(server->service_.load_files());
+  return server;
 }
 
 Server::Server(const Config& config, std::unique_ptr<Databases> databases) : service_(config, std::move(databases)) {
@@ -50,6 +61,7 @@ Server::Server(const Config& config, std::unique_ptr<Databases> databases) : ser
 
 Server::~Server() {
   for (auto& thread : threads_) thread->stop(0);
+  service_.authenticator().stop();  // Its questions are of connections of these threads.
 }
 
 Result<void> Server::listen() {
@@ -74,19 +86,32 @@ Result<void> Server::listen() {
 
 Result<void> Server::run() {
   for (tcp::acceptor& acceptor : acceptors_) accept(acceptor);
-  signals_.add(SIGTERM);
-  signals_.add(SIGINT);
-  signals_.async_wait([this](const boost::system::error_code& error, int number) {
-    if (error) return;
-    spdlog::info("signal {}: no new connections; answering what was asked", number);
-    context_.stop();
-  });
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
+  wait_for_signal();
   sync_now_and_then();
   context_.run();
   for (tcp::acceptor& acceptor : acceptors_) acceptor.close();
   for (auto& thread : threads_) thread->stop(kDrainMs);
   writer_->stop();
   return {};
+}
+
+void Server::wait_for_signal() {
+  signals_.async_wait([this](const boost::system::error_code& error, int number) {
+    if (error) return;
+    if (number != SIGHUP) {
+      spdlog::info("signal {}: no new connections; answering what was asked", number);
+      context_.stop();
+      return;
+    }
+    const Result<void> loaded = service_.load_files();
+    if (loaded) {
+      spdlog::info("certificates and users were read anew");
+    } else {
+      spdlog::error("certificates and users stay as they were: {}", loaded.error().to_string());
+    }
+    wait_for_signal();
+  });
 }
 
 void Server::stop() { context_.stop(); }

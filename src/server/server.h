@@ -14,6 +14,9 @@
 
 namespace cairn::server {
 
+/// Whether the files that `config` names can be used.
+Result<void> check_files(const Config& config);
+
 class Server {
  public:
   /// `database` outlives it.
@@ -33,6 +36,7 @@ class Server {
   void accept(boost::asio::ip::tcp::acceptor& acceptor);
   void welcome(boost::asio::ip::tcp::socket socket);
   void sync_now_and_then();
+  void wait_for_signal();
 
   Service service_;
   boost::asio::io_context context_{1};

@@ -35,6 +35,35 @@ Service::Service(const Config& config, std::unique_ptr<Databases> databases)
   run_id_ = fmt::format("{:016x}{:016x}{:08x}", system_random(), system_random(), system_random() & 0xffffffffU);
 }
 
+Result<void> Service::load_files() {
+  std::shared_ptr<const Users> users;
+  TlsContext tls;
+  if (!config_.users_file.empty()) {
+    CAIRN_TRY(text, read_text_file(config_.users_file));
+    CAIRN_TRY(parsed, Users::parse(text, config_.users_file));
+    users = parsed;
+  }
+  if (!config_.tls_certificate.empty()) {
+    CAIRN_TRY(loaded, load_tls(config_));
+    tls = loaded;
+  }
+  const MutexLock lock(mutex_);
+  users_ = std::move(users);
+  tls_ = std::move(tls);
+  users_generation_.fetch_add(1, std::memory_order_release);
+  return {};
+}
+
+std::shared_ptr<const Users> Service::users() const {
+  const MutexLock lock(mutex_);
+  return users_;
+}
+
+TlsContext Service::tls() const {
+  const MutexLock lock(mutex_);
+  return tls_;
+}
+
 void Service::add_client(const std::shared_ptr<ClientInfo>& client) {
   const MutexLock lock(mutex_);
   clients_[client->id] = client;

@@ -11,9 +11,12 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "server/authenticator.h"
 #include "server/client.h"
 #include "server/config.h"
 #include "server/databases.h"
+#include "server/tls.h"
+#include "server/users.h"
 
 namespace cairn::server {
 
@@ -58,6 +61,14 @@ class Service {
   Databases& databases() { return *databases_; }
   ScanCursors& cursors() { return cursors_; }
   Counters& counters() { return counters_; }
+  /// Reads certificates and users anew; after an error everything is as it was.
+  Result<void> load_files() CAIRN_EXCLUDES(mutex_);
+  /// None: everybody may do everything.
+  [[nodiscard]] std::shared_ptr<const Users> users() const CAIRN_EXCLUDES(mutex_);
+  /// Changes when the users do.
+  [[nodiscard]] std::uint64_t users_generation() const { return users_generation_.load(std::memory_order_acquire); }
+  [[nodiscard]] TlsContext tls() const CAIRN_EXCLUDES(mutex_);
+  Authenticator& authenticator() { return authenticator_; }
   /// What CONFIG SET can change meanwhile.
   struct Live {
     std::atomic<std::int64_t> clients_max;
@@ -91,7 +102,11 @@ class Service {
   std::atomic<std::uint64_t> client_memory_{0};
   const std::int64_t started_boot_ms_;
   std::string run_id_;
+  Authenticator authenticator_;
+  std::atomic<std::uint64_t> users_generation_{0};
   mutable Mutex mutex_{Rank::kLeaf};
+  std::shared_ptr<const Users> users_ CAIRN_GUARDED_BY(mutex_);
+  TlsContext tls_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::uint64_t, std::shared_ptr<ClientInfo>> clients_ CAIRN_GUARDED_BY(mutex_);
 };
 

@@ -12,7 +12,7 @@
 namespace cairn::server {
 
 Session::Session(ReadThread& thread, boost::asio::ip::tcp::socket socket, std::shared_ptr<ClientInfo> info)
-    : thread_(thread), service_(thread.service()), transport_(std::move(socket)) {
+    : thread_(thread), service_(thread.service()), transport_(std::move(socket), service_.tls()) {
   client_.info = std::move(info);
   active_boot_ms_ = taking_boot_ms_ = service_.boot_ms();
   client_.info->active_boot_ms = active_boot_ms_;
@@ -24,6 +24,12 @@ void Session::start() { wait_readable(); }
 
 void Session::wait_readable() {
   if (reading_ || closed_ || draining_ || paused()) return;
+  if (transport_.pending()) {
+    boost::asio::post(thread_.context(), [self = shared_from_this()] {
+      if (!self->closed_ && !self->draining_ && !self->reading_) self->on_readable();
+    });
+    return;
+  }
   reading_ = true;
   transport_.socket().async_wait(boost::asio::ip::tcp::socket::wait_read,
                                  [self = shared_from_this()](const boost::system::error_code& error) {
@@ -103,7 +109,7 @@ std::size_t Session::process(ByteView input) {
       held_back_ = true;
       break;
     }
-    const RequestParser::Outcome outcome = parser_.parse(input.substr(done), RequestLimits{});
+    const RequestParser::Outcome outcome = parser_.parse(input.substr(done), limits());
     if (outcome == RequestParser::Outcome::kMore) break;
     if (outcome == RequestParser::Outcome::kBad) {
       answer_error("ERR " + parser_.error());

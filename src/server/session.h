@@ -54,11 +54,19 @@ class Session : public std::enable_shared_from_this<Session> {
   void go_on();
   void end_turn();
   [[nodiscard]] bool paused() const {
-    return output_.size() > kOutputBytesMax || in_flight_bytes_ > kInFlightBytesMax || client_.closing || awaits_exec_;
+    return output_.size() > kOutputBytesMax || in_flight_bytes_ > kInFlightBytesMax || client_.closing || awaits_exec_ ||
+           awaits_password_;
   }
   bool account();
 
   void dispatch(Arguments arguments);
+  // session_access.cc
+  [[nodiscard]] RequestLimits limits() const;
+  /// Answers why the request is not run, if it is not.
+  bool refuse(const CommandInfo& info, Arguments arguments);
+  void authenticate(const CommandInfo& info, Arguments arguments, ByteView name, ByteView password);
+  void authenticated(const std::shared_ptr<const User>& user, const Requests& request);
+  bool asks_to_authenticate(const CommandInfo& info, Arguments arguments);
   void queue(const CommandInfo& info, Arguments arguments);
   void run_here(const CommandInfo& info, Arguments arguments);
   void exec();
@@ -87,6 +95,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::uint64_t commands_run_ = 0;   // And not counted yet.
   bool follows_ = false;             // The thread knows that there is something to deliver.
   bool held_back_ = false;           // Requests that have come were not taken, as it is paused.
+  bool awaits_password_ = false;     // Is being checked.
   bool awaits_exec_ = false;         // Which database is selected depends on a transaction with the writer.
   bool reading_ = false;             // Waits for input.
   bool writing_ = false;             // Waits for the client to take output.

@@ -24,6 +24,8 @@ void Session::dispatch(Arguments arguments) {
     return;
   }
   client_.info->last_command.store(info, std::memory_order_relaxed);
+  if (refuse(*info, arguments)) return;
+  if (asks_to_authenticate(*info, arguments)) return;
   if (!client_.following.empty() && !client_.resp3 && refuse_while_following(*info)) return;
   if (client_.transaction && (info->flags & kNotInMulti) == 0) return queue(*info, arguments);
   if (info->where == Where::kConnection) return run_connection_command(*info, arguments);

@@ -1,5 +1,7 @@
 #include "server/transport.h"
 
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -15,26 +17,66 @@ Transport::Moved moved(ssize_t bytes) {
 
 }  // namespace
 
-Transport::Transport(boost::asio::ip::tcp::socket socket) : socket_(std::move(socket)) {
+Transport::Transport(boost::asio::ip::tcp::socket socket, const TlsContext& tls) : socket_(std::move(socket)) {
   boost::system::error_code ignored;
   socket_.non_blocking(true, ignored);
   socket_.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
   socket_.set_option(boost::asio::socket_base::keep_alive(true), ignored);
+  if (tls) tls_ = accept_tls(tls, socket_.native_handle());
 }
 
 Transport::Moved Transport::read(char* into, std::size_t size) {
+  if (tls_) return read_tls(into, size);
   const ssize_t bytes = recv(socket_.native_handle(), into, size, 0);
   return bytes == 0 ? Moved{Status::kNoMore} : moved(bytes);
 }
 
 Transport::Moved Transport::write(const iovec* parts, std::size_t count) {
+  if (tls_) return write_tls(parts, count);
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(parts);  // NOLINT: sendmsg() does not change them.
   message.msg_iovlen = count;
   return moved(sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL));
 }
 
+bool Transport::pending() const { return tls_ && SSL_pending(tls_.get()) > 0; }
+
+Transport::Moved Transport::read_tls(char* into, std::size_t size) {
+  std::size_t all = 0;
+  while (all < size) {
+    std::size_t bytes = 0;
+    ERR_clear_error();
+    const int done = SSL_read_ex(tls_.get(), into + all, size - all, &bytes);
+    all += bytes;
+    if (done == 1) continue;
+    if (all != 0) break;  // The next call says why.
+    switch (SSL_get_error(tls_.get(), done)) {
+      case SSL_ERROR_WANT_READ:
+      case SSL_ERROR_WANT_WRITE: return {Status::kWouldBlock};
+      case SSL_ERROR_ZERO_RETURN: return {Status::kNoMore};
+      default: return {Status::kEnded};
+    }
+  }
+  return {Status::kDone, all};
+}
+
+Transport::Moved Transport::write_tls(const iovec* parts, std::size_t count) {
+  std::size_t all = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    std::size_t bytes = 0;
+    ERR_clear_error();
+    const int done = SSL_write_ex(tls_.get(), parts[i].iov_base, parts[i].iov_len, &bytes);
+    all += bytes;
+    if (done == 1 && bytes == parts[i].iov_len) continue;
+    if (all != 0) break;
+    const int error = SSL_get_error(tls_.get(), done);
+    return {error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? Status::kWouldBlock : Status::kEnded};
+  }
+  return {Status::kDone, all};
+}
+
 void Transport::close() {
+  if (tls_ && SSL_is_init_finished(tls_.get()) != 0) (void)SSL_shutdown(tls_.get());
   boost::system::error_code ignored;
   socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);

@@ -6,11 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "server/tls.h"
+
 namespace cairn::server {
 
 class Transport {
  public:
-  explicit Transport(boost::asio::ip::tcp::socket socket);
+  /// `tls`: none for a plain connection.
+  Transport(boost::asio::ip::tcp::socket socket, const TlsContext& tls);
 
   enum class Status : std::uint8_t {
     kDone,
@@ -24,12 +27,17 @@ class Transport {
   };
   Moved read(char* into, std::size_t size);
   Moved write(const iovec* parts, std::size_t count);
+  /// Bytes that have come can be read without waiting for more.
+  [[nodiscard]] bool pending() const;
   void close();
 
   [[nodiscard]] boost::asio::ip::tcp::socket& socket() { return socket_; }
 
  private:
+  Moved read_tls(char* into, std::size_t size);
+  Moved write_tls(const iovec* parts, std::size_t count);
   boost::asio::ip::tcp::socket socket_;
+  TlsConnection tls_;
 };
 
 }  // namespace cairn::server

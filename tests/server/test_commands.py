@@ -157,7 +157,7 @@ def check_config(work: str) -> None:
     good = f'dir = "{work}/data"\nbind = ["127.0.0.1", "::1"]\nport = 7000\ndurability = "interval:100"\nread_threads = 3\n'
     assert run(good) == (0, "the configuration is fine\n")
     for line, said in (("port = 70000", "not from 1 to 65535"), ("prot = 1", "'prot' is nothing that can be set"), ('durability = "maybe"', "it is disk, kernel"),
-                       ("port = ", "config.toml"), ('bind = ["0.0.0.0"]', "where others could reach it")):
+                       ("port = ", "config.toml"), ('bind = ["0.0.0.0"]', "where others can reach it")):
         code, text = run(f'dir = "{work}/data"\n{line}\n')
         assert code == 2 and said in text, (line, code, text)
 

@@ -1,0 +1,223 @@
+#include "server/users.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "directory/toml.h"
+#include "server/glob.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr std::uint64_t kCost = 16'384;
+constexpr std::uint64_t kBlock = 8;
+constexpr std::uint64_t kParallel = 1;
+constexpr std::uint64_t kCostMost = std::uint64_t{1} << 20U;
+constexpr std::uint64_t kMemoryMost = 2 * kGiB;
+constexpr std::size_t kSaltBytes = 16;
+constexpr std::size_t kHashBytes = 32;
+
+std::string to_hex(ByteView bytes) {
+  constexpr ByteView kDigits = "0123456789abcdef";
+  std::string text;
+  for (const char byte : bytes) {
+    text.push_back(kDigits[static_cast<unsigned char>(byte) >> 4U]);
+    text.push_back(kDigits[static_cast<unsigned char>(byte) & 15U]);
+  }
+  return text;
+}
+
+bool from_hex(ByteView text, std::string& bytes) {
+  constexpr ByteView kDigits = "0123456789abcdef";
+  if (text.size() % 2 != 0) return false;
+  for (std::size_t i = 0; i < text.size(); i += 2) {
+    const std::size_t high = kDigits.find(text[i]);
+    const std::size_t low = kDigits.find(text[i + 1]);
+    if (high == ByteView::npos || low == ByteView::npos) return false;
+    bytes.push_back(static_cast<char>((high << 4U) | low));
+  }
+  return true;
+}
+
+struct Hashed {
+  std::uint64_t cost = kCost;
+  std::uint64_t block = kBlock;
+  std::uint64_t parallel = kParallel;
+  std::string salt;
+  std::string hash;
+};
+
+bool parse_hashed(ByteView text, Hashed& hashed) {
+  std::array<ByteView, 6> parts;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::size_t colon = std::min(text.find(':'), text.size());
+    parts[i] = text.substr(0, colon);
+    if ((colon == text.size()) != (i + 1 == parts.size())) return false;
+    text.remove_prefix(std::min(colon + 1, text.size()));
+  }
+  std::array<std::int64_t, 3> numbers{};
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    if (!parse_integer(parts[i + 1], numbers[i]) || numbers[i] < 1) return false;
+  }
+  hashed.cost = static_cast<std::uint64_t>(numbers[0]);
+  hashed.block = static_cast<std::uint64_t>(numbers[1]);
+  hashed.parallel = static_cast<std::uint64_t>(numbers[2]);
+  const bool sane = hashed.cost <= kCostMost && hashed.block <= 64 && hashed.parallel <= 16;
+  return sane && parts[0] == "scrypt" && from_hex(parts[4], hashed.salt) && from_hex(parts[5], hashed.hash) &&
+         hashed.hash.size() == kHashBytes;
+}
+
+bool derive(ByteView password, const Hashed& how, std::array<unsigned char, kHashBytes>& hash) {
+  return EVP_PBE_scrypt(password.data(), password.size(), reinterpret_cast<const unsigned char*>(how.salt.data()), how.salt.size(),
+                        how.cost, how.block, how.parallel, kMemoryMost, hash.data(), hash.size()) == 1;
+}
+
+ByteView view(const std::array<unsigned char, kHashBytes>& hash) {
+  return {reinterpret_cast<const char*>(hash.data()), hash.size()};
+}
+
+Result<std::string> text_of(const directory::TomlTable& table, const char* name, const std::string& who) {
+  const auto found = table.values.find(name);
+  const auto* const text = found == table.values.end() ? nullptr : std::get_if<std::string>(&found->second);
+  if (text == nullptr || text->empty()) return fail(ErrorCode::kInvalidArgument, who + " needs a " + name + ", a text in quotes");
+  return *text;
+}
+
+Result<User> parse_user(const directory::TomlTable& table, std::size_t number) {
+  User user;
+  CAIRN_TRY(name, text_of(table, "name", "user " + std::to_string(number)));
+  user.name = name;
+  const std::string who = "user '" + name + "'";
+  CAIRN_TRY(password, text_of(table, "password", who));
+  Hashed hashed;
+  if (!parse_hashed(password, hashed)) {
+    return fail(ErrorCode::kInvalidArgument, "the password of " + who + " is not hashed: `cairn serve --hash-password` does it");
+  }
+  user.password = password;
+  for (const auto& [key, value] : table.values) {
+    if (key == "name" || key == "password") continue;
+    const auto* const list = std::get_if<std::vector<std::string>>(&value);
+    if ((key != "rights" && key != "prefixes") || list == nullptr) {
+      return fail(ErrorCode::kInvalidArgument, who + " has '" + key + "'; rights and prefixes, lists of texts, can be given");
+    }
+    if (key == "prefixes") {
+      user.prefixes = *list;
+      continue;
+    }
+    for (const std::string& right : *list) {
+      if (right != "read" && right != "write" && right != "admin") {
+        return fail(ErrorCode::kInvalidArgument, who + " has the right '" + right + "'; there are read, write and admin");
+      }
+      (right == "read" ? user.reads : right == "write" ? user.writes : user.admin) = true;
+    }
+  }
+  return user;
+}
+
+/// What a command that names no keys is limited to by its pattern; nullopt: it has none.
+std::optional<Bytes> prefix_of_pattern(const CommandInfo& info, Arguments arguments) {
+  if (same_word(info.name, "KEYS")) return glob_prefix(arguments[1]);
+  if (!same_word(info.name, "SCAN")) return std::nullopt;
+  for (std::size_t i = 2; i + 1 < arguments.size(); i += 2) {
+    if (same_word(arguments[i], "MATCH")) return glob_prefix(arguments[i + 1]);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool User::may_see(ByteView key) const {
+  return prefixes.empty() || std::ranges::any_of(prefixes, [&](const std::string& prefix) { return key.starts_with(prefix); });
+}
+
+std::string User::refusal(const CommandInfo& info, Arguments arguments) const {
+  const bool has_right = ((info.flags & kReads) == 0 || reads) && ((info.flags & kWrites) == 0 || writes) &&
+                         ((info.flags & kAdmin) == 0 || admin);
+  if (!has_right) return "NOPERM this user has no permissions to run the '" + full_name(info) + "' command";
+  bool sees = true;
+  info.for_each_key(arguments, [&](ByteView key) { sees = sees && may_see(key); });
+  if ((info.flags & kAllKeys) != 0 && !prefixes.empty()) {
+    const std::optional<Bytes> prefix = prefix_of_pattern(info, arguments);
+    sees = prefix && may_see(*prefix);
+  }
+  return sees ? "" : "NOPERM this user has no permissions to access one of the keys used as arguments";
+}
+
+Result<std::shared_ptr<const Users>> Users::parse(ByteView text, const std::string& file) {
+  Result<directory::TomlTable> parsed = directory::parse_toml(text, file);
+  if (!parsed) return fail(ErrorCode::kInvalidArgument, parsed.error().message, file);
+  auto users = std::make_shared<Users>();
+  if (!parsed->values.empty() || parsed->tables.size() != 1 || !parsed->tables.contains("user")) {
+    return fail(ErrorCode::kInvalidArgument, "a file of users has [[user]], once for each, and nothing else", file);
+  }
+  std::size_t number = 0;
+  for (const directory::TomlTable& table : parsed->tables["user"]) {
+    Result<User> user = parse_user(table, ++number);
+    if (!user) return fail(ErrorCode::kInvalidArgument, user.error().message, file);
+    const std::string name = user->name;
+    if (!users->users_.emplace(name, std::make_shared<const User>(*std::move(user))).second) {
+      return fail(ErrorCode::kInvalidArgument, "there are two users '" + name + "'", file);
+    }
+  }
+  return users;
+}
+
+std::shared_ptr<const User> Users::find(ByteView name) const {
+  const auto found = users_.find(name);
+  return found == users_.end() ? nullptr : found->second;
+}
+
+Result<std::string> hash_password(ByteView password) {
+  Hashed how;
+  how.salt.resize(kSaltBytes);
+  std::array<unsigned char, kHashBytes> hash{};
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(how.salt.data()), kSaltBytes) != 1 || !derive(password, how, hash)) {
+    return fail(ErrorCode::kUnavailable, "the password could not be hashed");
+  }
+  return "scrypt:" + std::to_string(how.cost) + ":" + std::to_string(how.block) + ":" + std::to_string(how.parallel) + ":" +
+         to_hex(how.salt) + ":" + to_hex(view(hash));
+}
+
+bool check_password(ByteView password, ByteView hashed) {
+  Hashed how;
+  std::array<unsigned char, kHashBytes> hash{};
+  if (!parse_hashed(hashed, how) || !derive(password, how, hash)) return false;
+  return CRYPTO_memcmp(hash.data(), how.hash.data(), hash.size()) == 0;
+}
+
+ProvenPasswords::ProvenPasswords() : key_(kHashBytes, '\0') {
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(key_.data()), static_cast<int>(key_.size())) != 1) key_.clear();
+}
+
+/// Of the password as it is configured, too: another one proves nothing.
+std::string ProvenPasswords::digest(const User& user, ByteView password) const {
+  if (key_.empty()) return {};
+  const std::string what = user.password + '\0' + std::string(password);
+  std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
+  unsigned int size = 0;
+  const unsigned char* const done = HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()),
+                                         reinterpret_cast<const unsigned char*>(what.data()), what.size(), bytes.data(), &size);
+  return done == nullptr ? std::string() : std::string(reinterpret_cast<const char*>(bytes.data()), size);
+}
+
+bool ProvenPasswords::has(const User& user, ByteView password) const {
+  const std::string wanted = digest(user, password);
+  const MutexLock lock(mutex_);
+  const auto found = proven_.find(user.name);
+  return found != proven_.end() && !wanted.empty() && found->second.size() == wanted.size() &&
+         CRYPTO_memcmp(found->second.data(), wanted.data(), wanted.size()) == 0;
+}
+
+void ProvenPasswords::add(const User& user, ByteView password) {
+  std::string known = digest(user, password);
+  const MutexLock lock(mutex_);
+  proven_[user.name] = std::move(known);
+}
+
+}  // namespace cairn::server

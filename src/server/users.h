@@ -1,0 +1,65 @@
+// Who may connect, and what each may do. From a file of TOML:
+//
+//   [[user]]
+//   name = "app"
+//   password = "scrypt:16384:8:1:SALT:HASH"    # as `cairn serve --hash-password` prints it
+//   rights = ["read", "write"]                 # and "admin"
+//   prefixes = ["app:", "shared:"]             # keys that begin with one of them; none: all keys
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "cairn/result.h"
+#include "server/command.h"
+
+namespace cairn::server {
+
+struct User {
+  std::string name;
+  std::string password;  // Hashed.
+  bool reads = false;
+  bool writes = false;
+  bool admin = false;
+  std::vector<std::string> prefixes;
+
+  [[nodiscard]] bool may_see(ByteView key) const;
+  /// Why the command is refused, as a reply says it; empty: it is not.
+  [[nodiscard]] std::string refusal(const CommandInfo& info, Arguments arguments) const;
+};
+
+class Users {
+ public:
+  /// kInvalidArgument, with file and, where it is a line that is wrong, its number.
+  static Result<std::shared_ptr<const Users>> parse(ByteView text, const std::string& file);
+  /// nullptr: there is none.
+  [[nodiscard]] std::shared_ptr<const User> find(ByteView name) const;
+
+ private:
+  std::map<std::string, std::shared_ptr<const User>, std::less<>> users_;
+};
+
+/// By scrypt, with a salt of its own: 16 MiB and some 50 ms.
+Result<std::string> hash_password(ByteView password);
+/// False, too, if `hashed` is nothing that hash_password() makes.
+bool check_password(ByteView password, ByteView hashed);
+
+/// Remembers who has proved to know which password, so that the next connection does not take 50 ms. It knows passwords only as
+/// hashes under a key of this process. Thread-safe.
+class ProvenPasswords {
+ public:
+  ProvenPasswords();
+  [[nodiscard]] bool has(const User& user, ByteView password) const CAIRN_EXCLUDES(mutex_);
+  void add(const User& user, ByteView password) CAIRN_EXCLUDES(mutex_);
+
+ private:
+  [[nodiscard]] std::string digest(const User& user, ByteView password) const;
+  std::string key_;
+  mutable Mutex mutex_{Rank::kLeaf};
+  std::map<std::string, std::string> proven_ CAIRN_GUARDED_BY(mutex_);  // Digests, by user.
+};
+
+}  // namespace cairn::server
