@@ -9,16 +9,16 @@
 #include <vector>
 
 #include "cairn/cairn.h"
+#include "server/json.h"
 
 namespace cairn::cli {
 
-/// Puts `bytes` into `object` as `name`, or as base64 under `name`64 if they are not UTF-8.
-void put_bytes(nlohmann::ordered_json& object, const std::string& name, ByteView bytes);
+using server::jobs_to_json;
+using server::put_bytes;
+using server::to_line;
+
 /// The bytes that `object` has under `name` or `name`64. kInvalidArgument, naming the JSON pointer.
 Result<Bytes> take_bytes(const nlohmann::json& object, const std::string& name);
-/// One line of JSON.
-std::string to_line(const nlohmann::ordered_json& object);
-nlohmann::ordered_json jobs_to_json(const std::vector<JobStats>& jobs);
 /// A JSON text; kInvalidArgument with the position.
 Result<nlohmann::json> parse_json(ByteView text);
 

@@ -31,6 +31,7 @@ Result<server::Config> configuration() {
   const auto given = [](const char* name) { return command->count(name) != 0; };
   if (given("DIR")) config.dir = arguments.config.dir;
   if (given("--port")) config.port = arguments.config.port;
+  if (given("--http-port")) config.http_port = arguments.config.http_port;
   if (given("--bind")) config.bind = arguments.config.bind;
   if (given("--read-threads")) config.read_threads = arguments.config.read_threads;
   if (given("--maxclients")) config.clients_max = arguments.config.clients_max;
@@ -80,6 +81,7 @@ void add_serve(CLI::App& app) {
   command->add_flag("--hash-password", arguments.hash_password,
                     "Hash the first line of standard input for a file of users, and end");
   command->add_option("--port", arguments.config.port, "0: whichever is free")->capture_default_str();
+  command->add_option("--http-port", arguments.config.http_port, "For people and monitors; 0: none")->capture_default_str();
   command->add_option("--bind", arguments.config.bind, "Addresses to listen on")->capture_default_str();
   command->add_option("--read-threads", arguments.config.read_threads, "How many threads serve connections")
       ->check(CLI::Range(1, 256))

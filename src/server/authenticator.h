@@ -1,5 +1,5 @@
-// Checks passwords, one at a time, on a thread of its own: each takes some 50 ms, which nobody else is to wait for, and guessing is
-// so kept slow.
+// Checks passwords, one at a time, on a thread of its own: each takes some 50 ms, which nobody else is to wait for, and guessing
+// is so kept slow.
 #pragma once
 #include <deque>
 #include <functional>
@@ -17,8 +17,8 @@ class Authenticator {
   Authenticator(const Authenticator&) = delete;
   Authenticator& operator=(const Authenticator&) = delete;
 
-  /// Calls done(user), or done(nullptr) if it is not the password; from this thread if that is known already. `user` may be nullptr,
-  /// which takes as long. From any thread.
+  /// Calls done(user), or done(nullptr) if it is not the password; from this thread if that is known already. `user` may be
+  /// nullptr, which takes as long. From any thread.
   using Done = std::function<void(std::shared_ptr<const User>)>;
   void check(std::shared_ptr<const User> user, ByteView password, Done done) CAIRN_EXCLUDES(mutex_);
   /// The same, waiting for it.

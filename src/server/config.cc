@@ -44,6 +44,7 @@ Result<void> set_value(const std::string& name, const directory::TomlTable::Valu
   if (name == "tls_key") return set_text(name, value, config.tls_key);
   if (name == "tls_client_authority") return set_text(name, value, config.tls_client_authority);
   if (name == "port") return set_number(name, value, 1, 65'535, config.port);
+  if (name == "http_port") return set_number(name, value, 0, 65'535, config.http_port);
   if (name == "read_threads") return set_number(name, value, 1, 256, config.read_threads);
   if (name == "clients_max") return set_number(name, value, 1, 1'000'000, config.clients_max);
   if (name == "idle_timeout_s") return set_number(name, value, 0, kSecondsMost, config.idle_timeout_s);

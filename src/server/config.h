@@ -13,6 +13,7 @@ struct Config {
   std::string dir;
   std::vector<std::string> bind{"127.0.0.1"};
   std::uint16_t port = 7379;
+  std::uint16_t http_port = 0;  // 0: no HTTP.
   int read_threads = 2;
   Durability durability = Durability::kDisk;
   std::int64_t sync_interval_ms = 0;  // Of kKernel: a sync so often; 0: as the system does.

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/reached.h"
+#include "server/http.h"
 
 namespace cairn::server {
 namespace {
@@ -66,31 +67,41 @@ Server::~Server() {
 
 Result<void> Server::listen() {
   port_ = service_.config().port;
-  for (const std::string& text : service_.config().bind) {
-    boost::system::error_code error;
-    const tcp::endpoint endpoint(boost::asio::ip::make_address(text, error), port_);
-    tcp::acceptor acceptor(context_);
-    const auto step = [&](auto&& work) {
-      if (!error) work();
-    };
-    step([&] { acceptor.open(endpoint.protocol(), error); });
-    step([&] { acceptor.set_option(tcp::acceptor::reuse_address(true), error); });
-    step([&] { acceptor.bind(endpoint, error); });
-    step([&] { acceptor.listen(1024, error); });
-    if (error) return system_error(error.value(), "listening on " + text_of(endpoint));
+  for (const std::string& address : service_.config().bind) {
+    CAIRN_TRY(acceptor, listen_on(address, port_));
     port_ = acceptor.local_endpoint().port();
     acceptors_.push_back(std::move(acceptor));
+    if (service_.config().http_port == 0) continue;
+    CAIRN_TRY(http, listen_on(address, service_.config().http_port));
+    http_acceptors_.push_back(std::move(http));
   }
   return {};
 }
 
+Result<Server::Acceptor> Server::listen_on(const std::string& address, std::uint16_t port) {
+  boost::system::error_code error;
+  const tcp::endpoint endpoint(boost::asio::ip::make_address(address, error), port);
+  Acceptor acceptor(context_);
+  const auto step = [&](auto&& work) {
+    if (!error) work();
+  };
+  step([&] { acceptor.open(endpoint.protocol(), error); });
+  step([&] { acceptor.set_option(Acceptor::reuse_address(true), error); });
+  step([&] { acceptor.bind(endpoint, error); });
+  step([&] { acceptor.listen(1024, error); });
+  if (error) return system_error(error.value(), "listening on " + text_of(endpoint));
+  return acceptor;
+}
+
 Result<void> Server::run() {
-  for (tcp::acceptor& acceptor : acceptors_) accept(acceptor);
+  for (Acceptor& acceptor : acceptors_) accept(acceptor, &Server::welcome);
+  for (Acceptor& acceptor : http_acceptors_) accept(acceptor, &Server::welcome_http);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
   wait_for_signal();
   sync_now_and_then();
   context_.run();
-  for (tcp::acceptor& acceptor : acceptors_) acceptor.close();
+  for (Acceptor& acceptor : acceptors_) acceptor.close();
+  for (Acceptor& acceptor : http_acceptors_) acceptor.close();
   for (auto& thread : threads_) thread->stop(kDrainMs);
   writer_->stop();
   return {};
@@ -116,16 +127,21 @@ void Server::wait_for_signal() {
 
 void Server::stop() { context_.stop(); }
 
-void Server::accept(tcp::acceptor& acceptor) {
-  acceptor.async_accept([this, &acceptor](const boost::system::error_code& error, tcp::socket socket) {
+void Server::accept(Acceptor& acceptor, Welcome greet) {
+  acceptor.async_accept([this, &acceptor, greet](const boost::system::error_code& error, tcp::socket socket) {
     if (!acceptor.is_open()) return;
     if (!error) {
-      welcome(std::move(socket));
+      (this->*greet)(std::move(socket));
     } else {
       spdlog::warn("accepting a connection: {}", error.message());
     }
-    accept(acceptor);
+    accept(acceptor, greet);
   });
+}
+
+void Server::welcome_http(tcp::socket socket) {
+  constexpr std::int64_t kMost = 256;
+  if (http_connections_.use_count() <= kMost) serve_http(service_, context_, std::move(socket), http_connections_);
 }
 
 void Server::welcome(tcp::socket socket) {

@@ -33,14 +33,20 @@ class Server {
 
  private:
   Server(const Config& config, std::unique_ptr<Databases> databases);
-  void accept(boost::asio::ip::tcp::acceptor& acceptor);
+  using Acceptor = boost::asio::ip::tcp::acceptor;
+  using Welcome = void (Server::*)(boost::asio::ip::tcp::socket);
+  Result<Acceptor> listen_on(const std::string& address, std::uint16_t port);
+  void accept(Acceptor& acceptor, Welcome greet);
+  void welcome_http(boost::asio::ip::tcp::socket socket);
   void welcome(boost::asio::ip::tcp::socket socket);
   void sync_now_and_then();
   void wait_for_signal();
 
   Service service_;
   boost::asio::io_context context_{1};
-  std::vector<boost::asio::ip::tcp::acceptor> acceptors_;
+  std::vector<Acceptor> acceptors_;
+  std::vector<Acceptor> http_acceptors_;
+  std::shared_ptr<void> http_connections_ = std::make_shared<int>();  // Each has a share.
   boost::asio::signal_set signals_{context_};
   boost::asio::steady_timer sync_timer_{context_};
   std::uint16_t port_ = 0;

@@ -30,8 +30,8 @@ bool Session::refuse(const CommandInfo& info, Arguments arguments) {
   return true;
 }
 
-/// AUTH, and HELLO with AUTH: what they do else has to wait until the password is checked. False: it is another command, or one that
-/// says itself what is wrong with it.
+/// AUTH, and HELLO with AUTH: what they do else has to wait until the password is checked. False: it is another command, or one
+/// that says itself what is wrong with it.
 bool Session::asks_to_authenticate(const CommandInfo& info, Arguments arguments) {
   if ((info.flags & kNoAuth) == 0) return false;
   if (same_word(info.name, "AUTH")) {
@@ -54,7 +54,8 @@ bool Session::asks_to_authenticate(const CommandInfo& info, Arguments arguments)
   }
   if (service_.config().users_file.empty() || client_.user) return false;
   answer_error(
-      "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can "
+      "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option "
+      "can "
       "be used to authenticate the client and select the RESP protocol version at the same time");
   return true;
 }

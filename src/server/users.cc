@@ -74,8 +74,8 @@ bool parse_hashed(ByteView text, Hashed& hashed) {
 }
 
 bool derive(ByteView password, const Hashed& how, std::array<unsigned char, kHashBytes>& hash) {
-  return EVP_PBE_scrypt(password.data(), password.size(), reinterpret_cast<const unsigned char*>(how.salt.data()), how.salt.size(),
-                        how.cost, how.block, how.parallel, kMemoryMost, hash.data(), hash.size()) == 1;
+  return EVP_PBE_scrypt(password.data(), password.size(), reinterpret_cast<const unsigned char*>(how.salt.data()),
+                        how.salt.size(), how.cost, how.block, how.parallel, kMemoryMost, hash.data(), hash.size()) == 1;
 }
 
 ByteView view(const std::array<unsigned char, kHashBytes>& hash) {
@@ -137,8 +137,8 @@ bool User::may_see(ByteView key) const {
 }
 
 std::string User::refusal(const CommandInfo& info, Arguments arguments) const {
-  const bool has_right = ((info.flags & kReads) == 0 || reads) && ((info.flags & kWrites) == 0 || writes) &&
-                         ((info.flags & kAdmin) == 0 || admin);
+  const bool has_right =
+      ((info.flags & kReads) == 0 || reads) && ((info.flags & kWrites) == 0 || writes) && ((info.flags & kAdmin) == 0 || admin);
   if (!has_right) return "NOPERM this user has no permissions to run the '" + full_name(info) + "' command";
   bool sees = true;
   info.for_each_key(arguments, [&](ByteView key) { sees = sees && may_see(key); });

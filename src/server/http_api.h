@@ -1,0 +1,32 @@
+// What is answered over HTTP: docs/http.md.
+#pragma once
+#include <map>
+#include <string>
+
+#include "server/service.h"
+
+namespace cairn::server {
+
+struct HttpAnswer {
+  unsigned status = 200;
+  std::string type = "application/json";
+  std::string body;
+};
+
+/// A path with its query, "/api/v1/get?key=a".
+struct HttpTarget {
+  std::string path;
+  std::map<std::string, std::string> query;  // Decoded.
+
+  /// nullopt: it is not well formed.
+  static std::optional<HttpTarget> parse(ByteView target);
+};
+
+/// `user`: whoever asks; none where everybody may do everything.
+HttpAnswer answer_http(Service& service, const HttpTarget& target, const User* user);
+/// Whether everybody may ask it.
+bool is_open_to_all(const HttpTarget& target);
+/// In the text format of Prometheus.
+std::string metrics_text(Service& service);
+
+}  // namespace cairn::server
