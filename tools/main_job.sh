@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job: the package index of this machine in a table, through load, get, scan, find, snapshot, kill, reopen, compact,
-# verify, a checkpoint taken while loading, and repair; and the history of this repository in a timeline. --once: ends by itself; without it the data stays until Enter is pressed.
+# verify, a checkpoint taken while loading, and repair; and the history of this repository in a timeline. At the end the timeline is
+# served to Redis clients, until Ctrl-C; --once: redis-cli tries it, and it ends by itself.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 once=${1:-}
@@ -121,8 +122,49 @@ printf '  %-34s %s\n' "packages loaded" "$lines in $load_ms ms" \
   "acknowledged before the kill" "$acknowledged" "found again after it" "$found (open and $found gets: $reopen_ms ms)" \
   "packages after repair" "$repaired" "saves in the timeline" "$saves" \
   "JSON lines / bytes on disk" "$((bytes / 1048576)) MiB / $((stored / 1048576)) MiB" "damage" "none"
-if [ "$once" != --once ]; then
-  printf '\nThe data is in %s and %s; try: %s table scan %s --prefix vim\nPress Enter to delete it and leave. ' "$db" "$history" "$bin/cairn" "$db"
-  read -r _ || true
+step "Serving the timeline to Redis clients"
+port=7379
+http=7380
+if [ "$once" = --once ]; then
+  read -r port http < <(python3 -c 'import socket
+a, b = socket.socket(), socket.socket()
+a.bind(("127.0.0.1", 0)); b.bind(("127.0.0.1", 0))
+print(a.getsockname()[1], b.getsockname()[1])')
 fi
-rm -rf "$work"
+$bin/cairn serve "$history" --port $port --http-port $http 2>"$work/serve.log" &
+server=$!
+end_server() { kill -TERM $server 2>/dev/null || true; wait $server 2>/dev/null || true; }
+trap 'end_server; rm -rf "$work"' EXIT
+for _ in $(seq 200); do redis-cli -p $port PING >/dev/null 2>&1 && break; sleep 0.05; done
+redis-cli -p $port PING >/dev/null || { cat "$work/serve.log"; exit 1; }
+cat <<LINES
+It listens on 127.0.0.1:$port, and for HTTP on $http. Paste:
+  redis-cli -p $port GET README.md
+  redis-cli -p $port SET greeting hello
+  redis-cli -p $port TL.HISTORY greeting
+  redis-cli -p $port TL.KEYS docs/ - + LIMIT 5
+  redis-cli -p $port TL.ROLLBACK \$(date -d '1 minute ago' +%s%3N)
+  curl http://127.0.0.1:$http/api/v1/stats
+LINES
+if [ "$once" != --once ]; then
+  printf '\nThe data is in %s and %s too, until you press Ctrl-C.\n' "$db" "$work/history"
+  trap 'exit 0' INT TERM
+  wait $server || { cat "$work/serve.log"; exit 1; }
+  exit 0
+fi
+ask() { redis-cli -p $port "$@"; }
+expect() { [ "$1" = "$2" ] || { echo "WRONG: $3 gave '$1', not '$2'"; exit 1; }; }
+expect "$(ask SET greeting hello)" OK "SET"
+expect "$(ask SET greeting goodbye)" OK "SET"
+expect "$(ask TL.HISTORY greeting | grep -c .)" 4 "TL.HISTORY"
+then=$(ask TL.HISTORY greeting | head -1)
+expect "$(ask TL.GETAT greeting "$then")" hello "TL.GETAT"
+expect "$(printf 'MULTI\nINCR visits\nINCR visits\nEXEC\n' | ask | tail -1)" 2 "EXEC"
+expect "$(ask TL.ROLLBACK "$then")" OK "TL.ROLLBACK"
+expect "$(ask GET greeting)" hello "GET after the rollback"
+expect "$(ask TL.UNDO)" OK "TL.UNDO"
+expect "$(ask GET greeting)" goodbye "GET after the undo"
+expect "$(python3 -c "import urllib.request as u; print(u.urlopen('http://127.0.0.1:$http/healthz').read().decode().strip())")" ok "/healthz"
+if [ "$saves" != 0 ]; then echo "saves of README.md, over the network: $(ask TL.HISTORY README.md | grep -cE '^[0-9]+-[0-9]+$')"; fi
+end_server
+echo "redis-cli set, looked back, rolled back and undid; the server ended: $(tail -1 "$work/serve.log" | sed 's/^[^ ]* //')"

@@ -21,7 +21,8 @@ constexpr auto kIdle = std::chrono::seconds(30);
 
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
-  HttpSession(Service& service, boost::asio::io_context& context, boost::asio::ip::tcp::socket socket, std::shared_ptr<void> share)
+  HttpSession(Service& service, boost::asio::io_context& context, boost::asio::ip::tcp::socket socket,
+              std::shared_ptr<void> share)
       : service_(service), share_(std::move(share)), transport_(std::move(socket), service.tls()), timer_(context) {
     begin();
   }

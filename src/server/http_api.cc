@@ -78,9 +78,7 @@ Result<Question> question_of(Service& service, const HttpTarget& target, const U
   return question;
 }
 
-Json stamped(Stamp stamp) {
-  return {{"stamp", format_stamp(stamp)}, {"time", stamp.time().time_since_epoch().count()}};
-}
+Json stamped(Stamp stamp) { return {{"stamp", format_stamp(stamp)}, {"time", stamp.time().time_since_epoch().count()}}; }
 
 Result<Json> get(Service& service, const HttpTarget& target, const User* user) {
   CAIRN_TRY(question, question_of(service, target, user, "key"));
@@ -146,9 +144,12 @@ Result<Json> history(Service& service, const HttpTarget& target, const User* use
 }
 
 Json line_json(const LineStats& line) {
-  return {{"name", line.name},   {"blocks", line.blocks},
-          {"bytes", line.bytes}, {"saves", line.saves},
-          {"first", format_stamp(line.first)}, {"last", format_stamp(line.last)}};
+  return {{"name", line.name},
+          {"blocks", line.blocks},
+          {"bytes", line.bytes},
+          {"saves", line.saves},
+          {"first", format_stamp(line.first)},
+          {"last", format_stamp(line.last)}};
 }
 
 Result<Json> stats(Service& service, const HttpTarget& /*target*/, const User* /*user*/) {
@@ -267,7 +268,8 @@ HttpAnswer answer_http(Service& service, const HttpTarget& target, const User* u
                                                     {"/api/v1/history", history},
                                                     {"/api/v1/jobs", jobs}};
   const auto route = kRoutes.find(target.path);
-  if (route == kRoutes.end()) return error_answer({ErrorCode::kNotFound, "there is nothing at this path; / links what there is", {}});
+  if (route == kRoutes.end())
+    return error_answer({ErrorCode::kNotFound, "there is nothing at this path; / links what there is", {}});
   const Result<Json> answer = route->second(service, target, user);
   return answer ? json_answer(*answer) : error_answer(answer.error());
 }

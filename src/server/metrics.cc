@@ -45,7 +45,8 @@ constexpr OfTimeline kOfTimelines[] = {
      [](const TimelineStats& s) { return s.blocks_closed; }},
     {"cairn_timeline_blocks_expired_total", "Blocks that left the main line", MetricType::Counter,
      [](const TimelineStats& s) { return s.blocks_expired; }},
-    {"cairn_timeline_memory_bytes", "Indexes in memory", MetricType::Gauge, [](const TimelineStats& s) { return s.memory_bytes; }},
+    {"cairn_timeline_memory_bytes", "Indexes in memory", MetricType::Gauge,
+     [](const TimelineStats& s) { return s.memory_bytes; }},
     {"cairn_timeline_index_bytes", "Indexes on disk", MetricType::Gauge, [](const TimelineStats& s) { return s.index_bytes; }},
     {"cairn_timeline_index_files", "Index files", MetricType::Gauge, [](const TimelineStats& s) { return s.index_files; }},
     {"cairn_timeline_writable", "1: saves are taken", MetricType::Gauge,
@@ -81,7 +82,8 @@ std::string metrics_text(Service& service) {
   add_server(families, service);
   std::vector<std::pair<std::string, TimelineStats>> all;
   for (int number = 0; number < kDatabases; ++number) {
-    if (const Timeline* const timeline = service.databases().find(number)) all.emplace_back(std::to_string(number), timeline->stats());
+    if (const Timeline* const timeline = service.databases().find(number))
+      all.emplace_back(std::to_string(number), timeline->stats());
   }
   for (const OfTimeline& each : kOfTimelines) {
     for (const auto& [number, stats] : all) {
@@ -90,8 +92,8 @@ std::string metrics_text(Service& service) {
   }
   for (const auto& [number, stats] : all) {
     for (const LineStats& line : stats.lines) {
-      families.add("cairn_timeline_line_bytes", "Bytes of the blocks of a line", MetricType::Gauge, static_cast<double>(line.bytes),
-                   {{"db", number}, {"line", line.name}});
+      families.add("cairn_timeline_line_bytes", "Bytes of the blocks of a line", MetricType::Gauge,
+                   static_cast<double>(line.bytes), {{"db", number}, {"line", line.name}});
     }
   }
   return families.text();
