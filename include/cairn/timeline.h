@@ -8,6 +8,7 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -325,6 +326,9 @@ class Timeline {
   /// What was saved last under `key`; nullopt if nothing was, if that erased it, or if it has expired. Never waits for a writer
   /// or a job. Errors: kCorruption, with file and offset; kIo. Neither harms later calls.
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, Sees sees = Sees::kAcknowledged) const;
+  /// get() of each key, all of one moment: sooner than one by one, as memory is waited for together.
+  [[nodiscard]] Result<std::vector<std::optional<Pinned>>> multi_get(std::span<const ByteView> keys,
+                                                                     Sees sees = Sees::kAcknowledged) const;
   /// When that was saved, and when it expires.
   [[nodiscard]] Result<std::optional<SaveInfo>> info(ByteView key, Sees sees = Sees::kAcknowledged) const;
   /// When `key` was last changed in whatever way: saved, erased, by itself or with all others, or given another expiry. 0:

@@ -387,6 +387,18 @@ void SealedReader::prefetch(std::uint64_t hash) const {
   __builtin_prefetch(file_->data() + hash_.offset + bucket_of(hash, count) * sizeof(HashBucket));
 }
 
+/// Nothing that is read here is trusted: what is asked for may lie anywhere.
+void SealedReader::prefetch_record(std::uint64_t hash) const {
+  const std::uint64_t count = hash_.length / sizeof(HashBucket);
+  const auto* const bucket =
+      reinterpret_cast<const HashBucket*>(file_->data() + hash_.offset + bucket_of(hash, count) * sizeof(HashBucket));
+  for (unsigned e = 0; e < kBucketEntries; ++e) {
+    if (bucket->entries[e].tag != tag_of(hash)) continue;
+    __builtin_prefetch(file_->data() + bucket->entries[e].offset());
+    __builtin_prefetch(file_->data() + bucket->entries[e].offset() + 64);
+  }
+}
+
 bool SealedReader::may_contain(std::uint64_t hash) const {
   const std::uint64_t count = hash_.length / sizeof(HashBucket);
   std::uint64_t i = bucket_of(hash, count);

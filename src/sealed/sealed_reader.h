@@ -39,6 +39,9 @@ class SealedReader : public std::enable_shared_from_this<SealedReader> {
   /// Asks for the memory that get() looks at first.
   void prefetch(std::uint64_t hash) const;
 
+  /// And for what it then goes to, as far as the first bucket tells.
+  void prefetch_record(std::uint64_t hash) const;
+
   /// Whether it may hold the key with that hash: false is certain.
   [[nodiscard]] bool may_contain(std::uint64_t hash) const;
 

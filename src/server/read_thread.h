@@ -37,6 +37,8 @@ class ReadThread {
   [[nodiscard]] Writer& writer() { return *writer_; }
   [[nodiscard]] boost::asio::io_context& context() { return context_; }
   [[nodiscard]] std::vector<char>& buffer() { return buffer_; }
+  /// Keys of the lookups that the session whose requests are being taken has gathered.
+  [[nodiscard]] std::vector<ByteView>& gets() { return gets_; }
   [[nodiscard]] std::size_t number() const { return number_; }
   /// To the writer, with all that other connections have for it by then.
   void submit(std::unique_ptr<Batch> batch);
@@ -55,6 +57,7 @@ class ReadThread {
   Executor executor_;
   Writer* writer_ = nullptr;
   std::vector<char> buffer_;
+  std::vector<ByteView> gets_;
   Batches gathered_;                                                      // For the writer.
   std::unordered_map<std::uint64_t, std::shared_ptr<Session>> sessions_;  // By the number of their client.
   boost::asio::steady_timer timer_{context_};

@@ -112,6 +112,7 @@ std::size_t Session::process(ByteView input) {
     const RequestParser::Outcome outcome = parser_.parse(input.substr(done), limits());
     if (outcome == RequestParser::Outcome::kMore) break;
     if (outcome == RequestParser::Outcome::kBad) {
+      run_gets();
       answer_error("ERR " + parser_.error());
       client_.closing = true;
       return input.size();
@@ -119,6 +120,7 @@ std::size_t Session::process(ByteView input) {
     if (!parser_.arguments().empty()) dispatch(parser_.arguments());
     done += parser_.consumed();
   }
+  run_gets();
   if (commands_run_ != 0)
     service_.counters().reader_commands.fetch_add(std::exchange(commands_run_, 0), std::memory_order_relaxed);
   return done;

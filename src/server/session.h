@@ -68,6 +68,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void authenticated(const std::shared_ptr<const User>& user, const Requests& request);
   bool asks_to_authenticate(const CommandInfo& info, Arguments arguments);
   void queue(const CommandInfo& info, Arguments arguments);
+  void run_gets();
   void run_here(const CommandInfo& info, Arguments arguments);
   void exec();
   void watch(const CommandInfo& info, Arguments arguments);

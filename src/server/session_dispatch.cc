@@ -1,4 +1,5 @@
 // Where the requests of a connection are run.
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
 
@@ -8,12 +9,23 @@
 
 namespace cairn::server {
 namespace {
+constexpr std::size_t kGetsAtOnce = 32;
+
 bool is_watch(const CommandInfo& info) { return same_word(info.name, "WATCH"); }
 }  // namespace
 
 void Session::dispatch(Arguments arguments) {
+  static const CommandInfo* const get = command_named("GET");
   std::string error;
   const CommandInfo* const info = find_command(arguments, error);
+  const bool is_plain_get = info == get && !behind_writer() && !client_.transaction && client_.following.empty() &&
+                            service_.config().users_file.empty();
+  if (is_plain_get) {
+    thread_.gets().push_back(arguments[1]);
+    if (thread_.gets().size() == kGetsAtOnce) run_gets();
+    return;
+  }
+  run_gets();
   if (info == nullptr) {
     client_.transaction_failed = client_.transaction != nullptr;
     if (same_word(arguments[0], "EXEC")) {
@@ -40,6 +52,31 @@ void Session::dispatch(Arguments arguments) {
     return;
   }
   run_here(*info, arguments);
+}
+
+/// Lookups that come one behind the other wait for memory together.
+void Session::run_gets() {
+  std::vector<ByteView>& keys = thread_.gets();
+  if (keys.empty()) return;
+  Reply reply(output_, client_.resp3);
+  const Timeline* const timeline = service_.databases().find(client_.database);
+  const bool valid = std::ranges::none_of(keys, &ByteView::empty);
+  if (keys.size() > 1 && timeline != nullptr && valid) {
+    const auto values = timeline->multi_get(keys);
+    if (values) {
+      for (const std::optional<Pinned>& value : *values) reply.bulk_or_null(value);
+      commands_run_ += keys.size();
+      keys.clear();
+    }
+  }
+  // One, or what cannot be read is among them.
+  static const CommandInfo* const get = command_named("GET");
+  for (const ByteView key : keys) {
+    const ByteView arguments[] = {"GET", key};
+    run_here(*get, arguments);
+  }
+  client_.info->last_command.store(get, std::memory_order_relaxed);
+  keys.clear();
 }
 
 void Session::run_here(const CommandInfo& info, Arguments arguments) {

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/rfc3339.h"
 #include "server/command.h"
 #include "server/text.h"
 
@@ -26,63 +27,6 @@ Result<std::int64_t> milliseconds(const ExpiryArgument& argument, const char* co
   if (relative && __builtin_add_overflow(value, now, &value)) return bad_time(command);
   if (value > kExpiryMsMost) return bad_time(command);
   return value;
-}
-
-/// Two digits at least of a number at the front of `text`, in [low, high]; -1: there are none.
-int digits(ByteView& text, std::size_t count, int low, int high) {
-  if (text.size() < count) return -1;
-  int value = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (text[i] < '0' || text[i] > '9') return -1;
-    value = value * 10 + (text[i] - '0');
-  }
-  text.remove_prefix(count);
-  return value >= low && value <= high ? value : -1;
-}
-
-bool take(ByteView& text, char c) {
-  if (!text.starts_with(c)) return false;
-  text.remove_prefix(1);
-  return true;
-}
-
-/// RFC 3339, with a zone.
-std::optional<Time> parse_rfc3339(ByteView text) {
-  const int year = digits(text, 4, 1970, 9999);
-  const int month = take(text, '-') ? digits(text, 2, 1, 12) : -1;
-  const int day = take(text, '-') ? digits(text, 2, 1, 31) : -1;
-  if (!take(text, 'T') && !take(text, 't')) return std::nullopt;
-  const int hour = digits(text, 2, 0, 23);
-  const int minute = take(text, ':') ? digits(text, 2, 0, 59) : -1;
-  const int second = take(text, ':') ? digits(text, 2, 0, 60) : -1;
-  if (year < 0 || month < 0 || day < 0 || hour < 0 || minute < 0 || second < 0) return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
-                                         std::chrono::day(static_cast<unsigned>(day))};
-  if (!date.ok()) return std::nullopt;
-  int ms = 0;
-  if (take(text, '.')) {
-    int place = 100;
-    bool any = false;
-    for (int digit = digits(text, 1, 0, 9); digit >= 0; digit = digits(text, 1, 0, 9)) {
-      ms += digit * place;
-      place /= 10;
-      any = true;
-    }
-    if (!any) return std::nullopt;
-  }
-  std::chrono::minutes zone{0};
-  if (!take(text, 'Z') && !take(text, 'z')) {
-    const bool behind = text.starts_with('-');
-    if (!take(text, '+') && !take(text, '-')) return std::nullopt;
-    const int hours = digits(text, 2, 0, 23);
-    const int minutes = take(text, ':') ? digits(text, 2, 0, 59) : -1;
-    if (hours < 0 || minutes < 0) return std::nullopt;
-    zone = std::chrono::hours(hours) + std::chrono::minutes(minutes);
-    if (behind) zone = -zone;
-  }
-  if (!text.empty()) return std::nullopt;
-  return Time(std::chrono::sys_days(date)) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
-         std::chrono::seconds(second) + std::chrono::milliseconds(ms) - zone;
 }
 
 }  // namespace

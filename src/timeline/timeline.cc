@@ -105,6 +105,9 @@ Result<void> Timeline::settle(const Applied& applied) { return impl_->settle(app
 Result<void> Timeline::sync() { return impl_->sync(); }
 
 Result<std::optional<Pinned>> Timeline::get(ByteView key, Sees sees) const { return impl_->get(key, sees); }
+Result<std::vector<std::optional<Pinned>>> Timeline::multi_get(std::span<const ByteView> keys, Sees sees) const {
+  return impl_->multi_get(keys, sees);
+}
 Result<std::optional<SaveInfo>> Timeline::info(ByteView key, Sees sees) const { return impl_->info(key, sees); }
 Result<Stamp> Timeline::changed(ByteView key, Sees sees) const { return impl_->changed(key, sees); }
 Result<std::optional<Pinned>> Timeline::get_at(ByteView key, Moment at) const { return impl_->get_at(key, at); }

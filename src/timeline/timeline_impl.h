@@ -89,6 +89,8 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   Result<void> settle(const Applied& applied) CAIRN_EXCLUDES(log_.mutex);
   Result<void> sync() CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);
+  [[nodiscard]] Result<std::vector<std::optional<Pinned>>> multi_get(std::span<const ByteView> keys, Sees sees) const
+      CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Result<std::optional<SaveInfo>> info(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Result<Stamp> changed(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Stamp last() const { return Stamp{log_.visible_stamp()}; }
@@ -186,7 +188,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   [[nodiscard]] ReadView visible_view() const;
   [[nodiscard]] ReadView view_of(Sees sees) const CAIRN_EXCLUDES(log_.mutex);
   void set_time(ReadView& view) const;
-  [[nodiscard]] Result<std::optional<Save>> last_save(ByteView key, ReadView& view) const;
+  [[nodiscard]] Result<std::optional<Save>> last_save(ByteView key, std::uint64_t hash, ReadView& view) const;
   [[nodiscard]] std::int64_t now_ms() const;
   [[nodiscard]] std::int64_t elapsed_now_ms() const;
   [[nodiscard]] std::uint64_t main_first(const LineUp& now, std::int64_t now_ms) const;

@@ -52,7 +52,7 @@ ReadView TimelineImpl::view_of(Sees sees) const {
 
 Result<std::optional<Pinned>> TimelineImpl::get(ByteView key, Sees sees) const {
   ReadView view = view_of(sees);
-  CAIRN_TRY(save, last_save(key, view));
+  CAIRN_TRY(save, last_save(key, hash_of(key), view));
   if (!save) return std::nullopt;
   CAIRN_TRY(data, LineUp::data(*save, read_counters_));
   return data;
@@ -69,9 +69,36 @@ std::uint64_t TimelineImpl::first_of_get(const ReadView& view) const {
   return config_.timeout_ms != 0 ? view.main_first : view.line_up->main_after + 1;
 }
 
+/// In steps over all keys: what one step asks for has come when the next reads it.
+Result<std::vector<std::optional<Pinned>>> TimelineImpl::multi_get(std::span<const ByteView> keys, Sees sees) const {
+  ReadView view = view_of(sees);
+  std::vector<std::uint64_t> hashes;
+  hashes.reserve(keys.size());
+  for (const ByteView key : keys) {
+    hashes.push_back(hash_of(key));
+    for (const auto& index : view.line_up->indexes) index->file()->reader->prefetch(hashes.back());
+  }
+  for (const std::uint64_t hash : hashes) {
+    for (const auto& index : view.line_up->indexes) index->file()->reader->prefetch_record(hash);
+  }
+  std::vector<std::optional<Save>> saves;
+  saves.reserve(keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    CAIRN_TRY(save, last_save(keys[i], hashes[i], view));
+    saves.push_back(save);
+  }
+  std::vector<std::optional<Pinned>> values(keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (!saves[i]) continue;
+    CAIRN_TRY(data, LineUp::data(*saves[i], read_counters_));
+    values[i] = std::move(data);
+  }
+  return values;
+}
+
 Result<std::optional<SaveInfo>> TimelineImpl::info(ByteView key, Sees sees) const {
   ReadView view = view_of(sees);
-  CAIRN_TRY(save, last_save(key, view));
+  CAIRN_TRY(save, last_save(key, hash_of(key), view));
   if (!save) return std::nullopt;
   SaveInfo info{.stamp = {save->stamp}, .expires = std::nullopt};
   if (save->expiry_ms != 0) info.expires = Time(std::chrono::milliseconds(save->expiry_ms));
@@ -79,12 +106,12 @@ Result<std::optional<SaveInfo>> TimelineImpl::info(ByteView key, Sees sees) cons
 }
 
 /// The one that gives data now. The view may get its time.
-Result<std::optional<Save>> TimelineImpl::last_save(ByteView key, ReadView& view) const {
+Result<std::optional<Save>> TimelineImpl::last_save(ByteView key, std::uint64_t hash, ReadView& view) const {
   // Asking for the time costs a twentieth of a lookup, and where nothing can have expired it is not needed.
   const bool may_expire = config_.timeout_ms != 0 && !config_.persist;
   if (may_expire) set_time(view);
   const std::uint64_t first = first_of_get(view);
-  CAIRN_TRY(save, view.line_up->find(key, hash_of(key), first, view.visible, read_counters_));
+  CAIRN_TRY(save, view.line_up->find(key, hash, first, view.visible, read_counters_));
   if (!save || save->stamp < first) return std::nullopt;
   if (save->expiry_ms != 0 && !may_expire) set_time(view);
   return save->gives_data(view.now_ms) ? save : std::nullopt;

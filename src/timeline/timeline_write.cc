@@ -126,7 +126,7 @@ Result<std::vector<SaveRef>> TimelineImpl::what_changes(std::span<const SaveRef>
       found.pop_back();  // It is of the same batch.
       continue;
     }
-    CAIRN_TRY(last, last_save(save.key, view));
+    CAIRN_TRY(last, last_save(save.key, hash_of(save.key), view));
     if (last) {
       found.back().changed = last->stamp;
     } else {

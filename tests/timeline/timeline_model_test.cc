@@ -268,6 +268,23 @@ struct TimelineHistory {
       ASSERT_EQ((*info)->expires ? (*info)->expires->time_since_epoch().count() : 0, last->expiry_ms) << k;
     }
   }
+  /// Many at once are as each by itself.
+  void check_multi_get() {
+    std::vector<std::string> names;
+    for (std::uint64_t i = random.below(8); i != 0; --i) names.push_back(key());
+    const std::vector<ByteView> views(names.begin(), names.end());
+    const auto hits = timeline->multi_get(views);
+    ASSERT_OK(hits);
+    ASSERT_EQ(hits->size(), names.size());
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const auto one = timeline->get(names[i]);
+      ASSERT_OK(one);
+      ASSERT_EQ((*hits)[i].has_value(), one->has_value()) << names[i];
+      if (*one) {
+        ASSERT_EQ((*hits)[i]->view(), (*one)->view()) << names[i];
+      }
+    }
+  }
   void check_get_at() {
     const std::string k = key();
     const std::uint64_t at = moment();
@@ -362,6 +379,7 @@ struct TimelineHistory {
   void check_reads() {
     look_at_jobs();
     check_get();
+    check_multi_get();
     check_get_at();
     if (!random.one_in(8)) return;
     check_lists();
