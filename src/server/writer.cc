@@ -7,6 +7,9 @@
 #include "base/reached.h"
 
 namespace cairn::server {
+namespace {
+constexpr int kRoundsAtOnce = 4;
+}
 
 Writer::Writer(Service& service, std::size_t threads, std::function<void(std::size_t, Batches)> answer,
                std::function<void()> announce)
@@ -30,11 +33,24 @@ Batches Writer::submit(Batches batches, std::size_t thread) {
     }
     running_ = true;
   }
-  Batches own = run_round(std::move(batches), thread);
+  Batches own;
+  // What has come meanwhile is taken along, for a while, rather than to wake the writer for it.
+  for (int round = 1;; ++round) {
+    Batches done = run_round(std::exchange(batches, {}), thread);
+    std::ranges::move(done, std::back_inserter(own));
+    if (take_waiting(batches, round < kRoundsAtOnce) && runs_at_once(batches)) continue;
+    const MutexLock lock(mutex_);
+    waiting_.insert(waiting_.begin(), std::make_move_iterator(batches.begin()), std::make_move_iterator(batches.end()));
+    running_ = false;
+    if (!waiting_.empty() || stopping_) changed_.notify_all();
+    return own;
+  }
+}
+
+bool Writer::take_waiting(Batches& batches, bool wanted) {
   const MutexLock lock(mutex_);
-  running_ = false;
-  if (!waiting_.empty() || stopping_) changed_.notify_all();
-  return own;
+  if (wanted) batches.swap(waiting_);
+  return !batches.empty();
 }
 
 /// Readers must not wait: neither for a device, nor for room, nor for much work.

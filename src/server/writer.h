@@ -44,6 +44,7 @@ class Writer {
   void run() CAIRN_EXCLUDES(mutex_);
   Batches run_round(Batches round, std::size_t own_thread);
   [[nodiscard]] bool runs_at_once(const Batches& batches) const;
+  bool take_waiting(Batches& batches, bool wanted) CAIRN_EXCLUDES(mutex_);
   void execute(Batch& batch);
   static void fail(Batch& batch, const Error& error);
 
