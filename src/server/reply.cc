@@ -24,6 +24,7 @@ void Reply::simple(ByteView text) {
 void Reply::error(ByteView text) {
   std::string& bytes = output_->bytes();
   bytes.push_back('-');
+  text = text.substr(0, text.find_last_not_of("\r\n") + 1);
   for (const char c : text) bytes.push_back(c == '\r' || c == '\n' ? ' ' : c);
   bytes.append("\r\n");
 }

@@ -13,7 +13,7 @@ class Reply {
   Reply(Output& output, bool resp3) : output_(&output), resp3_(resp3) {}
 
   void simple(ByteView text);
-  /// Its first word is the code. Ends of lines in it become spaces.
+  /// Its first word is the code. Ends of lines in it become spaces, at its end nothing.
   void error(ByteView text);
   void integer(std::int64_t value) { number(':', value); }
   void boolean(bool value) { resp3_ ? output_->append(value ? "#t\r\n" : "#f\r\n") : integer(value ? 1 : 0); }

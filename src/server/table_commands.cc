@@ -70,9 +70,10 @@ Result<void> scan(Context& c) {
   for (std::size_t i = 2; i < c.size(); ++i) {
     if (same_word(c[i], "REVERSE")) {
       direction = Direction::kReverse;
-    } else if (i + 1 == c.size()) {
-      return refuse_syntax();
-    } else if (same_word(c[i], "FROM")) {
+      continue;
+    }
+    if (i + 1 == c.size()) return refuse_syntax();
+    if (same_word(c[i], "FROM")) {
       range.from = Bytes(c[++i]);
     } else if (same_word(c[i], "TO")) {
       range.to = Bytes(c[++i]);

@@ -32,7 +32,7 @@ bool parse_integer(ByteView text, std::int64_t& value) {
 }
 
 bool parse_long_double(ByteView text, long double& value) {
-  constexpr std::size_t kTextMax = 5 * 1024;
+  constexpr std::size_t kTextMax = 5UL * 1024;
   if (text.empty() || text.size() >= kTextMax || std::isspace(static_cast<unsigned char>(text[0])) != 0) return false;
   const std::string copy(text);
   char* end = nullptr;
@@ -50,7 +50,7 @@ bool parse_double(ByteView text, double& value) {
 }
 
 std::string format_long_double(long double value) {
-  std::array<char, 5 * 1024> buffer{};
+  std::array<char, 5UL * 1024> buffer{};
   const int length = std::snprintf(buffer.data(), buffer.size(), "%.17Lf", value);
   std::string text(buffer.data(), static_cast<std::size_t>(length));
   if (text.find('.') != std::string::npos) {

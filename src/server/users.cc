@@ -1,5 +1,6 @@
 #include "server/users.h"
 
+#include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -104,7 +105,8 @@ Result<User> parse_user(const directory::TomlTable& table, std::size_t number) {
     if (key == "name" || key == "password") continue;
     const auto* const list = std::get_if<std::vector<std::string>>(&value);
     if ((key != "rights" && key != "prefixes") || list == nullptr) {
-      return fail(ErrorCode::kInvalidArgument, who + " has '" + key + "'; rights and prefixes, lists of texts, can be given");
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("{} has '{}'; rights and prefixes, lists of texts, can be given", who, key));
     }
     if (key == "prefixes") {
       user.prefixes = *list;
@@ -112,7 +114,8 @@ Result<User> parse_user(const directory::TomlTable& table, std::size_t number) {
     }
     for (const std::string& right : *list) {
       if (right != "read" && right != "write" && right != "admin") {
-        return fail(ErrorCode::kInvalidArgument, who + " has the right '" + right + "'; there are read, write and admin");
+        return fail(ErrorCode::kInvalidArgument,
+                    fmt::format("{} has the right '{}'; there are read, write and admin", who, right));
       }
       (right == "read" ? user.reads : right == "write" ? user.writes : user.admin) = true;
     }

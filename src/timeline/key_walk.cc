@@ -21,6 +21,8 @@ class PresentWalk final : public SaveSource {
         erase_(view_.line_up->last_erase(view_.visible)) {
     const LineUp& line_up = *view_.line_up;
     std::vector<std::unique_ptr<sealed::Cursor>> cursors;
+    cursors.reserve(line_up.indexes.size() + line_up.open.size());
+    blocks_.reserve(line_up.blocks.size() + line_up.open.size());
     for (const auto& index : line_up.indexes) cursors.push_back(index->cursor());
     for (const auto& block : line_up.open) cursors.push_back(block->cursor());
     for (const auto& placed : line_up.blocks) blocks_.push_back({placed.block->number(), placed.block.get(), nullptr});
