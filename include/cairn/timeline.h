@@ -219,6 +219,8 @@ class Watch {
   /// The next event; nullopt if there was none for about `wait`. Errors as Timeline::get(), and kUnavailable once the timeline is
   /// closed; after kCorruption the next call goes on behind the save that could not be read or, if it was an index, behind that.
   Result<std::optional<WatchEvent>> next(std::chrono::milliseconds wait);
+  /// Whether there are saves that next() has not looked at, under whatever prefix: it may come back before it has seen them all.
+  [[nodiscard]] bool behind() const;
 
  private:
   std::unique_ptr<timeline::Watcher> watcher_;

@@ -76,12 +76,18 @@ class Requests {
     std::unique_ptr<const Requests> transaction;  // and what EXEC executes.
   };
   Item& add(const CommandInfo* info, Arguments arguments, int database, bool resp3);
+  /// Of EXEC.
+  void attach(Item& item, std::unique_ptr<const Requests> transaction, std::shared_ptr<WatchSet> watched) {
+    transaction_bytes_ += transaction->memory_bytes();
+    item.transaction = std::move(transaction);
+    item.watched = std::move(watched);
+  }
   [[nodiscard]] const std::vector<Item>& items() const { return items_; }
   /// Into `arguments`, as views of this.
   void arguments_of(const Item& item, std::vector<ByteView>& arguments) const;
   [[nodiscard]] bool empty() const { return items_.empty(); }
   [[nodiscard]] std::uint64_t memory_bytes() const {
-    return bytes_.capacity() + places_.capacity() * sizeof(Place) + items_.capacity() * sizeof(Item);
+    return transaction_bytes_ + bytes_.capacity() + places_.capacity() * sizeof(Place) + items_.capacity() * sizeof(Item);
   }
 
  private:
@@ -89,6 +95,7 @@ class Requests {
     std::size_t offset;
     std::size_t size;
   };
+  std::uint64_t transaction_bytes_ = 0;
   Bytes bytes_;
   std::vector<Place> places_;
   std::vector<Item> items_;

@@ -109,6 +109,13 @@ std::string error_reply(const Error& error) {
   return code + error.to_string();
 }
 
+std::unexpected<Error> refuse_answer() { return refuse("ERR the answer would take more than 512 MiB: ask for less at a time"); }
+
+Result<void> check_answer(const Context& context) {
+  if (context.reply.output().memory_bytes() <= kAnswerBytesMax) return {};
+  return refuse_answer();
+}
+
 Result<std::int64_t> integer_argument(ByteView text) {
   std::int64_t value = 0;
   if (!parse_integer(text, value)) return refuse("ERR value is not an integer or out of range");

@@ -124,5 +124,10 @@ std::string error_reply(const Error& error);
 std::unexpected<Error> refuse(std::string reply);
 inline std::unexpected<Error> refuse_syntax() { return refuse("ERR syntax error"); }
 Result<std::int64_t> integer_argument(ByteView text);
+/// An answer is copied into memory up to here; values that are sent from where they are mapped do not count.
+inline constexpr std::uint64_t kAnswerBytesMax = 512 * kMiB;
+std::unexpected<Error> refuse_answer();
+/// To be asked while an answer of many parts is made.
+Result<void> check_answer(const Context& context);
 
 }  // namespace cairn::server

@@ -264,6 +264,8 @@ Result<void> unwatch(Context& c) {
 }
 
 Result<void> watch(Context& c) {
+  constexpr std::size_t kMost = 4096;
+  if (c.watched->size() + c.size() - 1 > kMost) return refuse("ERR at most 4096 keys are watched at a time");
   for (const ByteView key : c.arguments.subspan(1)) {
     const auto same = [&](const Watched& each) { return each.database == c.keys.number() && each.key == key; };
     if (std::ranges::any_of(*c.watched, same)) continue;

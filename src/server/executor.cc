@@ -110,16 +110,16 @@ void Executor::discard() {
 }
 
 Result<void> Executor::settle() {
-  if (!any_applied_) return {};
+  // What cannot be acknowledged once is not known afterwards either, and may be seen by what runs here.
+  if (!settled_ || !any_applied_) return settled_;
   any_applied_ = false;
-  Result<void> settled;
   for (std::size_t i = 0; i < applied_.size(); ++i) {
     if (!applied_[i]) continue;
     Result<void> one = service_.databases().find(static_cast<int>(i))->settle(*applied_[i]);
     applied_[i].reset();
-    if (!one) settled = std::move(one);
+    if (!one && settled_) settled_ = std::move(one);
   }
-  return settled;
+  return settled_;
 }
 
 }  // namespace cairn::server

@@ -46,6 +46,7 @@ class Executor final : public Execution {
   std::bitset<kDatabases> touched_;                         // By the command that runs.
   std::array<std::optional<Applied>, kDatabases> applied_;  // The last of each that is not settled.
   bool any_applied_ = false;
+  Result<void> settled_;  // Or why it never will be.
   std::vector<ByteView> arguments_;
 };
 

@@ -3,9 +3,11 @@
 #include <absl/strings/escaping.h>
 
 #include <array>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/http.hpp>
 #include <chrono>
+#include <functional>
 #include <sstream>
 
 #include "server/http_api.h"
@@ -45,6 +47,10 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
         if (!error && self) self->transport_.close();
       });
     }
+    if (what == boost::asio::ip::tcp::socket::wait_read && transport_.pending()) {
+      boost::asio::post(timer_.get_executor(), [self = shared_from_this()] { self->on_readable(); });
+      return;
+    }
     transport_.socket().async_wait(what, [self = shared_from_this()](const boost::system::error_code& error) {
       if (error) return self->end();
       self->output_.empty() ? self->on_readable() : self->on_writable();
@@ -69,37 +75,39 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
       return send({.status = 400, .type = "text/plain", .body = "bad request: " + error.message() + "\n"}, false);
     }
     if (!parser_->is_done()) return wait(boost::asio::ip::tcp::socket::wait_read);
-    keep_ = parser_->get().keep_alive();
-    const bool head = parser_->get().method() == http::verb::head;
-    send(answer(parser_->get()), head);
+    answer(parser_->get());
   }
 
-  HttpAnswer answer(const http::request<http::string_body>& request) {
-    if (request.method() != http::verb::get && request.method() != http::verb::head) {
-      return {.status = 405, .type = "text/plain", .body = "GET or HEAD\n"};
+  void answer(const http::request<http::string_body>& request) {
+    keep_ = request.keep_alive();
+    const bool head = request.method() == http::verb::head;
+    if (request.method() != http::verb::get && !head) {
+      return send({.status = 405, .type = "text/plain", .body = "GET or HEAD\n"}, false);
     }
     const auto target = HttpTarget::parse({request.target().data(), request.target().size()});
-    if (!target) return {.status = 400, .type = "text/plain", .body = "the path is not well formed\n"};
-    std::shared_ptr<const User> user;
-    if (const auto users = service_.users(); users && !is_open_to_all(*target)) {
-      const auto field = request[http::field::authorization];
-      user = user_of(*users, {field.data(), field.size()});
-      if (!user) return {.status = 401, .type = "text/plain", .body = "who are you?\n"};
-    }
-    return answer_http(service_, *target, user.get());
+    if (!target) return send({.status = 400, .type = "text/plain", .body = "the path is not well formed\n"}, head);
+    const auto users = service_.users();
+    if (!users || is_open_to_all(*target)) return send(answer_http(service_, *target, nullptr), head);
+    const auto field = request[http::field::authorization];
+    ask_who(*users, {field.data(), field.size()}, [this, self = shared_from_this(), target = *target, head](const User* user) {
+      user == nullptr ? send({.status = 401, .type = "text/plain", .body = "who are you?\n"}, head)
+                      : send(answer_http(service_, target, user), head);
+    });
   }
 
-  /// By "Basic" and base64 of name:password.
-  std::shared_ptr<const User> user_of(const Users& users, ByteView field) {
+  /// By "Basic" and base64 of name:password, which is checked elsewhere: it takes long.
+  void ask_who(const Users& users, ByteView field, std::function<void(const User*)> done) {
     constexpr ByteView kBasic = "Basic ";
     std::string pair;
-    if (!field.starts_with(kBasic)) return nullptr;
+    if (!field.starts_with(kBasic)) return done(nullptr);
     field.remove_prefix(kBasic.size());
-    if (!absl::Base64Unescape(absl::string_view(field.data(), field.size()), &pair)) return nullptr;
+    if (!absl::Base64Unescape(absl::string_view(field.data(), field.size()), &pair)) return done(nullptr);
     const std::size_t colon = pair.find(':');
-    if (colon == std::string::npos) return nullptr;
-    auto user = users.find(pair.substr(0, colon));
-    return user && service_.authenticator().check_now(*user, pair.substr(colon + 1)) ? user : nullptr;
+    if (colon == std::string::npos) return done(nullptr);
+    service_.authenticator().check(users.find(pair.substr(0, colon)), pair.substr(colon + 1),
+                                   [self = shared_from_this(), done = std::move(done)](const std::shared_ptr<const User>& user) {
+                                     boost::asio::post(self->timer_.get_executor(), [done, user] { done(user.get()); });
+                                   });
   }
 
   void send(const HttpAnswer& answer, bool head) {

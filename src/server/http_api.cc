@@ -13,6 +13,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 constexpr std::int64_t kLimit = 100;
 constexpr std::int64_t kLimitMax = 10'000;
+constexpr std::uint64_t kValueBytesShown = 16 * kMiB;
 
 HttpAnswer json_answer(const Json& object, unsigned status = 200) { return {.status = status, .body = to_line(object)}; }
 
@@ -84,6 +85,9 @@ Result<Json> get(Service& service, const HttpTarget& target, const User* user) {
   CAIRN_TRY(question, question_of(service, target, user, "key"));
   CAIRN_TRY(value, question.at ? question.timeline->get_at(question.key, *question.at) : question.timeline->get(question.key));
   if (!value) return fail(ErrorCode::kNotFound, "there is nothing under that key");
+  if (value->size() > kValueBytesShown) {
+    return fail(ErrorCode::kInvalidArgument, "the value has more than 16 MiB, which only the Redis protocol gives");
+  }
   Json object;
   put_bytes(object, "key", question.key);
   put_bytes(object, "value", *value);
@@ -124,6 +128,9 @@ Result<Json> keys(Service& service, const HttpTarget& target, const User* user) 
 
 Result<Json> history(Service& service, const HttpTarget& target, const User* user) {
   CAIRN_TRY(question, question_of(service, target, user, "key"));
+  Json object;
+  put_bytes(object, "key", question.key);
+  std::uint64_t bytes = 0;
   Json list = Json::array();
   SaveList saves = question.timeline->history(question.key, question.from, question.to, question.limit);
   for (const auto entry : saves) {
@@ -132,13 +139,16 @@ Result<Json> history(Service& service, const HttpTarget& target, const User* use
       each["erased"] = true;
     } else {
       CAIRN_TRY(data, saves.data());
+      bytes += data.size();
+      if (bytes > kValueBytesShown) {
+        object["truncated"] = true;
+        break;
+      }
       put_bytes(each, "value", data);
     }
     list.push_back(std::move(each));
   }
   CAIRN_TRY_VOID(saves.status());
-  Json object;
-  put_bytes(object, "key", question.key);
   object["saves"] = std::move(list);
   return object;
 }

@@ -192,13 +192,16 @@ Result<void> random_key(Context& c) {
 Result<void> keys(Context& c) {
   const std::size_t begin = c.reply.begin_array();
   std::uint64_t count = 0;
+  Result<void> fits;
   CAIRN_TRY_VOID(c.keys.for_each(glob_prefix(c[1]), {}, [&](ByteView key) {
     if (glob_match(c[1], key)) {
       c.reply.bulk(key);
       ++count;
     }
-    return true;
+    fits = check_answer(c);
+    return fits.has_value();
   }));
+  CAIRN_TRY_VOID(fits);
   c.reply.end_array(begin, count);
   return {};
 }

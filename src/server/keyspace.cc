@@ -85,8 +85,20 @@ Result<void> Keyspace::put(ByteView key, ByteView data, Expires expires) {
 }
 
 Result<void> Keyspace::put_computed(ByteView key, Bytes data, Expires expires) {
-  computed_.push_back(std::make_unique<Bytes>(std::move(data)));
-  return put(key, *computed_.back(), expires);
+  CAIRN_TRY_VOID(check_key(key));
+  // Of a key that is staged again the bytes before are not needed any more.
+  const Staged* const before = staged(key);
+  Bytes* into = before == nullptr ? nullptr : before->computed;
+  if (into == nullptr) into = computed_.emplace_back(std::make_unique<Bytes>()).get();
+  computed_bytes_ += data.size();
+  computed_bytes_ -= into->size();
+  if (computed_bytes_ > kValueBytesMax) {
+    return fail(ErrorCode::kInvalidArgument, "what a transaction computes takes more than 1 GiB");
+  }
+  *into = std::move(data);
+  CAIRN_TRY_VOID(put(key, *into, expires));
+  stage(key).computed = into;
+  return {};
 }
 
 Result<void> Keyspace::erase(ByteView key) {
@@ -169,6 +181,7 @@ void Keyspace::discard() {
   staged_.clear();
   places_.clear();
   computed_.clear();
+  computed_bytes_ = 0;
   erased_all_ = false;
 }
 

@@ -59,6 +59,7 @@ class Keyspace {
     ByteView data;
     enum class Kind : std::uint8_t { kPut, kErase, kSetExpiry } kind = Kind::kPut;
     Expires expires;
+    Bytes* computed = nullptr;  // Where the data is, of put_computed().
   };
   [[nodiscard]] const Staged* staged(ByteView key) const;
   Staged& stage(ByteView key);
@@ -71,6 +72,7 @@ class Keyspace {
   std::vector<Staged> staged_;
   std::unordered_map<ByteView, std::size_t> places_;  // In staged_, once it is long.
   std::vector<std::unique_ptr<Bytes>> computed_;
+  std::uint64_t computed_bytes_ = 0;
 };
 
 template <typename Visit>

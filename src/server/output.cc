@@ -6,37 +6,30 @@ namespace cairn::server {
 
 void Output::append(Output&& other) {
   if (empty()) {
-    // What was sent already has gone; the other's bytes need not be copied.
-    if (other.sent_ == 0) {
-      *this = std::move(other);
-      return;
-    }
-    clear();
+    *this = std::move(other);
+    return;
   }
-  for (Piece& piece : other.pieces_) pieces_.push_back({bytes_.size() + piece.at, std::move(piece.value)});
+  // Of what was not begun to be sent.
+  for (Piece& piece : other.pieces_) pieces_.push_back({base_ + bytes_.size() + piece.at - other.base_, std::move(piece.value)});
   bytes_.append(other.bytes_);
   pinned_bytes_ += other.pinned_bytes_;
   other.clear();
 }
 
-/// The positions of pieces count bytes of bytes_ alone, `sent_` everything before.
 std::size_t Output::front(iovec* parts, std::size_t count) const {
   std::size_t filled = 0;
-  std::uint64_t skip = sent_;
-  std::size_t at = 0;
   const auto add = [&](const char* data, std::size_t size) {
-    if (skip >= size) {
-      skip -= size;
-      return;
-    }
-    if (filled == count) return;
-    parts[filled++] = {.iov_base = const_cast<char*>(data) + skip, .iov_len = size - skip};  // NOLINT: iovec is not const.
-    skip = 0;
+    if (size == 0 || filled == count) return;
+    parts[filled++] = {.iov_base = const_cast<char*>(data), .iov_len = size};  // NOLINT: iovec is not const.
   };
+  std::size_t at = bytes_sent_;
+  std::size_t sent = piece_sent_;
   for (const Piece& piece : pieces_) {
-    if (piece.at != at) add(bytes_.data() + at, piece.at - at);
-    at = piece.at;
-    add(piece.value.data(), piece.value.size());
+    const std::size_t until = piece.at - base_;
+    add(bytes_.data() + at, until - at);
+    at = until;
+    add(piece.value.data() + sent, piece.value.size() - sent);
+    sent = 0;
     if (filled == count) return filled;
   }
   add(bytes_.data() + at, bytes_.size() - at);
@@ -44,30 +37,31 @@ std::size_t Output::front(iovec* parts, std::size_t count) const {
 }
 
 void Output::consume(std::size_t sent) {
-  sent_ += sent;
+  while (sent != 0) {
+    const std::size_t until = pieces_.empty() ? bytes_.size() : pieces_.front().at - base_;
+    const std::size_t bytes = std::min(sent, until - bytes_sent_);
+    bytes_sent_ += bytes;
+    sent -= bytes;
+    if (sent == 0 || pieces_.empty()) break;
+    const std::size_t left = pieces_.front().value.size() - piece_sent_;
+    const std::size_t of_piece = std::min(sent, left);
+    sent -= of_piece;
+    piece_sent_ += of_piece;
+    pinned_bytes_ -= of_piece;
+    if (of_piece != left) break;
+    pieces_.pop_front();
+    piece_sent_ = 0;
+  }
   if (empty()) {
     clear();
     return;
   }
-  // Values that were sent are let go of; so are bytes, once they are many.
-  while (!pieces_.empty()) {
-    const Piece& piece = pieces_.front();
-    const std::uint64_t end = piece.at + piece.value.size();
-    if (sent_ < end) break;
-    bytes_.erase(0, piece.at);
-    sent_ -= end;
-    pinned_bytes_ -= piece.value.size();
-    const std::size_t gone = piece.at;
-    pieces_.pop_front();
-    for (Piece& each : pieces_) each.at -= gone;
-  }
-  constexpr std::size_t kGoneBytesMax = 64 * kKiB;
-  const std::size_t until = pieces_.empty() ? bytes_.size() : pieces_.front().at;
-  const std::size_t gone = std::min<std::size_t>(sent_, until);
-  if (gone < kGoneBytesMax || gone * 2 < bytes_.size()) return;
-  bytes_.erase(0, gone);
-  sent_ -= gone;
-  for (Piece& each : pieces_) each.at -= gone;
+  // Bytes that were sent go once they are many: so each is moved at most once.
+  constexpr std::size_t kGoneBytesMin = 64 * kKiB;
+  if (bytes_sent_ < kGoneBytesMin || bytes_sent_ * 2 < bytes_.size()) return;
+  bytes_.erase(0, bytes_sent_);
+  base_ += bytes_sent_;
+  bytes_sent_ = 0;
 }
 
 void Output::clear() {
@@ -78,7 +72,9 @@ void Output::clear() {
     bytes_.clear();
   }
   pieces_.clear();
-  sent_ = 0;
+  base_ = 0;
+  bytes_sent_ = 0;
+  piece_sent_ = 0;
   pinned_bytes_ = 0;
 }
 

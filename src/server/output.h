@@ -21,7 +21,9 @@ class Output {
   Output& operator=(Output&& other) noexcept {
     bytes_ = std::move(other.bytes_);
     pieces_ = std::move(other.pieces_);
-    sent_ = std::exchange(other.sent_, 0);
+    base_ = std::exchange(other.base_, 0);
+    bytes_sent_ = std::exchange(other.bytes_sent_, 0);
+    piece_sent_ = std::exchange(other.piece_sent_, 0);
     pinned_bytes_ = std::exchange(other.pinned_bytes_, 0);
     other.bytes_.clear();
     other.pieces_.clear();
@@ -33,20 +35,20 @@ class Output {
   void append(const Pinned& value) {
     if (value.size() < kPinnedBytesMin) return append(value.view());
     pinned_bytes_ += value.size();
-    pieces_.push_back({bytes_.size(), value});
+    pieces_.push_back({base_ + bytes_.size(), value});
   }
   void append(Output&& other);
   /// At a place that mark() gave.
   void insert(std::size_t at, ByteView bytes) {
     bytes_.insert(at, bytes);
-    for (auto piece = pieces_.rbegin(); piece != pieces_.rend() && piece->at >= at; ++piece) piece->at += bytes.size();
+    for (auto piece = pieces_.rbegin(); piece != pieces_.rend() && piece->at >= base_ + at; ++piece) piece->at += bytes.size();
   }
 
-  [[nodiscard]] bool empty() const { return bytes_.size() + pinned_bytes_ == sent_; }
+  [[nodiscard]] bool empty() const { return size() == 0; }
   /// That are to be sent.
-  [[nodiscard]] std::uint64_t size() const { return bytes_.size() + pinned_bytes_ - sent_; }
+  [[nodiscard]] std::uint64_t size() const { return bytes_.size() - bytes_sent_ + pinned_bytes_; }
   /// Of it, what takes memory.
-  [[nodiscard]] std::uint64_t memory_bytes() const { return bytes_.capacity(); }
+  [[nodiscard]] std::uint64_t memory_bytes() const { return bytes_.capacity() + pieces_.size() * sizeof(Piece); }
   /// Fills `parts` with what comes next, and says how many it filled.
   std::size_t front(iovec* parts, std::size_t count) const;
   /// So many bytes were sent.
@@ -67,13 +69,15 @@ class Output {
 
  private:
   struct Piece {
-    std::size_t at;  // In bytes_.
+    std::uint64_t at;  // In all bytes that ever were in bytes_.
     Pinned value;
   };
   std::string bytes_;
   std::deque<Piece> pieces_;
-  std::uint64_t sent_ = 0;
-  std::uint64_t pinned_bytes_ = 0;
+  std::uint64_t base_ = 0;          // So many bytes were in front of bytes_ and are gone.
+  std::size_t bytes_sent_ = 0;      // Of bytes_,
+  std::size_t piece_sent_ = 0;      // and of the first piece.
+  std::uint64_t pinned_bytes_ = 0;  // Of pieces, to be sent.
 };
 
 }  // namespace cairn::server

@@ -68,13 +68,15 @@ void ReadThread::submit(std::unique_ptr<Batch> batch) {
 }
 
 void ReadThread::submit_gathered() {
-  const Batches done = writer_->submit(std::exchange(gathered_, {}), number_);
-  for (const auto& batch : done) static_cast<Session*>(batch->owner.get())->answer(*batch);
+  // Behind those that the writer has answered before.
+  Batches done = writer_->submit(std::exchange(gathered_, {}), number_);
+  if (!done.empty()) answer(std::move(done));
 }
 
 void ReadThread::announce() {
-  if (following_.load(std::memory_order_relaxed) == 0) return;
+  if (following_.load(std::memory_order_relaxed) == 0 || announced_.exchange(true)) return;
   boost::asio::post(context_, [this] {
+    announced_ = false;
     for (const auto& session : sessions()) session->deliver();
   });
 }

@@ -61,7 +61,8 @@ class ReadThread {
   Batches gathered_;                                                      // For the writer.
   std::unordered_map<std::uint64_t, std::shared_ptr<Session>> sessions_;  // By the number of their client.
   boost::asio::steady_timer timer_{context_};
-  std::atomic<int> following_{0};  // Sessions that follow something.
+  std::atomic<int> following_{0};       // Sessions that follow something.
+  std::atomic<bool> announced_{false};  // They will look.
   bool stopping_ = false;
   std::int64_t stop_until_boot_ms_ = 0;
   std::thread thread_;

@@ -37,6 +37,8 @@ class RequestParser {
 
   /// Views of the input, or, of a line with quotes, of this parser; until the next parse().
   [[nodiscard]] std::span<const ByteView> arguments() const { return arguments_; }
+  /// They are views of the input.
+  [[nodiscard]] bool in_input() const { return words_.empty(); }
   [[nodiscard]] std::size_t consumed() const { return at_; }
   /// After kMore: so many bytes are known to be missing.
   [[nodiscard]] std::uint64_t missing() const { return missing_; }

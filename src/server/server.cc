@@ -132,10 +132,14 @@ void Server::accept(Acceptor& acceptor, Welcome greet) {
     if (!acceptor.is_open()) return;
     if (!error) {
       (this->*greet)(std::move(socket));
-    } else {
-      spdlog::warn("accepting a connection: {}", error.message());
+      return accept(acceptor, greet);
     }
-    accept(acceptor, greet);
+    // There are no descriptors, say: not again at once.
+    spdlog::warn("accepting a connection: {}", error.message());
+    const auto pause = std::make_shared<boost::asio::steady_timer>(context_, std::chrono::milliseconds(100));
+    pause->async_wait([this, &acceptor, greet, pause](const boost::system::error_code& ended) {
+      if (!ended && acceptor.is_open()) accept(acceptor, greet);
+    });
   });
 }
 

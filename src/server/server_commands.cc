@@ -155,9 +155,9 @@ struct Setting {
   bool (*set)(Service&, ByteView);
 };
 
-bool set_count(std::atomic<std::int64_t>& value, ByteView text, std::int64_t least) {
+bool set_count(std::atomic<std::int64_t>& value, ByteView text, std::int64_t least, std::int64_t most) {
   std::int64_t given = 0;
-  if (!parse_integer(text, given) || given < least) return false;
+  if (!parse_integer(text, given) || given < least || given > most) return false;
   value = given;
   return true;
 }
@@ -177,7 +177,7 @@ const Setting kSettings[] = {
     {"dir", [](Service& s) { return s.config().dir; }, nullptr},
     {"durability", [](Service& s) { return durability_name(s.config()); }, nullptr},
     {"maxclients", [](Service& s) { return std::to_string(s.live().clients_max.load()); },
-     [](Service& s, ByteView text) { return set_count(s.live().clients_max, text, 1); }},
+     [](Service& s, ByteView text) { return set_count(s.live().clients_max, text, 1, 1'000'000); }},
     {"maxmemory", [](Service&) { return std::string("0"); }, nullptr},
     {"maxmemory-policy", [](Service&) { return std::string("noeviction"); }, nullptr},
     {"port", [](Service& s) { return std::to_string(s.config().port); }, nullptr},
@@ -185,7 +185,7 @@ const Setting kSettings[] = {
     {"read-threads", [](Service& s) { return std::to_string(s.config().read_threads); }, nullptr},
     {"save", [](Service&) { return std::string(); }, nullptr},
     {"timeout", [](Service& s) { return std::to_string(s.live().idle_timeout_s.load()); },
-     [](Service& s, ByteView text) { return set_count(s.live().idle_timeout_s, text, 0); }},
+     [](Service& s, ByteView text) { return set_count(s.live().idle_timeout_s, text, 0, std::int64_t{1} << 31); }},
 };
 
 Result<void> config_get(Context& c) {

@@ -34,7 +34,8 @@ void Session::wait_readable() {
   transport_.socket().async_wait(boost::asio::ip::tcp::socket::wait_read,
                                  [self = shared_from_this()](const boost::system::error_code& error) {
                                    self->reading_ = false;
-                                   if (!error && !self->closed_ && !self->draining_) self->on_readable();
+                                   if (self->closed_ || self->draining_) return;
+                                   error ? self->close(nullptr) : self->on_readable();
                                  });
 }
 
@@ -137,12 +138,14 @@ void Session::submit() {
   batch_->thread = thread_.number();
   ++in_flight_;
   in_flight_bytes_ += batch_->requests.memory_bytes();
+  in_flight_items_ += batch_->requests.items().size();
   thread_.submit(std::move(batch_));
 }
 
 void Session::answer(Batch& batch) {
   --in_flight_;
   in_flight_bytes_ -= batch.requests.memory_bytes();
+  in_flight_items_ -= batch.requests.items().size();
   if (closed_) return;
   if (awaits_exec_ && in_flight_ == 0) {
     awaits_exec_ = false;

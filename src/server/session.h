@@ -40,6 +40,7 @@ class Session : public std::enable_shared_from_this<Session> {
   /// Requests are not taken from a client that has so much to take itself, or so much on its way to the writer.
   static constexpr std::uint64_t kOutputBytesMax = 1 * kMiB;
   static constexpr std::uint64_t kInFlightBytesMax = 4 * kMiB;
+  static constexpr std::uint64_t kInFlightItemsMax = 1024;
   /// Nobody is cut off for what others have in memory.
   static constexpr std::uint64_t kMemoryBytesAlways = 64 * kKiB;
 
@@ -54,8 +55,11 @@ class Session : public std::enable_shared_from_this<Session> {
   void go_on();
   void end_turn();
   [[nodiscard]] bool paused() const {
-    return output_.size() > kOutputBytesMax || in_flight_bytes_ > kInFlightBytesMax || client_.closing || awaits_exec_ ||
-           awaits_password_;
+    return output_.size() > kOutputBytesMax || in_flight_bytes_ > kInFlightBytesMax || too_many_with_writer() ||
+           client_.closing || awaits_exec_ || awaits_password_;
+  }
+  [[nodiscard]] bool too_many_with_writer() const {
+    return in_flight_items_ + (batch_ ? batch_->requests.items().size() : 0) > kInFlightItemsMax;
   }
   bool account();
 
@@ -65,7 +69,10 @@ class Session : public std::enable_shared_from_this<Session> {
   /// Answers why the request is not run, if it is not.
   bool refuse(const CommandInfo& info, Arguments arguments);
   void authenticate(const CommandInfo& info, Arguments arguments, ByteView name, ByteView password);
-  void authenticated(const std::shared_ptr<const User>& user, const Requests& request);
+  void authenticated(const std::shared_ptr<const User>& user, std::uint64_t generation, const Requests& request);
+  void look_up_user();
+  bool may_run(const Requests& transaction);
+  void follow_what_may_be_seen();
   bool asks_to_authenticate(const CommandInfo& info, Arguments arguments);
   void queue(const CommandInfo& info, Arguments arguments);
   void run_gets();
@@ -90,6 +97,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::unique_ptr<Batch> batch_;  // To be submitted.
   std::uint64_t in_flight_ = 0;   // Batches with the writer.
   std::uint64_t in_flight_bytes_ = 0;
+  std::uint64_t in_flight_items_ = 0;
   std::uint64_t accounted_ = 0;
   std::int64_t active_boot_ms_ = 0;  // When it last asked for something,
   std::int64_t taking_boot_ms_ = 0;  // or took something of what it is sent.

@@ -1,4 +1,5 @@
 // Who a connection belongs to, and what it may do.
+#include <algorithm>
 #include <boost/asio/post.hpp>
 
 #include "server/read_thread.h"
@@ -11,13 +12,35 @@ RequestLimits Session::limits() const {
   return RequestLimits::unauthenticated();
 }
 
+/// If they were read anew: what this one may do now, if it is still there.
+void Session::look_up_user() {
+  const std::uint64_t generation = service_.users_generation();
+  if (client_.users_generation == generation) return;
+  client_.users_generation = generation;
+  if (client_.user) client_.user = service_.users()->find(client_.user->name);
+}
+
+/// Whether all of a transaction may still be run.
+bool Session::may_run(const Requests& transaction) {
+  if (service_.config().users_file.empty()) return true;
+  std::vector<ByteView> arguments;
+  return std::ranges::all_of(transaction.items(), [&](const Requests::Item& item) {
+    transaction.arguments_of(item, arguments);
+    return item.info == nullptr || (client_.user && client_.user->refusal(*item.info, arguments).empty());
+  });
+}
+
+void Session::follow_what_may_be_seen() {
+  if (service_.config().users_file.empty()) return;
+  look_up_user();
+  std::erase_if(client_.following, [&](const Following& each) {
+    return !client_.user || !client_.user->reads || !client_.user->may_see(each.prefix);
+  });
+}
+
 bool Session::refuse(const CommandInfo& info, Arguments arguments) {
   if (service_.config().users_file.empty()) return false;
-  if (client_.users_generation != service_.users_generation()) {
-    // They were read anew: what this one may do now, if it is still there.
-    client_.users_generation = service_.users_generation();
-    if (client_.user) client_.user = service_.users()->find(client_.user->name);
-  }
+  look_up_user();
   std::string why;
   if (client_.user) {
     why = client_.user->refusal(info, arguments);
@@ -69,19 +92,20 @@ void Session::authenticate(const CommandInfo& info, Arguments arguments, ByteVie
   awaits_password_ = true;
   auto request = std::make_shared<Requests>();
   request->add(&info, arguments, client_.database, client_.resp3);
+  const std::uint64_t generation = service_.users_generation();  // Before: what changes since is looked up later.
   service_.authenticator().check(service_.users()->find(name), password,
-                                 [self = shared_from_this(), request](const std::shared_ptr<const User>& user) {
-                                   boost::asio::post(self->thread_.context(), [self, request, user] {
-                                     if (!self->closed_) self->authenticated(user, *request);
+                                 [self = shared_from_this(), request, generation](const std::shared_ptr<const User>& user) {
+                                   boost::asio::post(self->thread_.context(), [self, request, user, generation] {
+                                     if (!self->closed_) self->authenticated(user, generation, *request);
                                    });
                                  });
 }
 
-void Session::authenticated(const std::shared_ptr<const User>& user, const Requests& request) {
+void Session::authenticated(const std::shared_ptr<const User>& user, std::uint64_t generation, const Requests& request) {
   awaits_password_ = false;
   if (user) {
     client_.user = user;
-    client_.users_generation = service_.users_generation();
+    client_.users_generation = generation;
     client_.info->set_user(user->name);
     std::vector<ByteView> arguments;
     request.arguments_of(request.items()[0], arguments);

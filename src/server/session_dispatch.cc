@@ -11,6 +11,14 @@ namespace cairn::server {
 namespace {
 constexpr std::size_t kGetsAtOnce = 32;
 
+/// What is run within MULTI as outside.
+bool concerns_transaction(const CommandInfo& info) {
+  for (const char* name : {"MULTI", "EXEC", "DISCARD", "WATCH", "QUIT", "RESET"}) {
+    if (same_word(info.name, name)) return true;
+  }
+  return false;
+}
+
 bool is_watch(const CommandInfo& info) { return same_word(info.name, "WATCH"); }
 }  // namespace
 
@@ -18,8 +26,8 @@ void Session::dispatch(Arguments arguments) {
   static const CommandInfo* const get = command_named("GET");
   std::string error;
   const CommandInfo* const info = find_command(arguments, error);
-  const bool is_plain_get = info == get && !behind_writer() && !client_.transaction && client_.following.empty() &&
-                            service_.config().users_file.empty();
+  const bool is_plain_get = info == get && parser_.in_input() && !behind_writer() && !client_.transaction &&
+                            client_.following.empty() && service_.config().users_file.empty();
   if (is_plain_get) {
     thread_.gets().push_back(arguments[1]);
     if (thread_.gets().size() == kGetsAtOnce) run_gets();
@@ -37,12 +45,16 @@ void Session::dispatch(Arguments arguments) {
   }
   client_.info->last_command.store(info, std::memory_order_relaxed);
   if (refuse(*info, arguments)) return;
+  if (client_.transaction && (info->flags & kNotInMulti) != 0 && !concerns_transaction(*info)) {
+    answer_error("ERR Command not allowed inside a transaction");
+    return;
+  }
   if (asks_to_authenticate(*info, arguments)) return;
   if (!client_.following.empty() && !client_.resp3 && refuse_while_following(*info)) return;
   if (client_.transaction && (info->flags & kNotInMulti) == 0) return queue(*info, arguments);
   if (info->where == Where::kConnection) return run_connection_command(*info, arguments);
   if ((info->flags & kNotInMulti) != 0 && client_.transaction) {
-    answer_error(is_watch(*info) ? "ERR WATCH inside MULTI is not allowed" : "ERR Command not allowed inside a transaction");
+    answer_error("ERR WATCH inside MULTI is not allowed");
     return;
   }
   if ((info->flags & kNotInMulti) != 0 && is_watch(*info)) return watch(*info, arguments);
@@ -98,11 +110,16 @@ bool Session::refuse_while_following(const CommandInfo& info) {
 /// What this connection follows, as far as it takes it: the rest stays where it is.
 void Session::deliver() {
   if (closed_ || client_.following.empty()) return;
+  // A client of version 2 takes what comes next for the reply to what it asked last.
+  if (!client_.resp3 && behind_writer()) return;
+  follow_what_may_be_seen();
   bool more = false;
   for (Following& following : client_.following) {
-    while (true) {
-      more = output_.size() > kOutputBytesMax;
-      if (more) break;
+    while (!more) {
+      if (output_.size() > kOutputBytesMax) {
+        more = true;
+        break;
+      }
       const Result<std::optional<WatchEvent>> event = following.watch.next(std::chrono::milliseconds(0));
       if (!event) {
         // The next call goes on behind what cannot be read.
@@ -112,7 +129,10 @@ void Session::deliver() {
         reply.bulk(ByteView(event.error().to_string()));
         break;
       }
-      if (!*event) break;
+      if (!*event) {
+        more = following.watch.behind();
+        break;
+      }
       send_event(following, **event);
     }
   }
@@ -170,10 +190,17 @@ void Session::exec() {
     answer_error("EXECABORT Transaction discarded because of previous errors.");
     return;
   }
+  if (!may_run(*transaction)) {
+    client_.database = client_.database_before;
+    answer_error("EXECABORT Transaction discarded because of changed permissions.");
+    return;
+  }
   awaits_exec_ = watched && client_.database != client_.database_before;
   Requests::Item& item = batch().add(nullptr, {}, client_.database, client_.resp3);
-  item.transaction = std::move(transaction);
-  item.watched = std::move(watched);
+  batch_->may_wait |= std::ranges::any_of(transaction->items(), [&](const Requests::Item& each) {
+    return each.database != item.database || (each.info != nullptr && (each.info->flags & (kAdmin | kAllKeys)) != 0);
+  });
+  batch().attach(item, std::move(transaction), std::move(watched));
 }
 
 void Session::watch(const CommandInfo& info, Arguments arguments) {

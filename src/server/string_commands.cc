@@ -136,6 +136,7 @@ Result<void> mget(Context& c) {
   for (const ByteView key : c.arguments.subspan(1)) {
     CAIRN_TRY(value, c.keys.get(key));
     c.reply.bulk_or_null(value);
+    CAIRN_TRY_VOID(check_answer(c));
   }
   return {};
 }

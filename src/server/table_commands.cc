@@ -49,6 +49,7 @@ Result<void> give(Context& c, Scan scan, std::uint64_t limit) {
     c.reply.array(2);
     c.reply.bulk(entry.key);
     c.reply.bulk(entry.value);
+    CAIRN_TRY_VOID(check_answer(c));
     if (++count == limit) break;
   }
   CAIRN_TRY_VOID(scan.status());

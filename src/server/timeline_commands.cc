@@ -53,6 +53,7 @@ Result<void> tl_keys(Context& c) {
   CAIRN_TRY(from, moment_argument(c[2]));
   CAIRN_TRY(to, moment_argument(c[3]));
   CAIRN_TRY(page_of, page(c, 4));
+  CAIRN_TRY_VOID(c.execution.settle());  // Behind saves of this connection: they are to be seen.
   CAIRN_TRY(timeline, timeline_of(c));
   const Moment begin = page_of.after ? Moment(Stamp{page_of.after->last().value + 1}) : from;
   struct Found {
@@ -60,6 +61,7 @@ Result<void> tl_keys(Context& c) {
     Stamp stamp;
   };
   std::vector<Found> found;
+  std::uint64_t bytes = 0;
   std::string cursor = "0";
   SaveList list = timeline->keys(c[1], begin, to);
   for (const auto entry : list) {
@@ -68,6 +70,8 @@ Result<void> tl_keys(Context& c) {
       break;
     }
     found.push_back({Bytes(entry.key), entry.stamp});
+    bytes += entry.key.size();
+    if (bytes > kAnswerBytesMax) return refuse_answer();
   }
   CAIRN_TRY_VOID(list.status());
   c.reply.array(2);
@@ -83,6 +87,7 @@ Result<void> tl_history(Context& c) {
   CAIRN_TRY(from, moment_argument(ranged ? c[2] : ByteView("-")));
   CAIRN_TRY(to, moment_argument(ranged ? c[3] : ByteView("+")));
   CAIRN_TRY(page_of, page(c, ranged ? 4 : 2));
+  CAIRN_TRY_VOID(c.execution.settle());
   CAIRN_TRY(timeline, timeline_of(c));
   SaveList list = timeline->history(c[1], from, to, page_of.limit);
   const std::size_t begin = c.reply.begin_array();
@@ -97,6 +102,7 @@ Result<void> tl_history(Context& c) {
     }
     CAIRN_TRY(data, list.data());
     c.reply.bulk(data);
+    CAIRN_TRY_VOID(check_answer(c));
   }
   CAIRN_TRY_VOID(list.status());
   c.reply.end_array(begin, count);
@@ -105,6 +111,7 @@ Result<void> tl_history(Context& c) {
 
 Result<void> tl_getat(Context& c) {
   CAIRN_TRY(at, moment_argument(c[2]));
+  CAIRN_TRY_VOID(c.execution.settle());
   CAIRN_TRY(timeline, timeline_of(c));
   CAIRN_TRY(value, timeline->get_at(c[1], at));
   c.reply.bulk_or_null(value);

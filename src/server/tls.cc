@@ -37,6 +37,8 @@ Result<TlsContext> load_tls(const Config& config) {
   if (SSL_CTX_load_verify_locations(context.get(), config.tls_client_authority.c_str(), nullptr) != 1) {
     return wrong("tls_client_authority cannot be used", config.tls_client_authority);
   }
+  constexpr unsigned char kName[] = "cairn";  // Without it clients could not resume.
+  SSL_CTX_set_session_id_context(context.get(), kName, sizeof kName - 1);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   return context;
 }

@@ -22,7 +22,9 @@ Transport::Transport(boost::asio::ip::tcp::socket socket, const TlsContext& tls)
   socket_.non_blocking(true, ignored);
   socket_.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
   socket_.set_option(boost::asio::socket_base::keep_alive(true), ignored);
-  if (tls) tls_ = accept_tls(tls, socket_.native_handle());
+  if (!tls) return;
+  tls_ = accept_tls(tls, socket_.native_handle());
+  if (!tls_) socket_.close(ignored);  // Never in the clear.
 }
 
 Transport::Moved Transport::read(char* into, std::size_t size) {

@@ -127,10 +127,11 @@ Result<User> parse_user(const directory::TomlTable& table, std::size_t number) {
 std::optional<Bytes> prefix_of_pattern(const CommandInfo& info, Arguments arguments) {
   if (same_word(info.name, "KEYS")) return glob_prefix(arguments[1]);
   if (!same_word(info.name, "SCAN")) return std::nullopt;
+  std::optional<Bytes> prefix;  // Of the last one, which counts.
   for (std::size_t i = 2; i + 1 < arguments.size(); i += 2) {
-    if (same_word(arguments[i], "MATCH")) return glob_prefix(arguments[i + 1]);
+    if (same_word(arguments[i], "MATCH")) prefix = glob_prefix(arguments[i + 1]);
   }
-  return std::nullopt;
+  return prefix;
 }
 
 }  // namespace

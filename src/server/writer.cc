@@ -121,7 +121,7 @@ void Writer::execute(Batch& batch) {
     batch.requests.arguments_of(item, arguments_);
     Reply reply(batch.output, item.resp3);
     if (item.transaction) {
-      batch.given_up |= !executor_.run_transaction(*item.transaction, item.watched.get(), reply);
+      batch.given_up = !executor_.run_transaction(*item.transaction, item.watched.get(), reply);
     } else if (item.info == nullptr) {
       batch.output.append(arguments_[0]);
     } else {

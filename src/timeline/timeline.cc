@@ -40,6 +40,7 @@ Watch::Watch(std::unique_ptr<timeline::Watcher> watcher) : watcher_(std::move(wa
 Watch::Watch(Watch&&) noexcept = default;
 Watch& Watch::operator=(Watch&&) noexcept = default;
 Watch::~Watch() = default;
+bool Watch::behind() const { return watcher_->behind(); }
 Result<std::optional<WatchEvent>> Watch::next(std::chrono::milliseconds wait) { return watcher_->next(wait.count()); }
 
 Result<Stamp> Timeline::put(ByteView key, ByteView data, const SaveOptions& options) {

@@ -37,13 +37,16 @@ Result<std::optional<WatchEvent>> Watcher::next(std::int64_t wait_ms) {
       CAIRN_TRY(event, give());
       return event;
     }
-    if (next_ <= view.visible) continue;  // There is more under other prefixes.
+    if (next_ <= view.visible && timeline_->boot_ms() < end_ms) continue;  // There is more under other prefixes.
+    if (next_ <= view.visible) return std::nullopt;
     if (timeline_->closed()) return fail(ErrorCode::kUnavailable, "the timeline is closed");
     const std::int64_t left_ms = end_ms - timeline_->boot_ms();
     if (left_ms <= 0) return std::nullopt;
     timeline_->wait_beyond(view.visible, std::min(left_ms, kLookMs));
   }
 }
+
+bool Watcher::behind() const { return !waiting_.empty() || next_ <= timeline_->last().value; }
 
 std::optional<WatchEvent> Watcher::rolled_back(const ReadView& view) {
   if (rollbacks_ == view.line_up->rolled_back_to.size()) return std::nullopt;

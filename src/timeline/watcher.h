@@ -16,6 +16,8 @@ class Watcher {
   Watcher(std::shared_ptr<const TimelineImpl> timeline, ByteView prefix, Moment from);
   /// See Watch::next().
   Result<std::optional<WatchEvent>> next(std::int64_t wait_ms);
+  /// See Watch::behind().
+  [[nodiscard]] bool behind() const;
 
  private:
   [[nodiscard]] std::optional<WatchEvent> rolled_back(const ReadView& view);

@@ -72,6 +72,7 @@ def users(work: str) -> None:
             raises(app.call(*command), "NOPERM")
         assert app.call("KEYS", "app:*") == [b"app:1"] and app.call("SCAN", "0", "MATCH", "app:*")[1] == [b"app:1"]
         raises(app.call("SCAN", "0", "COUNT", "10", "MATCH", "*"), "NOPERM")
+        raises(app.call("SCAN", "0", "MATCH", "app:*", "MATCH", "*"), "NOPERM")
         assert app.call("MULTI") == "OK"
         raises(app.call("SET", "a", "2"), "NOPERM")
         raises(app.call("EXEC"), "EXECABORT")

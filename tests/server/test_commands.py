@@ -118,6 +118,43 @@ def transactions(server) -> None:
     assert [connection.read() for _ in range(10)][5:9] == [["OK", "OK", "OK"], b"1", "OK", b"1"]
 
 
+def order(server) -> None:
+    """Replies come in the order of the requests, however these arrive; lookups see what was asked before them."""
+    connection = Connection(server.port)
+    a, b = "a key that is longer than a few bytes", "another key that is as long as that"
+    assert connection.call("MSET", a, "1", b, "2") == "OK"
+    connection.socket.sendall(f"GET '{a}'\r\nGET '{b}'\r\nGET none\r\nGET '{a}'\r\n".encode())
+    assert [connection.read() for _ in range(4)] == [b"1", b"2", None, b"1"]
+    others = [Connection(server.port) for _ in range(8)]
+    for i in range(300):  # Several batches of one connection are with the writer at once.
+        for other in others:
+            other.send(["SET", "busy", i])
+        connection.send(["INCR", "count"])
+        connection.send(["GET", "count"], ["ECHO", f"e{i}"])
+        if i % 3 == 0:
+            connection.send(["TL.HISTORY", "count", "-", "+", "LIMIT", "1000"])
+    for i in range(300):
+        assert connection.read() == i + 1 and connection.read() == b"%d" % (i + 1) and connection.read() == b"e%d" % i
+        if i % 3 == 0:
+            assert connection.read()[-1][1] == b"%d" % (i + 1)
+    follower = Connection(server.port)
+    follower.send(["SET", "count", "x"], ["TL.WATCH", "count", "FROM", "-"], ["PING"])
+    assert follower.read() == "OK" and follower.read() == "OK" and follower.read() == "PONG"
+    assert follower.read()[0] == b"tl.watch"
+
+
+def hostile_transactions(server) -> None:
+    """What a transaction computes is bounded."""
+    connection = Connection(server.port, timeout=60)
+    connection.call("SET", "k", b"x" * 1_000_000)
+    connection.send(["MULTI"], *([["APPEND", "k", "x"]] * 500), ["EXEC"])
+    assert [connection.read() for _ in range(502)][-1][-1] == 1_000_500
+    connection.send(["MULTI"], *([["SETRANGE", f"s{i}", "300000000", "x"] for i in range(20)]), ["EXEC"])
+    reply = [connection.read() for _ in range(22)][-1]
+    assert sum(isinstance(each, ReplyError) for each in reply) >= 16 if isinstance(reply, list) else isinstance(reply, ReplyError)
+    raises(connection.call("WATCH", *(f"w{i}" for i in range(5000))), "ERR at most 4096 keys")
+
+
 def large_values(server) -> None:
     connection = Connection(server.port)
     value = bytes(range(256)) * 200_000  # 51 MB
@@ -188,13 +225,13 @@ def ends_cleanly(work: str) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as work:
-        for test in (following, a_slow_follower_takes_no_memory, times, scans, expiry, transactions, large_values, configuration):
-            with servers.cairn(f"{work}/{test.__name__}", "--durability", "kernel" if test is not times else "disk") as server:
+        for test in (following, a_slow_follower_takes_no_memory, times, scans, expiry, transactions, order, hostile_transactions, large_values, configuration):
+            with servers.cairn(f"{work}/{test.__name__}", "--durability", "kernel" if test not in (times, order) else "disk") as server:
                 test(server)
                 assert server.stop() == 0, server.read_log()
         for test in (check_config, ends_cleanly):
             test(work)
-    print("commands: following, times, scans, expiry, transactions, large values, configuration, clean ends")
+    print("commands: following, times, scans, expiry, transactions, order, large values, configuration, clean ends")
 
 
 if __name__ == "__main__":
