@@ -93,13 +93,13 @@ def scans(server) -> None:
 
 def expiry(server) -> None:
     connection = Connection(server.port)
+    begin = time.monotonic()
     connection.call("SET", "short", "1", "PX", "60")
     connection.call("SET", "long", "1")
     assert connection.call("PEXPIRE", "long", "60") == 1
-    begin = time.monotonic()
     while connection.call("EXISTS", "short", "long") != 0:
         assert time.monotonic() - begin < 5
-    assert time.monotonic() - begin > 0.04
+    assert time.monotonic() - begin > 0.05
     assert connection.call("TTL", "short") == -2 and connection.call("KEYS", "short") == [] and connection.call("SET", "short", "2", "NX") == "OK"
 
 
