@@ -1,7 +1,6 @@
 #include "server/executor.h"
 
 #include "base/error.h"
-#include "base/reached.h"
 
 namespace cairn::server {
 namespace {
@@ -59,7 +58,6 @@ bool Executor::run_transaction(const Requests& transaction, const WatchSet* watc
     if (watched != nullptr) {
       CAIRN_TRY(changed, has_changed(*watched));
       if (changed) {
-        CAIRN_REACHED("transaction given up for a watched key");
         reply.null_array();
         given_up = true;
         return {};

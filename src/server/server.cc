@@ -8,7 +8,6 @@
 #include <csignal>
 
 #include "base/error.h"
-#include "base/reached.h"
 #include "server/http.h"
 
 namespace cairn::server {
@@ -155,7 +154,6 @@ void Server::welcome(tcp::socket socket) {
   if (error) return;  // It has gone again.
   service_.counters().connections.fetch_add(1, std::memory_order_relaxed);
   if (static_cast<std::int64_t>(service_.client_count()) >= service_.live().clients_max) {
-    CAIRN_REACHED("connection refused: too many");
     service_.counters().rejected.fetch_add(1, std::memory_order_relaxed);
     socket.non_blocking(true, error);
     constexpr ByteView kText = "-ERR max number of clients reached\r\n";

@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "base/reached.h"
 
 namespace cairn::server {
 
@@ -13,7 +12,6 @@ std::uint64_t ScanCursors::add(Bytes key, int database) {
   bytes_ += key.size() + sizeof(Place);
   places_[next_] = {std::move(key), database};
   while (bytes_ > kBytesMax && places_.size() > 1) {
-    CAIRN_REACHED("scan cursor forgotten");
     bytes_ -= places_.begin()->second.key.size() + sizeof(Place);
     places_.erase(places_.begin());
   }

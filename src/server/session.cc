@@ -6,7 +6,6 @@
 #include <array>
 #include <boost/asio/post.hpp>
 
-#include "base/reached.h"
 #include "server/read_thread.h"
 
 namespace cairn::server {
@@ -208,7 +207,6 @@ bool Session::account() {
 void Session::look_after(std::int64_t now_boot_ms) {
   const std::int64_t idle_s = service_.live().idle_timeout_s;
   if (!output_.empty() && now_boot_ms - taking_boot_ms_ > service_.config().slow_reader_s * 1000) {
-    CAIRN_REACHED("slow reader cut off");
     service_.counters().cut_off.fetch_add(1, std::memory_order_relaxed);
     close("it does not take its answers");
   } else if (idle_s != 0 && !behind_writer() && output_.empty() && now_boot_ms - active_boot_ms_ > idle_s * 1000) {

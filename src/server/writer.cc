@@ -4,8 +4,6 @@
 #include <bitset>
 #include <iterator>
 
-#include "base/reached.h"
-
 namespace cairn::server {
 namespace {
 constexpr int kRoundsAtOnce = 4;
@@ -133,7 +131,6 @@ void Writer::execute(Batch& batch) {
 
 /// The device did not confirm: what was answered is not so.
 void Writer::fail(Batch& batch, const Error& error) {
-  CAIRN_REACHED("round of the writer was not made durable");
   batch.output.clear();
   for (const Requests::Item& item : batch.requests.items()) {
     if (item.info == nullptr && !item.transaction) {
