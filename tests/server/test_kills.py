@@ -72,8 +72,6 @@ def linearizable(calls: list[Call]) -> bool:
     nobody knows may have taken place at any time from their begin on, or never."""
     calls = [call for call in calls if call.end is not None or call.kind != "get"]
     calls.sort(key=lambda call: call.begin)
-    ends = sorted(call.end for call in calls if call.end is not None)
-    done_all = frozenset(i for i, call in enumerate(calls) if call.end is not None)
     # Depth-first over (which calls took place, value). Calls that took place are the first `low` and some behind them.
     stack = [(0, frozenset(), None)]
     seen = set()
@@ -85,10 +83,14 @@ def linearizable(calls: list[Call]) -> bool:
         if (low, extra, state) in seen:
             continue
         seen.add((low, extra, state))
-        open_ends = [calls[i].end for i in done_all if i >= low and i not in extra]
-        if not open_ends:
+        first_end = None  # Of those that did not take place yet; who began later cannot end sooner.
+        for i in range(low, len(calls)):
+            if first_end is not None and calls[i].begin > first_end:
+                break
+            if i not in extra and calls[i].end is not None:
+                first_end = calls[i].end if first_end is None else min(first_end, calls[i].end)
+        if first_end is None:
             return True
-        first_end = min(open_ends)
         for i in range(low, len(calls)):
             call = calls[i]
             if call.begin > first_end:
@@ -101,7 +103,7 @@ def linearizable(calls: list[Call]) -> bool:
         # A call that nobody knows the end of may never have taken place.
         if calls[low].end is None:
             stack.append((low + 1, extra, state))
-    return not ends
+    return False
 
 
 def check_checker() -> None:
