@@ -1,6 +1,5 @@
 #include "server/read_thread.h"
 
-#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
 

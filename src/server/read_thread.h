@@ -34,7 +34,6 @@ class ReadThread {
   // On the thread itself, for its sessions.
   [[nodiscard]] Service& service() { return service_; }
   [[nodiscard]] Executor& executor() { return executor_; }
-  [[nodiscard]] Writer& writer() { return *writer_; }
   [[nodiscard]] boost::asio::io_context& context() { return context_; }
   [[nodiscard]] std::vector<char>& buffer() { return buffer_; }
   /// Keys of the lookups that the session whose requests are being taken has gathered.

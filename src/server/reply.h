@@ -16,7 +16,6 @@ class Reply {
   /// Its first word is the code. Ends of lines in it become spaces, at its end nothing.
   void error(ByteView text);
   void integer(std::int64_t value) { number(':', value); }
-  void boolean(bool value) { resp3_ ? output_->append(value ? "#t\r\n" : "#f\r\n") : integer(value ? 1 : 0); }
   void bulk(ByteView bytes);
   void bulk(const Pinned& value);
   /// A text that a person reads; a client of version 3 is told so.

@@ -47,8 +47,6 @@ struct Counters {
   std::atomic<std::uint64_t> writer_rounds{0};
   std::atomic<std::uint64_t> input_bytes{0};
   std::atomic<std::uint64_t> output_bytes{0};
-  std::atomic<std::uint64_t> hits{0};
-  std::atomic<std::uint64_t> misses{0};
 };
 
 class Service {

@@ -1,7 +1,5 @@
 // TABLE.*: the tables of the same directory. Their saves run in the writer, each durable before the next command; what they do is
 // no part of a transaction.
-#include <fmt/format.h>
-
 #include "base/error.h"
 #include "server/command.h"
 #include "server/service.h"

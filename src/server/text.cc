@@ -42,13 +42,6 @@ bool parse_long_double(ByteView text, long double& value) {
   return errno != ERANGE || (std::fabs(value) != HUGE_VALL && std::fpclassify(value) != FP_ZERO);
 }
 
-bool parse_double(ByteView text, double& value) {
-  long double wide = 0;
-  if (!parse_long_double(text, wide)) return false;
-  value = static_cast<double>(wide);
-  return true;
-}
-
 std::string format_long_double(long double value) {
   std::array<char, 5UL * 1024> buffer{};
   const int length = std::snprintf(buffer.data(), buffer.size(), "%.17Lf", value);

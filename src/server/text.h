@@ -21,7 +21,6 @@ inline ByteView up_to_zero(ByteView text) { return text.substr(0, text.find('\0'
 bool parse_integer(ByteView text, std::int64_t& value);
 /// What strtold() takes as a whole, but no NaN and nothing out of range.
 bool parse_long_double(ByteView text, long double& value);
-bool parse_double(ByteView text, double& value);
 /// With at most 17 digits behind the point, and no zeros at the end.
 std::string format_long_double(long double value);
 

@@ -1,6 +1,4 @@
 // TL.*: what a timeline can do and Redis cannot.
-#include <fmt/format.h>
-
 #include "base/error.h"
 #include "server/client.h"
 #include "server/command.h"

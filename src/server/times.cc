@@ -1,7 +1,6 @@
 #include "server/times.h"
 
 #include <chrono>
-#include <limits>
 
 #include "base/error.h"
 #include "base/rfc3339.h"
