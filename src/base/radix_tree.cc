@@ -1,6 +1,7 @@
 #include "base/radix_tree.h"
 
 #include <numeric>
+#include <utility>
 
 namespace cairn::radix {
 namespace {
@@ -172,16 +173,73 @@ void prefetch(const Node& node) {
   visit(node, [&](const auto& of) { each(of.children, std::min(count, of.children.size())); });
 }
 
+namespace {
+
+void prefetch_node(const Node& node) {
+  const char* const bytes = reinterpret_cast<const char*>(&node);
+  for (std::size_t line = 0; line < sizeof(Node16); line += 64) __builtin_prefetch(bytes + line);
+}
+
+/// One way down.
+struct Descent {
+  ByteView rest;  // Of the key.
+  Ref at;
+  bool newest_asked = false;
+
+  /// Takes what was asked for last and asks for what comes next; false: there is nothing more.
+  bool step() {
+    if (!at.is_node()) {
+      if (at.versions() != nullptr && !std::exchange(newest_asked, true)) {
+        __builtin_prefetch(at.versions());
+        return true;
+      }
+      __builtin_prefetch(at.thing());
+      __builtin_prefetch(at.thing() + 64);
+      return false;
+    }
+    Node& node = *at.node();
+    if (!rest.starts_with(node.prefix_bytes())) return false;
+    rest.remove_prefix(node.prefix_size);
+    const Slot* slot = &node.end;
+    if (!rest.empty()) {
+      slot = find(node, static_cast<std::uint8_t>(rest.front()));
+      rest.remove_prefix(1);
+    }
+    at = slot != nullptr ? slot->load(std::memory_order_acquire) : Ref();
+    if (at.empty()) return false;
+    if (at.is_node()) prefetch_node(*at.node());
+    return true;
+  }
+};
+
+}  // namespace
+
+void prefetch(Ref root, std::span<const ByteView> keys) {
+  constexpr std::size_t kAtOnce = 32;
+  while (!keys.empty() && !root.empty()) {
+    std::array<Descent, kAtOnce> descents;
+    std::size_t count = std::min(keys.size(), kAtOnce);
+    for (std::size_t i = 0; i < count; ++i) descents[i] = {.rest = keys[i], .at = root};
+    keys = keys.subspan(count);
+    while (count != 0) {
+      for (std::size_t i = 0; i < count;) {
+        if (descents[i].step()) {
+          ++i;
+        } else {
+          descents[i] = descents[--count];
+        }
+      }
+    }
+  }
+}
+
 void look_ahead(const Node& node, int position) {
   const int behind = next(node, position);
   if (behind == kAfterAll) return;
   if (const Ref sibling = at(node, behind); sibling.is_node()) prefetch(*sibling.node());
   const int far = next(node, behind);
   if (far == kAfterAll) return;
-  if (const Ref sibling = at(node, far); sibling.is_node()) {
-    const char* const bytes = reinterpret_cast<const char*>(sibling.node());
-    for (std::size_t line = 0; line < sizeof(Node16); line += 64) __builtin_prefetch(bytes + line);
-  }
+  if (const Ref sibling = at(node, far); sibling.is_node()) prefetch_node(*sibling.node());
 }
 
 namespace {

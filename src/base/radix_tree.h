@@ -137,6 +137,8 @@ Node* without_prefix(const Node& node, std::size_t cut, Arena& arena);
 Node* new_node(Arena& arena, Kind kind);
 /// Asks for the memory of the leaves below, which are about to be read in order.
 void prefetch(const Node& node);
+/// Asks for what lies on the way from `root` to the leaves of `keys`, and for these.
+void prefetch(Ref root, std::span<const ByteView> keys);
 /// Where a walk enters the node at `position`: asks for the leaves of the one behind that, and for the node of the one behind
 /// both.
 void look_ahead(const Node& node, int position);
@@ -258,6 +260,9 @@ class RadixTree {
     const radix::Version* const found = radix::not_above(leaf.versions(), version);
     return found != nullptr ? found->thing : nullptr;
   }
+
+  /// For who is about to insert or to find `keys`: memory that each of them would wait for by itself is waited for together.
+  void prefetch(std::span<const ByteView> keys) const { radix::prefetch(root_.load(std::memory_order_acquire), keys); }
 
   /// Calls `visit` with the things of `key`, the newest first, as long as it returns no error.
   Result<void> visit(ByteView key, const std::function<Result<void>(const char*)>& visit) const {

@@ -309,7 +309,7 @@ Result<void> Directory::raise_ceilings(std::uint64_t count, std::uint64_t part) 
   });
 }
 
-std::optional<Directory::Stamped> Directory::reserve_versions(std::uint64_t count) {
+std::optional<Directory::Stamped> Directory::reserve_versions(std::uint64_t count, std::uint64_t stamps) {
   std::uint64_t first = next_version_.load();
   do {
     if (first + count - 1 > version_ceiling_.load()) return std::nullopt;
@@ -318,8 +318,8 @@ std::optional<Directory::Stamped> Directory::reserve_versions(std::uint64_t coun
   std::uint64_t stamp = 0;
   do {
     stamp = std::max(last + 1, stamp_of(environment_.clock.wall_ms()));
-    if (stamp > stamp_ceiling_.load()) return std::nullopt;  // The versions are skipped; versions may have gaps.
-  } while (!last_stamp_.compare_exchange_weak(last, stamp));
+    if (stamp + stamps - 1 > stamp_ceiling_.load()) return std::nullopt;  // The versions are skipped; versions may have gaps.
+  } while (!last_stamp_.compare_exchange_weak(last, stamp + stamps - 1));
   if (!versions_at_hand(0, stamp, kLowPart) && !raise_set_.exchange(true)) raise_ahead(0);
   return Stamped{first, stamp};
 }

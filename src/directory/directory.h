@@ -177,8 +177,9 @@ class Directory : public std::enable_shared_from_this<Directory> {
   /// Makes sure that reserve(count) will find room below the ceilings, with I/O if it must; as a rule they are raised in the
   /// background long before. Before taking locks.
   Result<void> prepare_versions(std::uint64_t count) CAIRN_EXCLUDES(manifest_mutex_) { return raise_ceilings(count, kLeastPart); }
-  /// `count` consecutive write versions, of which the first is returned, and a stamp. nullopt: prepare_versions again.
-  std::optional<Stamped> reserve_versions(std::uint64_t count);
+  /// `count` consecutive write versions and `stamps` consecutive stamps; the first of them are returned. nullopt:
+  /// prepare_versions again.
+  std::optional<Stamped> reserve_versions(std::uint64_t count, std::uint64_t stamps = 1);
   /// Stamps from now on are above `stamp`, which was given out.
   void raise_stamp(std::uint64_t stamp);
   /// Milliseconds since 1970 by the wall clock, but never less than it said before, in this open or an earlier one: what

@@ -21,7 +21,8 @@ SegmentWriter::SegmentWriter(std::unique_ptr<storage::AppendFile> file, const Se
       identity_(identity),
       seed_(segment_seed(identity.database, identity.number, identity.salt)),
       recycled_(recycled),
-      pages_there_(recycled) {}
+      pages_there_(recycled),
+      populates_(!recycled) {}
 
 Result<std::unique_ptr<SegmentWriter>> SegmentWriter::start(std::unique_ptr<storage::AppendFile> file,
                                                             const SegmentIdentity& identity, bool recycled) {
@@ -54,6 +55,7 @@ Result<void> SegmentWriter::write_ahead(bool durable) {
   }
   if (durable) CAIRN_TRY_VOID(file_->sync(file_->capacity()));
   pages_there_ = true;
+  populates_ = !durable;
   return {};
 }
 
@@ -92,7 +94,7 @@ Result<void> SegmentWriter::finish() {
 RecordView SegmentWriter::append(const RecordInput& record) {
   const std::uint64_t bytes = encoded_bytes(record);
   CAIRN_ASSERT(tail_ + bytes + kTerminatorBytes <= file_->capacity());
-  const bool there = pages_there_ || tail_ + bytes + kTerminatorBytes <= populated_;
+  const bool there = !populates_ || tail_ + bytes + kTerminatorBytes <= populated_;
   char* const at = there ? file_->data() + tail_ : make_room(bytes);
   encode_record(at, record, record_seed(seed_, tail_));
   const RecordView view = view_record(at, tail_);

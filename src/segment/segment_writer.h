@@ -86,7 +86,8 @@ class SegmentWriter {
   SegmentIdentity identity_;
   std::uint64_t seed_;
   bool recycled_;
-  bool pages_there_;  // Of all its room, in memory as a rule: they need not be populated.
+  bool pages_there_;  // Of all its room, in memory as a rule.
+  bool populates_;    // Some room at a time, which is cheaper than page by page.
   std::uint64_t tail_ = kHeaderBytes;
   std::uint64_t populated_ = 0;
   std::uint64_t syncs_ = 0;

@@ -104,6 +104,8 @@ struct World {
     }
   }
   void check_find(const std::string& key, std::uint64_t version_max) const {
+    const std::array<ByteView, 3> ahead = {key, "a", ""};
+    tree.prefetch(ahead);
     const char* const found = tree.find(key, version_max);
     const auto wanted = model.lower_bound({key, version_max});
     const bool there = wanted != model.end() && wanted->first == key;
@@ -237,6 +239,8 @@ TEST(RadixTree, IsReadWhileItIsWritten) {
       seen = visible.load(std::memory_order_acquire);
       if (seen == 0) continue;
       const Thing& wanted = things[mine.below(seen)];
+      const std::vector<ByteView> ahead(40, wanted.key);
+      world.tree.prefetch(ahead);
       ASSERT_NE(world.tree.find(wanted.key, wanted.version), nullptr);
       Tree::Iterator at(world.tree);
       at.seek(wanted.key);
