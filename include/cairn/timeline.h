@@ -317,6 +317,13 @@ class Timeline {
   Result<Applied> apply(const Saves& saves, const SaveOptions& options = {});
   /// The same of one save. `expires`: in place of SaveOptions::expires_after.
   Result<Applied> apply_put(ByteView key, ByteView data, std::optional<Time> expires, const SaveOptions& options = {});
+  struct Put {
+    ByteView key;
+    ByteView data;
+  };
+  /// Makes each of `puts` a write of its own, in their order, with a stamp of its own: as apply_put() of one after the other, but
+  /// sooner, as memory is waited for together. On an error none is applied. Returns the last.
+  Result<Applied> apply_each(std::span<const Put> puts, const SaveOptions& options = {});
   /// Whether a save of so many bytes would be applied without waiting for room or for background work, as things stand.
   [[nodiscard]] bool applies_at_once(std::uint64_t bytes) const;
   /// Returns when readers see `applied` and all that was applied before it, as durable as was asked. Errors: as write(); which of

@@ -18,6 +18,7 @@ namespace {
 constexpr std::int64_t kLookAgainMsMost = 3'600'000;
 constexpr std::int64_t kLookAgainMsLeast = 100;
 constexpr std::int64_t kRetryMs = 1000;
+constexpr std::int64_t kQuietMs = 1000;
 constexpr std::uint64_t kProgressBytes = 256 * kKiB;
 
 std::uint64_t bytes_of_line(const directory::TimelineEntry& entry, directory::Line line) {
@@ -75,6 +76,7 @@ void TimelineImpl::schedule_next_look(bool failed) {
   for (const directory::RollbackEntry& rollback : now->rollbacks) {
     if (rollback.undo_until_ms != 0) due_ms = std::min(due_ms, rollback.undo_until_ms);
   }
+  if (const std::int64_t rest_ms = merging_rests_ms(); rest_ms > 0) due_ms = std::min(due_ms, now_ms + rest_ms);
   const std::int64_t wait_ms = std::max(due_ms - now_ms, failed ? kRetryMs : kLookAgainMsLeast);
   const std::int64_t at_ms = environment_.clock.boot_ms() + wait_ms;
   const MutexLock lock(state_mutex_);
@@ -87,6 +89,14 @@ void TimelineImpl::schedule_next_look(bool failed) {
     }
     schedule_housekeeping();
   });
+}
+
+/// While blocks end one soon after the other nothing is merged, up to a number of indexes: merging would take from those who save
+/// more than it gives to those who read. 0, or for how long at least.
+std::int64_t TimelineImpl::merging_rests_ms() const {
+  if (asked_.load() != 0 || line_up_.get()->indexes.size() > tuning_.indexes_max_in_burst) return 0;
+  const std::int64_t quiet_ms = environment_.clock.boot_ms() - last_closed_boot_ms_.load();
+  return std::max<std::int64_t>(kQuietMs - quiet_ms, 0);
 }
 
 /// What one kind of work fails on does not keep the others from theirs.
@@ -104,7 +114,7 @@ Result<void> TimelineImpl::keep_house(directory::Job& job) {
       if (!done) so_far = std::unexpected(done.error());
       return done && *done;
     };
-    const bool merged = goes_on(merging, [&] { return merge_indexes(job); });
+    const bool merged = merging_rests_ms() == 0 && goes_on(merging, [&] { return merge_indexes(job); });
     const bool cycled = goes_on(cycling, [&] { return cycle_step(job); });
     directory_->reclaim();
     if (expired || merged || cycled) continue;
@@ -307,6 +317,13 @@ void TimelineImpl::add_to_next_line(directory::TimelineEntry& timeline, const St
 }
 
 Result<void> TimelineImpl::housekeep(bool until_done) {
+  ++asked_;
+  Result<void> done = housekeep_now(until_done);
+  --asked_;
+  return done;
+}
+
+Result<void> TimelineImpl::housekeep_now(bool until_done) {
   const auto wait_for = [&](const std::shared_ptr<directory::Job>& job) {
     return job ? environment_.jobs.wait(job) : Result<void>{};
   };

@@ -45,6 +45,9 @@ class OpenBlock : public std::enable_shared_from_this<OpenBlock> {
   };
   /// The newest; nullptr: none.
   [[nodiscard]] const EraseOfAll* erases() const { return erases_.load(std::memory_order_acquire); }
+  /// For who is about to look these keys up, or to save under them; best of so many.
+  static constexpr std::size_t kPrefetched = 32;
+  void prefetch(std::span<const ByteView> keys) const { records_.prefetch(keys); }
   [[nodiscard]] bool holds(ByteView key) const { return records_.find(key, ~std::uint64_t{0}) != nullptr; }
   /// Calls `visit` with the saves with stamps in [first, last], in order, as long as it returns true.
   Result<void> visit(std::uint64_t first, std::uint64_t last,

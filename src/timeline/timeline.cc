@@ -101,6 +101,14 @@ Result<Applied> Timeline::apply_put(ByteView key, ByteView data, std::optional<T
   return impl_->write({&save, 1}, options, timeline::TimelineImpl::Until::kApplied);
 }
 
+Result<Applied> Timeline::apply_each(std::span<const Put> puts, const SaveOptions& options) {
+  std::vector<timeline::SaveRef> saves;
+  saves.reserve(puts.size());
+  for (const Put& put : puts)
+    saves.push_back({.key = put.key, .data = put.data, .kind = kind_of(put.data, options), .expiry_ms = {}});
+  return impl_->write(saves, options, timeline::TimelineImpl::Until::kApplied, timeline::TimelineImpl::As::kOneEach);
+}
+
 bool Timeline::applies_at_once(std::uint64_t bytes) const { return impl_->applies_at_once(bytes); }
 Result<void> Timeline::settle(const Applied& applied) { return impl_->settle(applied); }
 Result<void> Timeline::sync() { return impl_->sync(); }

@@ -111,6 +111,7 @@ Result<void> TimelineImpl::close_blocks(directory::Job& job) {
     if (!listed && picked.size() > 1 && directory_->state()) directory_->abandon(block->name());
     CAIRN_TRY_VOID(listed);
     counters_.closed.fetch_add(1, std::memory_order_relaxed);
+    last_closed_boot_ms_ = environment_.clock.boot_ms();
   }
 }
 

@@ -19,6 +19,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,7 +44,8 @@ struct Tuning : directory::LogTuning {
   std::size_t open_blocks_max = 4;                   // Ended and without an index. More hold up writers.
   std::uint64_t open_bytes_at_close_max = 4 * kMiB;  // Of such: more get their index before the timeline closes.
   std::uint64_t block_memory_least = 8 * kMiB;       // What a block may take though the budget is used up.
-  std::size_t indexes_max = 8;                       // More are merged.
+  std::size_t indexes_max = 8;                       // More are merged,
+  std::size_t indexes_max_in_burst = 16;             // though blocks may go on ending one soon after the other.
   std::uint64_t index_bytes_max = 512 * kMiB;        // Of a merged one: it is sorted in memory.
   std::size_t cycle_blocks_max = 8;                  // Of A that one step of a cycle takes.
   std::uint64_t collect_step_saves = 1024;           // A listing by prefix looks at so many at once (walks.cc),
@@ -83,8 +85,9 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
 
   // See cairn/timeline.h.
   enum class Until : std::uint8_t { kApplied, kAcknowledged };
-  Result<Applied> write(std::span<SaveRef> saves, const SaveOptions& options, Until until = Until::kAcknowledged)
-      CAIRN_EXCLUDES(log_.mutex);
+  enum class As : std::uint8_t { kOneWrite, kOneEach };  // The latter of puts alone.
+  Result<Applied> write(std::span<SaveRef> saves, const SaveOptions& options, Until until = Until::kAcknowledged,
+                        As as = As::kOneWrite) CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] bool applies_at_once(std::uint64_t bytes) const CAIRN_EXCLUDES(log_.mutex);
   Result<void> settle(const Applied& applied) CAIRN_EXCLUDES(log_.mutex);
   Result<void> sync() CAIRN_EXCLUDES(log_.mutex);
@@ -150,8 +153,9 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   Result<void> wait_for_close(std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] Result<std::vector<SaveRef>> what_changes(std::span<const SaveRef> saves, std::uint64_t last_stamp) const;
   [[nodiscard]] Result<std::uint64_t> stamp_of(const SaveOptions& options, std::uint64_t now) const CAIRN_REQUIRES(log_.mutex);
-  WriteVersion append(std::span<const SaveRef> saves, const SaveOptions& options, const directory::Directory::Stamped& stamped)
+  Applied append(std::span<const SaveRef> saves, const SaveOptions& options, const directory::Directory::Stamped& first, As as)
       CAIRN_REQUIRES(log_.mutex);
+  void index_records() CAIRN_REQUIRES(log_.mutex);
   Result<void> end_block() CAIRN_REQUIRES(log_.mutex);
 
   // timeline_blocks.cc
@@ -174,6 +178,8 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   void schedule_housekeeping() CAIRN_EXCLUDES(state_mutex_);
   std::shared_ptr<directory::Job> submit_housekeeping() CAIRN_EXCLUDES(state_mutex_);
   void schedule_next_look(bool failed) CAIRN_EXCLUDES(state_mutex_);
+  [[nodiscard]] std::int64_t merging_rests_ms() const;
+  Result<void> housekeep_now(bool until_done) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> keep_house(directory::Job& job) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> end_expired_block() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<bool> expire() CAIRN_EXCLUDES(state_mutex_);
@@ -236,7 +242,9 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   std::vector<Superseded> superseded_ CAIRN_GUARDED_BY(state_mutex_);  // Oldest first: who holds one may keep what has left.
   std::uint64_t next_held_ CAIRN_GUARDED_BY(state_mutex_) = 1;
 
-  std::vector<std::string> open_reports_;  // Of load() alone.
+  std::atomic<std::int64_t> last_closed_boot_ms_{std::numeric_limits<std::int64_t>::min() / 2};  // A block.
+  std::atomic<int> asked_{0};                                                                    // To keep house: who waits.
+  std::vector<std::string> open_reports_;                                                        // Of load() alone.
   Published<LineUp> line_up_{nullptr};
   ReadCounters read_counters_;
   struct Counters {

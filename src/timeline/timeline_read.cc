@@ -74,6 +74,7 @@ Result<std::vector<std::optional<Pinned>>> TimelineImpl::multi_get(std::span<con
   ReadView view = view_of(sees);
   std::vector<std::uint64_t> hashes;
   hashes.reserve(keys.size());
+  for (const auto& block : view.line_up->open) block->prefetch(keys);
   for (const ByteView key : keys) {
     hashes.push_back(hash_of(key));
     for (const auto& index : view.line_up->indexes) index->file()->reader->prefetch(hashes.back());

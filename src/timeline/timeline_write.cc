@@ -1,6 +1,7 @@
 // The way of a save: make room, take a stamp, encode into the log, index, publish, wait until it is durable and so visible; and
 // when a block ends.
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 #include "base/reached.h"
@@ -54,8 +55,8 @@ std::span<SaveRef> in_order(std::span<SaveRef> saves) {
 
 }  // namespace
 
-Result<Applied> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions& options, Until until) {
-  saves = in_order(saves);
+Result<Applied> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions& options, Until until, As as) {
+  if (as == As::kOneWrite) saves = in_order(saves);
   CAIRN_TRY(bytes, check_saves(saves));
   if (options.expires_after.count() < 0 || options.expires_after.count() > kExpiresAfterMsMost) {
     return fail(ErrorCode::kInvalidArgument, "expires_after is " + std::to_string(options.expires_after.count()) +
@@ -78,18 +79,19 @@ Result<Applied> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions&
         with_changes = std::move(found);
         made = with_changes;
       }
-      auto stamped = directory_->reserve_versions(made.size());
-      if (stamped) {
-        CAIRN_TRY(stamp, stamp_of(options, stamped->stamp));
-        stamped->stamp = stamp;
-        if (!takes_stamp(stamp)) {
+      const std::uint64_t stamps = as == As::kOneEach ? made.size() : 1;
+      auto first = directory_->reserve_versions(made.size(), stamps);
+      if (first) {
+        CAIRN_TRY(stamp, stamp_of(options, first->stamp));
+        first->stamp = stamp;
+        if (!takes_stamp(stamp + stamps - 1)) {
           CAIRN_TRY_VOID(leave_block(bytes));
           continue;
         }
         last_given_ms_ = options.time ? options.time->time_since_epoch().count() : -1;
-        const WriteVersion version = append(made, options, *stamped);
-        if (until == Until::kAcknowledged) CAIRN_TRY_VOID(log_.wait_until_visible(version));
-        return Applied{.stamp = {stamp}, .version = version};
+        const Applied applied = append(made, options, *first, as);
+        if (until == Until::kAcknowledged) CAIRN_TRY_VOID(log_.wait_until_visible(applied.version));
+        return applied;
       }
     }
     CAIRN_TRY_VOID(directory_->prepare_versions(saves.size()));
@@ -250,22 +252,22 @@ Result<void> TimelineImpl::wait_for_close(std::int64_t& begin_ms) {
   return {};
 }
 
-WriteVersion TimelineImpl::append(std::span<const SaveRef> saves, const SaveOptions& options,
-                                  const directory::Directory::Stamped& stamped) {
+Applied TimelineImpl::append(std::span<const SaveRef> saves, const SaveOptions& options,
+                             const directory::Directory::Stamped& first, As as) {
   segment::SegmentWriter& log = log_.begin();
-  const bool batch = saves.size() > 1;
+  const bool batch = saves.size() > 1 && as == As::kOneWrite;
   const std::uint64_t batch_begin = log.tail();
   checksums_.clear();
   records_.clear();
   std::uint64_t user_bytes = 0;
-  const std::int64_t expiry_ms =
-      options.expires_after.count() == 0 ? 0 : directory::ms_of_stamp(stamped.stamp) + options.expires_after.count();
   segment::RecordInput input{.flags = static_cast<std::uint8_t>(batch ? kInBatch : 0),
-                             .write_version = stamped.write_version,
-                             .stamp = stamped.stamp,
+                             .write_version = first.write_version,
+                             .stamp = first.stamp,
                              .view = view_,
                              .family = kTimelineFamily};
   for (const SaveRef& save : saves) {
+    const std::int64_t expiry_ms =
+        options.expires_after.count() == 0 ? 0 : directory::ms_of_stamp(input.stamp) + options.expires_after.count();
     input.kind = save.kind;
     input.account = options.account.value_or(directory::account_of(save.key));
     const bool expires = save.kind == RecordKind::kPut || changes_expiry(save);
@@ -278,15 +280,29 @@ WriteVersion TimelineImpl::append(std::span<const SaveRef> saves, const SaveOpti
     if (batch) checksums_.push_back(record.header.checksum);
     user_bytes += save.key.size() + save.data.size();
     ++input.write_version;
+    if (as == As::kOneEach) ++input.stamp;
   }
   --input.write_version;
+  if (as == As::kOneEach) --input.stamp;
   if (batch) log.append_batch_frame(batch_begin, checksums_, input);
   // Log before memory: what is indexed is in the log.
-  for (const auto& [at, record] : records_) active_->insert(at, record);
-  log_.publish(input.write_version, stamped.stamp, options.durability);
-  add_alone(counters_.writes, 1);
+  index_records();
+  log_.publish(input.write_version, input.stamp, options.durability);
+  add_alone(counters_.writes, as == As::kOneEach ? saves.size() : 1);
   add_alone(counters_.written_bytes, user_bytes);
-  return input.write_version;
+  return {.stamp = {input.stamp}, .version = input.write_version};
+}
+
+/// Some at a time, which wait for memory together.
+void TimelineImpl::index_records() {
+  for (std::size_t i = 0; i < records_.size();) {
+    const auto some = std::span(records_).subspan(i, std::min(records_.size() - i, OpenBlock::kPrefetched));
+    std::array<ByteView, OpenBlock::kPrefetched> keys;
+    std::ranges::transform(some, keys.begin(), [](const auto& each) { return each.second.key; });
+    if (some.size() > 1) active_->prefetch({keys.data(), some.size()});
+    for (const auto& [at, record] : some) active_->insert(at, record);
+    i += some.size();
+  }
 }
 
 }  // namespace cairn::timeline

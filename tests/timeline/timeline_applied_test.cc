@@ -41,6 +41,51 @@ TEST_F(TimelineApplied, WhatWasNotSettledMayBeLostWhatWasIsNot) {
   EXPECT_TRUE(get("a") == "settled" || get("a") == "applied");
 }
 
+TEST_F(TimelineApplied, EachOfManyIsAWriteOfItsOwn) {
+  const Stamp before = put("b", "0");
+  const std::vector<Timeline::Put> puts = {{"b", "1"}, {"a", "2"}, {"b", "3"}, {"c", ""}};
+  const auto applied = timeline->apply_each(puts);
+  ASSERT_OK(applied);
+  EXPECT_EQ(get("b"), "0");
+  EXPECT_EQ(get_applied("b"), "3");
+  ASSERT_OK(timeline->settle(*applied));
+  EXPECT_EQ(history("b"), "0 1 3 ");
+  EXPECT_EQ(get("a"), "2");
+  EXPECT_EQ(get("c"), "(none)");
+  EXPECT_GE(applied->stamp.value, before.value + puts.size());
+  EXPECT_EQ(timeline->info("b").value()->stamp.value, applied->stamp.value - 1);
+  EXPECT_EQ(timeline->changed("c")->value, applied->stamp.value);
+  const std::vector<Timeline::Put> bad = {{"d", "1"}, {"", "2"}};
+  const auto refused = timeline->apply_each(bad);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(get_applied("d"), "(none)");
+  ASSERT_OK(timeline->apply_each({}));
+}
+
+TEST_F(TimelineApplied, ACrashTakesTheLastOfManyOnly) {
+  SaveOptions options;
+  options.durability = Durability::kKernel;
+  std::vector<std::string> keys;
+  for (int i = 0; i < 200; ++i) keys.push_back("k" + std::to_string(i));
+  std::vector<Timeline::Put> puts;
+  for (const std::string& key : keys) puts.push_back({key, "data"});
+  std::set<std::size_t> survived;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    ASSERT_OK(timeline->apply_each(puts, options));
+    auto next = disk->crashed(seed);
+    end();
+    disk = std::move(next);
+    open({});
+    std::size_t there = 0;
+    while (there < keys.size() && get(keys[there]) == "data") ++there;
+    for (std::size_t i = there; i < keys.size(); ++i) ASSERT_EQ(get(keys[i]), "(none)") << i;
+    survived.insert(there);
+    ASSERT_OK(timeline->erase_all());
+  }
+  EXPECT_GT(survived.size(), 2U) << "not all or nothing";
+}
+
 TEST_F(TimelineApplied, SyncMakesAllThatWasAcknowledgedDurable) {
   SaveOptions options;
   options.durability = Durability::kKernel;

@@ -31,6 +31,7 @@ struct TimelineHistory {
     process = std::make_unique<Process>(*disk, clock);
     process->timeline_tuning.cycle_blocks_max = 1 + random.below(3);
     process->timeline_tuning.indexes_max = 2 + random.below(3);
+    process->timeline_tuning.indexes_max_in_burst = random.below(10);
     process->timeline_tuning.collect_step_saves = 1 + random.below(20);
     process->timeline_tuning.collected_keys_max = 2 + random.below(30);
     process->timeline_tuning.index_bytes_max = random.one_in(3) ? 64 * kKiB : 512 * kMiB;
@@ -153,6 +154,37 @@ struct TimelineHistory {
       if (save.data && expiries.contains(k)) save.expiry_ms = expiries[k];
       model.saves.push_back(save);
     }
+    if (options.durability == Durability::kDisk) acknowledged = model.last_stamp;
+  }
+  /// Many puts, each a write of its own.
+  void write_each() {
+    SaveOptions options;
+    options.durability = random.one_in(3) ? Durability::kDisk : Durability::kKernel;
+    options.keep_empty = random.one_in(2);
+    if (random.one_in(6)) options.expires_after = std::chrono::milliseconds(1 + random.below(1200));
+    std::vector<std::pair<std::string, std::string>> given(1 + random.below(70));
+    for (auto& [k, data] : given) {
+      k = key();
+      data = std::string(random.below(60), static_cast<char>('a' + random.below(26)));
+    }
+    const std::vector<Timeline::Put> puts = [&] {
+      std::vector<Timeline::Put> all;
+      for (const auto& [k, data] : given) all.push_back({k, data});
+      return all;
+    }();
+    const auto applied = timeline->apply_each(puts, options);
+    ASSERT_OK(applied);
+    ASSERT_OK(timeline->settle(*applied));
+    ASSERT_GE(applied->stamp.value, model.last_stamp + given.size());
+    std::uint64_t stamp = applied->stamp.value - given.size();
+    for (const auto& [k, data] : given) {
+      TimelineModel::Save save{.key = k, .data = data};
+      save.stamp = ++stamp;
+      if (data.empty() && !options.keep_empty) save.data.reset();
+      if (save.data && options.expires_after.count() != 0) save.expiry_ms = ms_of(save.stamp) + options.expires_after.count();
+      model.saves.push_back(save);
+    }
+    model.last_stamp = applied->stamp.value;
     if (options.durability == Durability::kDisk) acknowledged = model.last_stamp;
   }
   /// As the server does: what is applied is there for its writer at once, for all others when it is settled.
@@ -393,8 +425,10 @@ struct TimelineHistory {
   void step() {
     const std::uint64_t dice = random.below(100);
     clock.advance_ms(static_cast<std::int64_t>(random.below(12)));
-    if (dice < 72) {
+    if (dice < 70) {
       write();
+    } else if (dice < 72) {
+      write_each();
     } else if (dice < 74) {
       clock.advance_ms(static_cast<std::int64_t>(random.below(400)));
     } else if (dice == 74) {

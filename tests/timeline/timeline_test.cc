@@ -345,6 +345,31 @@ TEST_F(OneTimeline, LookupsDoNotGrowWithTheNumberOfBlocks) {
   EXPECT_LE(after.index_probes - before.index_probes, 300 * 4);
 }
 
+TEST_F(OneTimeline, NothingIsMergedWhileBlocksEndOneSoonAfterTheOther) {
+  reopen({.timeout = milliseconds(0), .block_bytes_max = 32 * kKiB});
+  const auto block = [&](std::int64_t ms) {
+    put("key", "x");
+    ASSERT_OK(timeline->close_block());
+    process->run_jobs();
+    clock.advance_ms(ms);
+  };
+  for (std::uint64_t i = 1; i <= 16; ++i) {
+    block(100);
+    EXPECT_EQ(timeline->stats().index_files, i);
+  }
+  block(100);
+  EXPECT_LE(timeline->stats().index_files, 2U) << "too many";
+  for (int i = 0; i < 10; ++i) block(100);
+  EXPECT_GE(timeline->stats().index_files, 10U);
+  clock.advance_ms(900);
+  process->run_jobs();
+  EXPECT_LE(timeline->stats().index_files, 2U) << "it has been quiet for a second";
+  for (int i = 0; i < 10; ++i) block(100);
+  EXPECT_GE(timeline->stats().index_files, 10U);
+  ASSERT_OK(timeline->housekeep());
+  EXPECT_LE(timeline->stats().index_files, 2U) << "it was asked for";
+}
+
 TEST_F(OneTimeline, NoMoreBlocksAreMappedThanMayBeAndWhatWasReadStays) {
   const auto block = [](int i) { return "of block " + std::to_string(i); };
   const std::size_t files_before = storage::SimulatedStorage(*disk).list()->size();
