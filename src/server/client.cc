@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 namespace cairn::server {
 
 std::string ClientInfo::describe(std::int64_t now_boot_ms) const {
@@ -22,6 +24,16 @@ void ClientInfo::kill() const {
   if (handle_ >= 0) shutdown(handle_, SHUT_RDWR);
 }
 
+void Requests::reserve(std::size_t input_bytes) {
+  constexpr std::size_t kMost = 16 * kKiB;
+  constexpr std::size_t kArgument = 40;
+  constexpr std::size_t kRequest = 120;
+  const std::size_t bytes = std::min(input_bytes, kMost);
+  bytes_.reserve(bytes);
+  places_.reserve(bytes / kArgument + 4);
+  items_.reserve(bytes / kRequest + 1);
+}
+
 Requests::Item& Requests::add(const CommandInfo* info, Arguments arguments, int database, bool resp3) {
   Item& item = items_.emplace_back();
   item.info = info;
@@ -38,9 +50,7 @@ Requests::Item& Requests::add(const CommandInfo* info, Arguments arguments, int 
 
 void Requests::arguments_of(const Item& item, std::vector<ByteView>& arguments) const {
   arguments.clear();
-  for (std::uint32_t i = item.first; i < item.first + item.count; ++i) {
-    arguments.push_back(ByteView(bytes_).substr(places_[i].offset, places_[i].size));
-  }
+  for (std::uint32_t i = 0; i < item.count; ++i) arguments.push_back(argument_of(item, i));
 }
 
 }  // namespace cairn::server

@@ -75,6 +75,8 @@ class Requests {
     std::shared_ptr<WatchSet> watched;            // Of WATCH and EXEC,
     std::unique_ptr<const Requests> transaction;  // and what EXEC executes.
   };
+  /// Room for what so many bytes of input may ask for; else it grows.
+  void reserve(std::size_t input_bytes);
   Item& add(const CommandInfo* info, Arguments arguments, int database, bool resp3);
   /// Of EXEC.
   void attach(Item& item, std::unique_ptr<const Requests> transaction, std::shared_ptr<WatchSet> watched) {
@@ -85,6 +87,10 @@ class Requests {
   [[nodiscard]] const std::vector<Item>& items() const { return items_; }
   /// Into `arguments`, as views of this.
   void arguments_of(const Item& item, std::vector<ByteView>& arguments) const;
+  [[nodiscard]] ByteView argument_of(const Item& item, std::uint32_t number) const {
+    const Place& place = places_[item.first + number];
+    return ByteView(bytes_).substr(place.offset, place.size);
+  }
   [[nodiscard]] bool empty() const { return items_.empty(); }
   [[nodiscard]] std::uint64_t memory_bytes() const {
     return transaction_bytes_ + bytes_.capacity() + places_.capacity() * sizeof(Place) + items_.capacity() * sizeof(Item);

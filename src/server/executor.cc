@@ -42,6 +42,17 @@ void Executor::run(const CommandInfo& info, Arguments arguments, int database, R
   touched_.reset();
 }
 
+Result<void> Executor::put_each(std::span<const Timeline::Put> puts, int database) {
+  CAIRN_TRY(timeline, service_.databases().get(database));
+  SaveOptions options;
+  options.durability = service_.config().durability;
+  options.keep_empty = true;
+  CAIRN_TRY(applied, timeline->apply_each(puts, options));
+  applied_[static_cast<std::size_t>(database)] = applied;
+  any_applied_ = true;
+  return {};
+}
+
 Result<bool> Executor::has_changed(const WatchSet& watched) {
   for (const Watched& each : watched) {
     CAIRN_TRY(changed, keys(each.database).changed(each.key));

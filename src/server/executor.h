@@ -26,6 +26,8 @@ class Executor final : public Execution {
   void run(const CommandInfo& info, Arguments arguments, int database, Reply& reply) {
     run(info, arguments, database, reply, {});
   }
+  /// In the writer: saves each of `puts`, in their order. On an error nothing was done.
+  Result<void> put_each(std::span<const Timeline::Put> puts, int database);
   /// In the writer: all of the transaction, or nothing if something in `watched` has changed.
   /// False: nothing was done.
   bool run_transaction(const Requests& transaction, const WatchSet* watched, Reply& reply);

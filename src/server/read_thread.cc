@@ -72,6 +72,15 @@ void ReadThread::submit_gathered() {
   if (!done.empty()) answer(std::move(done));
 }
 
+void ReadThread::flush_later(std::shared_ptr<Session> session) {
+  if (to_flush_.empty()) boost::asio::post(context_, [this] { flush_gathered(); });
+  to_flush_.push_back(std::move(session));
+}
+
+void ReadThread::flush_gathered() {
+  for (const auto& session : std::exchange(to_flush_, {})) session->send();
+}
+
 void ReadThread::announce() {
   if (following_.load(std::memory_order_relaxed) == 0 || announced_.exchange(true)) return;
   boost::asio::post(context_, [this] {

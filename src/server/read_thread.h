@@ -41,6 +41,8 @@ class ReadThread {
   [[nodiscard]] std::size_t number() const { return number_; }
   /// To the writer, with all that other connections have for it by then.
   void submit(std::unique_ptr<Batch> batch);
+  /// Session::send() once the connections that are ready have had their turn.
+  void flush_later(std::shared_ptr<Session> session);
   void forget(std::uint64_t client);
   void count_following(int change) { following_.fetch_add(change); }
 
@@ -48,6 +50,7 @@ class ReadThread {
   void tick();
   [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions() const;
   void submit_gathered();
+  void flush_gathered();
   void end_if_done();
 
   Service& service_;
@@ -57,7 +60,8 @@ class ReadThread {
   Writer* writer_ = nullptr;
   std::vector<char> buffer_;
   std::vector<ByteView> gets_;
-  Batches gathered_;                                                      // For the writer.
+  Batches gathered_;  // For the writer.
+  std::vector<std::shared_ptr<Session>> to_flush_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Session>> sessions_;  // By the number of their client.
   boost::asio::steady_timer timer_{context_};
   std::atomic<int> following_{0};       // Sessions that follow something.

@@ -25,27 +25,34 @@ void Session::wait_readable() {
   if (reading_ || closed_ || draining_ || paused()) return;
   if (transport_.pending()) {
     boost::asio::post(thread_.context(), [self = shared_from_this()] {
-      if (!self->closed_ && !self->draining_ && !self->reading_) self->on_readable();
+      if (!self->closed_ && !self->draining_ && !self->reading_) self->on_readable(0);
     });
     return;
   }
   reading_ = true;
-  transport_.socket().async_wait(boost::asio::ip::tcp::socket::wait_read,
-                                 [self = shared_from_this()](const boost::system::error_code& error) {
-                                   self->reading_ = false;
-                                   if (self->closed_ || self->draining_) return;
-                                   error ? self->close(nullptr) : self->on_readable();
-                                 });
+  const auto on_done = [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
+    self->reading_ = false;
+    if (self->closed_ || self->draining_) return;
+    if (error == boost::asio::error::eof) return self->drain();
+    error ? self->close(nullptr) : self->on_readable(bytes);
+  };
+  if (transport_.reads_by_itself()) {
+    transport_.socket().async_wait(boost::asio::ip::tcp::socket::wait_read,
+                                   [on_done](const boost::system::error_code& error) { on_done(error, 0); });
+  } else {
+    // Unlike a wait it needs no call to arm it again.
+    transport_.socket().async_read_some(boost::asio::buffer(received_), on_done);
+  }
 }
 
-void Session::on_readable() {
-  if (read_some()) end_turn();
+void Session::on_readable(std::size_t received) {
+  if (read_some(received)) end_turn();
 }
 
 /// Sends what there is, and says what comes next.
 void Session::end_turn() {
   submit();
-  flush();
+  if (!flush_set_) flush_soon();
   if (closed_ || !account()) return;
   if (held_back_ && !paused()) {
     // What it waited for is over already. Others have their turn first.
@@ -55,20 +62,30 @@ void Session::end_turn() {
   }
 }
 
+/// What was received, and what else there is.
+Transport::Moved Session::read_into(char* into, std::size_t size, std::size_t received) {
+  std::copy_n(received_.data(), received, into);
+  if (received != 0 && received < received_.size()) return {Transport::Status::kDone, received};
+  Transport::Moved moved = transport_.read(into + received, size - received);
+  if (received == 0) return moved;
+  // How it ended the next read says.
+  return {Transport::Status::kDone, received + moved.bytes};
+}
+
 /// False: the connection has ended.
-bool Session::read_some() {
+bool Session::read_some(std::size_t received) {
   std::vector<char>& shared = thread_.buffer();
   Transport::Moved moved{};
   ByteView input;
   if (input_.empty()) {
-    moved = transport_.read(shared.data(), shared.size());
+    moved = read_into(shared.data(), shared.size(), received);
     input = {shared.data(), moved.bytes};
   } else {
     // As much as is known to be missing, but memory at most doubles with what has come.
     const std::size_t before = input_.size();
     const std::size_t want = std::clamp<std::size_t>(parser_.missing(), 16 * kKiB, std::max<std::size_t>(before, 64 * kKiB));
     input_.resize(before + want);
-    moved = transport_.read(input_.data() + before, want);
+    moved = read_into(input_.data() + before, want, received);
     input_.resize(before + moved.bytes);
     input = input_;
   }
@@ -103,6 +120,7 @@ void Session::take_input() {
 /// Takes whole requests, and says up to where.
 std::size_t Session::process(ByteView input) {
   std::size_t done = 0;
+  input_bytes_ = input.size();
   held_back_ = false;
   while (true) {
     if (paused()) {
@@ -127,7 +145,10 @@ std::size_t Session::process(ByteView input) {
 }
 
 Requests& Session::batch() {
-  if (!batch_) batch_ = std::make_unique<Batch>();
+  if (!batch_) {
+    batch_ = std::make_unique<Batch>();
+    batch_->requests.reserve(input_bytes_);
+  }
   return batch_->requests;
 }
 
@@ -160,6 +181,20 @@ void Session::go_on() {
   deliver();
   take_input();
   if (!closed_) end_turn();
+}
+
+/// Once all connections that are ready have had their turn: what comes together the client takes together.
+void Session::flush_soon() {
+  if (output_.empty() || writing_ || client_.closing) return flush();
+  flush_set_ = true;
+  thread_.flush_later(shared_from_this());
+}
+
+void Session::send() {
+  flush_set_ = false;
+  if (closed_) return;
+  // Requests may have waited for this.
+  held_back_ || !reading_ ? go_on() : flush();
 }
 
 void Session::flush() {

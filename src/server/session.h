@@ -1,6 +1,7 @@
 // One connection of the Redis protocol: takes requests as they come, runs what reads here, hands what saves to the writer, and
 // sends the answers in the order of the requests. Lives on one read thread.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -33,6 +34,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void drain();
   /// Something may have been saved that this connection follows.
   void deliver();
+  /// Sends what there is.
+  void send();
   void close(const char* why);
   [[nodiscard]] bool closed() const { return closed_; }
 
@@ -43,13 +46,16 @@ class Session : public std::enable_shared_from_this<Session> {
   static constexpr std::uint64_t kInFlightItemsMax = 1024;
   /// Nobody is cut off for what others have in memory.
   static constexpr std::uint64_t kMemoryBytesAlways = 64 * kKiB;
+  static constexpr std::size_t kReceivedBytes = 4 * kKiB;
 
   void wait_readable();
-  void on_readable();
-  bool read_some();
+  void on_readable(std::size_t received);
+  bool read_some(std::size_t received);
+  Transport::Moved read_into(char* into, std::size_t size, std::size_t received);
   void take_input();
   std::size_t process(ByteView input);
   void submit();
+  void flush_soon();
   void flush();
   void wait_writable();
   void go_on();
@@ -92,9 +98,11 @@ class Session : public std::enable_shared_from_this<Session> {
   Transport transport_;
   Client client_;
   RequestParser parser_;
-  std::string input_;  // Of a request that has not come whole, or that waits.
+  std::array<char, kReceivedBytes> received_;  // By a read that is under way.
+  std::string input_;                          // Of a request that has not come whole, or that waits.
   Output output_;
   std::unique_ptr<Batch> batch_;  // To be submitted.
+  std::size_t input_bytes_ = 0;   // Being taken.
   std::uint64_t in_flight_ = 0;   // Batches with the writer.
   std::uint64_t in_flight_bytes_ = 0;
   std::uint64_t in_flight_items_ = 0;
@@ -106,6 +114,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool held_back_ = false;           // Requests that have come were not taken, as it is paused.
   bool awaits_password_ = false;     // Is being checked.
   bool awaits_exec_ = false;         // Which database is selected depends on a transaction with the writer.
+  bool flush_set_ = false;           // The thread will.
   bool reading_ = false;             // Waits for input.
   bool writing_ = false;             // Waits for the client to take output.
   bool closed_ = false;

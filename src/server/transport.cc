@@ -35,6 +35,7 @@ Transport::Moved Transport::read(char* into, std::size_t size) {
 
 Transport::Moved Transport::write(const iovec* parts, std::size_t count) {
   if (tls_) return write_tls(parts, count);
+  if (count == 1) return moved(send(socket_.native_handle(), parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL));
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(parts);  // NOLINT: sendmsg() does not change them.
   message.msg_iovlen = count;

@@ -27,6 +27,8 @@ class Transport {
   };
   Moved read(char* into, std::size_t size);
   Moved write(const iovec* parts, std::size_t count);
+  /// Whoever waits for bytes must leave them to read().
+  [[nodiscard]] bool reads_by_itself() const { return tls_ != nullptr; }
   /// Bytes that have come can be read without waiting for more.
   [[nodiscard]] bool pending() const;
   void close();

@@ -7,7 +7,9 @@
 namespace cairn::server {
 namespace {
 constexpr int kRoundsAtOnce = 4;
-}
+constexpr std::size_t kPutsAtOnce = 32;
+constexpr std::size_t kPutBytesAtOnce = 64 * kKiB;
+}  // namespace
 
 Writer::Writer(Service& service, std::size_t threads, std::function<void(std::size_t, Batches)> answer,
                std::function<void()> announce)
@@ -53,7 +55,7 @@ bool Writer::take_waiting(Batches& batches, bool wanted) {
 
 /// Readers must not wait: neither for a device, nor for room, nor for much work.
 bool Writer::runs_at_once(const Batches& batches) const {
-  constexpr std::uint64_t kBytesMax = 256 * kKiB;
+  constexpr std::uint64_t kBytesMax = 512 * kKiB;
   if (service_.config().durability == Durability::kDisk) return false;
   std::uint64_t bytes = 0;
   std::bitset<kDatabases> databases;
@@ -115,18 +117,41 @@ Batches Writer::run_round(Batches round, std::size_t own_thread) {
 }
 
 void Writer::execute(Batch& batch) {
-  for (const Requests::Item& item : batch.requests.items()) {
-    batch.requests.arguments_of(item, arguments_);
-    Reply reply(batch.output, item.resp3);
-    if (item.transaction) {
-      batch.given_up = !executor_.run_transaction(*item.transaction, item.watched.get(), reply);
-    } else if (item.info == nullptr) {
-      batch.output.append(arguments_[0]);
-    } else {
-      executor_.run(*item.info, arguments_, item.database, reply, {.client = nullptr, .watched = item.watched.get()});
-    }
+  const std::span items(batch.requests.items());
+  for (std::size_t i = 0; i < items.size();) {
+    const std::size_t puts = put_some(batch, items.subspan(i));
+    if (puts == 0) execute(batch, items[i]);
+    i += std::max<std::size_t>(puts, 1);
   }
-  add_alone(service_.counters().writer_commands, batch.requests.items().size());
+  add_alone(service_.counters().writer_commands, items.size());
+}
+
+/// Plain SETs that follow one another are saved together. How many were.
+std::size_t Writer::put_some(Batch& batch, std::span<const Requests::Item> items) {
+  static const CommandInfo* const set = command_named("SET");
+  puts_.clear();
+  std::size_t bytes = 0;
+  for (const Requests::Item& item : items.first(std::min(items.size(), kPutsAtOnce))) {
+    if (item.info != set || item.count != 3 || item.database != items.front().database || bytes > kPutBytesAtOnce) break;
+    puts_.push_back({batch.requests.argument_of(item, 1), batch.requests.argument_of(item, 2)});
+    bytes += puts_.back().data.size();
+  }
+  // What is wrong with one of them is found where they are run one by one.
+  if (puts_.size() < 2 || !executor_.put_each(puts_, items.front().database)) return 0;
+  for (const Requests::Item& item : items.first(puts_.size())) Reply(batch.output, item.resp3).ok();
+  return puts_.size();
+}
+
+void Writer::execute(Batch& batch, const Requests::Item& item) {
+  batch.requests.arguments_of(item, arguments_);
+  Reply reply(batch.output, item.resp3);
+  if (item.transaction) {
+    batch.given_up = !executor_.run_transaction(*item.transaction, item.watched.get(), reply);
+  } else if (item.info == nullptr) {
+    batch.output.append(arguments_[0]);
+  } else {
+    executor_.run(*item.info, arguments_, item.database, reply, {.client = nullptr, .watched = item.watched.get()});
+  }
 }
 
 /// The device did not confirm: what was answered is not so.

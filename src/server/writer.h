@@ -6,6 +6,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -46,6 +47,8 @@ class Writer {
   [[nodiscard]] bool runs_at_once(const Batches& batches) const;
   bool take_waiting(Batches& batches, bool wanted) CAIRN_EXCLUDES(mutex_);
   void execute(Batch& batch);
+  void execute(Batch& batch, const Requests::Item& item);
+  std::size_t put_some(Batch& batch, std::span<const Requests::Item> items);
   static void fail(Batch& batch, const Error& error);
 
   Service& service_;
@@ -55,6 +58,7 @@ class Writer {
   std::vector<Batches> answers_;  // By thread; of the round.
   Executor executor_;
   std::vector<ByteView> arguments_;
+  std::vector<Timeline::Put> puts_;
 
   Mutex mutex_{Rank::kLeaf};
   CondVar changed_;
