@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <csignal>
+#include <thread>
 
 #include "base/error.h"
 #include "server/http.h"
@@ -98,7 +99,10 @@ Result<void> Server::run() {
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
   wait_for_signal();
   sync_now_and_then();
+  std::thread syncing([this] { sync_context_.run(); });
   context_.run();
+  sync_context_.stop();
+  syncing.join();
   for (Acceptor& acceptor : acceptors_) acceptor.close();
   for (Acceptor& acceptor : http_acceptors_) acceptor.close();
   for (auto& thread : threads_) thread->stop(kDrainMs);

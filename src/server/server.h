@@ -48,7 +48,8 @@ class Server {
   std::vector<Acceptor> http_acceptors_;
   std::shared_ptr<void> http_connections_ = std::make_shared<int>();  // Each has a share.
   boost::asio::signal_set signals_{context_};
-  boost::asio::steady_timer sync_timer_{context_};
+  boost::asio::io_context sync_context_{1};  // A thread's of its own: a sync may take long.
+  boost::asio::steady_timer sync_timer_{sync_context_};
   std::uint16_t port_ = 0;
   std::vector<std::unique_ptr<ReadThread>> threads_;
   std::unique_ptr<Writer> writer_;  // Ends before the threads it answers to.
