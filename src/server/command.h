@@ -72,6 +72,7 @@ enum CommandFlag : std::uint32_t {
   kNotInMulti = 16,
   kAllKeys = 32,  // Reads keys that it does not name.
   kFast = 64,
+  kSettles = 128,  // Calls Execution::settle().
 };
 
 struct CommandInfo {

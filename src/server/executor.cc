@@ -120,15 +120,18 @@ void Executor::discard() {
 
 Result<void> Executor::settle() {
   // What cannot be acknowledged once is not known afterwards either, and may be seen by what runs here.
-  if (!settled_ || !any_applied_) return settled_;
-  any_applied_ = false;
-  for (std::size_t i = 0; i < applied_.size(); ++i) {
-    if (!applied_[i]) continue;
-    Result<void> one = service_.databases().find(static_cast<int>(i))->settle(*applied_[i]);
-    applied_[i].reset();
-    if (!one && settled_) settled_ = std::move(one);
-  }
+  if (settled_ && any_applied_) settled_ = wait_for(take_unsettled());
   return settled_;
+}
+
+Result<void> Executor::wait_for(const Unsettled& unsettled) const {
+  Result<void> all;
+  for (std::size_t i = 0; i < unsettled.size(); ++i) {
+    if (!unsettled[i]) continue;
+    Result<void> one = service_.databases().find(static_cast<int>(i))->settle(*unsettled[i]);
+    if (!one && all) all = std::move(one);
+  }
+  return all;
 }
 
 }  // namespace cairn::server

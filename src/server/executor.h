@@ -5,6 +5,7 @@
 #include <bitset>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "server/client.h"
@@ -35,6 +36,14 @@ class Executor final : public Execution {
   Keyspace& keys(int number) override;
   /// Makes everything that was applied acknowledged.
   Result<void> settle() override;
+  /// What was applied and is not acknowledged: the last of each database.
+  using Unsettled = std::array<std::optional<Applied>, kDatabases>;
+  /// For who makes it acknowledged in another thread, with wait_for().
+  Unsettled take_unsettled() {
+    any_applied_ = false;
+    return std::exchange(applied_, {});
+  }
+  [[nodiscard]] Result<void> wait_for(const Unsettled& unsettled) const;
 
  private:
   Result<void> run_command(const CommandInfo& info, Arguments arguments, int database, Reply& reply, const Options& options);
@@ -45,8 +54,8 @@ class Executor final : public Execution {
   Service& service_;
   const Sees sees_;
   std::array<std::unique_ptr<Keyspace>, kDatabases> keys_;
-  std::bitset<kDatabases> touched_;                         // By the command that runs.
-  std::array<std::optional<Applied>, kDatabases> applied_;  // The last of each that is not settled.
+  std::bitset<kDatabases> touched_;  // By the command that runs.
+  Unsettled applied_;
   bool any_applied_ = false;
   Result<void> settled_;  // Or why it never will be.
   std::vector<ByteView> arguments_;

@@ -60,7 +60,7 @@ void Session::dispatch(Arguments arguments) {
   if ((info->flags & kNotInMulti) != 0 && is_watch(*info)) return watch(*info, arguments);
   if (info->where == Where::kWriter || behind_writer()) {
     batch().add(info, arguments, client_.database, client_.resp3);
-    batch_->may_wait |= (info->flags & (kNotInMulti | kAdmin | kAllKeys)) != 0;
+    batch_->may_wait |= (info->flags & (kNotInMulti | kAdmin | kAllKeys | kSettles)) != 0;
     return;
   }
   run_here(*info, arguments);
@@ -198,7 +198,7 @@ void Session::exec() {
   awaits_exec_ = watched && client_.database != client_.database_before;
   Requests::Item& item = batch().add(nullptr, {}, client_.database, client_.resp3);
   batch_->may_wait |= std::ranges::any_of(transaction->items(), [&](const Requests::Item& each) {
-    return each.database != item.database || (each.info != nullptr && (each.info->flags & (kAdmin | kAllKeys)) != 0);
+    return each.database != item.database || (each.info != nullptr && (each.info->flags & (kAdmin | kAllKeys | kSettles)) != 0);
   });
   batch().attach(item, std::move(transaction), std::move(watched));
 }

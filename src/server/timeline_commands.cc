@@ -206,10 +206,11 @@ constexpr std::uint32_t kChanges = kWrites | kAdmin | kAllKeys | kNotInMulti;
 
 constexpr CommandInfo kCommands[] = {
     {"TL.CONFIRM", 1, Where::kWriter, kChanges, 0, 0, 0, tl_confirm, kGroup, "0.1.0", "Give up what rollbacks have cut off", ""},
-    {"TL.GETAT", 3, Where::kReader, kReads, 1, 1, 1, tl_getat, kGroup, "0.1.0", "Get the value a key had at a time", "key time"},
-    {"TL.HISTORY", -2, Where::kReader, kReads, 1, 1, 1, tl_history, kGroup, "0.1.0", "Get all saves of a key, oldest first",
-     "key [from to] [LIMIT n]"},
-    {"TL.KEYS", -4, Where::kReader, kReads, 1, 1, 1, tl_keys, kGroup, "0.1.0",
+    {"TL.GETAT", 3, Where::kReader, kReads | kSettles, 1, 1, 1, tl_getat, kGroup, "0.1.0", "Get the value a key had at a time",
+     "key time"},
+    {"TL.HISTORY", -2, Where::kReader, kReads | kSettles, 1, 1, 1, tl_history, kGroup, "0.1.0",
+     "Get all saves of a key, oldest first", "key [from to] [LIMIT n]"},
+    {"TL.KEYS", -4, Where::kReader, kReads | kSettles, 1, 1, 1, tl_keys, kGroup, "0.1.0",
      "Get the keys under a prefix with their last save in [from, to), in the order of time",
      "prefix from to [LIMIT n] [CURSOR c]"},
     {"TL.ROLLBACK", 2, Where::kWriter, kChanges, 0, 0, 0, tl_rollback, kGroup, "0.1.0",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bitset>
 #include <iterator>
+#include <utility>
 
 namespace cairn::server {
 namespace {
@@ -16,6 +17,7 @@ Writer::Writer(Service& service, std::size_t threads, std::function<void(std::si
     : service_(service),
       answer_(std::move(answer)),
       announce_(std::move(announce)),
+      settles_at_once_(service.config().durability != Durability::kDisk),
       answers_(threads),
       executor_(service, Sees::kApplied) {
   thread_ = std::thread([this] { run(); });
@@ -36,8 +38,7 @@ Batches Writer::submit(Batches batches, std::size_t thread) {
   Batches own;
   // What has come meanwhile is taken along, for a while, rather than to wake the writer for it.
   for (int round = 1;; ++round) {
-    Batches done = run_round(std::exchange(batches, {}), thread);
-    std::ranges::move(done, std::back_inserter(own));
+    run_round(std::exchange(batches, {}), thread, own);
     if (take_waiting(batches, round < kRoundsAtOnce) && runs_at_once(batches)) continue;
     const MutexLock lock(mutex_);
     waiting_.insert(waiting_.begin(), std::make_move_iterator(batches.begin()), std::make_move_iterator(batches.end()));
@@ -56,7 +57,6 @@ bool Writer::take_waiting(Batches& batches, bool wanted) {
 /// Readers must not wait: neither for a device, nor for room, nor for much work.
 bool Writer::runs_at_once(const Batches& batches) const {
   constexpr std::uint64_t kBytesMax = 512 * kKiB;
-  if (service_.config().durability == Durability::kDisk) return false;
   std::uint64_t bytes = 0;
   std::bitset<kDatabases> databases;
   for (const auto& batch : batches) {
@@ -84,28 +84,57 @@ void Writer::stop() {
 }
 
 void Writer::run() {
+  Batches none;  // Are of this thread.
   while (true) {
-    Batches round;
+    Batches batches;
+    Executor::Unsettled unsettled;
+    bool executed = true;
     {
       const MutexLock lock(mutex_);
-      while (running_ || (waiting_.empty() && !stopping_)) changed_.wait(mutex_);
-      if (waiting_.empty()) return;
-      round.swap(waiting_);
-      running_ = true;
+      while (executed_.empty() && (running_ || (waiting_.empty() && !stopping_))) changed_.wait(mutex_);
+      if (!executed_.empty()) {
+        batches.swap(executed_);
+        unsettled = std::exchange(unsettled_, {});
+      } else if (!waiting_.empty()) {
+        // Nothing is left to settle now: what these run may count on it.
+        batches.swap(waiting_);
+        running_ = true;
+        executed = false;
+      } else {
+        return;
+      }
     }
-    run_round(std::move(round), answers_.size());
-    const MutexLock lock(mutex_);
-    running_ = false;
+    if (executed) {
+      if (settled_) settled_ = executor_.wait_for(unsettled);
+      answer(std::move(batches), settled_, answers_.size(), none);
+    } else {
+      run_round(std::move(batches), answers_.size(), none);
+      const MutexLock lock(mutex_);
+      running_ = false;
+    }
   }
 }
 
-/// Gives back the batches of `own_thread`, and sends the others to theirs.
-Batches Writer::run_round(Batches round, std::size_t own_thread) {
+void Writer::run_round(Batches round, std::size_t own_thread, Batches& own) {
   for (const auto& batch : round) execute(*batch);
-  const Result<void> settled = executor_.settle();
+  if (!settles_at_once_) return leave_to_settle(std::move(round));
+  answer(std::move(round), executor_.settle(), own_thread, own);
+}
+
+void Writer::leave_to_settle(Batches batches) {
+  const Executor::Unsettled applied = executor_.take_unsettled();
+  const MutexLock lock(mutex_);
+  std::ranges::move(batches, std::back_inserter(executed_));
+  for (std::size_t i = 0; i < applied.size(); ++i) {
+    if (applied[i]) unsettled_[i] = applied[i];
+  }
+  changed_.notify_all();
+}
+
+/// Adds the batches of `own_thread` to `own`, and sends the others to their threads.
+void Writer::answer(Batches batches, const Result<void>& settled, std::size_t own_thread, Batches& own) {
   add_alone(service_.counters().writer_rounds, 1);
-  Batches own;
-  for (auto& batch : round) {
+  for (auto& batch : batches) {
     if (!settled) fail(*batch, settled.error());
     (batch->thread == own_thread ? own : answers_[batch->thread]).push_back(std::move(batch));
   }
@@ -113,7 +142,6 @@ Batches Writer::run_round(Batches round, std::size_t own_thread) {
     if (!answers_[thread].empty()) answer_(thread, std::exchange(answers_[thread], {}));
   }
   announce_();
-  return own;
 }
 
 void Writer::execute(Batch& batch) {

@@ -1,8 +1,9 @@
 // The one writer: runs what connections hand to it in the order it comes, makes a round of it durable at once, and gives the
-// answers back. While it waits for the device the next round gathers.
+// answers back.
 //
-// It is a thread of its own, but one that readers stand in for where a round waits for nothing: at any time at most one is the
-// writer.
+// It is a thread of its own, but one that readers stand in for where running a round waits for nothing: at any time at most one
+// is the writer. What then waits for the device is left to the thread, which makes all that was run by then durable; meanwhile
+// the next round is run.
 #pragma once
 #include <functional>
 #include <memory>
@@ -35,15 +36,17 @@ class Writer {
   Writer& operator=(const Writer&) = delete;
   ~Writer() { stop(); }
 
-  /// From the read thread `thread`. Where nothing has to be waited for and the writer is idle, that thread is the writer for one
-  /// round, which spares two changes of threads; then the batches of that thread which are done are returned.
+  /// From the read thread `thread`. Where nothing has to be waited for and the writer is idle, that thread is the writer for a
+  /// round; then the batches of that thread which are done are returned.
   Batches submit(Batches batches, std::size_t thread) CAIRN_EXCLUDES(mutex_);
   /// Returns when everything that was submitted is answered. Nothing may be submitted afterwards.
   void stop() CAIRN_EXCLUDES(mutex_);
 
  private:
   void run() CAIRN_EXCLUDES(mutex_);
-  Batches run_round(Batches round, std::size_t own_thread);
+  void run_round(Batches round, std::size_t own_thread, Batches& own) CAIRN_EXCLUDES(mutex_);
+  void answer(Batches batches, const Result<void>& settled, std::size_t own_thread, Batches& own);
+  void leave_to_settle(Batches batches) CAIRN_EXCLUDES(mutex_);
   [[nodiscard]] bool runs_at_once(const Batches& batches) const;
   bool take_waiting(Batches& batches, bool wanted) CAIRN_EXCLUDES(mutex_);
   void execute(Batch& batch);
@@ -54,8 +57,10 @@ class Writer {
   Service& service_;
   const std::function<void(std::size_t, Batches)> answer_;
   const std::function<void()> announce_;
+  const bool settles_at_once_;
+  std::vector<Batches> answers_;  // By thread; of those that are being answered.
+  Result<void> settled_;          // Or why nothing that was left to settle is acknowledged any more; of the thread.
   // Of whoever is the writer: running_ says that somebody is.
-  std::vector<Batches> answers_;  // By thread; of the round.
   Executor executor_;
   std::vector<ByteView> arguments_;
   std::vector<Timeline::Put> puts_;
@@ -63,6 +68,8 @@ class Writer {
   Mutex mutex_{Rank::kLeaf};
   CondVar changed_;
   Batches waiting_ CAIRN_GUARDED_BY(mutex_);
+  Batches executed_ CAIRN_GUARDED_BY(mutex_);               // And to be settled, in their order: what was applied for them
+  Executor::Unsettled unsettled_ CAIRN_GUARDED_BY(mutex_);  // is this.
   bool running_ CAIRN_GUARDED_BY(mutex_) = false;
   bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
   std::thread thread_;
