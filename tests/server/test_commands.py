@@ -137,6 +137,14 @@ def order(server) -> None:
         assert connection.read() == i + 1 and connection.read() == b"%d" % (i + 1) and connection.read() == b"e%d" % i
         if i % 3 == 0:
             assert connection.read()[-1][1] == b"%d" % (i + 1)
+    for _ in range(2000):  # Rounds are run while an earlier one becomes durable.
+        connection.send(["INCR", "row"])
+    assert [connection.read() for _ in range(2000)] == list(range(1, 2001))
+    # Answers of more than the server lets wait, which the client takes without a pause: it goes on with what it held back.
+    connection.call("SET", "large", b"x" * 15_000)
+    for _ in range(20):
+        connection.send(*([["GET", "large"]] * 300))
+        assert all(connection.read() == b"x" * 15_000 for _ in range(300))
     follower = Connection(server.port)
     follower.send(["SET", "count", "x"], ["TL.WATCH", "count", "FROM", "-"], ["PING"])
     assert follower.read() == "OK" and follower.read() == "OK" and follower.read() == "PONG"
