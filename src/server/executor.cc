@@ -43,12 +43,10 @@ void Executor::run(const CommandInfo& info, Arguments arguments, int database, R
 }
 
 Result<void> Executor::put_each(std::span<const Timeline::Put> puts, int database) {
-  CAIRN_TRY(timeline, service_.databases().get(database));
-  SaveOptions options;
-  options.durability = service_.config().durability;
-  options.keep_empty = true;
-  CAIRN_TRY(applied, timeline->apply_each(puts, options));
-  applied_[static_cast<std::size_t>(database)] = applied;
+  const Result<Applied> applied = keys(database).put_each(puts, service_.config().durability);
+  touched_.reset();  // Nothing is staged.
+  CAIRN_TRY_VOID(applied);
+  applied_[static_cast<std::size_t>(database)] = *applied;
   any_applied_ = true;
   return {};
 }

@@ -9,6 +9,14 @@ namespace cairn::server {
 namespace {
 
 constexpr std::size_t kSearchedOneByOne = 16;
+
+SaveOptions options_of(Durability durability) {
+  SaveOptions options;
+  options.durability = durability;
+  options.keep_empty = true;
+  return options;
+}
+
 }  // namespace
 
 Result<void> Keyspace::check_key(ByteView key) {
@@ -152,9 +160,7 @@ Result<std::optional<Bytes>> Keyspace::random_key(std::uint64_t random) const {
 Result<std::optional<Applied>> Keyspace::commit(Durability durability) {
   if (staged_.empty() && !erased_all_) return std::nullopt;
   CAIRN_TRY(timeline, databases_.get(number_));
-  SaveOptions options;
-  options.durability = durability;
-  options.keep_empty = true;
+  const SaveOptions options = options_of(durability);
   Result<Applied> applied = Applied{};
   if (staged_.size() == 1 && staged_[0].kind == Staged::Kind::kPut && !erased_all_) {
     applied = timeline->apply_put(staged_[0].key, staged_[0].data, staged_[0].expires, options);
@@ -175,6 +181,11 @@ Result<std::optional<Applied>> Keyspace::commit(Durability durability) {
   if (!applied && applied.error().code == ErrorCode::kNotFound) return std::nullopt;
   CAIRN_TRY_VOID(applied);
   return *applied;
+}
+
+Result<Applied> Keyspace::put_each(std::span<const Timeline::Put> puts, Durability durability) {
+  CAIRN_TRY(timeline, databases_.get(number_));
+  return timeline->apply_each(puts, options_of(durability));
 }
 
 void Keyspace::discard() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -46,6 +47,8 @@ class Keyspace {
 
   /// Applies what is staged; nullopt: nothing was.
   Result<std::optional<Applied>> commit(Durability durability);
+  /// Applies each of `puts`, past what is staged, of which there is nothing.
+  Result<Applied> put_each(std::span<const Timeline::Put> puts, Durability durability);
   void discard();
 
   [[nodiscard]] int number() const { return number_; }
