@@ -109,21 +109,26 @@ def typed(port: int, run) -> None:
     with subprocess.Popen(["redis-cli", "-p", str(port)], stdin=its, stdout=its, stderr=its, close_fds=True) as terminal:
         os.close(its)
 
-        def shows(text: str) -> None:
-            seen = ""
-            while text not in seen:
-                assert select.select([ours], [], [], 20)[0], f"redis-cli shows {seen!r}, not {text!r}"
-                seen += os.read(ours, 4096).decode(errors="replace")
+        seen = ""
+
+        def shows(*texts: str) -> None:
+            """One after the other. What is typed before the prompt is there gets lost."""
+            nonlocal seen
+            for text in texts:
+                while text not in seen:
+                    assert select.select([ours], [], [], 20)[0], f"redis-cli shows {seen!r}, not {text!r}"
+                    seen += os.read(ours, 4096).decode(errors="replace")
+                seen = seen.split(text, 1)[1]
 
         try:
             shows("> ")
             os.write(ours, b"GET cli\r")
-            shows('"3"')
+            shows('"3"', "> ")
             assert int(run(["CLIENT", "KILL", "TYPE", "normal"])) == 1
             os.write(ours, b"GET cli\r")
             shows("not connected> ")
             os.write(ours, b"GET cli\r")
-            shows('"3"')
+            shows('"3"', "> ")
             os.write(ours, b"HELP TL.GETAT\r")
             shows("value a key had at a time")
         finally:
