@@ -3,6 +3,8 @@
 // Reads decide by themselves what has expired: jobs only give room back, and only for what elapsed time confirms, so that a clock
 // that jumps ahead hides saves but deletes none. Every step ends in one switch of the manifest and leaves everything consistent:
 // a crash or the end of the process costs at most the step that was under way.
+#include <malloc.h>
+
 #include <algorithm>
 #include <set>
 
@@ -18,8 +20,8 @@ namespace {
 constexpr std::int64_t kLookAgainMsMost = 3'600'000;
 constexpr std::int64_t kLookAgainMsLeast = 100;
 constexpr std::int64_t kRetryMs = 1000;
-constexpr std::int64_t kQuietMs = 1000;
 constexpr std::uint64_t kProgressBytes = 256 * kKiB;
+constexpr std::uint64_t kFreedBytes = 32 * kMiB;
 
 std::uint64_t bytes_of_line(const directory::TimelineEntry& entry, directory::Line line) {
   std::uint64_t bytes = 0;
@@ -43,8 +45,12 @@ std::shared_ptr<directory::Job> TimelineImpl::submit_housekeeping() {
   const MutexLock lock(state_mutex_);
   if (housekeeping_job_ || stop_jobs_) return housekeeping_job_;
   const auto work = [this](directory::Job& job) {
-    job.give_way_while([this] { return line_up_.get()->open.size() <= 2; });
+    job.give_way_while([this] { return line_up_.get()->indexes.size() <= tuning_.indexes_in_burst; });
     const Result<void> done = keep_house(job);
+    if (freed_bytes_.load() >= kFreedBytes && burst_left_ms() == 0) {
+      freed_bytes_ = 0;
+      malloc_trim(0);  // What a burst took would stay in its free lists.
+    }
     schedule_next_look(!done);
     const MutexLock job_lock(state_mutex_);  // The last thing it does: close() waits for the last job only.
     housekeeping_job_.reset();
@@ -91,12 +97,9 @@ void TimelineImpl::schedule_next_look(bool failed) {
   });
 }
 
-/// While blocks end one soon after the other nothing is merged, up to a number of indexes: merging would take from those who save
-/// more than it gives to those who read. 0, or for how long at least.
+/// As closing does. 0, or for how long at least.
 std::int64_t TimelineImpl::merging_rests_ms() const {
-  if (asked_.load() != 0 || line_up_.get()->indexes.size() > tuning_.indexes_max_in_burst) return 0;
-  const std::int64_t quiet_ms = environment_.clock.boot_ms() - last_closed_boot_ms_.load();
-  return std::max<std::int64_t>(kQuietMs - quiet_ms, 0);
+  return line_up_.get()->indexes.size() > tuning_.indexes_in_burst ? 0 : burst_left_ms();
 }
 
 /// What one kind of work fails on does not keep the others from theirs.
@@ -317,13 +320,8 @@ void TimelineImpl::add_to_next_line(directory::TimelineEntry& timeline, const St
 }
 
 Result<void> TimelineImpl::housekeep(bool until_done) {
-  ++asked_;
-  Result<void> done = housekeep_now(until_done);
-  --asked_;
-  return done;
-}
-
-Result<void> TimelineImpl::housekeep_now(bool until_done) {
+  const Asking asking(*this);
+  schedule_close();  // Of what rests.
   const auto wait_for = [&](const std::shared_ptr<directory::Job>& job) {
     return job ? environment_.jobs.wait(job) : Result<void>{};
   };

@@ -14,9 +14,31 @@ namespace cairn::timeline {
 namespace {
 
 constexpr std::int64_t kCloseRetryMs = 1000;
+constexpr std::int64_t kQuietMs = 1000;
 constexpr std::uint64_t kSmallDivisor = 8;  // A block is small if it is less than this part of what one may be.
 
 }  // namespace
+
+/// While one block ends soon after another nothing is closed and nothing merged, up to a number of each: it would take from those
+/// who save more than it gives to those who read. 0, or for how long at least.
+std::int64_t TimelineImpl::burst_left_ms() const {
+  if (asked_.load() != 0) return 0;
+  return std::max<std::int64_t>(last_full_boot_ms_.load() + kQuietMs - environment_.clock.boot_ms(), 0);
+}
+
+bool TimelineImpl::closing_rests() const {
+  const std::size_t ended_most = tuning_.open_blocks_in_burst + 1;  // With the one that takes saves.
+  return line_up_.get()->open.size() <= ended_most && !environment_.memory.over() && burst_left_ms() > 0;
+}
+
+/// A block is full.
+void TimelineImpl::block_is_full() {
+  last_full_boot_ms_ = environment_.clock.boot_ms();
+  environment_.syncs.after(kQuietMs, this, [this] {
+    if (burst_left_ms() == 0) schedule_close();  // Or it is for the block that was full since.
+  });
+  if (!closing_rests()) schedule_close();
+}
 
 void TimelineImpl::schedule_close() {
   const MutexLock lock(state_mutex_);
@@ -26,12 +48,15 @@ void TimelineImpl::schedule_close() {
 
 void TimelineImpl::submit_close() {
   const auto work = [this](directory::Job& job) {
+    const std::uint64_t closed_before = counters_.closed.load(std::memory_order_relaxed);
     const Result<void> done = close_blocks(job);
     if (!done && directory_->state()) {
       CAIRN_REACHED("closing a block failed and is tried again");
       environment_.syncs.after(kCloseRetryMs, this, [this] { schedule_close(); });
     }
-    if (done) schedule_housekeeping();
+    // If it rests, what wanted it to close wants nothing else so far: housekeeping would ask for it again, and so on.
+    const bool rested = counters_.closed.load(std::memory_order_relaxed) == closed_before && closing_rests();
+    if (done && !rested) schedule_housekeeping();
     const MutexLock lock(state_mutex_);  // The last thing it does: close() waits for the last job only.
     close_job_.reset();
     close_error_ = done ? "" : done.error().to_string();
@@ -49,6 +74,7 @@ Result<void> TimelineImpl::close_block() {
     CAIRN_TRY_VOID(check_open());
     CAIRN_TRY_VOID(end_block());
   }
+  const Asking asking(*this);
   while (true) {
     CAIRN_TRY(ended, ended_blocks());
     if (ended.empty()) return {};
@@ -94,7 +120,7 @@ TimelineImpl::OpenBlocks TimelineImpl::pick_to_close(const OpenBlocks& ended) co
 Result<void> TimelineImpl::close_blocks(directory::Job& job) {
   while (true) {
     CAIRN_TRY(ended, ended_blocks());
-    if (ended.empty()) return {};
+    if (ended.empty() || closing_rests()) return {};
     if (ended.front()->empty()) {
       CAIRN_TRY_VOID(drop_empty(*ended.front()));
       continue;
@@ -111,7 +137,7 @@ Result<void> TimelineImpl::close_blocks(directory::Job& job) {
     if (!listed && picked.size() > 1 && directory_->state()) directory_->abandon(block->name());
     CAIRN_TRY_VOID(listed);
     counters_.closed.fetch_add(1, std::memory_order_relaxed);
-    last_closed_boot_ms_ = environment_.clock.boot_ms();
+    for (const auto& each : picked) freed_bytes_ += each->memory_bytes();
   }
 }
 

@@ -41,11 +41,12 @@ namespace cairn::timeline {
 /// Sizes that tests shrink.
 struct Tuning : directory::LogTuning {
   Tuning() { segments_stay = true; }
-  std::size_t open_blocks_max = 4;                   // Ended and without an index. More hold up writers.
+  std::size_t open_blocks_in_burst = 4;              // Ended and without an index, while one ends soon after the other.
+  std::size_t open_blocks_max = 8;                   // More hold up writers.
   std::uint64_t open_bytes_at_close_max = 4 * kMiB;  // Of such: more get their index before the timeline closes.
   std::uint64_t block_memory_least = 8 * kMiB;       // What a block may take though the budget is used up.
   std::size_t indexes_max = 8;                       // More are merged,
-  std::size_t indexes_max_in_burst = 16;             // though blocks may go on ending one soon after the other.
+  std::size_t indexes_in_burst = 16;                 // in a burst more than these.
   std::uint64_t index_bytes_max = 512 * kMiB;        // Of a merged one: it is sorted in memory.
   std::size_t cycle_blocks_max = 8;                  // Of A that one step of a cycle takes.
   std::uint64_t collect_step_saves = 1024;           // A listing by prefix looks at so many at once (walks.cc),
@@ -159,6 +160,20 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   Result<void> end_block() CAIRN_REQUIRES(log_.mutex);
 
   // timeline_blocks.cc
+  /// Somebody waits for closing or for housekeeping: neither rests as long as this lives.
+  class Asking {
+   public:
+    explicit Asking(TimelineImpl& timeline) : asked_(timeline.asked_) { ++asked_; }
+    ~Asking() { --asked_; }
+    Asking(const Asking&) = delete;
+    Asking& operator=(const Asking&) = delete;
+
+   private:
+    std::atomic<int>& asked_;
+  };
+  [[nodiscard]] std::int64_t burst_left_ms() const;
+  [[nodiscard]] bool closing_rests() const;
+  void block_is_full() CAIRN_EXCLUDES(state_mutex_);
   void schedule_close() CAIRN_EXCLUDES(state_mutex_);
   void submit_close() CAIRN_REQUIRES(state_mutex_);
   Result<void> close_blocks(directory::Job& job) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
@@ -179,7 +194,6 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   std::shared_ptr<directory::Job> submit_housekeeping() CAIRN_EXCLUDES(state_mutex_);
   void schedule_next_look(bool failed) CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] std::int64_t merging_rests_ms() const;
-  Result<void> housekeep_now(bool until_done) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> keep_house(directory::Job& job) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> end_expired_block() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<bool> expire() CAIRN_EXCLUDES(state_mutex_);
@@ -242,9 +256,10 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   std::vector<Superseded> superseded_ CAIRN_GUARDED_BY(state_mutex_);  // Oldest first: who holds one may keep what has left.
   std::uint64_t next_held_ CAIRN_GUARDED_BY(state_mutex_) = 1;
 
-  std::atomic<std::int64_t> last_closed_boot_ms_{std::numeric_limits<std::int64_t>::min() / 2};  // A block.
-  std::atomic<int> asked_{0};                                                                    // To keep house: who waits.
-  std::vector<std::string> open_reports_;                                                        // Of load() alone.
+  std::atomic<std::int64_t> last_full_boot_ms_{std::numeric_limits<std::int64_t>::min() / 2};  // A block.
+  std::atomic<int> asked_{0};                                                                  // How many are Asking.
+  std::atomic<std::uint64_t> freed_bytes_{0};                                                  // By blocks that were closed.
+  std::vector<std::string> open_reports_;                                                      // Of load() alone.
   Published<LineUp> line_up_{nullptr};
   ReadCounters read_counters_;
   struct Counters {

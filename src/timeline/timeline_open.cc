@@ -251,6 +251,7 @@ Result<void> TimelineImpl::close() {
   if (!line_up_.get()) return {};  // It was never loaded.
   log_.cancel_timers();
   environment_.syncs.cancel(this);
+  const Asking asking(*this);
   if (result && directory_->state() && much_is_open()) schedule_close();
   std::shared_ptr<directory::Job> close;
   std::shared_ptr<directory::Job> housekeeping;

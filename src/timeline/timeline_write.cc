@@ -207,7 +207,7 @@ Result<void> TimelineImpl::leave_block(std::uint64_t bytes) {
   CAIRN_TRY(left, log_.leave(bytes));
   if (left == directory::Log::Left::kNot) return {};
   active_.reset();
-  schedule_close();
+  block_is_full();
   if (left == directory::Log::Left::kEnded) return {};
   log_.go_on();
   begin_block();

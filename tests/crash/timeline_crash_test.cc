@@ -212,7 +212,7 @@ TEST(TimelineCrashEnumeration, EveryIoOfARun) {
       return {};
     });
     Process process(script.disk, script.clock);
-    process.timeline_tuning.indexes_max_in_burst = 0;
+    process.timeline_tuning.indexes_in_burst = 0;
     ASSERT_OK(process.open());
     auto opened = process.database().timeline("main", script_options());
     ASSERT_OK(opened);

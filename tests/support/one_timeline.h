@@ -12,6 +12,7 @@ struct OneTimeline : testing::Test {
   void SetUp() override { open({.timeout = milliseconds(1000), .expired = Expired::kDrop}); }
   void open(const TimelineOptions& options) {
     process = std::make_unique<Process>(*disk, clock);
+    process->timeline_tuning.open_blocks_in_burst = open_blocks_max / 2;
     process->timeline_tuning.open_blocks_max = open_blocks_max;
     process->timeline_tuning.block_memory_least = block_memory_least;
     ASSERT_OK(process->open());

@@ -49,6 +49,7 @@ inline timeline::Tuning small_timeline_tuning() {
   timeline::Tuning tuning;
   tuning.segment_bytes_first = 4 * kKiB;
   tuning.background_sync_bytes = 2 * kKiB;
+  tuning.open_blocks_in_burst = 1;
   tuning.open_blocks_max = 2;
   tuning.open_bytes_at_close_max = 4 * kKiB;
   tuning.indexes_max = 3;

@@ -31,7 +31,8 @@ struct TimelineHistory {
     process = std::make_unique<Process>(*disk, clock);
     process->timeline_tuning.cycle_blocks_max = 1 + random.below(3);
     process->timeline_tuning.indexes_max = 2 + random.below(3);
-    process->timeline_tuning.indexes_max_in_burst = random.below(10);
+    process->timeline_tuning.indexes_in_burst = random.below(10);
+    process->timeline_tuning.open_blocks_in_burst = random.below(2);
     process->timeline_tuning.collect_step_saves = 1 + random.below(20);
     process->timeline_tuning.collected_keys_max = 2 + random.below(30);
     process->timeline_tuning.index_bytes_max = random.one_in(3) ? 64 * kKiB : 512 * kMiB;

@@ -345,29 +345,59 @@ TEST_F(OneTimeline, LookupsDoNotGrowWithTheNumberOfBlocks) {
   EXPECT_LE(after.index_probes - before.index_probes, 300 * 4);
 }
 
-TEST_F(OneTimeline, NothingIsMergedWhileBlocksEndOneSoonAfterTheOther) {
-  reopen({.timeout = milliseconds(0), .block_bytes_max = 32 * kKiB});
-  const auto block = [&](std::int64_t ms) {
-    put("key", "x");
-    ASSERT_OK(timeline->close_block());
+TEST_F(OneTimeline, LittleIsClosedAndNothingMergedWhileBlocksEndOneSoonAfterTheOther) {
+  reopen({.timeout = milliseconds(0), .block_keys_max = 1});
+  int keys = 0;
+  const auto end_block = [&](std::int64_t ms) {
+    put("key" + std::to_string(keys++), "x");  // Which ends the block before.
     process->run_jobs();
     clock.advance_ms(ms);
   };
+  end_block(100);
+  end_block(100);
   for (std::uint64_t i = 1; i <= 16; ++i) {
-    block(100);
+    end_block(100);
+    EXPECT_EQ(blocks("ended"), 1U);
     EXPECT_EQ(timeline->stats().index_files, i);
   }
-  block(100);
+  end_block(100);
   EXPECT_LE(timeline->stats().index_files, 2U) << "too many";
-  for (int i = 0; i < 10; ++i) block(100);
+  for (int i = 0; i < 10; ++i) end_block(100);
   EXPECT_GE(timeline->stats().index_files, 10U);
-  clock.advance_ms(900);
+  EXPECT_EQ(blocks("ended"), 1U);
+  clock.advance_ms(899);
   process->run_jobs();
-  EXPECT_LE(timeline->stats().index_files, 2U) << "it has been quiet for a second";
-  for (int i = 0; i < 10; ++i) block(100);
-  EXPECT_GE(timeline->stats().index_files, 10U);
+  EXPECT_EQ(blocks("ended"), 1U) << "too soon";
+  clock.advance_ms(1);
+  process->run_jobs();
+  EXPECT_EQ(blocks("ended"), 0U) << "it has been quiet for a second";
+  EXPECT_LE(timeline->stats().index_files, 2U) << "as above";
+  for (int i = 0; i < 10; ++i) end_block(100);
+  EXPECT_GE(timeline->stats().index_files, 9U);
   ASSERT_OK(timeline->housekeep());
-  EXPECT_LE(timeline->stats().index_files, 2U) << "it was asked for";
+  EXPECT_EQ(blocks("ended"), 0U) << "it was asked for";
+  EXPECT_LE(timeline->stats().index_files, 2U) << "likewise";
+  for (int i = 0; i < 2; ++i) end_block(100);
+  EXPECT_EQ(blocks("ended"), 1U);
+  ASSERT_OK(timeline->close_block());
+  EXPECT_EQ(blocks("ended"), 0U) << "likewise";
+  const MemoryUse much(process->environment().memory, process->environment().memory.bytes_max());
+  for (int i = 0; i < 2; ++i) end_block(100);
+  EXPECT_EQ(blocks("ended"), 0U) << "its memory is wanted";
+}
+
+TEST_F(OneTimeline, WhatExpiresInABurstLeavesAtItsEnd) {
+  reopen({.timeout = milliseconds(100), .expired = Expired::kDrop, .block_keys_max = 1});
+  put("a", "x");
+  put("b", "x");
+  clock.advance_ms(200);
+  process->run_jobs();  // Which ends: housekeeping and what it wants closed do not ask for each other again and again.
+  EXPECT_EQ(get("a"), "(none)");
+  EXPECT_EQ(blocks("ended"), 1U);
+  clock.advance_ms(800);
+  process->run_jobs();
+  EXPECT_EQ(blocks("ended"), 0U);
+  EXPECT_GE(timeline->stats().blocks_expired, 1U);
 }
 
 TEST_F(OneTimeline, NoMoreBlocksAreMappedThanMayBeAndWhatWasReadStays) {

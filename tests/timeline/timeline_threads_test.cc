@@ -105,6 +105,8 @@ TEST(TimelineThreads, ReadersWaitForNoLockWhileJobsRun) {
   threads.emplace_back([&] { shared.follow(); });
   threads.emplace_back([&] { shared.do_jobs(); });
   shared.write(3000);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (timeline->stats().blocks_expired == 0 && std::chrono::steady_clock::now() < end) shared.write(100);
   shared.stop = true;
   for (std::thread& thread : threads) thread.join();
   EXPECT_GT(shared.read.load(), 0U);
