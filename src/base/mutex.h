@@ -25,7 +25,8 @@ enum class Rank : std::uint8_t {
   kReclaim = 8,     // Copiers: one reclaimer at a time.
   kJobs = 9,        // JobRunner's queue. Never held while a job runs.
   kTicker = 10,     // Ticker's list. Never held while a callback runs.
-  kLeaf = 11,       // Anything that calls nothing while it is held.
+  kMoves = 11,      // AccountIndex: one region is moved at a time.
+  kLeaf = 12,       // Anything that calls nothing while it is held.
 };
 
 /// How often this thread had to wait for a Mutex that another held. A reader of what is mapped never does: tests and benchmarks

@@ -4,35 +4,46 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <new>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/reached.h"
+#include "cairn/bytes.h"
 
 namespace cairn::forks {
 namespace {
 
-constexpr std::uint64_t kPageBytes = 4096;
-constexpr std::uint64_t kPageSlots = kPageBytes / sizeof(AccountIndex::Slot);
 constexpr unsigned kRegionBits = 12;
 static_assert(std::size_t{1} << kRegionBits == AccountIndex::kRegions);
+constexpr std::size_t number_of(std::uint64_t hash) { return hash >> (64 - kRegionBits); }
+constexpr std::uint64_t no_zero(std::uint64_t hash) { return hash == 0 ? 1 : hash; }
 
-// Slots at the end of the last page that are nobody's place: those before them may have to give way that far.
-constexpr std::uint64_t kSpareSlots = 32;
-constexpr std::uint64_t slots_of(std::uint64_t pages) { return pages == 0 ? 0 : pages * kPageSlots - kSpareSlots; }
-constexpr std::uint64_t filled_max(std::uint64_t slots) { return slots / 7 * 6; }
-constexpr std::uint64_t more_pages(std::uint64_t pages) { return pages + std::max<std::uint64_t>(pages / 8, 1); }
+constexpr std::uint64_t kHugePageBytes = 2 * kMiB;
+constexpr std::uint64_t kHugeFromBytes = 64 * kMiB;  // Of an area: the last page of less than that would weigh.
+constexpr std::uint64_t kRegionSlotsLeast = 64;
+// Slots at the end of a region are nobody's place: those before them may have to give way that far, in one of 10^9 regions
+// that are full farther. The last is empty.
+constexpr std::uint64_t kSpareSlotsMost = 160;
+constexpr std::uint64_t places_in(std::uint64_t region_slots) {
+  return region_slots - std::min(24 + region_slots / 24, kSpareSlotsMost);
+}
+constexpr std::uint64_t filled_max(std::uint64_t region_slots) { return places_in(region_slots) / 12 * 11; }
+constexpr std::uint64_t slots_for(std::uint64_t filled) {
+  return std::max(filled + filled / 3 + 64, kRegionSlotsLeast);
+}
 constexpr int kSpins = 100;
-
-constexpr std::size_t region_number(std::uint64_t hash) { return hash >> (64 - kRegionBits); }
 
 }  // namespace
 
 struct alignas(64) AccountIndex::Region {
-  Mutex mutex{Rank::kLeaf};
+  Mutex mutex{Rank::kLeaf};              // Of changes to the slots.
+  std::atomic<std::uint32_t> filled{0};  // Of those.
+};
+
+struct AccountIndex::Shape {
   std::atomic<std::uint32_t> moves{0};  // Odd: slots are being moved.
-  std::atomic<std::uint32_t> pages{0};
-  std::atomic<std::uint32_t> filled{0};  // Changed under the mutex.
+  std::atomic<std::uint32_t> area{0};
+  std::atomic<std::uint32_t> crowding{0};  // Its places lie in this part of it: the first half, quarter, …
 
   /// Slots are about to be moved, and then were.
   void begin_move() { moves.store(moves.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
@@ -48,73 +59,111 @@ void put(AccountIndex::Slot& slot, std::uint64_t hash, std::uint64_t word) {
 void copy(const AccountIndex::Slot& from, AccountIndex::Slot& to) {
   put(to, from.hash.load(std::memory_order_relaxed), from.word.load(std::memory_order_relaxed));
 }
+bool is_empty(const AccountIndex::Slot& slot) { return slot.hash.load(std::memory_order_relaxed) == 0; }
+/// Where `hash` would stand in a region of so many slots if it had no neighbours.
+std::uint64_t place_of(std::uint64_t hash, std::uint64_t region_slots, std::uint32_t crowding) {
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<std::uint64_t>((Wide{hash << kRegionBits} * (places_in(region_slots) >> crowding)) >> 64);
+}
 }  // namespace
 
-Result<std::unique_ptr<AccountIndex>> AccountIndex::create(std::uint64_t region_bytes_max) {
-  const std::uint64_t bytes = kRegions * region_bytes_max + kPageBytes;  // A search in what is being moved ends behind it.
-  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+Result<std::unique_ptr<AccountIndex>> AccountIndex::create(std::uint64_t area_bytes) {
+  void* const memory = mmap(nullptr, 2 * area_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return system_error(errno, "reserving addresses for an index of accounts");
-  return std::unique_ptr<AccountIndex>(new AccountIndex(static_cast<char*>(memory), region_bytes_max));
+  return std::unique_ptr<AccountIndex>(new AccountIndex(static_cast<char*>(memory), area_bytes));
 }
 
-AccountIndex::AccountIndex(char* memory, std::uint64_t region_bytes_max)
-    : memory_(memory), region_bytes_max_(region_bytes_max), regions_(std::make_unique<std::array<Region, kRegions>>()) {}
-
-AccountIndex::~AccountIndex() { munmap(memory_, kRegions * region_bytes_max_ + kPageBytes); }
-
-AccountIndex::Region& AccountIndex::region_of(std::uint64_t hash) const { return (*regions_)[region_number(hash)]; }
-
-AccountIndex::Slot* AccountIndex::slots_of_region(std::size_t number) const {
-  return reinterpret_cast<Slot*>(memory_ + number * region_bytes_max_);
+AccountIndex::AccountIndex(char* memory, std::uint64_t area_bytes)
+    : memory_(memory),
+      area_bytes_(area_bytes),
+      shapes_(std::make_unique<std::array<Shape, kRegions>>()),
+      regions_(std::make_unique<std::array<Region, kRegions>>()) {
+  for (std::size_t i = 0; i < areas_.size(); ++i) areas_[i].slots = reinterpret_cast<Slot*>(memory_ + i * area_bytes_);
+  areas_[0].region_slots = kRegionSlotsLeast;
 }
 
-/// Where `hash` would stand if it had no neighbours.
-AccountIndex::Slot* AccountIndex::home(std::uint64_t slots, std::uint64_t hash) const {
-  __extension__ using Wide = unsigned __int128;
-  return slots_of_region(region_number(hash)) + static_cast<std::uint64_t>((Wide{hash << kRegionBits} * slots) >> 64);
+AccountIndex::~AccountIndex() { munmap(memory_, 2 * area_bytes_); }
+
+std::uint64_t AccountIndex::region_slots(const Shape& shape) const {
+  return areas_[shape.area.load(std::memory_order_relaxed)].region_slots.load(std::memory_order_relaxed);
 }
 
-AccountIndex::Slot* AccountIndex::first_of(const Region& region, std::uint64_t hash) const {
-  Slot* slot = home(slots_of(region.pages.load(std::memory_order_relaxed)), hash);
+AccountIndex::Slot* AccountIndex::slots_of(const Shape& shape, std::size_t number) const {
+  const Area& area = areas_[shape.area.load(std::memory_order_relaxed)];
+  return area.slots + number * area.region_slots.load(std::memory_order_relaxed);
+}
+
+AccountIndex::Slot* AccountIndex::home(const Shape& shape, std::uint64_t hash) const {
+  const Area& area = areas_[shape.area.load(std::memory_order_relaxed)];
+  const std::uint64_t slots = area.region_slots.load(std::memory_order_relaxed);
+  return area.slots + number_of(hash) * slots + place_of(hash, slots, shape.crowding.load(std::memory_order_relaxed));
+}
+
+AccountIndex::Slot* AccountIndex::first_of(std::uint64_t hash) const {
+  Slot* slot = home((*shapes_)[number_of(hash)], hash);
   // An empty one ends it as a greater one does.
   while (slot->hash.load(std::memory_order_acquire) - 1 < hash - 1) ++slot;
   return slot;
 }
 
 std::uint64_t AccountIndex::find(std::uint64_t hash, unsigned nth) const {
-  hash += hash == 0 ? 1 : 0;
-  Region& region = region_of(hash);
+  hash = no_zero(hash);
+  const Shape& shape = (*shapes_)[number_of(hash)];
   for (int spins = 0; spins < kSpins; ++spins) {
-    const std::uint32_t before = region.moves.load(std::memory_order_acquire);
+    const std::uint32_t before = shape.moves.load(std::memory_order_acquire);
     if ((before & 1U) != 0) {
       __builtin_ia32_pause();
       continue;
     }
-    const Slot* const slot = first_of(region, hash) + nth;
+    const Slot* const slot = first_of(hash) + nth;
     std::uint64_t word = slot->word.load(std::memory_order_acquire);
     if (slot->hash.load(std::memory_order_acquire) != hash) word = 0;
-    if (region.moves.load(std::memory_order_relaxed) == before) return word;
+    if (shape.moves.load(std::memory_order_relaxed) == before) return word;
   }
   // Whoever moves them may have lost the processor.
-  const MutexLock lock(region.mutex);
-  const Slot* const slot = first_of(region, hash) + nth;
+  const MutexLock lock((*regions_)[number_of(hash)].mutex);
+  const Slot* const slot = first_of(hash) + nth;
   return slot->hash.load(std::memory_order_relaxed) == hash ? slot->word.load(std::memory_order_relaxed) : 0;
 }
 
 void AccountIndex::prefetch(std::uint64_t hash) const {
-  const Region& region = region_of(hash);
-  const Slot* const slot = home(slots_of(region.pages.load(std::memory_order_relaxed)), hash);
+  const Slot* const slot = home((*shapes_)[number_of(hash)], hash);
   __builtin_prefetch(slot);
   __builtin_prefetch(slot + 4);
 }
 
 AccountIndex::Locked::Locked(AccountIndex& index, std::uint64_t hash)
-    : index_(index), region_(index.region_of(hash)), hash_(hash == 0 ? 1 : hash) {
+    : index_(index),
+      hash_(no_zero(hash)),
+      number_(number_of(hash_)),
+      region_((*index.regions_)[number_]),
+      shape_((*index.shapes_)[number_]) {
   region_.mutex.lock();
-  first_ = index_.first_of(region_, hash_);
+  for (bool made = true; made && is_full();) {
+    region_.mutex.unlock();
+    made = index_.make_room(number_);
+    region_.mutex.lock();
+  }
+  if (!is_empty(index_.slots_of(shape_, number_)[index_.region_slots(shape_) - 2])) {
+    CAIRN_REACHED("region of accounts that crowd at its end");
+    std::vector<Entry> entries;
+    index_.take_entries(number_, entries);
+    index_.spread(number_, shape_.area, entries, shape_.crowding.load(std::memory_order_relaxed) + 1);
+  }
+  first_ = index_.first_of(hash_);
 }
 
-AccountIndex::Locked::~Locked() { region_.mutex.unlock(); }
+AccountIndex::Locked::~Locked() {
+  region_.mutex.unlock();
+  if (moves_another_) index_.move_another();
+  if (has_less_) index_.make_less();
+}
+
+/// Also where it could not be moved any more.
+bool AccountIndex::Locked::is_full() const {
+  const std::uint64_t target = index_.areas_[index_.target_].region_slots.load(std::memory_order_relaxed);
+  return region_.filled.load(std::memory_order_relaxed) >= filled_max(std::min(target, index_.region_slots(shape_)));
+}
 
 std::uint64_t AccountIndex::Locked::get(unsigned nth) const {
   const Slot& slot = first_[nth];
@@ -122,88 +171,145 @@ std::uint64_t AccountIndex::Locked::get(unsigned nth) const {
 }
 
 bool AccountIndex::Locked::insert(std::uint64_t word) {
-  const std::uint64_t filled = region_.filled.load(std::memory_order_relaxed);
-  const std::uint64_t pages = region_.pages.load(std::memory_order_relaxed);
-  const Slot* const end = index_.slots_of_region(region_number(hash_)) + pages * kPageSlots;
-  const auto last_free = [&] { return pages == 0 || end[-2].hash.load(std::memory_order_relaxed) == 0; };
-  if (filled >= filled_max(slots_of(pages)) || !last_free()) {
-    if (!index_.resize(region_number(hash_), more_pages(pages))) return false;
-    first_ = index_.first_of(region_, hash_);
-    return insert(word);
-  }
+  if (is_full()) return false;
   Slot* free = first_;
-  while (free->hash.load(std::memory_order_relaxed) != 0) ++free;
-  region_.begin_move();
+  while (!is_empty(*free)) ++free;
+  shape_.begin_move();
   for (; free != first_; --free) copy(free[-1], free[0]);
   put(*first_, hash_, word);
-  region_.end_move();
-  region_.filled.store(static_cast<std::uint32_t>(filled + 1), std::memory_order_relaxed);
+  shape_.end_move();
+  const std::uint32_t filled = region_.filled.load(std::memory_order_relaxed) + 1;
+  region_.filled.store(filled, std::memory_order_relaxed);
+  const std::uint32_t every = index_.move_every_.load(std::memory_order_relaxed);
+  moves_another_ = every != 0 && filled % every == 0;
   return true;
 }
 
 void AccountIndex::Locked::erase(unsigned nth) {
-  const std::uint64_t filled = region_.filled.load(std::memory_order_relaxed) - 1;
-  const std::uint64_t pages = region_.pages.load(std::memory_order_relaxed);
-  const std::uint64_t slots = slots_of(pages);
-  region_.begin_move();
+  const std::uint64_t slots = index_.region_slots(shape_);
+  shape_.begin_move();
   Slot* slot = first_ + nth;
   // What had to give way may come back.
   for (;; ++slot) {
     const std::uint64_t next = slot[1].hash.load(std::memory_order_relaxed);
-    if (next == 0 || index_.home(slots, next) == slot + 1) break;
+    if (next == 0 || index_.home(shape_, next) == slot + 1) break;
     copy(slot[1], slot[0]);
   }
   put(*slot, 0, 0);
-  region_.end_move();
-  region_.filled.store(static_cast<std::uint32_t>(filled), std::memory_order_relaxed);
-  if (pages > 1 && filled < slots / 2 && index_.resize(region_number(hash_), std::max<std::uint64_t>(pages * 2 / 3, 1))) {
-    CAIRN_REACHED("region of accounts shrunk");
-  }
-  first_ = index_.first_of(region_, hash_);
+  shape_.end_move();
+  const std::uint32_t filled = region_.filled.load(std::memory_order_relaxed) - 1;
+  region_.filled.store(filled, std::memory_order_relaxed);
+  first_ = index_.first_of(hash_);
+  has_less_ = filled == slots / 4 || filled == 0;
 }
 
-/// Spreads the slots of a region, whose mutex is held, over `pages`. False: it cannot have as many.
-bool AccountIndex::resize(std::size_t number, std::uint64_t pages) {
-  Region& region = (*regions_)[number];
-  Slot* const slots = slots_of_region(number);
-  const std::uint64_t before = region.pages.load(std::memory_order_relaxed);
-  std::vector<Entry> entries;
-  entries.reserve(region.filled.load(std::memory_order_relaxed));
-  for (const Slot *slot = slots, *end = slot + before * kPageSlots; slot != end; ++slot) {
-    const std::uint64_t hash = slot->hash.load(std::memory_order_relaxed);
-    if (hash != 0) entries.push_back({hash, slot->word.load(std::memory_order_relaxed)});
+/// A region is full. False: there is no more.
+bool AccountIndex::make_room(std::size_t number) {
+  const MutexLock lock(moves_mutex_);
+  const Shape& shape = (*shapes_)[number];
+  if (shape.area.load(std::memory_order_relaxed) == target_) {
+    while (moved_ < kRegions) move_next();
+    const std::uint64_t slots = areas_[target_].region_slots;
+    if (!begin_moves(slots + std::max<std::uint64_t>(slots / 8, 8))) return false;
   }
-  // Should so many be neighbours that they do not fit, more room does not harm.
-  for (;; pages = more_pages(pages)) {
-    if (pages * kPageBytes > region_bytes_max_) return false;
-    const Slot* at = slots;
-    for (const Entry& entry : entries) at = std::max<const Slot*>(at, home(slots_of(pages), entry.hash)) + 1;
-    if (at + 2 <= slots + pages * kPageSlots) break;
-    CAIRN_REACHED("region of accounts with many neighbours");
-  }
-  region.begin_move();
-  Slot* at = slots;
-  for (const Entry& entry : entries) {
-    Slot* const to = std::max(at, home(slots_of(pages), entry.hash));
-    for (; at != to; ++at) put(*at, 0, 0);
-    put(*at++, entry.hash, entry.word);
-  }
-  for (Slot* const end = slots + before * kPageSlots; at < end; ++at) put(*at, 0, 0);
-  region.pages.store(static_cast<std::uint32_t>(pages), std::memory_order_release);
-  region.end_move();
-  if (pages < before) madvise(slots + pages * kPageSlots, (before - pages) * kPageBytes, MADV_DONTNEED);
+  move(number);
   return true;
 }
 
+/// A region has few accounts. If all have, they get less room.
+void AccountIndex::make_less() {
+  const MutexLock lock(moves_mutex_);
+  const std::uint64_t slots = areas_[target_].region_slots;
+  if (slots == kRegionSlotsLeast) return;
+  std::uint64_t most = 0;
+  for (const Region& region : *regions_) most = std::max<std::uint64_t>(most, region.filled.load(std::memory_order_relaxed));
+  if (slots_for(most) > slots / 2) return;
+  CAIRN_REACHED("index of accounts shrinks");
+  while (moved_ < kRegions) move_next();
+  (void)begin_moves(slots_for(most));
+  while (moved_ < kRegions) move_next();
+}
+
+void AccountIndex::move_another() {
+  if (!moves_mutex_.try_lock()) return;
+  if (moved_ < kRegions) move_next();
+  moves_mutex_.unlock();
+}
+
+bool AccountIndex::begin_moves(std::uint64_t region_slots) {
+  if (kRegions * region_slots * sizeof(Slot) > area_bytes_) return false;
+  Area& area = areas_[1 - target_];
+  area.region_slots = static_cast<std::uint32_t>(region_slots);
+  target_ = 1 - target_;
+  const std::uint64_t bytes = kRegions * region_slots * sizeof(Slot);
+  madvise(area.slots, area_bytes_, bytes >= kHugeFromBytes ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  moved_ = 0;
+  // All have moved when half of the new room is taken.
+  move_every_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(size() / kRegions / 16, 1));
+  return true;
+}
+
+void AccountIndex::move_next() {
+  const std::size_t number = moved_;
+  if ((*shapes_)[number].area.load(std::memory_order_relaxed) != target_) move(number);
+  ++moved_;
+  const Area& from = areas_[1 - target_];
+  const std::uint64_t region_bytes = from.region_slots * sizeof(Slot);
+  const std::uint64_t begin = number * region_bytes / kHugePageBytes * kHugePageBytes;
+  std::uint64_t end = moved_ * region_bytes / kHugePageBytes * kHugePageBytes;
+  if (moved_ == kRegions) {
+    end = round_up(moved_ * region_bytes, kHugePageBytes);
+    move_every_ = 0;
+  }
+  if (end > begin) madvise(reinterpret_cast<char*>(from.slots) + begin, end - begin, MADV_DONTNEED);
+}
+
+/// To the target, in which it has not been.
+void AccountIndex::move(std::size_t number) {
+  const MutexLock lock((*regions_)[number].mutex);
+  take_entries(number, buffer_);
+  spread(number, target_, buffer_, 0);
+}
+
+/// Puts all accounts of a region that is locked to their places in an area, where there is room for them.
+void AccountIndex::spread(std::size_t number, std::uint32_t area, const std::vector<Entry>& entries, std::uint32_t crowding) {
+  Shape& shape = (*shapes_)[number];
+  const std::uint64_t slots = areas_[area].region_slots;
+  shape.begin_move();
+  shape.area.store(area, std::memory_order_release);
+  Slot* const to = slots_of(shape, number);
+  std::size_t fit = 0;
+  // With all places at its beginning everything fits.
+  for (; fit < entries.size(); ++crowding) {
+    shape.crowding.store(crowding, std::memory_order_release);
+    std::uint64_t at = 0;
+    for (fit = 0; fit < entries.size() && at < slots - 2; ++fit) {
+      const Entry& entry = entries[fit];
+      for (const std::uint64_t place = place_of(entry.hash, slots, crowding); at < place; ++at) {
+        if (!is_empty(to[at])) put(to[at], 0, 0);
+      }
+      put(to[at++], entry.hash, entry.word);
+    }
+    for (; at < slots; ++at) {
+      if (!is_empty(to[at])) put(to[at], 0, 0);
+    }
+  }
+  shape.end_move();
+}
+
 void AccountIndex::copy_region(std::size_t number, std::vector<Entry>& entries) const {
-  entries.clear();
-  Region& region = (*regions_)[number];
-  const MutexLock lock(region.mutex);
-  const Slot* const slots = slots_of_region(number);
-  const Slot* const end = slots + region.pages.load(std::memory_order_relaxed) * kPageSlots;
-  for (const Slot* slot = slots; slot != end; ++slot) {
-    const std::uint64_t hash = slot->hash.load(std::memory_order_relaxed);
-    if (hash != 0) entries.push_back({hash, slot->word.load(std::memory_order_relaxed)});
+  const MutexLock lock((*regions_)[number].mutex);
+  take_entries(number, entries);
+}
+
+void AccountIndex::take_entries(std::size_t number, std::vector<Entry>& entries) const {
+  entries.resize((*regions_)[number].filled.load(std::memory_order_relaxed));
+  const Shape& shape = (*shapes_)[number];
+  const Slot* slot = slots_of(shape, number);
+  for (Entry& entry : entries) {
+    while (is_empty(*slot)) ++slot;
+    entry = {slot->hash.load(std::memory_order_relaxed), slot->word.load(std::memory_order_relaxed)};
+    ++slot;
   }
 }
 
@@ -214,9 +320,9 @@ std::uint64_t AccountIndex::size() const {
 }
 
 std::uint64_t AccountIndex::memory_bytes() const {
-  std::uint64_t pages = 0;
-  for (const Region& region : *regions_) pages += region.pages.load(std::memory_order_relaxed);
-  return pages * kPageBytes + sizeof(*regions_);
+  const MutexLock lock(moves_mutex_);
+  const std::uint64_t slots = moved_ * areas_[target_].region_slots + (kRegions - moved_) * areas_[1 - target_].region_slots;
+  return slots * sizeof(Slot) + sizeof(*regions_) + sizeof(*shapes_);
 }
 
 }  // namespace cairn::forks

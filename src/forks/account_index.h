@@ -3,9 +3,11 @@
 //
 // The hash space is cut into regions. In each the slots stand in the order of their hashes, as near to where the hash would be in
 // an even spread as those before allow (Amble and Knuth, "Ordered hash tables", 1974): a search ends at the first greater hash,
-// also where it finds nothing, so that a region can be six sevenths full. A region that is too full gets an eighth more room
-// behind it and is spread again, some microseconds of work: there is no moment at which all is moved. Each has its own range of
-// addresses, of which the kernel gives memory to what is touched, so that no slot is ever freed under a reader.
+// also where it finds nothing, so that a region can be eleven twelfths full.
+//
+// Regions lie side by side, in huge pages. When one is full, all get an eighth more room: they move, one after the other, to
+// another area, each taking some microseconds and each with the memory behind it given back; whoever adds accounts moves some.
+// Both areas keep their addresses for good, so that no slot is ever unmapped under a reader.
 //
 // Readers take no lock. They begin again if slots of their region were moved meanwhile (a seqlock); a word that changes in its
 // place they see as it was or as it is.
@@ -23,8 +25,8 @@ namespace cairn::forks {
 
 class AccountIndex {
  public:
-  /// `region_bytes_max`: of addresses, a multiple of 4 KiB; tests make it small. kNoSpace: the process may not have as many.
-  static Result<std::unique_ptr<AccountIndex>> create(std::uint64_t region_bytes_max = kRegionBytes);
+  /// `area_bytes`: of addresses, a multiple of 2 MiB; tests make it small. kNoSpace: the process may not have as many.
+  static Result<std::unique_ptr<AccountIndex>> create(std::uint64_t area_bytes = kAreaBytes);
   ~AccountIndex();
   AccountIndex(const AccountIndex&) = delete;
   AccountIndex& operator=(const AccountIndex&) = delete;
@@ -39,6 +41,7 @@ class AccountIndex {
     std::atomic<std::uint64_t> word;
   };
   struct Region;
+  struct Shape;
 
   /// The accounts of one hash, nobody else changing them: one region is locked as long as this lives, of those of one thread at
   /// most one.
@@ -52,15 +55,20 @@ class AccountIndex {
     [[nodiscard]] std::uint64_t get(unsigned nth) const;
     /// Of an account that is there; `word` is not 0.
     void set(unsigned nth, std::uint64_t word) { first_[nth].word.store(word, std::memory_order_release); }
-    /// Another account, before those with the same hash. False: the region has no room, which takes billions of accounts.
+    /// Another account, before those with the same hash. False: there is no room, which takes billions of accounts.
     [[nodiscard]] bool insert(std::uint64_t word);
-    /// Of an account that is there.
+    /// Of an account that is there. The others of this hash are looked up anew.
     void erase(unsigned nth);
 
    private:
+    [[nodiscard]] bool is_full() const;
     AccountIndex& index_;
-    Region& region_;
     const std::uint64_t hash_;
+    const std::size_t number_;  // Of the region.
+    Region& region_;
+    Shape& shape_;
+    bool moves_another_ = false;
+    bool has_less_ = false;
     Slot* first_ = nullptr;  // Of the hash, or where it would stand.
   };
 
@@ -74,20 +82,43 @@ class AccountIndex {
 
   [[nodiscard]] std::uint64_t size() const;
   /// Of slots and regions, in memory once they were touched.
-  [[nodiscard]] std::uint64_t memory_bytes() const;
+  [[nodiscard]] std::uint64_t memory_bytes() const CAIRN_EXCLUDES(moves_mutex_);
 
  private:
-  static constexpr std::uint64_t kRegionBytes = std::uint64_t{16} << 20;  // 3.6 billion accounts in all.
-  AccountIndex(char* memory, std::uint64_t region_bytes_max);
-  [[nodiscard]] Region& region_of(std::uint64_t hash) const;
-  [[nodiscard]] Slot* slots_of_region(std::size_t number) const;
-  [[nodiscard]] Slot* home(std::uint64_t slots, std::uint64_t hash) const;
-  [[nodiscard]] Slot* first_of(const Region& region, std::uint64_t hash) const;
-  bool resize(std::size_t number, std::uint64_t pages);
+  static constexpr std::uint64_t kAreaBytes = std::uint64_t{64} << 30;  // 3.6 billion accounts.
+  struct Area {
+    Slot* slots = nullptr;
+    std::atomic<std::uint32_t> region_slots{0};  // Changed while no region is in it.
+  };
+
+  AccountIndex(char* memory, std::uint64_t area_bytes);
+  [[nodiscard]] Slot* slots_of(const Shape& shape, std::size_t number) const;
+  [[nodiscard]] Slot* home(const Shape& shape, std::uint64_t hash) const;
+  [[nodiscard]] Slot* first_of(std::uint64_t hash) const;
+  [[nodiscard]] std::uint64_t region_slots(const Shape& shape) const;
+  void take_entries(std::size_t number, std::vector<Entry>& entries) const;
+  void spread(std::size_t number, std::uint32_t area, const std::vector<Entry>& entries, std::uint32_t crowding);
+
+  // Moving.
+  bool make_room(std::size_t number) CAIRN_EXCLUDES(moves_mutex_);
+  void make_less() CAIRN_EXCLUDES(moves_mutex_);
+  void move_another() CAIRN_EXCLUDES(moves_mutex_);
+  bool begin_moves(std::uint64_t region_slots) CAIRN_REQUIRES(moves_mutex_);
+  void move_next() CAIRN_REQUIRES(moves_mutex_);
+  void move(std::size_t number) CAIRN_REQUIRES(moves_mutex_);
 
   char* const memory_;
-  const std::uint64_t region_bytes_max_;
+  const std::uint64_t area_bytes_;
+  std::array<Area, 2> areas_;
+  // Apart, so that what readers need of all regions fits into a near cache.
+  const std::unique_ptr<std::array<Shape, kRegions>> shapes_;
   const std::unique_ptr<std::array<Region, kRegions>> regions_;
+
+  mutable Mutex moves_mutex_{Rank::kMoves};
+  std::atomic<std::uint32_t> move_every_{0};             // So many accounts that come; 0: nothing moves.
+  std::atomic<std::uint32_t> target_{0};                 // The area that regions move to, or moved to. Changed under the mutex.
+  std::size_t moved_ CAIRN_GUARDED_BY(moves_mutex_) = kRegions;
+  std::vector<Entry> buffer_ CAIRN_GUARDED_BY(moves_mutex_);
 };
 
 }  // namespace cairn::forks
