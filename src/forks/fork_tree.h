@@ -1,0 +1,89 @@
+// The forks that there are, and which versions of an account each of them sees. Immutable: a change makes another tree, so that
+// readers need no lock.
+//
+// A version belongs to the fork it was stored in. A fork sees its own versions, those of its ancestors, and all of forks below
+// the root: what was not purged when an ancestor became the root is part of every fork's past. Numbers ascend along every path,
+// so of those it sees the one of the greatest fork is the newest.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "cairn/result.h"
+
+namespace cairn::forks {
+
+struct Fork {
+  std::uint64_t number = 0;
+  std::uint64_t parent = 0;  // Of the root: its own number.
+  bool frozen = false;       // Nothing is stored in it any more.
+  std::uint64_t since = 0;   // The write version above which all its versions are: an earlier fork may have had its number.
+  bool operator==(const Fork&) const = default;
+};
+
+class ForkTree {
+ public:
+  /// One fork, 0, which is the root.
+  ForkTree();
+  /// Forks in any order; one of them is its own parent, the root. kCorruption: they are no tree. `file`: that says so.
+  static Result<ForkTree> of(std::span<const Fork> forks, const std::string& file);
+
+  [[nodiscard]] std::uint64_t root() const { return nodes_.front().fork.number; }
+  /// By their numbers.
+  [[nodiscard]] std::vector<Fork> forks() const;
+  [[nodiscard]] const Fork* find(std::uint64_t number) const;
+  /// `descendant` itself is one of its ancestors. Both are there.
+  [[nodiscard]] bool is_ancestor(std::uint64_t ancestor, std::uint64_t descendant) const;
+
+  /// A fork that is asked for, as readers meet it.
+  class Path {
+   public:
+    /// Whether it sees versions of `fork`, which were not purged.
+    [[nodiscard]] bool sees(std::uint64_t fork) const { return fork <= tree_->root() || tree_->at_most(node_, fork) == fork; }
+    [[nodiscard]] std::uint64_t fork() const { return tree_->nodes_[node_].fork.number; }
+
+   private:
+    friend class ForkTree;
+    Path(const ForkTree* tree, std::uint32_t node) : tree_(tree), node_(node) {}
+    const ForkTree* tree_;
+    std::uint32_t node_;
+  };
+  /// For who reads as of `number`. As long as the forks are a single line it need not be there: then the greatest one below is
+  /// meant. nullopt: there is none.
+  [[nodiscard]] std::optional<Path> path(std::uint64_t number) const;
+
+  /// Another fork, whose parent is frozen. kConflict: there is one of this number; kNotFound: there is no such parent;
+  /// kInvalidArgument: the number is not above its parent's.
+  [[nodiscard]] Result<ForkTree> with(std::uint64_t number, std::uint64_t parent, std::uint64_t since) const;
+  /// kNotFound.
+  [[nodiscard]] Result<ForkTree> frozen(std::uint64_t number) const;
+  struct Pruned;
+  /// Only `number` and its descendants are left. kNotFound.
+  [[nodiscard]] Result<Pruned> rooted(std::uint64_t number) const;
+  /// Without it and its descendants. kNotFound; kInvalidArgument: it is the root.
+  [[nodiscard]] Result<Pruned> purged(std::uint64_t number) const;
+
+ private:
+  struct Node {
+    Fork fork;
+    std::uint32_t parent = 0;  // In nodes_.
+    std::uint32_t jump = 0;    // An ancestor farther up (Myers, "An applicative random access stack", 1983).
+    std::uint32_t depth = 0;
+  };
+  explicit ForkTree(std::vector<Fork> forks);
+  [[nodiscard]] std::optional<std::uint32_t> node_of(std::uint64_t number) const;
+  [[nodiscard]] std::uint64_t at_most(std::uint32_t node, std::uint64_t number) const;
+
+  std::vector<Node> nodes_;  // By number, so that parents come before their children; the root is the first.
+  bool single_line_ = true;
+};
+
+struct ForkTree::Pruned {
+  ForkTree tree;
+  std::vector<Fork> gone;    // What was stored in them was never.
+  std::vector<Fork> merged;  // Ancestors of the new root: what was stored in them is part of it.
+};
+
+}  // namespace cairn::forks
