@@ -28,9 +28,7 @@ constexpr std::uint64_t places_in(std::uint64_t region_slots) {
   return region_slots - std::min(24 + region_slots / 24, kSpareSlotsMost);
 }
 constexpr std::uint64_t filled_max(std::uint64_t region_slots) { return places_in(region_slots) / 12 * 11; }
-constexpr std::uint64_t slots_for(std::uint64_t filled) {
-  return std::max(filled + filled / 3 + 64, kRegionSlotsLeast);
-}
+constexpr std::uint64_t slots_for(std::uint64_t filled) { return std::max(filled + filled / 3 + 64, kRegionSlotsLeast); }
 constexpr int kSpins = 100;
 
 }  // namespace

@@ -115,8 +115,8 @@ class AccountIndex {
   const std::unique_ptr<std::array<Region, kRegions>> regions_;
 
   mutable Mutex moves_mutex_{Rank::kMoves};
-  std::atomic<std::uint32_t> move_every_{0};             // So many accounts that come; 0: nothing moves.
-  std::atomic<std::uint32_t> target_{0};                 // The area that regions move to, or moved to. Changed under the mutex.
+  std::atomic<std::uint32_t> move_every_{0};  // So many accounts that come; 0: nothing moves.
+  std::atomic<std::uint32_t> target_{0};      // The area that regions move to, or moved to. Changed under the mutex.
   std::size_t moved_ CAIRN_GUARDED_BY(moves_mutex_) = kRegions;
   std::vector<Entry> buffer_ CAIRN_GUARDED_BY(moves_mutex_);
 };

@@ -7,7 +7,9 @@
 namespace cairn::forks {
 namespace {
 
-std::unexpected<Error> no_fork(std::uint64_t number) { return fail(ErrorCode::kNotFound, "there is no fork " + std::to_string(number)); }
+std::unexpected<Error> no_fork(std::uint64_t number) {
+  return fail(ErrorCode::kNotFound, "there is no fork " + std::to_string(number));
+}
 
 }  // namespace
 
@@ -38,7 +40,9 @@ Result<ForkTree> ForkTree::of(std::span<const Fork> forks, const std::string& fi
   if (sorted.empty()) return corruption("a tree of forks without a root", file);
   for (std::size_t i = 0; i < sorted.size(); ++i) {
     const Fork& fork = sorted[i];
-    const auto say = [&](const std::string& what) { return corruption("fork " + std::to_string(fork.number) + " " + what, file); };
+    const auto say = [&](const std::string& what) {
+      return corruption("fork " + std::to_string(fork.number) + " " + what, file);
+    };
     if (i != 0 && sorted[i - 1].number == fork.number) return say("is there twice");
     if (i == 0 && fork.parent != fork.number) return say("is the least and not the root");
     if (i != 0 && fork.parent >= fork.number) return say("is not above its parent");

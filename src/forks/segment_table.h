@@ -1,0 +1,78 @@
+// The segments of a fork store by small numbers, so that a place in one of them fits into a word.
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/striped.h"
+#include "directory/directory.h"
+#include "segment/segment_format.h"
+
+namespace cairn::forks {
+
+/// Where a record lies.
+class Place {
+ public:
+  static constexpr unsigned kSegmentBits = 22;
+  static constexpr unsigned kUnitBits = 32;  // Of 8 bytes.
+
+  Place() = default;
+  Place(std::uint32_t segment, std::uint64_t offset)
+      : word_(std::uint64_t{segment} << kUnitBits | offset / segment::kRecordAlign) {}
+  static Place of(std::uint64_t word) {
+    Place place;
+    place.word_ = word;
+    return place;
+  }
+  /// Never 0: a segment begins with its header.
+  [[nodiscard]] std::uint64_t word() const { return word_; }
+  [[nodiscard]] std::uint32_t segment() const { return static_cast<std::uint32_t>(word_ >> kUnitBits); }
+  [[nodiscard]] std::uint64_t offset() const { return (word_ & ((std::uint64_t{1} << kUnitBits) - 1)) * segment::kRecordAlign; }
+  bool operator==(const Place&) const = default;
+
+ private:
+  std::uint64_t word_ = 0;
+};
+
+/// Thread-safe. Who reads a place that may be taken out at any time is among the readers meanwhile (Copiers), and takes hold().
+class SegmentTable {
+ public:
+  SegmentTable() = default;
+  ~SegmentTable();
+  SegmentTable(const SegmentTable&) = delete;
+  SegmentTable& operator=(const SegmentTable&) = delete;
+
+  /// Its number, which none of those that are there has. nullopt: there are four million.
+  std::optional<std::uint32_t> add(const std::shared_ptr<const directory::LiveFile>& file) CAIRN_EXCLUDES(mutex_);
+  /// No place is in it any more, and no reader has one. Whoever took hold() keeps its bytes.
+  void remove(std::uint32_t number) CAIRN_EXCLUDES(mutex_);
+
+  [[nodiscard]] const char* at(Place place) const {
+    return entry(place.segment()).data.load(std::memory_order_acquire) + place.offset();
+  }
+  [[nodiscard]] const std::shared_ptr<const directory::LiveFile>& hold(Place place) const {
+    return entry(place.segment()).file.load(std::memory_order_acquire)->get();
+  }
+
+ private:
+  static constexpr std::uint32_t kChunk = 1024;
+  struct Entry {
+    std::atomic<const char*> data{nullptr};
+    std::atomic<const Striped<directory::LiveFile>*> file{nullptr};
+  };
+  using Chunk = std::array<Entry, kChunk>;
+  [[nodiscard]] Entry& entry(std::uint32_t number) const {
+    return (*chunks_[number / kChunk].load(std::memory_order_acquire))[number % kChunk];
+  }
+
+  mutable std::array<std::atomic<Chunk*>, (std::uint32_t{1} << Place::kSegmentBits) / kChunk> chunks_{};
+  Mutex mutex_{Rank::kLeaf};
+  std::uint32_t count_ CAIRN_GUARDED_BY(mutex_) = 0;
+  std::vector<std::uint32_t> free_ CAIRN_GUARDED_BY(mutex_);
+};
+
+}  // namespace cairn::forks
