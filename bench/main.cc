@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "bench/forks_bench.h"
 #include "bench/table_bench.h"
 #include "bench/timeline_bench.h"
 
@@ -69,6 +70,15 @@ void add_timeline(CLI::App& app, TimelineBench& bench) {
   timeline.callback([&bench] { std::puts(run(bench).c_str()); });
 }
 
+void add_forks(CLI::App& app, ForksBench& bench) {
+  CLI::App& forks = *app.add_subcommand("forks", "the index of accounts beside hash maps");
+  forks.add_option("--n", bench.n, "accounts, one run for each")->check(CLI::Range(1000, 1'000'000'000));
+  forks.add_option("--rounds", bench.rounds)->check(CLI::Range(1, 100));
+  forks.add_option("--dir", bench.dir, "emptied before and after");
+  forks.add_flag("--json", bench.json, "the last line is one JSON object; it always is");
+  forks.callback([&bench] { std::puts(run(bench).c_str()); });
+}
+
 }  // namespace
 }  // namespace cairn::bench
 
@@ -79,6 +89,8 @@ int main(int argc, char** argv) {
   cairn::bench::add_table(app, table);
   cairn::bench::TimelineBench timeline;
   cairn::bench::add_timeline(app, timeline);
+  cairn::bench::ForksBench forks;
+  cairn::bench::add_forks(app, forks);
   std::string before;
   std::string after;
   bool good = true;

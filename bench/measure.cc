@@ -2,11 +2,36 @@
 
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "bench/value_of.h"
+
 namespace cairn::bench {
+
+nlohmann::ordered_json in_child(const std::function<std::string()>& work) {
+  int ends[2];
+  if (pipe(ends) != 0) give_up("no pipe");
+  const pid_t child = fork();
+  if (child == 0) {
+    close(ends[0]);
+    const std::string text = work();
+    if (write(ends[1], text.data(), text.size()) != static_cast<ssize_t>(text.size())) _exit(1);
+    _exit(0);
+  }
+  close(ends[1]);
+  std::string text;
+  char buffer[4096];
+  for (ssize_t n = 0; (n = read(ends[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(n));
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (status != 0) give_up("a store under test ended with an error");
+  return nlohmann::ordered_json::parse(text);
+}
 
 double cpu_seconds() {
   rusage usage{};
@@ -37,7 +62,7 @@ std::uint64_t written_bytes() { return number_in("/proc/self/io", "write_bytes")
 std::uint64_t disk_bytes(const std::string& dir) {
   std::uint64_t bytes = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
-    struct stat info{};
+    struct stat info {};
     if (stat(entry.path().c_str(), &info) == 0 && S_ISREG(info.st_mode))
       bytes += static_cast<std::uint64_t>(info.st_blocks) * 512;
   }

@@ -1,10 +1,14 @@
 // What a run is measured with: latencies, and what the system says of the process and its directory.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace cairn::bench {
 
@@ -54,6 +58,23 @@ using Clock = std::chrono::steady_clock;
 inline std::uint64_t ns_between(Clock::time_point from, Clock::time_point to) {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(to - from).count());
 }
+
+/// Of several runs of the same.
+struct Figures {
+  std::vector<double> all;
+  [[nodiscard]] double median() const {
+    std::vector<double> sorted = all;
+    std::ranges::sort(sorted);
+    return sorted[sorted.size() / 2];
+  }
+  [[nodiscard]] double spread() const {
+    const auto [least, most] = std::ranges::minmax(all);
+    return (most - least) / median();
+  }
+};
+
+/// What `work` returns, in a process of its own: what one store leaves in memory, and its threads, are nothing to the next.
+nlohmann::ordered_json in_child(const std::function<std::string()>& work);
 
 double cpu_seconds();                                  // Of this process so far, all threads.
 void reset_peak_rss();                                 // Where the kernel allows it.

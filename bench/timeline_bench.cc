@@ -1,10 +1,6 @@
 // What a timeline costs: beside its peers on the same work, with few blocks and with many, and for readers beside its jobs.
 #include "bench/timeline_bench.h"
 
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
@@ -24,41 +20,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using std::chrono::milliseconds;
-
-/// A process of its own for each store: what one leaves in memory, and its threads, are nothing to the next.
-Json in_child(const std::function<std::string()>& work) {
-  int ends[2];
-  if (pipe(ends) != 0) give_up("no pipe");
-  const pid_t child = fork();
-  if (child == 0) {
-    close(ends[0]);
-    const std::string text = work();
-    if (write(ends[1], text.data(), text.size()) != static_cast<ssize_t>(text.size())) _exit(1);
-    _exit(0);
-  }
-  close(ends[1]);
-  std::string text;
-  char buffer[4096];
-  for (ssize_t n = 0; (n = read(ends[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(n));
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  if (status != 0) give_up("a store under test ended with an error");
-  return Json::parse(text);
-}
-
-struct Figures {
-  std::vector<double> all;
-  [[nodiscard]] double median() const {
-    std::vector<double> sorted = all;
-    std::ranges::sort(sorted);
-    return sorted[sorted.size() / 2];
-  }
-  [[nodiscard]] double spread() const {
-    const auto [least, most] = std::ranges::minmax(all);
-    return (most - least) / median();
-  }
-};
 
 /// The same work for each engine in turn, several times.
 Json beside_peers(const TimelineBench& bench, const std::string& title, const TableBench& work,

@@ -13,5 +13,4 @@
 #define CAIRN_ACQUIRE(...) CAIRN_ANNOTATION(acquire_capability(__VA_ARGS__))
 #define CAIRN_TRY_ACQUIRE(...) CAIRN_ANNOTATION(try_acquire_capability(__VA_ARGS__))
 #define CAIRN_RELEASE(...) CAIRN_ANNOTATION(release_capability(__VA_ARGS__))
-#define CAIRN_NO_ANALYSIS CAIRN_ANNOTATION(no_thread_safety_analysis)
 #define CAIRN_ACQUIRED_BEFORE(...) CAIRN_ANNOTATION(acquired_before(__VA_ARGS__))

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -33,19 +34,41 @@ constexpr int kSpins = 100;
 
 }  // namespace
 
-struct alignas(64) AccountIndex::Region {
-  Mutex mutex{Rank::kLeaf};              // Of changes to the slots.
-  std::atomic<std::uint32_t> filled{0};  // Of those.
-};
-
 struct AccountIndex::Shape {
   std::atomic<std::uint32_t> moves{0};  // Odd: slots are being moved.
   std::atomic<std::uint32_t> area{0};
-  std::atomic<std::uint32_t> crowding{0};  // Its places lie in this part of it: the first half, quarter, …
+  std::atomic<std::uint16_t> crowding{0};  // Its places lie in this part of it: the first half, quarter, …
+  std::atomic<bool> locked{false};         // Somebody changes it.
+  std::atomic<std::uint32_t> filled{0};    // Slots.
 
   /// Slots are about to be moved, and then were.
   void begin_move() { moves.store(moves.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
   void end_move() { moves.store(moves.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+};
+
+static_assert(sizeof(AccountIndex::Slot) == 16);
+
+/// Of changes to a region. There are too many of them, and they are held for too short a time, for a Mutex each.
+class RegionLock {
+ public:
+  explicit RegionLock(AccountIndex::Shape& shape) : shape_(shape) { lock(shape_); }
+  ~RegionLock() { unlock(shape_); }
+  RegionLock(const RegionLock&) = delete;
+  RegionLock& operator=(const RegionLock&) = delete;
+
+  static void lock(AccountIndex::Shape& shape) {
+    for (int spins = 0; shape.locked.exchange(true, std::memory_order_acquire);) {
+      if (++spins < kSpins) {
+        __builtin_ia32_pause();
+      } else {
+        std::this_thread::yield();  // Whoever has it may have lost the processor.
+      }
+    }
+  }
+  static void unlock(AccountIndex::Shape& shape) { shape.locked.store(false, std::memory_order_release); }
+
+ private:
+  AccountIndex::Shape& shape_;
 };
 
 namespace {
@@ -72,10 +95,7 @@ Result<std::unique_ptr<AccountIndex>> AccountIndex::create(std::uint64_t area_by
 }
 
 AccountIndex::AccountIndex(char* memory, std::uint64_t area_bytes)
-    : memory_(memory),
-      area_bytes_(area_bytes),
-      shapes_(std::make_unique<std::array<Shape, kRegions>>()),
-      regions_(std::make_unique<std::array<Region, kRegions>>()) {
+    : memory_(memory), area_bytes_(area_bytes), shapes_(std::make_unique<std::array<Shape, kRegions>>()) {
   for (std::size_t i = 0; i < areas_.size(); ++i) areas_[i].slots = reinterpret_cast<Slot*>(memory_ + i * area_bytes_);
   areas_[0].region_slots = kRegionSlotsLeast;
 }
@@ -106,7 +126,7 @@ AccountIndex::Slot* AccountIndex::first_of(std::uint64_t hash) const {
 
 std::uint64_t AccountIndex::find(std::uint64_t hash, unsigned nth) const {
   hash = no_zero(hash);
-  const Shape& shape = (*shapes_)[number_of(hash)];
+  Shape& shape = (*shapes_)[number_of(hash)];
   for (int spins = 0; spins < kSpins; ++spins) {
     const std::uint32_t before = shape.moves.load(std::memory_order_acquire);
     if ((before & 1U) != 0) {
@@ -119,7 +139,7 @@ std::uint64_t AccountIndex::find(std::uint64_t hash, unsigned nth) const {
     if (shape.moves.load(std::memory_order_relaxed) == before) return word;
   }
   // Whoever moves them may have lost the processor.
-  const MutexLock lock((*regions_)[number_of(hash)].mutex);
+  const RegionLock lock(shape);
   const Slot* const slot = first_of(hash) + nth;
   return slot->hash.load(std::memory_order_relaxed) == hash ? slot->word.load(std::memory_order_relaxed) : 0;
 }
@@ -127,20 +147,16 @@ std::uint64_t AccountIndex::find(std::uint64_t hash, unsigned nth) const {
 void AccountIndex::prefetch(std::uint64_t hash) const {
   const Slot* const slot = home((*shapes_)[number_of(hash)], hash);
   __builtin_prefetch(slot);
-  __builtin_prefetch(slot + 4);
+  __builtin_prefetch(slot + 3);  // As a rule it is not farther.
 }
 
 AccountIndex::Locked::Locked(AccountIndex& index, std::uint64_t hash)
-    : index_(index),
-      hash_(no_zero(hash)),
-      number_(number_of(hash_)),
-      region_((*index.regions_)[number_]),
-      shape_((*index.shapes_)[number_]) {
-  region_.mutex.lock();
+    : index_(index), hash_(no_zero(hash)), number_(number_of(hash_)), shape_((*index.shapes_)[number_]) {
+  RegionLock::lock(shape_);
   for (bool made = true; made && is_full();) {
-    region_.mutex.unlock();
+    RegionLock::unlock(shape_);
     made = index_.make_room(number_);
-    region_.mutex.lock();
+    RegionLock::lock(shape_);
   }
   if (!is_empty(index_.slots_of(shape_, number_)[index_.region_slots(shape_) - 2])) {
     CAIRN_REACHED("region of accounts that crowd at its end");
@@ -152,7 +168,7 @@ AccountIndex::Locked::Locked(AccountIndex& index, std::uint64_t hash)
 }
 
 AccountIndex::Locked::~Locked() {
-  region_.mutex.unlock();
+  RegionLock::unlock(shape_);
   if (moves_another_) index_.move_another();
   if (has_less_) index_.make_less();
 }
@@ -160,7 +176,7 @@ AccountIndex::Locked::~Locked() {
 /// Also where it could not be moved any more.
 bool AccountIndex::Locked::is_full() const {
   const std::uint64_t target = index_.areas_[index_.target_].region_slots.load(std::memory_order_relaxed);
-  return region_.filled.load(std::memory_order_relaxed) >= filled_max(std::min(target, index_.region_slots(shape_)));
+  return shape_.filled.load(std::memory_order_relaxed) >= filled_max(std::min(target, index_.region_slots(shape_)));
 }
 
 std::uint64_t AccountIndex::Locked::get(unsigned nth) const {
@@ -176,8 +192,8 @@ bool AccountIndex::Locked::insert(std::uint64_t word) {
   for (; free != first_; --free) copy(free[-1], free[0]);
   put(*first_, hash_, word);
   shape_.end_move();
-  const std::uint32_t filled = region_.filled.load(std::memory_order_relaxed) + 1;
-  region_.filled.store(filled, std::memory_order_relaxed);
+  const std::uint32_t filled = shape_.filled.load(std::memory_order_relaxed) + 1;
+  shape_.filled.store(filled, std::memory_order_relaxed);
   const std::uint32_t every = index_.move_every_.load(std::memory_order_relaxed);
   moves_another_ = every != 0 && filled % every == 0;
   return true;
@@ -195,8 +211,8 @@ void AccountIndex::Locked::erase(unsigned nth) {
   }
   put(*slot, 0, 0);
   shape_.end_move();
-  const std::uint32_t filled = region_.filled.load(std::memory_order_relaxed) - 1;
-  region_.filled.store(filled, std::memory_order_relaxed);
+  const std::uint32_t filled = shape_.filled.load(std::memory_order_relaxed) - 1;
+  shape_.filled.store(filled, std::memory_order_relaxed);
   first_ = index_.first_of(hash_);
   has_less_ = filled == slots / 4 || filled == 0;
 }
@@ -220,7 +236,7 @@ void AccountIndex::make_less() {
   const std::uint64_t slots = areas_[target_].region_slots;
   if (slots == kRegionSlotsLeast) return;
   std::uint64_t most = 0;
-  for (const Region& region : *regions_) most = std::max<std::uint64_t>(most, region.filled.load(std::memory_order_relaxed));
+  for (const Shape& shape : *shapes_) most = std::max<std::uint64_t>(most, shape.filled.load(std::memory_order_relaxed));
   if (slots_for(most) > slots / 2) return;
   CAIRN_REACHED("index of accounts shrinks");
   while (moved_ < kRegions) move_next();
@@ -264,7 +280,7 @@ void AccountIndex::move_next() {
 
 /// To the target, in which it has not been.
 void AccountIndex::move(std::size_t number) {
-  const MutexLock lock((*regions_)[number].mutex);
+  const RegionLock lock((*shapes_)[number]);
   take_entries(number, buffer_);
   spread(number, target_, buffer_, 0);
 }
@@ -279,7 +295,7 @@ void AccountIndex::spread(std::size_t number, std::uint32_t area, const std::vec
   std::size_t fit = 0;
   // With all places at its beginning everything fits.
   for (; fit < entries.size(); ++crowding) {
-    shape.crowding.store(crowding, std::memory_order_release);
+    shape.crowding.store(static_cast<std::uint16_t>(crowding), std::memory_order_release);
     std::uint64_t at = 0;
     for (fit = 0; fit < entries.size() && at < slots - 2; ++fit) {
       const Entry& entry = entries[fit];
@@ -296,12 +312,12 @@ void AccountIndex::spread(std::size_t number, std::uint32_t area, const std::vec
 }
 
 void AccountIndex::copy_region(std::size_t number, std::vector<Entry>& entries) const {
-  const MutexLock lock((*regions_)[number].mutex);
+  const RegionLock lock((*shapes_)[number]);
   take_entries(number, entries);
 }
 
 void AccountIndex::take_entries(std::size_t number, std::vector<Entry>& entries) const {
-  entries.resize((*regions_)[number].filled.load(std::memory_order_relaxed));
+  entries.resize((*shapes_)[number].filled.load(std::memory_order_relaxed));
   const Shape& shape = (*shapes_)[number];
   const Slot* slot = slots_of(shape, number);
   for (Entry& entry : entries) {
@@ -313,14 +329,14 @@ void AccountIndex::take_entries(std::size_t number, std::vector<Entry>& entries)
 
 std::uint64_t AccountIndex::size() const {
   std::uint64_t all = 0;
-  for (const Region& region : *regions_) all += region.filled.load(std::memory_order_relaxed);
+  for (const Shape& shape : *shapes_) all += shape.filled.load(std::memory_order_relaxed);
   return all;
 }
 
 std::uint64_t AccountIndex::memory_bytes() const {
   const MutexLock lock(moves_mutex_);
   const std::uint64_t slots = moved_ * areas_[target_].region_slots + (kRegions - moved_) * areas_[1 - target_].region_slots;
-  return slots * sizeof(Slot) + sizeof(*regions_) + sizeof(*shapes_);
+  return slots * sizeof(Slot) + sizeof(*shapes_);
 }
 
 }  // namespace cairn::forks

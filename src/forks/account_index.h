@@ -40,15 +40,14 @@ class AccountIndex {
     std::atomic<std::uint64_t> hash;  // 0: empty.
     std::atomic<std::uint64_t> word;
   };
-  struct Region;
-  struct Shape;
+  struct Shape;  // Of a region.
 
   /// The accounts of one hash, nobody else changing them: one region is locked as long as this lives, of those of one thread at
   /// most one.
   class Locked {
    public:
-    Locked(AccountIndex& index, std::uint64_t hash) CAIRN_NO_ANALYSIS;
-    ~Locked() CAIRN_NO_ANALYSIS;
+    Locked(AccountIndex& index, std::uint64_t hash);
+    ~Locked();
     Locked(const Locked&) = delete;
     Locked& operator=(const Locked&) = delete;
     /// As find().
@@ -65,7 +64,6 @@ class AccountIndex {
     AccountIndex& index_;
     const std::uint64_t hash_;
     const std::size_t number_;  // Of the region.
-    Region& region_;
     Shape& shape_;
     bool moves_another_ = false;
     bool has_less_ = false;
@@ -110,9 +108,7 @@ class AccountIndex {
   char* const memory_;
   const std::uint64_t area_bytes_;
   std::array<Area, 2> areas_;
-  // Apart, so that what readers need of all regions fits into a near cache.
   const std::unique_ptr<std::array<Shape, kRegions>> shapes_;
-  const std::unique_ptr<std::array<Region, kRegions>> regions_;
 
   mutable Mutex moves_mutex_{Rank::kMoves};
   std::atomic<std::uint32_t> move_every_{0};  // So many accounts that come; 0: nothing moves.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <new>
 #include <type_traits>
 
@@ -20,6 +21,12 @@ ByteView account_of(const char* at) {
 namespace {
 
 constexpr std::size_t kRetiredMost = 4096;
+
+/// Whether a record that lies at `at` is one of the account.
+bool is_of(const char* at, ByteView key) {
+  const ByteView account = account_of(at);
+  return account.size() == kAccountKeyBytes && std::memcmp(account.data(), key.data(), kAccountKeyBytes) == 0;
+}
 
 std::uint64_t write_version_of(const char* at) {
   return load<std::uint64_t>(at + offsetof(segment::RecordHeader, write_version));
@@ -102,7 +109,7 @@ void VersionIndex::prefetch_key(std::uint64_t word) const {
 }
 
 Result<bool> VersionIndex::is_at(Place place, ByteView key) const {
-  if (account_of(segments_.at(place)) == key) return true;
+  if (is_of(segments_.at(place), key)) return true;
   CAIRN_TRY_VOID(segments_.hold(place)->map()->status());  // What cannot be read is not another account.
   return false;
 }
@@ -216,7 +223,7 @@ Result<void> VersionIndex::find_some(const ForkTree::Path& path, std::span<const
       const std::size_t i = left[k];
       if (words[i] == 0) continue;
       const char* const at = found[i].file->map()->data() + found[i].place.offset();
-      const bool same = account_of(at) == keys[i];
+      const bool same = is_of(at, keys[i]);
       if ((words[i] & kIsList) == 0) seen[i] = path.sees(fork_of(at));
       CAIRN_TRY_VOID(found[i].file->map()->status());
       if (!same) left[others++] = static_cast<std::uint8_t>(i);
