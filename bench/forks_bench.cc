@@ -86,7 +86,8 @@ struct MapIndex {
 /// The records stand in segments on disk, in the page cache.
 struct OurIndex {
   explicit OurIndex(const std::string& dir)
-      : storage(value_of(storage::PosixStorage::open(dir, true))), index(value_of(forks::VersionIndex::create(segments, 77))) {}
+      : storage(value_of(storage::PosixStorage::open(dir, true))),
+        index(value_of(forks::VersionIndex::create(segments, {.low = 77, .high = 88}))) {}
 
   void prepare(std::span<const Key32> keys) {
     stored.clear();
@@ -104,7 +105,10 @@ struct OurIndex {
       end += segment::encoded_bytes(input);
     }
   }
-  void put(std::span<const Key32> /*keys*/) { check(index->store(0, stored)); }
+  void put(std::span<const Key32> /*keys*/) {
+    stale.clear();
+    check(index->store(0, 0, stored, stale));
+  }
 
   std::unique_ptr<storage::PosixStorage> storage;
   std::shared_ptr<directory::FileKeeper> keeper = std::make_shared<directory::FileKeeper>();
@@ -114,6 +118,7 @@ struct OurIndex {
   std::uint32_t number = 0;
   std::uint64_t end = 0;
   std::uint64_t version = 0;
+  std::vector<forks::Place> stale;
   std::vector<forks::VersionIndex::Stored> stored = [] {
     std::vector<forks::VersionIndex::Stored> room;
     room.resize(kChunk);  // Touched, so that it is not taken for the index's.

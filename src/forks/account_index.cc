@@ -14,11 +14,6 @@
 namespace cairn::forks {
 namespace {
 
-constexpr unsigned kRegionBits = 12;
-static_assert(std::size_t{1} << kRegionBits == AccountIndex::kRegions);
-constexpr std::size_t number_of(std::uint64_t hash) { return hash >> (64 - kRegionBits); }
-constexpr std::uint64_t no_zero(std::uint64_t hash) { return hash == 0 ? 1 : hash; }
-
 constexpr std::uint64_t kHugePageBytes = 2 * kMiB;
 constexpr std::uint64_t kHugeFromBytes = 64 * kMiB;  // Of an area: the last page of less than that would weigh.
 constexpr std::uint64_t kRegionSlotsLeast = 64;
@@ -84,7 +79,7 @@ bool is_empty(const AccountIndex::Slot& slot) { return slot.hash.load(std::memor
 /// Where `hash` would stand in a region of so many slots if it had no neighbours.
 std::uint64_t place_of(std::uint64_t hash, std::uint64_t region_slots, std::uint32_t crowding) {
   __extension__ using Wide = unsigned __int128;
-  return static_cast<std::uint64_t>((Wide{hash << kRegionBits} * (places_in(region_slots) >> crowding)) >> 64);
+  return static_cast<std::uint64_t>((Wide{hash} * (places_in(region_slots) >> crowding)) >> 64);
 }
 }  // namespace
 
@@ -111,22 +106,22 @@ AccountIndex::Slot* AccountIndex::slots_of(const Shape& shape, std::size_t numbe
   return area.slots + number * area.region_slots.load(std::memory_order_relaxed);
 }
 
-AccountIndex::Slot* AccountIndex::home(const Shape& shape, std::uint64_t hash) const {
+AccountIndex::Slot* AccountIndex::home(Hash hash) const {
+  const Shape& shape = (*shapes_)[hash.region];
   const Area& area = areas_[shape.area.load(std::memory_order_relaxed)];
   const std::uint64_t slots = area.region_slots.load(std::memory_order_relaxed);
-  return area.slots + number_of(hash) * slots + place_of(hash, slots, shape.crowding.load(std::memory_order_relaxed));
+  return area.slots + hash.region * slots + place_of(hash.rest, slots, shape.crowding.load(std::memory_order_relaxed));
 }
 
-AccountIndex::Slot* AccountIndex::first_of(std::uint64_t hash) const {
-  Slot* slot = home((*shapes_)[number_of(hash)], hash);
+AccountIndex::Slot* AccountIndex::first_of(Hash hash) const {
+  Slot* slot = home(hash);
   // An empty one ends it as a greater one does.
-  while (slot->hash.load(std::memory_order_acquire) - 1 < hash - 1) ++slot;
+  while (slot->hash.load(std::memory_order_acquire) - 1 < hash.rest - 1) ++slot;
   return slot;
 }
 
-std::uint64_t AccountIndex::find(std::uint64_t hash, unsigned nth) const {
-  hash = no_zero(hash);
-  Shape& shape = (*shapes_)[number_of(hash)];
+std::uint64_t AccountIndex::find(Hash hash, unsigned nth) const {
+  Shape& shape = (*shapes_)[hash.region];
   for (int spins = 0; spins < kSpins; ++spins) {
     const std::uint32_t before = shape.moves.load(std::memory_order_acquire);
     if ((before & 1U) != 0) {
@@ -135,34 +130,33 @@ std::uint64_t AccountIndex::find(std::uint64_t hash, unsigned nth) const {
     }
     const Slot* const slot = first_of(hash) + nth;
     std::uint64_t word = slot->word.load(std::memory_order_acquire);
-    if (slot->hash.load(std::memory_order_acquire) != hash) word = 0;
+    if (slot->hash.load(std::memory_order_acquire) != hash.rest) word = 0;
     if (shape.moves.load(std::memory_order_relaxed) == before) return word;
   }
   // Whoever moves them may have lost the processor.
   const RegionLock lock(shape);
   const Slot* const slot = first_of(hash) + nth;
-  return slot->hash.load(std::memory_order_relaxed) == hash ? slot->word.load(std::memory_order_relaxed) : 0;
+  return slot->hash.load(std::memory_order_relaxed) == hash.rest ? slot->word.load(std::memory_order_relaxed) : 0;
 }
 
-void AccountIndex::prefetch(std::uint64_t hash) const {
-  const Slot* const slot = home((*shapes_)[number_of(hash)], hash);
+void AccountIndex::prefetch(Hash hash) const {
+  const Slot* const slot = home(hash);
   __builtin_prefetch(slot);
   __builtin_prefetch(slot + 3);  // As a rule it is not farther.
 }
 
-AccountIndex::Locked::Locked(AccountIndex& index, std::uint64_t hash)
-    : index_(index), hash_(no_zero(hash)), number_(number_of(hash_)), shape_((*index.shapes_)[number_]) {
+AccountIndex::Locked::Locked(AccountIndex& index, Hash hash) : index_(index), hash_(hash), shape_((*index.shapes_)[hash.region]) {
   RegionLock::lock(shape_);
   for (bool made = true; made && is_full();) {
     RegionLock::unlock(shape_);
-    made = index_.make_room(number_);
+    made = index_.make_room(hash_.region);
     RegionLock::lock(shape_);
   }
-  if (!is_empty(index_.slots_of(shape_, number_)[index_.region_slots(shape_) - 2])) {
+  if (!is_empty(index_.slots_of(shape_, hash_.region)[index_.region_slots(shape_) - 2])) {
     CAIRN_REACHED("region of accounts that crowd at its end");
     std::vector<Entry> entries;
-    index_.take_entries(number_, entries);
-    index_.spread(number_, shape_.area, entries, shape_.crowding.load(std::memory_order_relaxed) + 1);
+    index_.take_entries(hash_.region, entries);
+    index_.spread(hash_.region, shape_.area, entries, shape_.crowding.load(std::memory_order_relaxed) + 1);
   }
   first_ = index_.first_of(hash_);
 }
@@ -181,7 +175,7 @@ bool AccountIndex::Locked::is_full() const {
 
 std::uint64_t AccountIndex::Locked::get(unsigned nth) const {
   const Slot& slot = first_[nth];
-  return slot.hash.load(std::memory_order_relaxed) == hash_ ? slot.word.load(std::memory_order_relaxed) : 0;
+  return slot.hash.load(std::memory_order_relaxed) == hash_.rest ? slot.word.load(std::memory_order_relaxed) : 0;
 }
 
 bool AccountIndex::Locked::insert(std::uint64_t word) {
@@ -190,7 +184,7 @@ bool AccountIndex::Locked::insert(std::uint64_t word) {
   while (!is_empty(*free)) ++free;
   shape_.begin_move();
   for (; free != first_; --free) copy(free[-1], free[0]);
-  put(*first_, hash_, word);
+  put(*first_, hash_.rest, word);
   shape_.end_move();
   const std::uint32_t filled = shape_.filled.load(std::memory_order_relaxed) + 1;
   shape_.filled.store(filled, std::memory_order_relaxed);
@@ -206,7 +200,7 @@ void AccountIndex::Locked::erase(unsigned nth) {
   // What had to give way may come back.
   for (;; ++slot) {
     const std::uint64_t next = slot[1].hash.load(std::memory_order_relaxed);
-    if (next == 0 || index_.home(shape_, next) == slot + 1) break;
+    if (next == 0 || index_.home({.region = hash_.region, .rest = next}) == slot + 1) break;
     copy(slot[1], slot[0]);
   }
   put(*slot, 0, 0);

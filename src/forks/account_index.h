@@ -1,5 +1,5 @@
 // Where the versions of every account are: 16 bytes an account, {keyed hash, word}, in memory. What a word says is its users'
-// matter, and so is telling two accounts apart whose 64-bit hashes are equal: keys are not kept here.
+// matter, and so is telling two accounts apart whose hashes are equal: keys are not kept here.
 //
 // The hash space is cut into regions. In each the slots stand in the order of their hashes, as near to where the hash would be in
 // an even spread as those before allow (Amble and Knuth, "Ordered hash tables", 1974): a search ends at the first greater hash,
@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/sip_hash.h"
 #include "cairn/result.h"
 
 namespace cairn::forks {
@@ -31,13 +32,22 @@ class AccountIndex {
   AccountIndex(const AccountIndex&) = delete;
   AccountIndex& operator=(const AccountIndex&) = delete;
 
+  static constexpr std::size_t kRegions = 4096;
+  struct Hash {
+    std::uint32_t region;  // Below kRegions.
+    std::uint64_t rest;    // In it; not 0.
+    static Hash of(const Hash128& hash) {
+      return {.region = static_cast<std::uint32_t>(hash.high % kRegions), .rest = hash.low + (hash.low == 0 ? 1 : 0)};
+    }
+  };
+
   /// The word of the `nth` account with this hash; 0: there are no more.
-  [[nodiscard]] std::uint64_t find(std::uint64_t hash, unsigned nth = 0) const;
+  [[nodiscard]] std::uint64_t find(Hash hash, unsigned nth = 0) const;
   /// Asks for the memory that find() will look at.
-  void prefetch(std::uint64_t hash) const;
+  void prefetch(Hash hash) const;
 
   struct Slot {
-    std::atomic<std::uint64_t> hash;  // 0: empty.
+    std::atomic<std::uint64_t> hash;  // Its rest; 0: empty.
     std::atomic<std::uint64_t> word;
   };
   struct Shape;  // Of a region.
@@ -46,7 +56,7 @@ class AccountIndex {
   /// most one.
   class Locked {
    public:
-    Locked(AccountIndex& index, std::uint64_t hash);
+    Locked(AccountIndex& index, Hash hash);
     ~Locked();
     Locked(const Locked&) = delete;
     Locked& operator=(const Locked&) = delete;
@@ -62,8 +72,7 @@ class AccountIndex {
    private:
     [[nodiscard]] bool is_full() const;
     AccountIndex& index_;
-    const std::uint64_t hash_;
-    const std::size_t number_;  // Of the region.
+    const Hash hash_;
     Shape& shape_;
     bool moves_another_ = false;
     bool has_less_ = false;
@@ -71,10 +80,9 @@ class AccountIndex {
   };
 
   struct Entry {
-    std::uint64_t hash;
+    std::uint64_t hash;  // Its rest.
     std::uint64_t word;
   };
-  static constexpr std::size_t kRegions = 4096;
   /// Puts the accounts of region `number` into `entries`, by hash.
   void copy_region(std::size_t number, std::vector<Entry>& entries) const;
 
@@ -91,8 +99,8 @@ class AccountIndex {
 
   AccountIndex(char* memory, std::uint64_t area_bytes);
   [[nodiscard]] Slot* slots_of(const Shape& shape, std::size_t number) const;
-  [[nodiscard]] Slot* home(const Shape& shape, std::uint64_t hash) const;
-  [[nodiscard]] Slot* first_of(std::uint64_t hash) const;
+  [[nodiscard]] Slot* home(Hash hash) const;
+  [[nodiscard]] Slot* first_of(Hash hash) const;
   [[nodiscard]] std::uint64_t region_slots(const Shape& shape) const;
   void take_entries(std::size_t number, std::vector<Entry>& entries) const;
   void spread(std::size_t number, std::uint32_t area, const std::vector<Entry>& entries, std::uint32_t crowding);

@@ -17,8 +17,9 @@ namespace cairn::forks {
 /// Where a record lies.
 class Place {
  public:
-  static constexpr unsigned kSegmentBits = 22;
-  static constexpr unsigned kUnitBits = 32;  // Of 8 bytes.
+  static constexpr unsigned kSegmentBits = 20;
+  static constexpr unsigned kUnitBits = 27;  // Of 8 bytes: a segment has at most 1 GiB.
+  static constexpr unsigned kBits = kSegmentBits + kUnitBits;
 
   Place() = default;
   Place(std::uint32_t segment, std::uint64_t offset)
@@ -46,7 +47,7 @@ class SegmentTable {
   SegmentTable(const SegmentTable&) = delete;
   SegmentTable& operator=(const SegmentTable&) = delete;
 
-  /// Its number, which none of those that are there has. nullopt: there are four million.
+  /// Its number, which none of those that are there has. nullopt: there are a million.
   std::optional<std::uint32_t> add(const std::shared_ptr<const directory::LiveFile>& file) CAIRN_EXCLUDES(mutex_);
   /// No place is in it any more, and no reader has one. Whoever took hold() keeps its bytes.
   void remove(std::uint32_t number) CAIRN_EXCLUDES(mutex_);

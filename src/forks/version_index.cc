@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <new>
-#include <type_traits>
+#include <optional>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/reached.h"
 #include "segment/record.h"
 
@@ -15,21 +15,27 @@ namespace cairn::forks {
 std::uint64_t fork_of(const char* at) { return std::byteswap(load<std::uint64_t>(segment::key_at(at).data())); }
 ByteView account_of(const char* at) {
   const ByteView key = segment::key_at(at);
-  return key.size() == kRecordKeyBytes ? key.substr(8) : ByteView();  // It may lie where the device has failed.
+  return key.size() == kRecordKeyBytes ? key.substr(8) : ByteView();
 }
 
 namespace {
 
 constexpr std::size_t kRetiredMost = 4096;
 
-/// Whether a record that lies at `at` is one of the account.
-bool is_of(const char* at, ByteView key) {
-  const ByteView account = account_of(at);
-  return account.size() == kAccountKeyBytes && std::memcmp(account.data(), key.data(), kAccountKeyBytes) == 0;
-}
+// A word: list or not, tag, number of the fork, place; of a list its address instead of the last two.
+constexpr std::uint64_t kIsList = std::uint64_t{1} << 63;
+constexpr unsigned kTagShift = 56;
+constexpr std::uint64_t kTagMask = std::uint64_t{127} << kTagShift;
+constexpr unsigned kNumberBits = 9;
+constexpr unsigned kNumberShift = kTagShift - kNumberBits;
+static_assert(Place::kBits == kNumberShift);
+constexpr std::uint64_t kPlaceMask = (std::uint64_t{1} << Place::kBits) - 1;
 
-std::uint64_t write_version_of(const char* at) {
-  return load<std::uint64_t>(at + offsetof(segment::RecordHeader, write_version));
+bool is_list(std::uint64_t word) { return (word & kIsList) != 0; }
+std::uint64_t number_in(std::uint64_t word) { return (word & ~kIsList & ~kTagMask) >> kNumberShift; }
+Place place_in(std::uint64_t word) { return Place::of(word & kPlaceMask); }
+std::uint64_t word_with(std::uint64_t tag, std::uint64_t number, Place place) {
+  return tag | number << kNumberShift | place.word();
 }
 
 }  // namespace
@@ -39,59 +45,107 @@ struct VersionIndex::List {
   Placed versions[1];  // And more: count.
 
   static std::uint64_t bytes(std::uint64_t count) { return offsetof(List, versions) + count * sizeof(Placed); }
+  static const List& in(std::uint64_t word) { return *std::bit_cast<const List*>(word & kPlaceMask); }
 };
 
-Result<std::unique_ptr<VersionIndex>> VersionIndex::create(const SegmentTable& segments, std::uint64_t hash_seed,
-                                                           unsigned hash_bits) {
+/// Of the versions of an account.
+struct VersionIndex::Change {
+  std::span<const Placed> before;
+  std::vector<Placed> after;
+  std::vector<Place>& stale;
+  bool first = false;
+};
+
+Result<std::unique_ptr<VersionIndex>> VersionIndex::create(const SegmentTable& segments, Hash128 hash_key, unsigned hash_bits) {
   CAIRN_TRY(index, AccountIndex::create());
-  return std::unique_ptr<VersionIndex>(new VersionIndex(segments, hash_seed, hash_bits, std::move(index)));
+  return std::unique_ptr<VersionIndex>(new VersionIndex(segments, hash_key, hash_bits, std::move(index)));
 }
 
-VersionIndex::VersionIndex(const SegmentTable& segments, std::uint64_t hash_seed, unsigned hash_bits,
+VersionIndex::VersionIndex(const SegmentTable& segments, Hash128 hash_key, unsigned hash_bits,
                            std::unique_ptr<AccountIndex> index)
-    : segments_(segments), hash_seed_(hash_seed), hash_mask_(~std::uint64_t{0} << (64 - hash_bits)), index_(std::move(index)) {}
+    : segments_(segments), hash_key_(hash_key), hash_mask_(~std::uint64_t{0} << (64 - hash_bits)), index_(std::move(index)) {
+  static_assert(kForks == std::size_t{1} << kNumberBits);
+  for (std::uint64_t number = kForks - 1; number != 0; --number) free_numbers_.push_back(number);
+}
 
 VersionIndex::~VersionIndex() {
   std::vector<AccountIndex::Entry> entries;
   for (std::size_t number = 0; number < kParts; ++number) {
     index_->copy_region(number, entries);
-    for (const AccountIndex::Entry& entry : entries) {
-      if ((entry.word & kIsList) != 0) ::operator delete(std::bit_cast<void*>(entry.word & ~kIsList));
-    }
+    for (const AccountIndex::Entry& entry : entries) retire(entry.word);
   }
   for (const List* const list : retired_) ::operator delete(const_cast<List*>(list));  // NOLINT: nobody reads it.
 }
 
-/// `alone` has room for the one there is where there is no list.
-std::span<const VersionIndex::Placed> VersionIndex::versions_of(std::uint64_t word, Placed& alone) const {
-  if ((word & kIsList) != 0) {
-    const List& list = *std::bit_cast<const List*>(word & ~kIsList);
-    return {list.versions, list.count};
+VersionIndex::Key VersionIndex::key_of(ByteView key) const {
+  Hash128 hash = sip_hash(key, hash_key_);
+  const std::uint64_t tag = hash.high >> 57U << kTagShift;
+  if (hash_mask_ != ~std::uint64_t{0}) hash = {.low = hash.low & hash_mask_, .high = 0};
+  return {.hash = AccountIndex::Hash::of(hash), .tag = tag};
+}
+
+/// Which of the accounts of a hash has the tag; -1: none.
+int VersionIndex::slot_of(const AccountIndex::Locked& locked, std::uint64_t tag) {
+  for (int nth = 0;; ++nth) {
+    const std::uint64_t word = locked.get(static_cast<unsigned>(nth));
+    if (word == 0) return -1;
+    if ((word & kTagMask) == tag) return nth;
+    CAIRN_REACHED("accounts told apart by their tags");
   }
-  const Place place = Place::of(word);
-  alone = {.fork = fork_of(segments_.at(place)), .place = place};
+}
+
+/// The number that words have for a fork; kForks: it gets none.
+std::uint64_t VersionIndex::number_of(std::uint64_t fork, std::uint64_t root) {
+  if (fork <= root) return 0;
+  const MutexLock lock(forks_mutex_);
+  const auto found = numbers_.find(fork);
+  if (found != numbers_.end()) return found->second;
+  if (free_numbers_.empty()) return kForks;
+  const std::uint64_t number = free_numbers_.back();
+  free_numbers_.pop_back();
+  numbers_.emplace(fork, number);
+  forks_[number].store(fork, std::memory_order_release);
+  return number;
+}
+
+void VersionIndex::forget(std::uint64_t fork) {
+  wait_for_readers();
+  const MutexLock lock(forks_mutex_);
+  const auto found = numbers_.find(fork);
+  if (found == numbers_.end()) return;
+  free_numbers_.push_back(found->second);
+  numbers_.erase(found);
+}
+
+/// `alone` has room for the one there is where there is no list. What is not above the root has fork 0 there.
+std::span<const VersionIndex::Placed> VersionIndex::versions_of(std::uint64_t word, Placed& alone) const {
+  if (is_list(word)) return {List::in(word).versions, List::in(word).count};
+  alone = {.fork = forks_[number_in(word)].load(std::memory_order_acquire), .place = place_in(word)};
   return {&alone, 1};
 }
 
-std::uint64_t VersionIndex::word_of(std::span<const Placed> versions) {
-  if (versions.size() == 1) return versions[0].place.word();
+std::uint64_t VersionIndex::word_of(std::span<const Placed> versions, std::uint64_t root, std::uint64_t tag) {
+  if (versions.size() == 1) {
+    const std::uint64_t number = number_of(versions[0].fork, root);
+    if (number != kForks) return word_with(tag, number, versions[0].place);
+    CAIRN_REACHED("version of a fork without a number");
+  }
   const std::uint64_t bytes = List::bytes(versions.size());
   auto* const list = static_cast<List*>(::operator new(bytes));
   list->count = versions.size();
   std::ranges::copy(versions, list->versions);
   list_bytes_.fetch_add(bytes, std::memory_order_relaxed);
-  return std::bit_cast<std::uint64_t>(list) | kIsList;
+  return kIsList | tag | std::bit_cast<std::uint64_t>(list);
 }
 
 /// What was a word of the index is none any more.
 void VersionIndex::retire(std::uint64_t word) {
-  if ((word & kIsList) == 0) return;
-  const List* const list = std::bit_cast<const List*>(word & ~kIsList);
-  list_bytes_.fetch_sub(List::bytes(list->count), std::memory_order_relaxed);
+  if (!is_list(word)) return;
+  list_bytes_.fetch_sub(List::bytes(List::in(word).count), std::memory_order_relaxed);
   std::vector<const List*> old;
   {
     const MutexLock lock(retired_mutex_);
-    retired_.push_back(list);
+    retired_.push_back(&List::in(word));
     if (retired_.size() < kRetiredMost) return;
     old.swap(retired_);
   }
@@ -99,80 +153,92 @@ void VersionIndex::retire(std::uint64_t word) {
   for (const List* const each : old) ::operator delete(const_cast<List*>(each));  // NOLINT: nobody reads it.
 }
 
-void VersionIndex::wait_for_readers() { readers_.wait_until_left(); }
-
-void VersionIndex::prefetch_key(std::uint64_t word) const {
-  if (word == 0) return;
-  const char* const at = (word & kIsList) != 0 ? std::bit_cast<const char*>(word & ~kIsList) : segments_.at(Place::of(word));
-  __builtin_prefetch(at);
-  __builtin_prefetch(at + segment::kRecordHeaderBytes + kRecordKeyBytes - 1);
-}
-
-Result<bool> VersionIndex::is_at(Place place, ByteView key) const {
-  if (is_of(segments_.at(place), key)) return true;
-  CAIRN_TRY_VOID(segments_.hold(place)->map()->status());  // What cannot be read is not another account.
-  return false;
-}
-
-Result<std::optional<unsigned>> VersionIndex::slot_of(const AccountIndex::Locked& locked, ByteView key) const {
-  for (unsigned nth = 0;; ++nth) {
-    const std::uint64_t word = locked.get(nth);
-    if (word == 0) return std::nullopt;
-    if (nth != 0) CAIRN_REACHED("two accounts with one hash");
-    Placed alone{};
-    CAIRN_TRY(same, is_at(versions_of(word, alone).front().place, key));
-    if (same) return nth;
-  }
-}
-
-Result<void> VersionIndex::store(std::uint64_t fork, std::span<Stored> versions) {
+Result<void> VersionIndex::store(std::uint64_t fork, std::uint64_t root, std::span<Stored> versions, std::vector<Place>& stale,
+                                 Order order) {
   for (std::size_t i = 0; i < versions.size(); i += kBatch) {
-    CAIRN_TRY_VOID(store_some(fork, versions.subspan(i, std::min(kBatch, versions.size() - i))));
+    CAIRN_TRY_VOID(store_some(fork, root, versions.subspan(i, std::min(kBatch, versions.size() - i)), stale, order));
   }
   return {};
 }
 
-Result<void> VersionIndex::store_some(std::uint64_t fork, std::span<Stored> versions) {
-  std::array<std::uint64_t, kBatch> hashes{};
+Result<void> VersionIndex::store_some(std::uint64_t fork, std::uint64_t root, std::span<Stored> versions,
+                                      std::vector<Place>& stale, Order order) {
+  std::array<Key, kBatch> keys;
   std::array<std::uint64_t, kBatch> replaced{};
   for (std::size_t i = 0; i < versions.size(); ++i) {
-    hashes[i] = hash_of(versions[i].key);
-    index_->prefetch(hashes[i]);
+    keys[i] = key_of(versions[i].key);
+    index_->prefetch(keys[i].hash);
   }
-  {
-    const auto inside = readers_.enter();
-    for (std::size_t i = 0; i < versions.size(); ++i) prefetch_key(index_->find(hashes[i]));
-  }
-  const auto store_one = [&](Stored& stored, std::uint64_t hash, std::uint64_t& old) -> Result<void> {
-    AccountIndex::Locked locked(*index_, hash);
-    CAIRN_TRY(slot, slot_of(locked, stored.key));
-    if (!slot) {
-      stored.first = true;
-      if (locked.insert(stored.place.word())) return {};
+  const std::uint64_t number = number_of(fork, root);
+  const auto store_one = [&](Stored& stored, const Key& key, std::uint64_t& old) -> Result<void> {
+    const Placed placed{.fork = fork, .place = stored.place};
+    AccountIndex::Locked locked(*index_, key.hash);
+    const int slot = slot_of(locked, key.tag);
+    if (slot < 0) {
+      stored.first = fork > root;
+      if (locked.insert(number != kForks ? word_with(key.tag, number, stored.place) : word_of({&placed, 1}, root, key.tag)))
+        return {};
       return fail(ErrorCode::kNoSpace, "an index of accounts has no room for more; " + std::to_string(accounts()) + " are there");
     }
-    const std::uint64_t word = locked.get(*slot);
-    Placed alone{};
-    const std::span<const Placed> before = versions_of(word, alone);
-    const auto at = std::ranges::lower_bound(before, fork, std::greater<>(), &Placed::fork);
-    if (at != before.end() && at->fork == fork) {
-      const bool newer = write_version_of(segments_.at(stored.place)) > write_version_of(segments_.at(at->place));
-      stored.stale = newer ? at->place : stored.place;
-      if (!newer) return {};
-      if (before.size() == 1) return locked.set(*slot, stored.place.word()), Result<void>{};
+    const auto nth = static_cast<unsigned>(slot);
+    const std::uint64_t word = locked.get(nth);
+    if (!is_list(word) && number_in(word) == number && order == Order::kAscending) {
+      stale.push_back(place_in(word));
+      locked.set(nth, word_with(key.tag, number, stored.place));
+      return {};
     }
-    stored.first = stored.stale == Place();
-    std::vector<Placed> after(before.begin(), at);
-    after.push_back({.fork = fork, .place = stored.place});
-    after.insert(after.end(), stored.first ? at : at + 1, before.end());
-    locked.set(*slot, word_of(after));
+    Placed alone{};
+    Change change{.before = versions_of(word, alone), .after = {}, .stale = stale};
+    if (order == Order::kAscending) {
+      put_in(placed, root, change);
+    } else {
+      CAIRN_TRY_VOID(put_in_any_order(placed, root, change));
+    }
+    stored.first = change.first;
+    if (change.after.empty()) return {};
+    locked.set(nth, word_of(change.after, root, key.tag));
     old = word;
     return {};
   };
   Result<void> done;
-  for (std::size_t i = 0; i < versions.size() && done; ++i) done = store_one(versions[i], hashes[i], replaced[i]);
+  for (std::size_t i = 0; i < versions.size() && done; ++i) done = store_one(versions[i], keys[i], replaced[i]);
   for (std::size_t i = 0; i < versions.size(); ++i) retire(replaced[i]);
   return done;
+}
+
+/// A version that is newer than those of its fork and, if that is not above the root, than all that are not.
+void VersionIndex::put_in(const Placed& placed, std::uint64_t root, Change& change) const {
+  const bool of_root = placed.fork <= root;
+  change.first = !of_root;
+  bool put = false;
+  for (const Placed& each : change.before) {
+    if (!put && each.fork <= placed.fork) change.after.push_back(placed);
+    put = put || each.fork <= placed.fork;
+    if (each.fork == placed.fork || (of_root && each.fork <= root)) {
+      change.stale.push_back(each.place);
+      change.first = false;
+    } else {
+      change.after.push_back(each);
+    }
+  }
+  if (!put) change.after.push_back(placed);
+}
+
+/// The same of one that may be older. None are left in `after` if nothing changes.
+Result<void> VersionIndex::put_in_any_order(const Placed& placed, std::uint64_t root, Change& change) const {
+  const auto version_of = [](const char* at) { return load<std::uint64_t>(at + offsetof(segment::RecordHeader, write_version)); };
+  const char* const at = segments_.at(placed.place);
+  for (const Placed& each : change.before) {
+    if (each.fork != placed.fork && !(each.fork <= root && placed.fork <= root)) continue;
+    const char* const other = segments_.at(each.place);
+    const bool older = std::pair(fork_of(at), version_of(at)) < std::pair(fork_of(other), version_of(other));
+    CAIRN_TRY_VOID(segments_.hold(each.place)->map()->status());
+    if (!older) continue;
+    change.stale.push_back(placed.place);
+    return {};
+  }
+  put_in(placed, root, change);
+  return {};
 }
 
 Result<void> VersionIndex::find(const ForkTree::Path& path, std::span<const ByteView> keys, std::span<Found> found) const {
@@ -184,64 +250,49 @@ Result<void> VersionIndex::find(const ForkTree::Path& path, std::span<const Byte
 }
 
 Result<void> VersionIndex::find_some(const ForkTree::Path& path, std::span<const ByteView> keys, std::span<Found> found) const {
-  std::array<std::uint64_t, kBatch> hashes{};
-  std::array<std::uint64_t, kBatch> words{};
-  std::array<std::uint8_t, kBatch> left{};  // Of those that have to be looked at again: which.
-  std::size_t left_count = keys.size();
+  std::array<Key, kBatch> hashes;
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    hashes[i] = hash_of(keys[i]);
-    if (keys.size() > 1) index_->prefetch(hashes[i]);
-    left[i] = static_cast<std::uint8_t>(i);
-    found[i] = {};
+    hashes[i] = key_of(keys[i]);
+    if (keys.size() > 1) index_->prefetch(hashes[i].hash);
   }
-  for (unsigned nth = 0; left_count != 0; ++nth) {
-    std::array<bool, kBatch> seen{};
-    {
-      // Nothing that is mapped is looked at in here: whoever replaces something waits for those inside.
-      const auto inside = readers_.enter();
-      for (std::size_t k = 0; k < left_count; ++k) {
-        const std::size_t i = left[k];
-        words[i] = index_->find(hashes[i], nth);
-        if (words[i] != 0 && keys.size() > 1) prefetch_key(words[i]);
-      }
-      for (std::size_t k = 0; k < left_count; ++k) {
-        const std::size_t i = left[k];
-        if (words[i] == 0) continue;
-        found[i].place = Place::of(words[i]);
-        if ((words[i] & kIsList) != 0) {
-          Placed alone{};
-          const std::span<const Placed> versions = versions_of(words[i], alone);
-          const auto at = std::ranges::find_if(versions, [&](const Placed& version) { return path.sees(version.fork); });
-          seen[i] = at != versions.end();
-          found[i].place = (seen[i] ? *at : versions.front()).place;
-        }
-        found[i].file = segments_.hold(found[i].place);
-      }
+  {
+    // Nothing that is mapped is looked at in here: whoever replaces something waits for those inside.
+    const auto inside = readers_.enter();
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      found[i] = {};
+      std::uint64_t word = index_->find(hashes[i].hash);
+      for (unsigned nth = 1; word != 0 && (word & kTagMask) != hashes[i].tag; ++nth) word = index_->find(hashes[i].hash, nth);
+      if (word == 0) continue;
+      Placed alone{};
+      const std::span<const Placed> versions = versions_of(word, alone);
+      const auto at = std::ranges::find_if(versions, [&](const Placed& version) { return path.sees(version.fork); });
+      if (at == versions.end()) continue;
+      found[i] = {.place = at->place, .file = segments_.hold(at->place)};
+      const char* const record = found[i].file->map()->data() + at->place.offset();
+      __builtin_prefetch(record);
+      __builtin_prefetch(record + segment::kRecordHeaderBytes + kRecordKeyBytes);
     }
-    std::size_t others = 0;
-    for (std::size_t k = 0; k < left_count; ++k) {
-      const std::size_t i = left[k];
-      if (words[i] == 0) continue;
-      const char* const at = found[i].file->map()->data() + found[i].place.offset();
-      const bool same = is_of(at, keys[i]);
-      if ((words[i] & kIsList) == 0) seen[i] = path.sees(fork_of(at));
-      CAIRN_TRY_VOID(found[i].file->map()->status());
-      if (!same) left[others++] = static_cast<std::uint8_t>(i);
-      if (!same || !seen[i]) found[i] = {};
-    }
-    left_count = others;
+  }
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (!found[i].file) continue;
+    const storage::MappedFile& map = *found[i].file->map();
+    if (account_of(map.data() + found[i].place.offset()) == keys[i]) continue;
+    CAIRN_TRY_VOID(map.status());
+    return corruption("the record of another account, whose hash is the same, or the index is damaged", map.name(),
+                      found[i].place.offset());
   }
   return {};
 }
 
-Result<void> VersionIndex::prune(ByteView key, std::span<const std::uint64_t> gone, std::uint64_t root,
-                                 std::vector<Place>& stale) {
-  std::uint64_t old = 0;
+void VersionIndex::prune(ByteView key, std::span<const std::uint64_t> gone, std::uint64_t root, std::vector<Place>& stale) {
+  const Key hash = key_of(key);
+  std::uint64_t word = 0;
   {
-    AccountIndex::Locked locked(*index_, hash_of(key));
-    CAIRN_TRY(slot, slot_of(locked, key));
-    if (!slot) return {};
-    const std::uint64_t word = locked.get(*slot);
+    AccountIndex::Locked locked(*index_, hash.hash);
+    const int slot = slot_of(locked, hash.tag);
+    if (slot < 0) return;
+    const auto nth = static_cast<unsigned>(slot);
+    word = locked.get(nth);
     Placed alone{};
     const std::span<const Placed> before = versions_of(word, alone);
     std::vector<Placed> after;
@@ -255,35 +306,40 @@ Result<void> VersionIndex::prune(ByteView key, std::span<const std::uint64_t> go
         stale.push_back(version.place);
       }
     }
-    if (after.size() == before.size()) return {};
     if (after.empty()) {
-      locked.erase(*slot);
+      locked.erase(nth);
+    } else if (after.size() == 1 || after.size() != before.size()) {
+      locked.set(nth, word_of(after, root, hash.tag));
     } else {
-      locked.set(*slot, word_of(after));
+      return;
     }
-    old = word;
   }
-  retire(old);
-  return {};
+  retire(word);
 }
 
-Result<bool> VersionIndex::move(ByteView key, std::uint64_t fork, Place from, Place to) {
-  std::uint64_t old = 0;
+bool VersionIndex::move(ByteView key, Place from, Place to) {
+  const Key hash = key_of(key);
+  std::uint64_t word = 0;
   {
-    AccountIndex::Locked locked(*index_, hash_of(key));
-    CAIRN_TRY(slot, slot_of(locked, key));
-    if (!slot) return false;
-    const std::uint64_t word = locked.get(*slot);
+    AccountIndex::Locked locked(*index_, hash.hash);
+    const int slot = slot_of(locked, hash.tag);
+    if (slot < 0) return false;
+    const auto nth = static_cast<unsigned>(slot);
+    word = locked.get(nth);
+    if (!is_list(word)) {
+      if (place_in(word) != from) return false;
+      locked.set(nth, word_with(hash.tag, number_in(word), to));
+      return true;
+    }
     Placed alone{};
     const std::span<const Placed> before = versions_of(word, alone);
     std::vector<Placed> after(before.begin(), before.end());
-    const auto at = std::ranges::find(after, fork, &Placed::fork);
-    if (at == after.end() || at->place != from) return false;
+    const auto at = std::ranges::find(after, from, &Placed::place);
+    if (at == after.end()) return false;
     at->place = to;
-    locked.set(*slot, word_of(after));
-    old = word;
+    locked.set(nth, word_of(after, 0, hash.tag));
   }
-  retire(old);
+  retire(word);
   return true;
 }
 
@@ -295,14 +351,9 @@ Result<void> VersionIndex::visit(std::size_t number, const std::function<Result<
     const auto inside = readers_.enter();
     index_->copy_region(number, entries);
     for (const AccountIndex::Entry& entry : entries) {
-      const auto add = [&](std::uint64_t fork, Place place) {
-        versions.push_back({.fork = fork, .at = {.place = place, .file = segments_.hold(place)}});
-      };
       Placed alone{};
-      if ((entry.word & kIsList) == 0) {
-        add(0, Place::of(entry.word));  // Its fork stands in its record.
-      } else {
-        for (const Placed& each : versions_of(entry.word, alone)) add(each.fork, each.place);
+      for (const Placed& each : versions_of(entry.word, alone)) {
+        versions.push_back({.fork = each.fork, .at = {.place = each.place, .file = segments_.hold(each.place)}});
       }
       ends.push_back(versions.size());
     }
@@ -310,9 +361,11 @@ Result<void> VersionIndex::visit(std::size_t number, const std::function<Result<
   std::size_t begin = 0;
   for (const std::size_t end : ends) {
     const std::span<Version> these = std::span(versions).subspan(begin, end - begin);
-    const storage::MappedFile& map = *these.front().at.file->map();
-    if (these.size() == 1) these.front().fork = fork_of(map.data() + these.front().at.place.offset());
-    CAIRN_TRY_VOID(map.status());
+    for (Version& version : these) {
+      const storage::MappedFile& map = *version.at.file->map();
+      if (version.fork == 0) version.fork = fork_of(map.data() + version.at.place.offset());
+      CAIRN_TRY_VOID(map.status());
+    }
     CAIRN_TRY_VOID(visit(these));
     begin = end;
   }

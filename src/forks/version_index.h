@@ -1,20 +1,22 @@
-// Which versions of each account there are, and where they lie: for almost all accounts one, whose place is a word of the
-// AccountIndex; for those that were stored in several forks that are not rooted yet a small list beside it.
+// Which versions of each account there are, and where they lie: for almost all accounts one, which is a word of the AccountIndex;
+// for those that were stored in several forks that are not rooted yet a small list beside it.
 //
-// Of two versions of an account in one fork the one with the greater write version counts, in whatever order they come: recovery
-// reads segments in any order and in parallel.
+// A word has a tag, seven more bits of the account's hash; a number for the fork, 0 for all that is not above the root; and the
+// place. Nothing that is stored is looked at to put a version in. Two accounts are taken for one if 83 bits of a keyed hash are
+// equal, which happens to one of 10^10 stores with 50 million accounts; find() reads the record and reports it.
 #pragma once
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
-#include "base/hash.h"
 #include "base/mutex.h"
 #include "base/published.h"
+#include "base/sip_hash.h"
 #include "cairn/bytes.h"
 #include "forks/account_index.h"
 #include "forks/fork_tree.h"
@@ -25,15 +27,14 @@ namespace cairn::forks {
 inline constexpr std::size_t kAccountKeyBytes = 32;
 /// What the record of a version has as its key: fork, big-endian, then the account's key.
 inline constexpr std::size_t kRecordKeyBytes = 8 + kAccountKeyBytes;
-/// Of a record that lies at `at`.
+/// Of a record that lies at `at`; where the device has failed, of none.
 std::uint64_t fork_of(const char* at);
 ByteView account_of(const char* at);
 
 class VersionIndex {
  public:
-  /// `hash_bits`: that differ; tests let hashes of accounts meet.
-  static Result<std::unique_ptr<VersionIndex>> create(const SegmentTable& segments, std::uint64_t hash_seed,
-                                                      unsigned hash_bits = 64);
+  /// `hash_bits`, of the rest: tests let hashes of accounts meet.
+  static Result<std::unique_ptr<VersionIndex>> create(const SegmentTable& segments, Hash128 hash_key, unsigned hash_bits = 64);
   ~VersionIndex();
   VersionIndex(const VersionIndex&) = delete;
   VersionIndex& operator=(const VersionIndex&) = delete;
@@ -41,25 +42,32 @@ class VersionIndex {
   struct Stored {
     ByteView key;  // The account's.
     Place place;
-    Place stale{};       // Set by store(): what counts no more, if anything; it may be `place` itself.
-    bool first = false;  // Likewise: it is the first of the account in its fork.
+    bool first = false;  // Set by store(): the fork, which is above the root, had no version of it.
   };
-  /// Versions of `fork`, whose records are there already. kIo: a segment that must be looked into cannot be read; kNoSpace: there
-  /// are too many accounts. Some may be stored then.
-  Result<void> store(std::uint64_t fork, std::span<Stored> versions);
+  /// How versions come.
+  enum class Order : std::uint8_t {
+    kAscending,  // Each is newer than those there are of its account and fork.
+    kAny,        // The write version in their records says which is: recovery reads segments in any order, and in parallel.
+  };
+  /// Versions of `fork`, which is not below the root; kAny: or an earlier root's. Places of what counts no more are added to
+  /// `stale`. kNoSpace: there are too many accounts; some may be stored then. kAny: kIo.
+  Result<void> store(std::uint64_t fork, std::uint64_t root, std::span<Stored> versions, std::vector<Place>& stale,
+                     Order order = Order::kAscending);
 
   struct Found {
     Place place;
     std::shared_ptr<const directory::LiveFile> file;  // None: the fork sees no version.
   };
-  /// The newest versions that `path` sees, also if they are erases. kIo.
+  /// The newest versions that `path` sees, also if they are erases. kIo; kCorruption: there is another account's record.
   Result<void> find(const ForkTree::Path& path, std::span<const ByteView> keys, std::span<Found> found) const;
 
-  /// Versions of forks that are gone (`gone` of them, ascending) and those that a newer one hides in all forks, since both are
-  /// not above the root, count no more: they are added to `stale`. kIo.
-  Result<void> prune(ByteView key, std::span<const std::uint64_t> gone, std::uint64_t root, std::vector<Place>& stale);
-  /// Whether the version of `fork` still lay at `from`, and lies at `to` from now on. kIo.
-  Result<bool> move(ByteView key, std::uint64_t fork, Place from, Place to);
+  /// For the new root: versions of forks that are gone (their numbers, ascending) and those that a newer one hides in all forks,
+  /// since both are not above the root, count no more; their places are added to `stale`.
+  void prune(ByteView key, std::span<const std::uint64_t> gone, std::uint64_t root, std::vector<Place>& stale);
+  /// All accounts were pruned that had versions of `fork`: it is gone, or not above the root.
+  void forget(std::uint64_t fork) CAIRN_EXCLUDES(forks_mutex_);
+  /// Whether the version of the account that lies at `from` was there; it lies at `to` from now on.
+  bool move(ByteView key, Place from, Place to);
 
   struct Version {
     std::uint64_t fork;
@@ -75,38 +83,49 @@ class VersionIndex {
     return index_->memory_bytes() + list_bytes_.load(std::memory_order_relaxed);
   }
   /// Returns when no reader has a place any more that it took before: what nothing refers to may be taken out of the table then.
-  void wait_for_readers() CAIRN_EXCLUDES(retired_mutex_);
+  void wait_for_readers() const { readers_.wait_until_left(); }
 
  private:
-  /// Immutable, the greatest fork first; several. Freed when it was replaced and readers have left.
-  struct List;
+  static constexpr std::size_t kBatch = 16;   // Waits for memory are overlapped for so many.
+  static constexpr std::size_t kForks = 512;  // That have a number; versions of others stand in lists.
+  struct Key {
+    AccountIndex::Hash hash;
+    std::uint64_t tag;  // In its place in a word.
+  };
   struct Placed {
     std::uint64_t fork;
     Place place;
   };
-  static constexpr std::uint64_t kIsList = std::uint64_t{1} << 63;
-  static constexpr std::size_t kBatch = 16;  // Waits for memory are overlapped for so many.
+  /// Immutable, the greatest fork first. Freed when it was replaced and readers have left.
+  struct List;
+  struct Change;
 
-  VersionIndex(const SegmentTable& segments, std::uint64_t hash_seed, unsigned hash_bits, std::unique_ptr<AccountIndex> index);
-  [[nodiscard]] std::uint64_t hash_of(ByteView key) const { return xxh3(key, hash_seed_) & hash_mask_; }
-  Result<void> store_some(std::uint64_t fork, std::span<Stored> versions);
+  VersionIndex(const SegmentTable& segments, Hash128 hash_key, unsigned hash_bits, std::unique_ptr<AccountIndex> index);
+  [[nodiscard]] Key key_of(ByteView key) const;
+  Result<void> store_some(std::uint64_t fork, std::uint64_t root, std::span<Stored> versions, std::vector<Place>& stale,
+                          Order order);
+  void put_in(const Placed& placed, std::uint64_t root, Change& change) const;
+  Result<void> put_in_any_order(const Placed& placed, std::uint64_t root, Change& change) const;
   Result<void> find_some(const ForkTree::Path& path, std::span<const ByteView> keys, std::span<Found> found) const;
-  /// Which one of those of its hash an account is; nullopt: none.
-  Result<std::optional<unsigned>> slot_of(const AccountIndex::Locked& locked, ByteView key) const;
-  Result<bool> is_at(Place place, ByteView key) const;
   [[nodiscard]] std::span<const Placed> versions_of(std::uint64_t word, Placed& alone) const;
-  std::uint64_t word_of(std::span<const Placed> versions);
+  [[nodiscard]] std::uint64_t word_of(std::span<const Placed> versions, std::uint64_t root, std::uint64_t tag);
+  [[nodiscard]] std::uint64_t number_of(std::uint64_t fork, std::uint64_t root) CAIRN_EXCLUDES(forks_mutex_);
+  static int slot_of(const AccountIndex::Locked& locked, std::uint64_t tag);
   void retire(std::uint64_t word) CAIRN_EXCLUDES(retired_mutex_);
-  void prefetch_key(std::uint64_t word) const;
 
   const SegmentTable& segments_;
-  const std::uint64_t hash_seed_;
+  const Hash128 hash_key_;
   const std::uint64_t hash_mask_;
   const std::unique_ptr<AccountIndex> index_;
-  Copiers readers_;
+  mutable Copiers readers_;
   std::atomic<std::uint64_t> list_bytes_{0};
   Mutex retired_mutex_{Rank::kLeaf};
   std::vector<const List*> retired_ CAIRN_GUARDED_BY(retired_mutex_);
+
+  std::array<std::atomic<std::uint64_t>, kForks> forks_{};  // By their numbers. Changed while no word has the number.
+  Mutex forks_mutex_{Rank::kLeaf};
+  std::unordered_map<std::uint64_t, std::uint64_t> numbers_ CAIRN_GUARDED_BY(forks_mutex_);
+  std::vector<std::uint64_t> free_numbers_ CAIRN_GUARDED_BY(forks_mutex_);
 };
 
 }  // namespace cairn::forks

@@ -16,14 +16,19 @@ namespace {
 
 using forks::AccountIndex;
 
+/// The first bits are its region's.
+AccountIndex::Hash hash_of(std::uint64_t hash) {
+  return {.region = static_cast<std::uint32_t>(hash >> 52), .rest = (hash << 12) + 1};
+}
+
 /// Words of a hash, the last inserted first.
 using Model = std::map<std::uint64_t, std::vector<std::uint64_t>>;
 
 void expect_equal(const AccountIndex& index, const Model& model) {
   std::uint64_t size = 0;
   for (const auto& [hash, words] : model) {
-    for (unsigned nth = 0; nth < words.size(); ++nth) ASSERT_EQ(index.find(hash, nth), words[nth]) << hash << " " << nth;
-    ASSERT_EQ(index.find(hash, static_cast<unsigned>(words.size())), 0U);
+    for (unsigned nth = 0; nth < words.size(); ++nth) ASSERT_EQ(index.find(hash_of(hash), nth), words[nth]) << hash << " " << nth;
+    ASSERT_EQ(index.find(hash_of(hash), static_cast<unsigned>(words.size())), 0U);
     size += words.size();
   }
   ASSERT_EQ(index.size(), size);
@@ -31,7 +36,7 @@ void expect_equal(const AccountIndex& index, const Model& model) {
   std::vector<std::uint64_t> hashes;
   for (std::size_t region = 0; region < AccountIndex::kRegions; ++region) {
     index.copy_region(region, entries);
-    for (const auto& entry : entries) hashes.push_back(entry.hash);
+    for (const auto& entry : entries) hashes.push_back(std::uint64_t{region} << 52 | entry.hash >> 12);
   }
   ASSERT_EQ(hashes.size(), size);
   ASSERT_TRUE(std::ranges::is_sorted(hashes));
@@ -57,7 +62,7 @@ void run_history(std::uint64_t seed) {
       if (random.one_in(2) && near != model.end()) hash = near->first;
       std::vector<std::uint64_t>& words = model[hash];
       const std::uint64_t word = 1 + random.below(1000000);
-      AccountIndex::Locked locked(*index, hash);
+      AccountIndex::Locked locked(*index, hash_of(hash));
       for (unsigned nth = 0; nth < words.size(); ++nth) ASSERT_EQ(locked.get(nth), words[nth]);
       ASSERT_EQ(locked.get(static_cast<unsigned>(words.size())), 0U);
       const auto nth = static_cast<unsigned>(words.empty() ? 0 : random.below(words.size()));
@@ -86,13 +91,13 @@ TEST(AccountIndex, IsLikeAMap) {
 
 TEST(AccountIndex, GrowsByLittleAndGivesMemoryBack) {
   auto index = *AccountIndex::create();
-  EXPECT_EQ(index->find(0), 0U);
+  EXPECT_EQ(index->find(hash_of(0)), 0U);
   constexpr std::uint64_t kAccounts = 3'000'000;
-  for (std::uint64_t i = 1; i <= kAccounts; ++i) ASSERT_TRUE(AccountIndex::Locked(*index, mix(i)).insert(i));
+  for (std::uint64_t i = 1; i <= kAccounts; ++i) ASSERT_TRUE(AccountIndex::Locked(*index, hash_of(mix(i))).insert(i));
   EXPECT_EQ(index->size(), kAccounts);
   EXPECT_LE(index->memory_bytes(), 24 * kAccounts);
-  for (std::uint64_t i = 1; i <= kAccounts; ++i) ASSERT_EQ(index->find(mix(i)), i);
-  for (std::uint64_t i = 1; i <= kAccounts; ++i) AccountIndex::Locked(*index, mix(i)).erase(0);
+  for (std::uint64_t i = 1; i <= kAccounts; ++i) ASSERT_EQ(index->find(hash_of(mix(i))), i);
+  for (std::uint64_t i = 1; i <= kAccounts; ++i) AccountIndex::Locked(*index, hash_of(mix(i))).erase(0);
   EXPECT_EQ(index->size(), 0U);
   EXPECT_LE(index->memory_bytes(), AccountIndex::kRegions * 2048);
 }
@@ -100,14 +105,14 @@ TEST(AccountIndex, GrowsByLittleAndGivesMemoryBack) {
 TEST(AccountIndex, ARegionThatMayHaveNoMoreSaysSo) {
   auto index = *AccountIndex::create(std::uint64_t{8} << 20);
   std::uint64_t taken = 0;
-  while (AccountIndex::Locked(*index, mix(taken) >> 12).insert(1 + taken)) ++taken;  // All in the first region.
+  while (AccountIndex::Locked(*index, hash_of(mix(taken) >> 12)).insert(1 + taken)) ++taken;  // All in the first region.
   EXPECT_EQ(taken, 88U) << "of 128 slots";
   EXPECT_EQ(index->size(), taken);
-  for (std::uint64_t i = 0; i < taken; ++i) EXPECT_EQ(index->find(mix(i) >> 12), 1 + i);
-  EXPECT_EQ(index->find(mix(taken) >> 12), 0U);
+  for (std::uint64_t i = 0; i < taken; ++i) EXPECT_EQ(index->find(hash_of(mix(i) >> 12)), 1 + i);
+  EXPECT_EQ(index->find(hash_of(mix(taken) >> 12)), 0U);
   // All at the end of a region, behind which there is not as much room.
-  for (std::uint64_t i = 0; i <= taken; ++i) ASSERT_EQ(AccountIndex::Locked(*index, ~i).insert(1 + i), i < taken) << i;
-  for (std::uint64_t i = 0; i < taken; ++i) EXPECT_EQ(index->find(~i), 1 + i);
+  for (std::uint64_t i = 0; i <= taken; ++i) ASSERT_EQ(AccountIndex::Locked(*index, hash_of(~i)).insert(1 + i), i < taken) << i;
+  for (std::uint64_t i = 0; i < taken; ++i) EXPECT_EQ(index->find(hash_of(~i)), 1 + i);
 }
 
 /// What is there all the time is found all the time, while `others` of each writer come and go; in one region, or in all.
@@ -115,8 +120,8 @@ void read_while_slots_move(std::uint64_t others, bool one_region, std::uint64_t 
   auto index = *AccountIndex::create();
   constexpr std::uint64_t kStay = 30;
   const unsigned shift = one_region ? 12 : 0;
-  const auto stays = [&](std::uint64_t i) { return mix(i + 1) >> shift; };
-  const auto comes = [&](std::uint64_t writer, std::uint64_t i) { return mix(1000 + i * 2 + writer) >> shift; };
+  const auto stays = [&](std::uint64_t i) { return hash_of(mix(i + 1) >> shift); };
+  const auto comes = [&](std::uint64_t writer, std::uint64_t i) { return hash_of(mix(1000 + i * 2 + writer) >> shift); };
   for (std::uint64_t i = 0; i < kStay; ++i) ASSERT_TRUE(AccountIndex::Locked(*index, stays(i)).insert(i + 1));
   std::atomic<bool> stop{false};
   std::vector<std::thread> readers;

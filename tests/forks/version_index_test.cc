@@ -19,7 +19,24 @@ using forks::ForkTree;
 using forks::Place;
 using forks::VersionIndex;
 
+constexpr Hash128 kHashKey{.low = 77, .high = 88};
+
+/// Those below kTags have tags of their own: what else there is of their hashes may be the same.
+constexpr std::uint64_t kTags = 60;
+constexpr std::uint64_t kAccounts = 40;
 std::string account_number(std::uint64_t i) {
+  static const std::vector<std::string> with_tags = [] {
+    std::vector<std::string> keys;
+    std::set<std::uint64_t> tags;
+    for (std::uint64_t n = 0; keys.size() < kTags; ++n) {
+      std::string key(forks::kAccountKeyBytes, 't');
+      store(key.data(), n);
+      store(key.data() + 24, keys.size());
+      if (tags.insert(sip_hash(key, kHashKey).high >> 57U).second) keys.push_back(key);
+    }
+    return keys;
+  }();
+  if (i < kTags) return with_tags[i];
   std::string key(forks::kAccountKeyBytes, 'k');
   store(key.data() + 24, i);
   return key;
@@ -27,7 +44,7 @@ std::string account_number(std::uint64_t i) {
 
 /// Segments in memory that versions are written to.
 struct Versions {
-  explicit Versions(unsigned hash_bits = 64) : index(*VersionIndex::create(segments, 77, hash_bits)) {}
+  explicit Versions(unsigned hash_bits = 64) : index(*VersionIndex::create(segments, kHashKey, hash_bits)) {}
 
   std::uint32_t add_segment() {
     files.push_back(std::make_shared<Bytes>(kSegmentBytes, '\0'));
@@ -99,23 +116,66 @@ void expect_equal(const Versions& versions, const VersionModel& model, const For
   }
 }
 
+using Places = std::set<Place, decltype([](Place a, Place b) { return a.word() < b.word(); })>;
+
+/// Newer versions or, as recovery meets them, some in any order.
+void store_some(Versions& versions, Random& random, std::uint64_t fork, std::uint64_t root, std::uint64_t& next_version,
+                VersionModel& model, Places& live) {
+  const bool ascending = fork >= root && random.one_in(2);
+  std::vector<std::uint64_t> accounts;
+  std::vector<std::string> keys;
+  std::vector<std::uint64_t> write_versions;
+  std::vector<VersionIndex::Stored> stored;
+  for (std::uint64_t i = random.below(40); i != 0; --i) accounts.push_back(random.below(kAccounts));
+  for (const std::uint64_t account : accounts) keys.push_back(account_number(account));
+  for (std::size_t i = 0; i < accounts.size(); ++i) {
+    const std::uint64_t back = ascending || random.one_in(2) ? 0 : random.below(next_version) / 2 * 2 + 1;
+    next_version += 2;
+    write_versions.push_back(next_version - std::min(back, next_version - 1));
+    stored.push_back({.key = keys[i], .place = versions.write(fork, accounts[i], write_versions.back())});
+  }
+  std::vector<Place> stale;
+  ASSERT_OK(
+      versions.index->store(fork, root, stored, stale, ascending ? VersionIndex::Order::kAscending : VersionIndex::Order::kAny));
+  Places expected;
+  for (std::size_t i = 0; i < accounts.size(); ++i) {
+    auto& of_forks = model[accounts[i]];
+    // At most one is not above the root.
+    const auto before =
+        fork > root || of_forks.empty() || of_forks.begin()->first > root ? of_forks.find(fork) : of_forks.begin();
+    ASSERT_EQ(stored[i].first, before == of_forks.end() && fork > root);
+    live.insert(stored[i].place);
+    if (before != of_forks.end()) {
+      if (std::pair(fork, write_versions[i]) < std::pair(before->first, before->second.write_version)) {
+        expected.insert(stored[i].place);
+        continue;
+      }
+      expected.insert(before->second.place);
+      of_forks.erase(before);
+    }
+    of_forks[fork] = {write_versions[i], stored[i].place};
+  }
+  ASSERT_EQ(Places(stale.begin(), stale.end()), expected);
+  ASSERT_EQ(stale.size(), expected.size()) << "what is stale is said once";
+  for (const Place place : stale) ASSERT_EQ(live.erase(place), 1U);
+}
+
 void run_history(std::uint64_t seed) {
   SCOPED_TRACE("replay with CAIRN_SEED=" + std::to_string(seed));
   Random random(seed);
-  constexpr std::uint64_t kAccounts = 40;
   Versions versions(random.one_in(2) ? 64 : static_cast<unsigned>(random.below(5)) + 1);
   VersionModel model;
   ForkTree tree;
   std::uint64_t next_fork = 1;
   std::uint64_t next_version = 1;
-  std::set<Place, decltype([](Place a, Place b) { return a.word() < b.word(); })> live;
+  Places live;
   const auto prune = [&](const ForkTree::Pruned& pruned) {
     std::vector<std::uint64_t> gone;
     for (const forks::Fork& fork : pruned.gone) gone.push_back(fork.number);
     const std::uint64_t root = pruned.tree.root();
     for (std::uint64_t account = 0; account < kAccounts; ++account) {
       std::vector<Place> stale;
-      ASSERT_OK(versions.index->prune(account_number(account), gone, root, stale));
+      versions.index->prune(account_number(account), gone, root, stale);
       for (const Place place : stale) ASSERT_EQ(live.erase(place), 1U);
       const auto found = model.find(account);
       if (found == model.end()) continue;
@@ -124,6 +184,9 @@ void run_history(std::uint64_t seed) {
       while (of_forks.size() > 1 && std::next(of_forks.begin())->first <= root) of_forks.erase(of_forks.begin());
       if (of_forks.empty()) model.erase(found);
     }
+    for (const forks::Fork& fork : pruned.gone) versions.index->forget(fork.number);
+    for (const forks::Fork& fork : pruned.merged) versions.index->forget(fork.number);
+    versions.index->forget(root);
     tree = pruned.tree;
   };
   for (int step = 0; step < 150; ++step) {
@@ -143,38 +206,15 @@ void run_history(std::uint64_t seed) {
       if (found == model.end()) continue;
       auto& [fork, version] = *found->second.begin();
       const Place to = versions.write(fork, account, version.write_version);
-      EXPECT_FALSE(*versions.index->move(account_number(account), fork, to, to)) << "it lies elsewhere";
-      EXPECT_TRUE(*versions.index->move(account_number(account), fork, version.place, to));
+      EXPECT_FALSE(versions.index->move(account_number(account), to, to)) << "it lies elsewhere";
+      EXPECT_TRUE(versions.index->move(account_number(account), version.place, to));
       live.erase(version.place);
       version.place = to;
       live.insert(to);
     } else {
-      std::vector<std::string> keys;
-      std::vector<VersionIndex::Stored> stored;
-      std::vector<std::uint64_t> accounts;
-      std::vector<std::uint64_t> write_versions;
-      for (std::uint64_t i = random.below(40); i != 0; --i) accounts.push_back(random.below(kAccounts));
-      for (const std::uint64_t account : accounts) keys.push_back(account_number(account));
-      for (std::size_t i = 0; i < accounts.size(); ++i) {
-        // Also older ones than are there: recovery meets them in any order.
-        const std::uint64_t back = random.one_in(4) ? random.below(next_version) / 2 : 0;
-        write_versions.push_back(next_version++ - back);
-        stored.push_back({.key = keys[i], .place = versions.write(one.number, accounts[i], write_versions.back())});
-      }
-      ASSERT_OK(versions.index->store(one.number, stored));
-      for (std::size_t i = 0; i < accounts.size(); ++i) {
-        auto& of_forks = model[accounts[i]];
-        const auto before = of_forks.find(one.number);
-        ASSERT_EQ(stored[i].first, before == of_forks.end());
-        live.insert(stored[i].place);
-        if (before == of_forks.end() || write_versions[i] > before->second.write_version) {
-          ASSERT_EQ(stored[i].stale, before == of_forks.end() ? Place() : before->second.place);
-          of_forks[one.number] = {write_versions[i], stored[i].place};
-        } else {
-          ASSERT_EQ(stored[i].stale, stored[i].place);
-        }
-        if (stored[i].stale != Place()) live.erase(stored[i].stale);
-      }
+      const std::uint64_t root = tree.root();
+      const bool past = root > 0 && random.one_in(5);
+      store_some(versions, random, past ? 1 + random.below(root) : one.number, root, next_version, model, live);
     }
     expect_equal(versions, model, tree, kAccounts);
     if (testing::Test::HasFatalFailure()) return;
@@ -191,24 +231,76 @@ TEST(VersionIndex, IsLikeAMapForEachFork) {
   }
 }
 
+TEST(VersionIndex, MoreForksMayLiveThanWordsHaveNumbersFor) {
+  constexpr std::uint64_t kForks = 600;
+  Versions versions;
+  ForkTree tree;
+  std::vector<Place> places(kForks + 1);
+  for (std::uint64_t fork = 1; fork <= kForks; ++fork) {
+    tree = *tree.with(fork, 0, 0);
+    const std::string key = account_number(1000 + fork);
+    places[fork] = versions.write(fork, 1000 + fork, fork);
+    std::vector<VersionIndex::Stored> stored = {{.key = key, .place = places[fork]}};
+    std::vector<Place> stale;
+    ASSERT_OK(versions.index->store(fork, 0, stored, stale));
+  }
+  const auto found_in = [&](std::uint64_t fork, std::uint64_t account) {
+    const std::string key = account_number(1000 + account);
+    const ByteView view = key;
+    VersionIndex::Found found;
+    EXPECT_OK(versions.index->find(*tree.path(fork), {&view, 1}, {&found, 1}));
+    return found.place;
+  };
+  for (std::uint64_t fork = 1; fork <= kForks; ++fork) {
+    EXPECT_EQ(found_in(fork, fork), places[fork]);
+    EXPECT_EQ(found_in(fork, fork % kForks + 1), Place());
+  }
+  const auto pruned = tree.rooted(kForks);
+  std::vector<std::uint64_t> gone;
+  for (const forks::Fork& fork : pruned->gone) gone.push_back(fork.number);
+  std::vector<Place> stale;
+  for (std::uint64_t fork = 1; fork <= kForks; ++fork) versions.index->prune(account_number(1000 + fork), gone, kForks, stale);
+  for (std::uint64_t fork = 1; fork <= kForks; ++fork) versions.index->forget(fork);
+  tree = pruned->tree;
+  EXPECT_EQ(stale.size(), kForks - 1);
+  EXPECT_EQ(versions.index->accounts(), 1U);
+  EXPECT_EQ(found_in(kForks, kForks), places[kForks]);
+}
+
+TEST(VersionIndex, ARecordOfAnotherAccountIsDamage) {
+  Versions versions;
+  const std::string key = account_number(1);
+  std::vector<VersionIndex::Stored> stored = {{.key = key, .place = versions.write(0, 2, 1)}};
+  std::vector<Place> stale;
+  ASSERT_OK(versions.index->store(0, 0, stored, stale));
+  const ByteView view = key;
+  VersionIndex::Found found;
+  const ForkTree tree;
+  const Result<void> read = versions.index->find(*tree.path(0), {&view, 1}, {&found, 1});
+  ASSERT_FALSE(read.has_value());
+  EXPECT_EQ(read.error().code, ErrorCode::kCorruption);
+  EXPECT_EQ(read.error().offset, 64U);
+}
+
 /// Writers to forks of their own, a reader of each, and one who moves records to other segments and takes the old ones out.
 TEST(VersionIndex, ReadersSeeWholeListsWhileOthersStoreAndMove) {
-  constexpr std::uint64_t kAccounts = 200;
+  constexpr std::uint64_t kMany = 200;
   Versions versions;
   ForkTree tree;
   for (std::uint64_t fork = 1; fork <= 3; ++fork) tree = *tree.with(fork, 0, 0);
   Mutex writing(Rank::kCommit);
   std::vector<std::string> keys;
-  for (std::uint64_t i = 0; i < kAccounts; ++i) keys.push_back(account_number(i));
+  for (std::uint64_t i = 0; i < kMany; ++i) keys.push_back(account_number(i));
   const std::vector<ByteView> views(keys.begin(), keys.end());
   const auto store_all = [&](std::uint64_t fork, std::uint64_t write_version) {
     std::vector<VersionIndex::Stored> stored;
     {
       const MutexLock lock(writing);
-      for (std::uint64_t i = 0; i < kAccounts; ++i)
+      for (std::uint64_t i = 0; i < kMany; ++i)
         stored.push_back({.key = keys[i], .place = versions.write(fork, i, write_version)});
     }
-    ASSERT_OK(versions.index->store(fork, stored));
+    std::vector<Place> stale;
+    ASSERT_OK(versions.index->store(fork, 0, stored, stale));
   };
   store_all(0, 1);
   std::atomic<bool> stop{false};
@@ -218,11 +310,11 @@ TEST(VersionIndex, ReadersSeeWholeListsWhileOthersStoreAndMove) {
       for (std::uint64_t version = 2; version < 2 + sample(300, 3000); ++version) store_all(fork, version);
     });
     threads.emplace_back([&, fork] {
-      std::vector<std::uint64_t> last(kAccounts);
+      std::vector<std::uint64_t> last(kMany);
       while (!stop) {
-        std::vector<VersionIndex::Found> found(kAccounts);
+        std::vector<VersionIndex::Found> found(kMany);
         ASSERT_OK(versions.index->find(*tree.path(fork), views, found));
-        for (std::uint64_t i = 0; i < kAccounts; ++i) {
+        for (std::uint64_t i = 0; i < kMany; ++i) {
           ASSERT_NE(found[i].file, nullptr);
           const char* const at = found[i].file->map()->data() + found[i].place.offset();
           ASSERT_EQ(forks::account_of(at), views[i]);
@@ -240,15 +332,15 @@ TEST(VersionIndex, ReadersSeeWholeListsWhileOthersStoreAndMove) {
                                     .add(std::make_shared<directory::LiveFile>(
                                         std::make_shared<MemoryFile>(std::make_shared<Bytes>(128, '\0')), versions.keeper))
                                     .value();
-      std::vector<VersionIndex::Found> found(kAccounts);
+      std::vector<VersionIndex::Found> found(kMany);
       ASSERT_OK(versions.index->find(*tree.path(3), views, found));
-      for (std::uint64_t i = 0; i < kAccounts; ++i) {
+      for (std::uint64_t i = 0; i < kMany; ++i) {
         Place to;
         {
           const MutexLock lock(writing);
           to = versions.write(0, i, 1);
         }
-        ASSERT_TRUE(*versions.index->move(views[i], 0, found[i].place, to));
+        ASSERT_TRUE(versions.index->move(views[i], found[i].place, to));
       }
       versions.index->wait_for_readers();
       versions.segments.remove(old);
