@@ -62,7 +62,7 @@ std::uint64_t written_bytes() { return number_in("/proc/self/io", "write_bytes")
 std::uint64_t disk_bytes(const std::string& dir) {
   std::uint64_t bytes = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
-    struct stat info {};
+    struct stat info{};
     if (stat(entry.path().c_str(), &info) == 0 && S_ISREG(info.st_mode))
       bytes += static_cast<std::uint64_t>(info.st_blocks) * 512;
   }

@@ -91,7 +91,11 @@ class AccountIndex {
   [[nodiscard]] std::uint64_t memory_bytes() const CAIRN_EXCLUDES(moves_mutex_);
 
  private:
+#if defined(__SANITIZE_THREAD__)
+  static constexpr std::uint64_t kAreaBytes = std::uint64_t{256} << 20;  // It notes something for every byte that is mapped.
+#else
   static constexpr std::uint64_t kAreaBytes = std::uint64_t{64} << 30;  // 3.6 billion accounts.
+#endif
   struct Area {
     Slot* slots = nullptr;
     std::atomic<std::uint32_t> region_slots{0};  // Changed while no region is in it.
