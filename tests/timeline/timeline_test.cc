@@ -346,7 +346,7 @@ TEST_F(OneTimeline, LookupsDoNotGrowWithTheNumberOfBlocks) {
 }
 
 TEST_F(OneTimeline, LittleIsClosedAndNothingMergedWhileBlocksEndOneSoonAfterTheOther) {
-  reopen({.timeout = milliseconds(0), .block_keys_max = 1});
+  reopen({.timeout = milliseconds(0), .block_keys_max = 1, .block_bytes_max = 32 * kKiB});
   int keys = 0;
   const auto end_block = [&](std::int64_t ms) {
     put("key" + std::to_string(keys++), "x");  // Which ends the block before.
@@ -387,7 +387,7 @@ TEST_F(OneTimeline, LittleIsClosedAndNothingMergedWhileBlocksEndOneSoonAfterTheO
 }
 
 TEST_F(OneTimeline, WhatExpiresInABurstLeavesAtItsEnd) {
-  reopen({.timeout = milliseconds(100), .expired = Expired::kDrop, .block_keys_max = 1});
+  reopen({.timeout = milliseconds(100), .expired = Expired::kDrop, .block_keys_max = 1, .block_bytes_max = 32 * kKiB});
   put("a", "x");
   put("b", "x");
   clock.advance_ms(200);
