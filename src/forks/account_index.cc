@@ -43,6 +43,7 @@ struct AccountIndex::Shape {
 
 static_assert(sizeof(AccountIndex::Slot) == 16);
 
+namespace {
 /// Of changes to a region. There are too many of them, and they are held for too short a time, for a Mutex each.
 class RegionLock {
  public:
@@ -66,7 +67,6 @@ class RegionLock {
   AccountIndex::Shape& shape_;
 };
 
-namespace {
 // While slots are moved: each store is seen only by who sees begin_move() too.
 void put(AccountIndex::Slot& slot, std::uint64_t hash, std::uint64_t word) {
   slot.hash.store(hash, std::memory_order_release);
@@ -152,12 +152,6 @@ AccountIndex::Locked::Locked(AccountIndex& index, Hash hash) : index_(index), ha
     made = index_.make_room(hash_.region);
     RegionLock::lock(shape_);
   }
-  if (!is_empty(index_.slots_of(shape_, hash_.region)[index_.region_slots(shape_) - 2])) {
-    CAIRN_REACHED("region of accounts that crowd at its end");
-    std::vector<Entry> entries;
-    index_.take_entries(hash_.region, entries);
-    index_.spread(hash_.region, shape_.area, entries, shape_.crowding.load(std::memory_order_relaxed) + 1);
-  }
   first_ = index_.first_of(hash_);
 }
 
@@ -180,6 +174,13 @@ std::uint64_t AccountIndex::Locked::get(unsigned nth) const {
 
 bool AccountIndex::Locked::insert(std::uint64_t word) {
   if (is_full()) return false;
+  if (!is_empty(index_.slots_of(shape_, hash_.region)[index_.region_slots(shape_) - 2])) {
+    CAIRN_REACHED("region of accounts that crowd at its end");
+    std::vector<Entry> entries;
+    index_.take_entries(hash_.region, entries);
+    index_.spread(hash_.region, shape_.area, entries, shape_.crowding.load(std::memory_order_relaxed) + 1);
+    first_ = index_.first_of(hash_);
+  }
   Slot* free = first_;
   while (!is_empty(*free)) ++free;
   shape_.begin_move();

@@ -7,6 +7,7 @@
 //
 // Regions lie side by side, in huge pages. When one is full, all get an eighth more room: they move, one after the other, to
 // another area, each taking some microseconds and each with the memory behind it given back; whoever adds accounts moves some.
+// Where most is erased, who erases moves all of what is left to less room.
 // Both areas keep their addresses for good, so that no slot is ever unmapped under a reader.
 //
 // Readers take no lock. They begin again if slots of their region were moved meanwhile (a seqlock); a word that changes in its

@@ -174,10 +174,13 @@ Result<void> VersionIndex::store_some(std::uint64_t fork, std::uint64_t root, st
     const Placed placed{.fork = fork, .place = stored.place};
     AccountIndex::Locked locked(*index_, key.hash);
     const int slot = slot_of(locked, key.tag);
+    stored.first = false;
     if (slot < 0) {
       stored.first = fork > root;
-      if (locked.insert(number != kForks ? word_with(key.tag, number, stored.place) : word_of({&placed, 1}, root, key.tag)))
-        return {};
+      const std::uint64_t fresh =
+          number != kForks ? word_with(key.tag, number, stored.place) : word_of({&placed, 1}, root, key.tag);
+      if (locked.insert(fresh)) return {};
+      old = fresh;
       return fail(ErrorCode::kNoSpace, "an index of accounts has no room for more; " + std::to_string(accounts()) + " are there");
     }
     const auto nth = static_cast<unsigned>(slot);

@@ -64,7 +64,7 @@ class VersionIndex {
   /// For the new root: versions of forks that are gone (their numbers, ascending) and those that a newer one hides in all forks,
   /// since both are not above the root, count no more; their places are added to `stale`.
   void prune(ByteView key, std::span<const std::uint64_t> gone, std::uint64_t root, std::vector<Place>& stale);
-  /// All accounts were pruned that had versions of `fork`: it is gone, or not above the root.
+  /// All accounts were pruned that had versions of `fork`: it is gone, or not above the root, and nobody stores in it.
   void forget(std::uint64_t fork) CAIRN_EXCLUDES(forks_mutex_);
   /// Whether the version of the account that lies at `from` was there; it lies at `to` from now on.
   bool move(ByteView key, Place from, Place to);

@@ -45,6 +45,7 @@ std::shared_ptr<directory::Job> TimelineImpl::submit_housekeeping() {
   const MutexLock lock(state_mutex_);
   if (housekeeping_job_ || stop_jobs_) return housekeeping_job_;
   const auto work = [this](directory::Job& job) {
+    // Not to closing that cannot end: lookups would get slower and slower.
     job.give_way_while([this] { return line_up_.get()->indexes.size() <= tuning_.indexes_in_burst; });
     const Result<void> done = keep_house(job);
     if (freed_bytes_.load() >= kFreedBytes && burst_left_ms() == 0) {

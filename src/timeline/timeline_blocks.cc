@@ -26,18 +26,18 @@ std::int64_t TimelineImpl::burst_left_ms() const {
   return std::max<std::int64_t>(last_full_boot_ms_.load() + kQuietMs - environment_.clock.boot_ms(), 0);
 }
 
-bool TimelineImpl::closing_rests() const {
-  const std::size_t ended_most = tuning_.open_blocks_in_burst + 1;  // With the one that takes saves.
-  return line_up_.get()->open.size() <= ended_most && !environment_.memory.over() && burst_left_ms() > 0;
+/// With so many that have ended.
+bool TimelineImpl::closing_rests(std::size_t ended) const {
+  return ended <= tuning_.open_blocks_in_burst && !environment_.memory.over() && burst_left_ms() > 0;
 }
 
-/// A block is full.
+/// A block is full; none takes saves at the moment.
 void TimelineImpl::block_is_full() {
   last_full_boot_ms_ = environment_.clock.boot_ms();
   environment_.syncs.after(kQuietMs, this, [this] {
     if (burst_left_ms() == 0) schedule_close();  // Or it is for the block that was full since.
   });
-  if (!closing_rests()) schedule_close();
+  if (!closing_rests(line_up_.get()->open.size())) schedule_close();
 }
 
 void TimelineImpl::schedule_close() {
@@ -48,20 +48,18 @@ void TimelineImpl::schedule_close() {
 
 void TimelineImpl::submit_close() {
   const auto work = [this](directory::Job& job) {
-    const std::uint64_t closed_before = counters_.closed.load(std::memory_order_relaxed);
-    const Result<void> done = close_blocks(job);
+    const Result<bool> done = close_blocks(job);
     if (!done && directory_->state()) {
       CAIRN_REACHED("closing a block failed and is tried again");
       environment_.syncs.after(kCloseRetryMs, this, [this] { schedule_close(); });
     }
     // If it rests, what wanted it to close wants nothing else so far: housekeeping would ask for it again, and so on.
-    const bool rested = counters_.closed.load(std::memory_order_relaxed) == closed_before && closing_rests();
-    if (done && !rested) schedule_housekeeping();
+    if (done && *done) schedule_housekeeping();
     const MutexLock lock(state_mutex_);  // The last thing it does: close() waits for the last job only.
     close_job_.reset();
     close_error_ = done ? "" : done.error().to_string();
     if (std::exchange(close_again_, false) && done && !stop_jobs_) submit_close();
-    return done;
+    return done ? Result<void>() : std::unexpected(done.error());
   };
   close_job_ = environment_.jobs.submit("close blocks of " + name_, directory::JobRunner::Urgency::kUrgent, work,
                                         options_.job_bytes_per_s_max);
@@ -117,10 +115,12 @@ TimelineImpl::OpenBlocks TimelineImpl::pick_to_close(const OpenBlocks& ended) co
   return picked;
 }
 
-Result<void> TimelineImpl::close_blocks(directory::Job& job) {
-  while (true) {
+/// False: it rests, and has done nothing.
+Result<bool> TimelineImpl::close_blocks(directory::Job& job) {
+  for (bool any = false;; any = true) {
     CAIRN_TRY(ended, ended_blocks());
-    if (ended.empty() || closing_rests()) return {};
+    if (ended.empty()) return true;
+    if (closing_rests(ended.size())) return any;
     if (ended.front()->empty()) {
       CAIRN_TRY_VOID(drop_empty(*ended.front()));
       continue;

@@ -172,11 +172,11 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
     std::atomic<int>& asked_;
   };
   [[nodiscard]] std::int64_t burst_left_ms() const;
-  [[nodiscard]] bool closing_rests() const;
+  [[nodiscard]] bool closing_rests(std::size_t ended) const;
   void block_is_full() CAIRN_EXCLUDES(state_mutex_);
   void schedule_close() CAIRN_EXCLUDES(state_mutex_);
   void submit_close() CAIRN_REQUIRES(state_mutex_);
-  Result<void> close_blocks(directory::Job& job) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  Result<bool> close_blocks(directory::Job& job) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   using OpenBlocks = std::vector<std::shared_ptr<const OpenBlock>>;
   [[nodiscard]] Result<OpenBlocks> ended_blocks() CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] OpenBlocks pick_to_close(const OpenBlocks& ended) const;

@@ -12,7 +12,7 @@ struct OneTimeline : testing::Test {
   void SetUp() override { open({.timeout = milliseconds(1000), .expired = Expired::kDrop}); }
   void open(const TimelineOptions& options) {
     process = std::make_unique<Process>(*disk, clock);
-    process->timeline_tuning.open_blocks_in_burst = open_blocks_max / 2;
+    process->timeline_tuning.open_blocks_in_burst = open_blocks_in_burst;
     process->timeline_tuning.open_blocks_max = open_blocks_max;
     process->timeline_tuning.block_memory_least = block_memory_least;
     ASSERT_OK(process->open());
@@ -85,6 +85,7 @@ struct OneTimeline : testing::Test {
   std::unique_ptr<storage::SimulatedDisk> disk = std::make_unique<storage::SimulatedDisk>(1);
   SimulatedClock clock;
   std::size_t open_blocks_max = 2;
+  std::size_t open_blocks_in_burst = 1;
   std::uint64_t block_memory_least = 8 * kMiB;
   std::unique_ptr<Process> process;
   std::shared_ptr<timeline::TimelineImpl> impl;
