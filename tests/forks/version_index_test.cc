@@ -42,6 +42,26 @@ std::string account_number(std::uint64_t i) {
   return key;
 }
 
+constexpr std::uint64_t kRecordBytes = 88;
+/// A version at `to`; returns how many bytes it takes.
+std::uint64_t encode(char* to, std::uint64_t fork, std::uint64_t account, std::uint64_t write_version) {
+  std::string key(8, '\0');
+  store(key.data(), std::byteswap(fork));
+  key += account_number(account);
+  const segment::RecordInput input{.write_version = write_version, .key = key, .value = "v"};
+  segment::encode_record(to, input, 1);
+  EXPECT_EQ(segment::encoded_bytes(input), kRecordBytes);
+  return kRecordBytes;
+}
+
+/// A file whose device fails.
+class FailingFile final : public MemoryFile {
+ public:
+  using MemoryFile::MemoryFile;
+  [[nodiscard]] const std::atomic<bool>& bad_flag() const override { return bad; }
+  std::atomic<bool> bad{false};
+};
+
 /// Segments in memory that versions are written to.
 struct Versions {
   explicit Versions(unsigned hash_bits = 64) : index(*VersionIndex::create(segments, kHashKey, hash_bits)) {}
@@ -52,14 +72,9 @@ struct Versions {
     return *segments.add(std::make_shared<directory::LiveFile>(std::make_shared<MemoryFile>(files.back()), keeper));
   }
   Place write(std::uint64_t fork, std::uint64_t account, std::uint64_t write_version) {
-    std::string key(8, '\0');
-    store(key.data(), std::byteswap(fork));
-    key += account_number(account);
-    const segment::RecordInput input{.write_version = write_version, .key = key, .value = "v"};
-    if (files.empty() || end + segment::encoded_bytes(input) > kSegmentBytes) number = add_segment();
+    if (files.empty() || end + kRecordBytes > kSegmentBytes) number = add_segment();
     const Place place(number, end);
-    segment::encode_record(files.back()->data() + end, input, 1);
-    end += segment::encoded_bytes(input);
+    end += encode(files.back()->data() + end, fork, account, write_version);
     return place;
   }
 
@@ -282,6 +297,37 @@ TEST(VersionIndex, ARecordOfAnotherAccountIsDamage) {
   EXPECT_EQ(read.error().offset, 64U);
 }
 
+TEST(VersionIndex, WhatTheDeviceDoesNotGiveIsAnErrorAndNoOtherAccount) {
+  Versions versions;
+  const auto bytes = std::make_shared<Bytes>(4 * kKiB, '\0');
+  const auto file = std::make_shared<FailingFile>(bytes);
+  const auto number = versions.segments.add(std::make_shared<directory::LiveFile>(file, versions.keeper));
+  encode(bytes->data() + 64, 0, 1, 1);
+  const std::string key = account_number(1);
+  std::vector<VersionIndex::Stored> stored = {{.key = key, .place = {*number, 64}}};
+  std::vector<Place> stale;
+  ASSERT_OK(versions.index->store(0, 0, stored, stale));
+  std::ranges::fill(*bytes, '\0');
+  file->bad = true;
+  const auto expect_io = [](const Result<void>& done) {
+    ASSERT_FALSE(done.has_value());
+    EXPECT_EQ(done.error().code, ErrorCode::kIo);
+  };
+  const ByteView view = key;
+  VersionIndex::Found found;
+  const ForkTree tree;
+  expect_io(versions.index->find(*tree.path(0), {&view, 1}, {&found, 1}));
+  stored = {{.key = key, .place = versions.write(0, 1, 2)}};
+  expect_io(versions.index->store(0, 0, stored, stale, VersionIndex::Order::kAny));
+  Result<void> visited;
+  for (std::size_t part = 0; part < VersionIndex::kParts && visited; ++part) {
+    visited = versions.index->visit(part, [](std::span<const VersionIndex::Version> /*all*/) { return Result<void>(); });
+  }
+  expect_io(visited);
+  ASSERT_OK(versions.index->store(0, 0, stored, stale));  // Which reads nothing.
+  EXPECT_OK(versions.index->find(*tree.path(0), {&view, 1}, {&found, 1}));
+}
+
 /// Writers to forks of their own, a reader of each, and one who moves records to other segments and takes the old ones out.
 TEST(VersionIndex, ReadersSeeWholeListsWhileOthersStoreAndMove) {
   constexpr std::uint64_t kMany = 200;
@@ -327,23 +373,22 @@ TEST(VersionIndex, ReadersSeeWholeListsWhileOthersStoreAndMove) {
     });
   }
   threads.emplace_back([&] {
+    std::optional<std::uint32_t> old;  // Of its own: where it moved them before.
     while (!stop) {
-      const std::uint32_t old = versions.segments
-                                    .add(std::make_shared<directory::LiveFile>(
-                                        std::make_shared<MemoryFile>(std::make_shared<Bytes>(128, '\0')), versions.keeper))
-                                    .value();
+      auto bytes = std::make_shared<Bytes>(64 * kKiB, '\0');
+      const auto next =
+          versions.segments.add(std::make_shared<directory::LiveFile>(std::make_shared<MemoryFile>(bytes), versions.keeper));
       std::vector<VersionIndex::Found> found(kMany);
       ASSERT_OK(versions.index->find(*tree.path(3), views, found));
+      std::uint64_t to = 64;
       for (std::uint64_t i = 0; i < kMany; ++i) {
-        Place to;
-        {
-          const MutexLock lock(writing);
-          to = versions.write(0, i, 1);
-        }
-        ASSERT_TRUE(versions.index->move(views[i], found[i].place, to));
+        to += encode(bytes->data() + to, 0, i, 1);
+        ASSERT_TRUE(versions.index->move(views[i], found[i].place, Place(*next, to - kRecordBytes)));
       }
+      found.clear();
       versions.index->wait_for_readers();
-      versions.segments.remove(old);
+      if (old) versions.segments.remove(*old);
+      old = next;
     }
   });
   threads[0].join();
