@@ -106,8 +106,8 @@ struct OurIndex {
     }
   }
   void put(std::span<const Key32> /*keys*/) {
-    stale.clear();
-    check(index->store(0, 0, stored, stale));
+    outcome.stale.clear();
+    check(index->store(0, 0, stored, outcome));
   }
 
   std::unique_ptr<storage::PosixStorage> storage;
@@ -118,7 +118,7 @@ struct OurIndex {
   std::uint32_t number = 0;
   std::uint64_t end = 0;
   std::uint64_t version = 0;
-  std::vector<forks::Place> stale;
+  forks::VersionIndex::Outcome outcome;
   std::vector<forks::VersionIndex::Stored> stored = [] {
     std::vector<forks::VersionIndex::Stored> room;
     room.resize(kChunk);  // Touched, so that it is not taken for the index's.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cairn/forks.h"
 #include "cairn/result.h"
 #include "cairn/table.h"
 #include "cairn/timeline.h"
@@ -68,6 +69,9 @@ class Database {
   /// on. kInvalidArgument: an option is out of its range.
   Result<Timeline> timeline(const std::string& name, const TimelineOptions& options = {});
   [[nodiscard]] std::vector<std::string> timelines() const;
+  /// The fork store `name`, opened on first use, which reads all its segments; otherwise as table().
+  Result<ForkStore> forks(const std::string& name, const ForkStoreOptions& options = {});
+  [[nodiscard]] std::vector<std::string> fork_stores() const;
 
   /// Reads and checks every live byte. Damage is in the report, not an error.
   Result<VerifyReport> verify(const Progress& progress = {});

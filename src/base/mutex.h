@@ -14,19 +14,22 @@
 namespace cairn {
 
 enum class Rank : std::uint8_t {
-  kServer = 0,      // Server: what all its threads share. Held while a view is opened.
-  kDatabase = 1,    // Open views of a Database.
-  kManifest = 2,    // Directory: one manifest switch at a time. Held across its I/O.
-  kCommit = 3,      // Table: order of writes in its log. Never held across I/O.
-  kLineUp = 4,      // Table: the line-up of layers, for writers and jobs. Never held across I/O.
-  kPins = 5,        // Directory: the list of pinned versions.
-  kFiles = 6,       // Directory: spare segments and files to delete.
-  kDeadRanges = 7,  // Table: what scans may jump over. Scans only try it.
-  kReclaim = 8,     // Copiers: one reclaimer at a time.
-  kJobs = 9,        // JobRunner's queue. Never held while a job runs.
-  kTicker = 10,     // Ticker's list. Never held while a callback runs.
-  kMoves = 11,      // AccountIndex: one region is moved at a time.
-  kLeaf = 12,       // Anything that calls nothing while it is held.
+  kServer = 0,         // Server: what all its threads share. Held while a view is opened.
+  kDatabase = 1,       // Open views of a Database.
+  kCollect = 2,        // ForkStore: one step of its collector at a time. Held across its I/O.
+  kTree = 3,           // ForkStore: one change of its tree at a time. Held across its I/O.
+  kManifest = 4,       // Directory: one manifest switch at a time. Held across its I/O.
+  kCommit = 5,         // A log: the order of its writes. Never held across I/O.
+  kLineUp = 6,         // Table: the line-up of layers, for writers and jobs; ForkStore: who stores where. Never held across I/O.
+  kPins = 7,           // Directory: the list of pinned versions.
+  kFiles = 8,          // Directory: spare segments and files to delete.
+  kDeadRanges = 9,     // Table: what scans may jump over. Scans only try it.
+  kOpenAccounts = 10,  // ForkStore: accounts that are changed in place.
+  kReclaim = 11,       // Copiers: one reclaimer at a time.
+  kJobs = 12,          // JobRunner's queue. Never held while a job runs.
+  kTicker = 13,        // Ticker's list. Never held while a callback runs.
+  kMoves = 14,         // AccountIndex: one region is moved at a time.
+  kLeaf = 15,          // Anything that calls nothing while it is held.
 };
 
 /// How often this thread had to wait for a Mutex that another held. A reader of what is mapped never does: tests and benchmarks

@@ -19,6 +19,8 @@ inline constexpr std::uint8_t kRecordKindLast = 8;
 
 /// The family that stands in the records and indexes of a timeline. No table has so many: repair knows a timeline by it.
 inline constexpr std::uint16_t kTimelineFamily = 0xffff;
+/// The same of a fork store.
+inline constexpr std::uint16_t kForksFamily = 0xfffe;
 
 /// Whether a record of this kind gives its key a value.
 constexpr bool is_value(RecordKind kind) { return kind == RecordKind::kPut || kind == RecordKind::kReference; }

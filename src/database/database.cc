@@ -20,6 +20,8 @@ Result<void> check_options(const TableOptions& options) {
   return {};
 }
 
+std::string words_for(const std::string& kind) { return kind == "forks" ? "fork store" : kind; }
+
 Result<std::uint64_t> bytes_of_files(storage::Storage& storage, const directory::Manifest& manifest) {
   std::uint64_t bytes = 0;
   for (const std::string& name : manifest.files()) {
@@ -52,7 +54,8 @@ Result<std::uint64_t> verify_file(directory::Directory& directory, const std::st
 Result<std::unique_ptr<DatabaseImpl>> DatabaseImpl::open(std::unique_ptr<storage::Storage> storage,
                                                          directory::Environment& environment, Mode mode,
                                                          const DatabaseOptions& options, const table::Tuning& tuning,
-                                                         const timeline::Tuning& timeline_tuning) {
+                                                         const timeline::Tuning& timeline_tuning,
+                                                         const forks::Tuning& forks_tuning) {
   if (options.lease_ms < kLeaseLeastMs || options.lease_ms > kLeaseMostMs) {
     return fail(ErrorCode::kInvalidArgument, "lease_ms is " + std::to_string(options.lease_ms) + ", not from 100 to 3600000");
   }
@@ -68,7 +71,7 @@ Result<std::unique_ptr<DatabaseImpl>> DatabaseImpl::open(std::unique_ptr<storage
       create ? directory::Directory::create(std::move(storage), environment, lease)
              : directory::Directory::open(std::move(storage), environment, lease);
   CAIRN_TRY_VOID(directory);
-  return std::make_unique<DatabaseImpl>(*directory, tuning, timeline_tuning);
+  return std::make_unique<DatabaseImpl>(*directory, tuning, timeline_tuning, forks_tuning);
 }
 
 DatabaseImpl::~DatabaseImpl() { (void)close(); }
@@ -77,11 +80,12 @@ DatabaseImpl::~DatabaseImpl() { (void)close(); }
 Result<directory::ViewEntry> DatabaseImpl::view(const std::string& kind, const std::string& name, bool create,
                                                 const std::function<Result<directory::ViewEntry>()>& make) {
   if (!directory::valid_name(name)) {
-    return fail(ErrorCode::kInvalidArgument, "'" + name + "' is no name for a " + kind + ": 1 to 64 of a-z A-Z 0-9 _ - . :");
+    return fail(ErrorCode::kInvalidArgument,
+                "'" + name + "' is no name for a " + words_for(kind) + ": 1 to 64 of a-z A-Z 0-9 _ - . :");
   }
   directory::Manifest manifest = directory_->manifest();
   if (const directory::ViewEntry* const found = manifest.view(kind, name)) return *found;
-  if (!create) return fail(ErrorCode::kNotFound, "there is no " + kind + " '" + name + "'");
+  if (!create) return fail(ErrorCode::kNotFound, "there is no " + words_for(kind) + " '" + name + "'");
   CAIRN_TRY(made, make());
   CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& next) -> Result<void> {
     if (next.next_view == 0xffff) return fail(ErrorCode::kInvalidArgument, "a directory holds at most 65,534 views");
@@ -131,6 +135,19 @@ Result<std::shared_ptr<timeline::TimelineImpl>> DatabaseImpl::timeline(const std
   return opened;
 }
 
+Result<std::shared_ptr<forks::ForkStoreImpl>> DatabaseImpl::forks(const std::string& name, const ForkStoreOptions& options) {
+  const MutexLock lock(mutex_);
+  if (const auto found = forks_.find(name); found != forks_.end()) return found->second;
+  CAIRN_TRY(entry, view("forks", name, options.create_if_missing, []() -> Result<directory::ViewEntry> {
+              directory::ViewEntry made;
+              made.forks = forks::ForkStoreImpl::initial();
+              return made;
+            }));
+  CAIRN_TRY(opened, forks::ForkStoreImpl::open(directory_, entry, options, forks_tuning_));
+  forks_[name] = opened;
+  return opened;
+}
+
 std::vector<std::string> DatabaseImpl::names(const std::string& kind) const {
   std::vector<std::string> names;
   for (const directory::ViewEntry& view : directory_->manifest().views) {
@@ -149,6 +166,10 @@ Result<VerifyReport> DatabaseImpl::verify(const Progress& progress) {
   for (const std::string& name : names("timeline")) {
     Result<std::shared_ptr<timeline::TimelineImpl>> opened = timeline(name, {.create_if_missing = false});
     if (opened && directory_->state()) CAIRN_TRY_VOID((*opened)->close_block());
+  }
+  for (const std::string& name : names("forks")) {
+    Result<std::shared_ptr<forks::ForkStoreImpl>> opened = forks(name, {.create_if_missing = false});
+    if (opened && directory_->state()) CAIRN_TRY_VOID((*opened)->end_logs());
   }
   const directory::LiveHold hold(*directory_);  // Jobs go on; what they replace stays until all of it is read.
   const directory::Manifest manifest = directory_->manifest();
@@ -201,6 +222,7 @@ Result<void> DatabaseImpl::close() {
   };
   close_all(tables_);
   close_all(timelines_);
+  close_all(forks_);
   const Result<void> closed = directory_->close();
   if (!closed && result) result = closed;
   return result;
@@ -250,8 +272,14 @@ Result<Timeline> Database::timeline(const std::string& name, const TimelineOptio
   return Timeline(impl);
 }
 
+Result<ForkStore> Database::forks(const std::string& name, const ForkStoreOptions& options) {
+  CAIRN_TRY(impl, impl_->forks(name, options));
+  return ForkStore(impl);
+}
+
 std::vector<std::string> Database::tables() const { return impl_->names("table"); }
 std::vector<std::string> Database::timelines() const { return impl_->names("timeline"); }
+std::vector<std::string> Database::fork_stores() const { return impl_->names("forks"); }
 Result<VerifyReport> Database::verify(const Progress& progress) { return impl_->verify(progress); }
 
 Result<void> Database::checkpoint(const std::string& path, const Progress& progress) {

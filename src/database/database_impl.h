@@ -9,6 +9,7 @@
 #include "base/mutex.h"
 #include "cairn/database.h"
 #include "directory/directory.h"
+#include "forks/fork_store_impl.h"
 #include "table/table_impl.h"
 #include "timeline/timeline_impl.h"
 
@@ -20,16 +21,19 @@ class DatabaseImpl {
   static Result<std::unique_ptr<DatabaseImpl>> open(std::unique_ptr<storage::Storage> storage,
                                                     directory::Environment& environment, Mode mode,
                                                     const DatabaseOptions& options, const table::Tuning& tuning = {},
-                                                    const timeline::Tuning& timeline_tuning = {});
+                                                    const timeline::Tuning& timeline_tuning = {},
+                                                    const forks::Tuning& forks_tuning = {});
   DatabaseImpl(std::shared_ptr<directory::Directory> directory, const table::Tuning& tuning,
-               const timeline::Tuning& timeline_tuning)
-      : directory_(std::move(directory)), tuning_(tuning), timeline_tuning_(timeline_tuning) {}
+               const timeline::Tuning& timeline_tuning, const forks::Tuning& forks_tuning)
+      : directory_(std::move(directory)), tuning_(tuning), timeline_tuning_(timeline_tuning), forks_tuning_(forks_tuning) {}
   ~DatabaseImpl();
   DatabaseImpl(const DatabaseImpl&) = delete;
   DatabaseImpl& operator=(const DatabaseImpl&) = delete;
 
   Result<std::shared_ptr<table::TableImpl>> table(const std::string& name, const TableOptions& options) CAIRN_EXCLUDES(mutex_);
   Result<std::shared_ptr<timeline::TimelineImpl>> timeline(const std::string& name, const TimelineOptions& options)
+      CAIRN_EXCLUDES(mutex_);
+  Result<std::shared_ptr<forks::ForkStoreImpl>> forks(const std::string& name, const ForkStoreOptions& options)
       CAIRN_EXCLUDES(mutex_);
   /// Of the views of a kind.
   [[nodiscard]] std::vector<std::string> names(const std::string& kind) const;
@@ -49,9 +53,11 @@ class DatabaseImpl {
 
   const table::Tuning tuning_;
   const timeline::Tuning timeline_tuning_;
+  const forks::Tuning forks_tuning_;
   Mutex mutex_{Rank::kDatabase};
   std::map<std::string, std::shared_ptr<table::TableImpl>> tables_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<timeline::TimelineImpl>> timelines_ CAIRN_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<forks::ForkStoreImpl>> forks_ CAIRN_GUARDED_BY(mutex_);
 };
 
 }  // namespace cairn::database

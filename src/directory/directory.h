@@ -247,7 +247,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   void raise_ahead(std::int64_t after_ms);
   [[nodiscard]] std::uint64_t stamp_now() const;
   Result<void> recover_logs(Manifest& manifest);
-  Result<void> recover_log(ViewEntry& view);
+  Result<void> recover_view(ViewEntry& view);
   Result<void> recover_segment(ViewEntry& view, const SegmentEntry& active, std::optional<segment::SegmentFrame>& before);
   Result<void> keep_trimmed(const segment::SegmentReader& reader, const segment::Recovered& found);
   Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const segment::Recovered& found);

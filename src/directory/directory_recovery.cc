@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/error.h"
@@ -15,19 +16,23 @@ namespace cairn::directory {
 Result<void> Directory::recover_logs(Manifest& manifest) {
   for (std::size_t i = 0; i < manifest.views.size(); ++i) {
     const std::vector<SegmentEntry>& log = manifest.views[i].log;
-    if (!log.empty() && log.back().state == SegmentState::kActive) CAIRN_TRY_VOID(recover_log(manifest.views.edit(i)));
+    if (std::ranges::find(log, SegmentState::kActive, &SegmentEntry::state) == log.end()) continue;
+    CAIRN_TRY_VOID(recover_view(manifest.views.edit(i)));
   }
   return {};
 }
 
-/// The last segment of a log is active, and those before it that were full and not ended yet.
-Result<void> Directory::recover_log(ViewEntry& view) {
-  const auto first = std::find_if(view.log.begin(), view.log.end(),
-                                  [](const SegmentEntry& segment) { return segment.state == SegmentState::kActive; });
-  const std::vector<SegmentEntry> active(first, view.log.end());
-  view.log.erase(first, view.log.end());
-  std::optional<segment::SegmentFrame> before;
-  for (const SegmentEntry& segment : active) CAIRN_TRY_VOID(recover_segment(view, segment, before));
+/// The last segments of a log are active: the one that took writes, and those before it that were full and not ended yet.
+Result<void> Directory::recover_view(ViewEntry& view) {
+  std::map<std::uint16_t, std::vector<SegmentEntry>> active;  // By their logs.
+  for (const SegmentEntry& segment : view.log) {
+    if (segment.state == SegmentState::kActive) active[segment.log].push_back(segment);
+  }
+  std::erase_if(view.log, [](const SegmentEntry& segment) { return segment.state == SegmentState::kActive; });
+  for (const auto& [log, segments] : active) {
+    std::optional<segment::SegmentFrame> before;
+    for (const SegmentEntry& segment : segments) CAIRN_TRY_VOID(recover_segment(view, segment, before));
+  }
   return {};
 }
 
@@ -59,11 +64,12 @@ Result<void> Directory::recover_segment(ViewEntry& view, const SegmentEntry& act
   if (found.trimmed_end > found.end) CAIRN_TRY_VOID(keep_trimmed(reader, found));
 
   if (found.durable_end > segment::kHeaderBytes) {
-    view.log.push_back({.file = active.file, .state = SegmentState::kEnded, .end = found.durable_end, .durable_end = 0});
+    view.log.push_back({.file = active.file, .state = SegmentState::kEnded, .end = found.durable_end, .log = active.log});
   }
   if (found.data_end <= found.durable_end) return {};
   // What is not known to be on disk, although it reads well, is written again before anybody sees it.
   CAIRN_TRY(copy, copy_tail(reader, view, found));
+  copy.log = active.log;
   view.log.push_back(copy);
   return {};
 }
@@ -120,7 +126,7 @@ Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, 
   CAIRN_TRY_VOID(reader.replay(found.end, copy, found.durable_end));
   close_batch();
   CAIRN_TRY_VOID(writer.finish());
-  return SegmentEntry{.file = fresh.name, .state = SegmentState::kEnded, .end = writer.end(), .durable_end = 0};
+  return SegmentEntry{.file = fresh.name, .state = SegmentState::kEnded, .end = writer.end()};
 }
 
 /// The number of the next file: above those in the manifest and those of files that came after it, which stay for a while.

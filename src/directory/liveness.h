@@ -38,4 +38,18 @@ struct StoredSave {
 /// no tombstone stays. What an undo can still bring back is not asked for: the cycle waits.
 constexpr bool live_save(const StoredSave& save) { return save.last && !save.tombstone && !save.expired; }
 
+/// One version of an account of a fork store, as far as the rule is concerned.
+struct StoredAccount {
+  bool referred = false;       // The index refers to it: a fork sees it, or one that descends from it may.
+  bool after_crash = false;    // It is what a crash leaves of an account that is changed in place.
+  bool erase_of_root = false;  // It says that there is no account, in all forks that do not say otherwise.
+  bool hides_nothing = false;  // No older version of the account is stored anywhere else.
+};
+
+/// Whether it must be kept.
+constexpr bool live_account(const StoredAccount& version) {
+  if (version.after_crash) return true;
+  return version.referred && !(version.erase_of_root && version.hides_nothing);
+}
+
 }  // namespace cairn::directory

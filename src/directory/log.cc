@@ -12,12 +12,14 @@ namespace {
 constexpr std::int64_t kIdleFrameMs = 50;  // An idle log says this long after its last sync how far it reached.
 }  // namespace
 
-Log::Log(std::shared_ptr<Directory> directory, std::uint16_t view, std::string view_name, const LogTuning& tuning)
+Log::Log(std::shared_ptr<Directory> directory, std::uint16_t view, std::string view_name, const LogTuning& tuning,
+         std::uint16_t number)
     : directory_(std::move(directory)),
       environment_(directory_->environment()),
       view_(view),
       view_name_(std::move(view_name)),
       tuning_(tuning),
+      number_(number),
       next_segment_bytes_(std::min(tuning.segment_bytes_first, tuning.segment_bytes_max)) {}
 
 segment::SegmentWriter& Log::begin() {

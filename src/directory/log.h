@@ -1,5 +1,5 @@
-// The log of one view: the order of its writes, in segments one after the other, and group commit. What stands in it an engine
-// indexes itself, under the same mutex.
+// The log of one view, or one of several: the order of its writes, in segments one after the other, and group commit. What
+// stands in it an engine indexes itself, under the same mutex.
 //
 //   log.cc           appending, durability, what readers may see
 //   log_segments.cc  the segments: the one that takes writes, those left before it, those that stand ready
@@ -31,7 +31,9 @@ struct LogTuning {
 /// All but visible(), visible_version() and the counters with `mutex` held, and what does I/O lets go of it meanwhile.
 class Log {
  public:
-  Log(std::shared_ptr<Directory> directory, std::uint16_t view, std::string view_name, const LogTuning& tuning);
+  /// `number`: which it is of those that the view has.
+  Log(std::shared_ptr<Directory> directory, std::uint16_t view, std::string view_name, const LogTuning& tuning,
+      std::uint16_t number = 0);
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
@@ -155,6 +157,7 @@ class Log {
   const std::uint16_t view_;
   const std::string view_name_;
   const LogTuning tuning_;
+  const std::uint16_t number_;
 
   CondVar changed_;                               // Of anything guarded by the mutex.
   bool busy_ CAIRN_GUARDED_BY(mutex) = false;     // A segment is being started or ended; nobody appends.

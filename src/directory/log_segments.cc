@@ -78,7 +78,7 @@ Result<Directory::NewSegment> Log::list_new_segment(std::uint64_t capacity, cons
   const Result<void> listed = directory_->commit([&](Manifest& manifest) -> Result<void> {
     std::vector<SegmentEntry>& log = manifest.edit_view(view_).log;
     drop_from(log, dropped);
-    log.push_back({.file = fresh.name, .state = SegmentState::kActive, .end = 0, .durable_end = segment::kHeaderBytes});
+    log.push_back({.file = fresh.name, .durable_end = segment::kHeaderBytes, .log = number_});
     return {};
   });
   if (!listed && listed.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh.name);
@@ -184,7 +184,9 @@ Result<void> Log::end_in_manifest(const Ending& ending) {
     done = directory_->commit([&](Manifest& manifest) -> Result<void> {
       for (SegmentEntry& segment : manifest.edit_view(view_).log) {
         if (segment.file != writer->name()) continue;
-        segment = {.file = writer->name(), .state = SegmentState::kEnded, .end = end, .durable_end = 0};
+        segment.state = SegmentState::kEnded;
+        segment.end = end;
+        segment.durable_end = 0;
       }
       return {};
     });

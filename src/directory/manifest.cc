@@ -3,113 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "directory/file_name.h"
+#include "directory/manifest_section.h"
 #include "directory/toml.h"
 
 namespace cairn::directory {
 namespace {
 
 constexpr const char* kCompressionNames[] = {"none", "lz4", "zstd"};
-constexpr const char* kLineNames[] = {"next", "persistent", "main"};
 constexpr std::string_view kChecksumLine = "checksum = \"";
-
-/// One table being read: takes its keys one by one and complains about what is missing, wrong or left over.
-class Section {
- public:
-  Section(const TomlTable& table, std::string path, std::string file)
-      : table_(table), path_(std::move(path)), file_(std::move(file)) {}
-
-  Result<std::uint64_t> integer(const char* key, std::uint64_t most = std::uint64_t{1} << 62) {
-    const auto* const value = take<std::int64_t>(key);
-    if (value == nullptr || *value < 0 || static_cast<std::uint64_t>(*value) > most) {
-      return wrong(key, "is not an integer from 0 to " + std::to_string(most));
-    }
-    return static_cast<std::uint64_t>(*value);
-  }
-  Result<std::string> string(const char* key) {
-    const auto* const value = take<std::string>(key);
-    if (value == nullptr) return wrong(key, "is not a string");
-    return *value;
-  }
-  /// 64 bits as 16 hexadecimal digits, `words` of them.
-  Result<std::vector<std::uint64_t>> hex(const char* key, std::size_t words) {
-    CAIRN_TRY(text, string(key));
-    std::vector<std::uint64_t> values(words);
-    if (text.size() != words * 16) return wrong(key, "has the wrong length");
-    for (std::size_t i = 0; i < words; ++i) {
-      const char* const begin = text.data() + i * 16;
-      const auto [end, error] = std::from_chars(begin, begin + 16, values[i], 16);
-      if (error != std::errc{} || end != begin + 16) return wrong(key, "is not hexadecimal");
-    }
-    return values;
-  }
-  /// Bytes as hexadecimal digits; at least one.
-  Result<Bytes> hex_bytes(const char* key) {
-    CAIRN_TRY(text, string(key));
-    return bytes_of_hex(key, text);
-  }
-  Result<Bytes> bytes_of_hex(const char* key, const std::string& text) const {
-    Bytes bytes;
-    for (std::size_t i = 0; i < text.size(); i += 2) {
-      std::uint8_t byte = 0;
-      const char* const begin = text.data() + i;
-      const auto [end, error] = std::from_chars(begin, text.data() + std::min(i + 2, text.size()), byte, 16);
-      if (error != std::errc{} || end != begin + 2) return wrong(key, "is not hexadecimal");
-      bytes.push_back(static_cast<char>(byte));
-    }
-    if (bytes.empty()) return wrong(key, "is empty");
-    return bytes;
-  }
-  [[nodiscard]] bool has(const char* key) const { return table_.values.contains(key); }
-  Result<std::vector<std::string>> strings(const char* key) {
-    const auto* const value = take<std::vector<std::string>>(key);
-    if (value == nullptr || value->empty()) return wrong(key, "is not a list of strings");
-    return *value;
-  }
-  /// Calls `each` with the sections of an array of tables, which may be absent.
-  template <typename Each>
-  Result<void> sections(const char* key, Each each) {
-    taken_.insert(key);
-    const auto found = table_.tables.find(key);
-    if (found == table_.tables.end()) return {};
-    for (std::size_t i = 0; i < found->second.size(); ++i) {
-      Section section(found->second[i], fmt::format("{}{}[{}].", path_, key, i), file_);
-      CAIRN_TRY_VOID(each(section));
-      CAIRN_TRY_VOID(section.done());
-    }
-    return {};
-  }
-  [[nodiscard]] Result<void> done() const {
-    for (const auto& [key, value] : table_.values) CAIRN_TRY_VOID(known(key));
-    for (const auto& [key, tables] : table_.tables) CAIRN_TRY_VOID(known(key));
-    return {};
-  }
-  [[nodiscard]] std::unexpected<Error> wrong(const char* key, const std::string& what) const {
-    return corruption(fmt::format("manifest key {}{} {}", path_, key, what), file_);
-  }
-
- private:
-  template <typename T>
-  const T* take(const char* key) {
-    taken_.insert(key);
-    const auto found = table_.values.find(key);
-    return found == table_.values.end() ? nullptr : std::get_if<T>(&found->second);
-  }
-  [[nodiscard]] Result<void> known(const std::string& key) const {
-    if (taken_.contains(key)) return {};
-    return fail(ErrorCode::kUnsupported, fmt::format("manifest key {}{} needs a newer Cairn", path_, key), file_);
-  }
-
-  const TomlTable& table_;
-  std::string path_;
-  std::string file_;
-  std::set<std::string> taken_;
-};
 
 Result<SegmentEntry> read_segment(Section& section) {
   SegmentEntry entry;
@@ -135,7 +41,24 @@ Result<SegmentEntry> read_segment(Section& section) {
     if (linked != "yes") return section.wrong("linked", "is not \"yes\"");
     entry.linked = true;
   }
+  if (section.has("log")) {
+    CAIRN_TRY(log, section.integer("log", 0xffff));
+    entry.log = static_cast<std::uint16_t>(log);
+  }
+  if (section.has("as_of")) {
+    CAIRN_TRY(as_of, section.integer("as_of"));
+    entry.as_of = as_of;
+  }
   return entry;
+}
+
+/// Of each log, those that are active stand last.
+Result<void> check_log(const std::vector<SegmentEntry>& log, const SegmentEntry& next, const Section& section) {
+  const auto before = std::find_if(log.rbegin(), log.rend(), [&](const SegmentEntry& each) { return each.log == next.log; });
+  if (before != log.rend() && before->state == SegmentState::kActive && next.state != SegmentState::kActive) {
+    return section.wrong("state", "has ended behind an active one");
+  }
+  return {};
 }
 
 Result<LargeEntry> read_large(Section& section) {
@@ -247,125 +170,12 @@ Result<FamilyEntry> read_family(Section& section) {
   return entry;
 }
 
-Result<BlockEntry> read_block(Section& section) {
-  BlockEntry entry;
-  CAIRN_TRY(file, section.string("file"));
-  const auto name = FileName::parse(file);
-  if (!name || name->suffix != kSegmentSuffix) return section.wrong("file", "is not the name of a segment");
-  entry.file = file;
-  CAIRN_TRY(line, section.string("line"));
-  const auto* const found = std::find(std::begin(kLineNames), std::end(kLineNames), line);
-  if (found == std::end(kLineNames)) return section.wrong("line", "is not next, persistent or main");
-  entry.line = static_cast<Line>(found - std::begin(kLineNames));
-  CAIRN_TRY(end, section.integer("end"));
-  if (end < segment::kHeaderBytes) return section.wrong("end", "lies in the file header");
-  CAIRN_TRY(first, section.integer("stamp_first"));
-  CAIRN_TRY(last, section.integer("stamp_last"));
-  CAIRN_TRY(saves, section.integer("saves"));
-  if (first > last || saves == 0) return section.wrong("stamp_last", "is below stamp_first, or there are no saves");
-  entry.end = end;
-  entry.stamp_first = first;
-  entry.stamp_last = last;
-  entry.saves = saves;
-  return entry;
-}
-
-Result<BlockIndexEntry> read_block_index(Section& section) {
-  BlockIndexEntry entry;
-  CAIRN_TRY(file, section.string("file"));
-  const auto name = FileName::parse(file);
-  if (!name || name->suffix != kSealedSuffix) return section.wrong("file", "is not the name of a sealed file");
-  entry.file = file;
-  CAIRN_TRY(blocks, section.strings("blocks"));
-  for (const std::string& text : blocks) {
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc{} || end != text.data() + text.size()) return section.wrong("blocks", "has what is not a number");
-    entry.blocks.push_back(number);
-  }
-  return entry;
-}
-
-Result<RollbackEntry> read_rollback(Section& section) {
-  RollbackEntry entry;
-  CAIRN_TRY(to, section.integer("to"));
-  CAIRN_TRY(until, section.integer("until"));
-  CAIRN_TRY(undo_until_ms, section.integer("undo_until_ms"));
-  if (to >= until) return section.wrong("until", "is not above `to`");
-  entry.to = to;
-  entry.until = until;
-  entry.undo_until_ms = static_cast<std::int64_t>(undo_until_ms);
-  return entry;
-}
-
-/// Blocks stand line by line, by stamp, each in one index.
-Result<void> check_blocks(const TimelineEntry& entry, const Section& section) {
-  std::set<std::uint64_t> unindexed;
-  for (std::size_t i = 0; i < entry.blocks.size(); ++i) {
-    const BlockEntry& block = entry.blocks[i];
-    unindexed.insert(FileName::parse(block.file)->number);
-    if (i == 0) continue;
-    if (block.stamp_first <= entry.blocks[i - 1].stamp_last) return section.wrong("block", "does not ascend in stamps");
-    if (block.line < entry.blocks[i - 1].line) return section.wrong("block", "stands behind one of a later line");
-  }
-  if (unindexed.size() != entry.blocks.size()) return section.wrong("block", "is there twice");
-  for (const BlockIndexEntry& index : entry.indexes) {
-    for (const std::uint64_t number : index.blocks) {
-      if (unindexed.erase(number) == 0) return section.wrong("index", "names a block that is not there, or one of another index");
-    }
-  }
-  if (!unindexed.empty()) return section.wrong("block", fmt::format("{} is in no index", *unindexed.begin()));
-  return {};
-}
-
-Result<TimelineEntry> read_timeline(Section& section) {
-  TimelineEntry entry;
-  CAIRN_TRY(timeout_ms, section.integer("timeout_ms"));
-  CAIRN_TRY(expired, section.string("expired"));
-  if (expired != "drop" && expired != "persist") return section.wrong("expired", "is neither drop nor persist");
-  CAIRN_TRY(block_keys_max, section.integer("block_keys_max"));
-  CAIRN_TRY(block_bytes_max, section.integer("block_bytes_max"));
-  CAIRN_TRY(block_span_ms_max, section.integer("block_span_ms_max"));
-  CAIRN_TRY(undo_ms, section.integer("undo_ms"));
-  CAIRN_TRY(given_until, section.integer("given_until"));
-  CAIRN_TRY(main_after, section.integer("main_after"));
-  CAIRN_TRY(cycle_until, section.integer("cycle_until"));
-  CAIRN_TRY(cycled_bytes, section.integer("cycled_bytes"));
-  entry.timeout_ms = static_cast<std::int64_t>(timeout_ms);
-  entry.persist = expired == "persist";
-  entry.block_keys_max = block_keys_max;
-  entry.block_bytes_max = block_bytes_max;
-  entry.block_span_ms_max = static_cast<std::int64_t>(block_span_ms_max);
-  entry.undo_ms = static_cast<std::int64_t>(undo_ms);
-  entry.given_until = given_until;
-  entry.main_after = main_after;
-  entry.cycle_until = cycle_until;
-  entry.cycled_bytes = cycled_bytes;
-  CAIRN_TRY_VOID(section.sections("block", [&](Section& block) -> Result<void> {
-    CAIRN_TRY(read, read_block(block));
-    entry.blocks.push_back(read);
-    return {};
-  }));
-  CAIRN_TRY_VOID(section.sections("index", [&](Section& index) -> Result<void> {
-    CAIRN_TRY(read, read_block_index(index));
-    entry.indexes.push_back(read);
-    return {};
-  }));
-  CAIRN_TRY_VOID(section.sections("rollback", [&](Section& rollback) -> Result<void> {
-    CAIRN_TRY(read, read_rollback(rollback));
-    entry.rollbacks.push_back(read);
-    return {};
-  }));
-  CAIRN_TRY_VOID(check_blocks(entry, section));
-  return entry;
-}
-
 Result<ViewEntry> read_view(Section& section) {
   ViewEntry entry;
   CAIRN_TRY(name, section.string("name"));
   if (!valid_name(name)) return section.wrong("name", "is not a valid name");
   CAIRN_TRY(kind, section.string("kind"));
-  if (kind != "table" && kind != "timeline")
+  if (kind != "table" && kind != "timeline" && kind != "forks")
     return fail(ErrorCode::kUnsupported, "a view of kind '" + kind + "' needs a newer Cairn");
   CAIRN_TRY(number, section.integer("number", 0xffff));
   entry.name = name;
@@ -383,13 +193,18 @@ Result<ViewEntry> read_view(Section& section) {
     entry.timeline = read;
     return {};
   }));
+  CAIRN_TRY_VOID(section.sections("forks", [&](Section& forks) -> Result<void> {
+    CAIRN_TRY(read, read_forks(forks));
+    if (entry.forks) return section.wrong("forks", "is there twice");
+    entry.forks = read;
+    return {};
+  }));
   if (entry.families.empty() != (kind != "table")) return section.wrong("family", "is missing, or of no table");
   if (entry.timeline.has_value() != (kind == "timeline")) return section.wrong("timeline", "is missing, or of no timeline");
+  if (entry.forks.has_value() != (kind == "forks")) return section.wrong("forks", "is missing, or of no fork store");
   CAIRN_TRY_VOID(section.sections("log", [&](Section& log) -> Result<void> {
     CAIRN_TRY(read, read_segment(log));
-    if (!entry.log.empty() && entry.log.back().state == SegmentState::kActive && read.state != SegmentState::kActive) {
-      return log.wrong("state", "has ended behind an active one");
-    }
+    CAIRN_TRY_VOID(check_log(entry.log, read, log));
     entry.log.push_back(read);
     return {};
   }));
@@ -439,17 +254,6 @@ Result<Manifest> read_manifest(Section& section) {
 
 }  // namespace
 
-std::uint64_t BlockEntry::number() const { return FileName::parse(file)->number; }
-
-void TimelineEntry::erase_blocks(const std::set<std::uint64_t>& numbers) {
-  if (numbers.empty()) return;
-  std::erase_if(blocks, [&](const BlockEntry& block) { return numbers.contains(block.number()); });
-  for (BlockIndexEntry& index : indexes) {
-    std::erase_if(index.blocks, [&](std::uint64_t number) { return numbers.contains(number); });
-  }
-  std::erase_if(indexes, [](const BlockIndexEntry& index) { return index.blocks.empty(); });
-}
-
 const ViewEntry* Manifest::view(const std::string& kind, const std::string& name) const {
   const auto found =
       std::find_if(views.begin(), views.end(), [&](const ViewEntry& view) { return view.kind == kind && view.name == name; });
@@ -485,32 +289,6 @@ std::string hex_of(const Bytes& bytes) {
   return fmt::format("{:02x}", fmt::join(begin, begin + bytes.size(), ""));
 }
 
-std::string encode_timeline(const TimelineEntry& timeline) {
-  std::string text = fmt::format(
-      "\n  [[view.timeline]]\n  timeout_ms = {}\n  expired = \"{}\"\n  block_keys_max = {}\n  block_bytes_max = {}\n"
-      "  block_span_ms_max = {}\n  undo_ms = {}\n  given_until = {}\n  main_after = {}\n  cycle_until = {}\n  cycled_bytes = "
-      "{}\n",
-      timeline.timeout_ms, timeline.persist ? "persist" : "drop", timeline.block_keys_max, timeline.block_bytes_max,
-      timeline.block_span_ms_max, timeline.undo_ms, timeline.given_until, timeline.main_after, timeline.cycle_until,
-      timeline.cycled_bytes);
-  for (const BlockEntry& block : timeline.blocks) {
-    text += fmt::format(
-        "\n    [[view.timeline.block]]\n    file = \"{}\"\n    line = \"{}\"\n    end = {}\n    stamp_first = {}\n"
-        "    stamp_last = {}\n    saves = {}\n",
-        block.file, kLineNames[static_cast<std::size_t>(block.line)], block.end, block.stamp_first, block.stamp_last,
-        block.saves);
-  }
-  for (const BlockIndexEntry& index : timeline.indexes) {
-    text += fmt::format("\n    [[view.timeline.index]]\n    file = \"{}\"\n    blocks = [\"{}\"]\n", index.file,
-                        fmt::join(index.blocks, "\", \""));
-  }
-  for (const RollbackEntry& rollback : timeline.rollbacks) {
-    text += fmt::format("\n    [[view.timeline.rollback]]\n    to = {}\n    until = {}\n    undo_until_ms = {}\n", rollback.to,
-                        rollback.until, rollback.undo_until_ms);
-  }
-  return text;
-}
-
 std::string encode_view(const ViewEntry& view) {
   std::string text = fmt::format("\n[[view]]\nname = \"{}\"\nkind = \"{}\"\nnumber = {}\n", view.name, view.kind, view.number);
   for (const FamilyEntry& family : view.families) {
@@ -541,12 +319,15 @@ std::string encode_view(const ViewEntry& view) {
       text += fmt::format("  state = \"ended\"\n  end = {}\n", segment.end);
     }
     if (segment.linked) text += "  linked = \"yes\"\n";
+    if (segment.log != 0) text += fmt::format("  log = {}\n", segment.log);
+    if (segment.as_of != 0) text += fmt::format("  as_of = {}\n", segment.as_of);
   }
   for (const LargeEntry& large : view.large) {
     text += fmt::format("\n  [[view.large]]\n  file = \"{}\"\n  end = {}\n", large.file, large.end);
     if (large.pending) text += "  pending = \"yes\"\n";
   }
   if (view.timeline) text += encode_timeline(*view.timeline);
+  if (view.forks) text += encode_forks(*view.forks);
   return text;
 }
 

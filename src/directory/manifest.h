@@ -29,6 +29,9 @@ struct SegmentEntry {
   std::uint64_t end = 0;          // kEnded: every record below verifies, nothing above is read.
   std::uint64_t durable_end = 0;  // kActive: a sync covered what is below.
   bool linked = false;            // It is in a checkpoint too: only ever unlinked, never changed or recycled.
+  std::uint16_t log = 0;          // Of several that a view has: whose segment it is.
+  std::uint64_t as_of = 0;        // Of a fork store's that was made of others: it has no version that one of the root up to
+                                  // this one replaces.
   bool operator==(const SegmentEntry&) const = default;
 };
 
@@ -123,14 +126,40 @@ struct TimelineEntry {
   void erase_blocks(const std::set<std::uint64_t>& numbers);
 };
 
+/// A fork of a fork store.
+struct ForkEntry {
+  std::uint64_t number = 0;
+  std::uint64_t parent = 0;  // Of the root: its own number.
+  bool frozen = false;       // Nothing is stored in it any more.
+  std::uint64_t since = 0;   // The write version above which all its versions are: an earlier fork may have had its number.
+  bool operator==(const ForkEntry&) const = default;
+};
+/// So that a manifest can say the number of a fork, and one more.
+inline constexpr std::uint64_t kForkMost = (std::uint64_t{1} << 62) - 1;
+
+/// A fork that was purged: what is stored in it with a version in (since, until] was never. Kept while a segment has such.
+struct PurgedEntry {
+  std::uint64_t fork = 0;
+  std::uint64_t since = 0;
+  std::uint64_t until = 0;
+  bool operator==(const PurgedEntry&) const = default;
+};
+
+struct ForksEntry {
+  std::vector<ForkEntry> forks;  // By their numbers; the first is the root.
+  std::vector<PurgedEntry> purged;
+  bool operator==(const ForksEntry&) const = default;
+};
+
 struct ViewEntry {
   std::string name;
-  std::string kind;  // "table" or "timeline"; other engines bring theirs.
+  std::string kind;  // "table", "timeline" or "forks"; other engines bring theirs.
   std::uint16_t number = 0;
   std::vector<FamilyEntry> families;
-  std::vector<SegmentEntry> log;  // Oldest first; active ones stand last.
+  std::vector<SegmentEntry> log;  // Of each log the oldest first; its active ones stand last.
   std::vector<LargeEntry> large;
   std::optional<TimelineEntry> timeline;  // Of kind "timeline".
+  std::optional<ForksEntry> forks;        // Of kind "forks".
   bool operator==(const ViewEntry&) const = default;
 };
 

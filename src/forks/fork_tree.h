@@ -12,16 +12,11 @@
 #include <vector>
 
 #include "cairn/result.h"
+#include "directory/manifest.h"
 
 namespace cairn::forks {
 
-struct Fork {
-  std::uint64_t number = 0;
-  std::uint64_t parent = 0;  // Of the root: its own number.
-  bool frozen = false;       // Nothing is stored in it any more.
-  std::uint64_t since = 0;   // The write version above which all its versions are: an earlier fork may have had its number.
-  bool operator==(const Fork&) const = default;
-};
+using Fork = directory::ForkEntry;
 
 class ForkTree {
  public:

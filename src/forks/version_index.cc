@@ -12,7 +12,7 @@
 
 namespace cairn::forks {
 
-std::uint64_t fork_of(const char* at) { return std::byteswap(load<std::uint64_t>(segment::key_at(at).data())); }
+std::uint64_t fork_of(const char* at) { return fork_in(segment::key_at(at)); }
 ByteView account_of(const char* at) {
   const ByteView key = segment::key_at(at);
   return key.size() == kRecordKeyBytes ? key.substr(8) : ByteView();
@@ -77,8 +77,7 @@ VersionIndex::~VersionIndex() {
   for (const List* const list : retired_) ::operator delete(const_cast<List*>(list));  // NOLINT: nobody reads it.
 }
 
-VersionIndex::Key VersionIndex::key_of(ByteView key) const {
-  Hash128 hash = sip_hash(key, hash_key_);
+VersionIndex::Key VersionIndex::key_of(Hash128 hash) const {
   const std::uint64_t tag = hash.high >> 57U << kTagShift;
   if (hash_mask_ != ~std::uint64_t{0}) hash = {.low = hash.low & hash_mask_, .high = 0};
   return {.hash = AccountIndex::Hash::of(hash), .tag = tag};
@@ -153,30 +152,31 @@ void VersionIndex::retire(std::uint64_t word) {
   for (const List* const each : old) ::operator delete(const_cast<List*>(each));  // NOLINT: nobody reads it.
 }
 
-Result<void> VersionIndex::store(std::uint64_t fork, std::uint64_t root, std::span<Stored> versions, std::vector<Place>& stale,
+Result<void> VersionIndex::store(std::uint64_t fork, std::uint64_t root, std::span<const Stored> versions, Outcome& outcome,
                                  Order order) {
   for (std::size_t i = 0; i < versions.size(); i += kBatch) {
-    CAIRN_TRY_VOID(store_some(fork, root, versions.subspan(i, std::min(kBatch, versions.size() - i)), stale, order));
+    CAIRN_TRY_VOID(store_some(fork, root, versions.subspan(i, std::min(kBatch, versions.size() - i)), outcome, order));
   }
   return {};
 }
 
-Result<void> VersionIndex::store_some(std::uint64_t fork, std::uint64_t root, std::span<Stored> versions,
-                                      std::vector<Place>& stale, Order order) {
+Result<void> VersionIndex::store_some(std::uint64_t fork, std::uint64_t root, std::span<const Stored> versions, Outcome& outcome,
+                                      Order order) {
+  std::array<Hash128, kBatch> hashes;
   std::array<Key, kBatch> keys;
   std::array<std::uint64_t, kBatch> replaced{};
   for (std::size_t i = 0; i < versions.size(); ++i) {
-    keys[i] = key_of(versions[i].key);
+    hashes[i] = hash_of(versions[i].key);
+    keys[i] = key_of(hashes[i]);
     index_->prefetch(keys[i].hash);
   }
   const std::uint64_t number = number_of(fork, root);
-  const auto store_one = [&](Stored& stored, const Key& key, std::uint64_t& old) -> Result<void> {
+  const auto store_one = [&](const Stored& stored, const Hash128& hash, const Key& key, std::uint64_t& old) -> Result<void> {
     const Placed placed{.fork = fork, .place = stored.place};
     AccountIndex::Locked locked(*index_, key.hash);
     const int slot = slot_of(locked, key.tag);
-    stored.first = false;
     if (slot < 0) {
-      stored.first = fork > root;
+      if (fork > root) outcome.touched.push_back(hash);
       const std::uint64_t fresh =
           number != kForks ? word_with(key.tag, number, stored.place) : word_of({&placed, 1}, root, key.tag);
       if (locked.insert(fresh)) return {};
@@ -186,25 +186,25 @@ Result<void> VersionIndex::store_some(std::uint64_t fork, std::uint64_t root, st
     const auto nth = static_cast<unsigned>(slot);
     const std::uint64_t word = locked.get(nth);
     if (!is_list(word) && number_in(word) == number && order == Order::kAscending) {
-      stale.push_back(place_in(word));
+      outcome.stale.push_back(place_in(word));
       locked.set(nth, word_with(key.tag, number, stored.place));
       return {};
     }
     Placed alone{};
-    Change change{.before = versions_of(word, alone), .after = {}, .stale = stale};
+    Change change{.before = versions_of(word, alone), .after = {}, .stale = outcome.stale};
     if (order == Order::kAscending) {
       put_in(placed, root, change);
     } else {
       CAIRN_TRY_VOID(put_in_any_order(placed, root, change));
     }
-    stored.first = change.first;
+    if (change.first) outcome.touched.push_back(hash);
     if (change.after.empty()) return {};
     locked.set(nth, word_of(change.after, root, key.tag));
     old = word;
     return {};
   };
   Result<void> done;
-  for (std::size_t i = 0; i < versions.size() && done; ++i) done = store_one(versions[i], keys[i], replaced[i]);
+  for (std::size_t i = 0; i < versions.size() && done; ++i) done = store_one(versions[i], hashes[i], keys[i], replaced[i]);
   for (std::size_t i = 0; i < versions.size(); ++i) retire(replaced[i]);
   return done;
 }
@@ -234,7 +234,7 @@ Result<void> VersionIndex::put_in_any_order(const Placed& placed, std::uint64_t 
   for (const Placed& each : change.before) {
     if (each.fork != placed.fork && !(each.fork <= root && placed.fork <= root)) continue;
     const char* const other = segments_.at(each.place);
-    const bool older = std::pair(fork_of(at), version_of(at)) < std::pair(fork_of(other), version_of(other));
+    const bool older = version_of(at) < version_of(other);
     CAIRN_TRY_VOID(segments_.hold(each.place)->map()->status());
     if (!older) continue;
     change.stale.push_back(placed.place);
@@ -287,18 +287,33 @@ Result<void> VersionIndex::find_some(const ForkTree::Path& path, std::span<const
   return {};
 }
 
-void VersionIndex::prune(ByteView key, std::span<const std::uint64_t> gone, std::uint64_t root, std::vector<Place>& stale) {
-  const Key hash = key_of(key);
+/// Calls edit(before, after) with the versions of an account, if it is there; those that it leaves in `after` are its versions
+/// then. Whether it says that anything changes.
+template <typename Edit>
+bool VersionIndex::edit(const Key& key, std::uint64_t root, Edit edit) {
   std::uint64_t word = 0;
   {
-    AccountIndex::Locked locked(*index_, hash.hash);
-    const int slot = slot_of(locked, hash.tag);
-    if (slot < 0) return;
+    AccountIndex::Locked locked(*index_, key.hash);
+    const int slot = slot_of(locked, key.tag);
+    if (slot < 0) return false;
     const auto nth = static_cast<unsigned>(slot);
     word = locked.get(nth);
     Placed alone{};
-    const std::span<const Placed> before = versions_of(word, alone);
     std::vector<Placed> after;
+    if (!edit(versions_of(word, alone), after)) return false;
+    if (after.empty()) {
+      locked.erase(nth);
+    } else {
+      locked.set(nth, word_of(after, root, key.tag));
+    }
+  }
+  retire(word);
+  return true;
+}
+
+void VersionIndex::prune(std::span<const Hash128> accounts, std::span<const std::uint64_t> gone, std::uint64_t root,
+                         std::vector<Place>& stale) {
+  const auto sort_out = [&](std::span<const Placed> before, std::vector<Placed>& after) {
     bool of_root = false;  // One that all see.
     for (const Placed& version : before) {
       const bool stays = !std::ranges::binary_search(gone, version.fork) && !of_root;
@@ -309,41 +324,60 @@ void VersionIndex::prune(ByteView key, std::span<const std::uint64_t> gone, std:
         stale.push_back(version.place);
       }
     }
-    if (after.empty()) {
-      locked.erase(nth);
-    } else if (after.size() == 1 || after.size() != before.size()) {
-      locked.set(nth, word_of(after, root, hash.tag));
-    } else {
-      return;
+    return after.size() <= 1 || after.size() != before.size();
+  };
+  for (std::size_t i = 0; i < accounts.size(); ++i) {
+    if (i % kBatch == 0) {
+      const std::size_t end = std::min(i + kBatch, accounts.size());
+      for (std::size_t ahead = i; ahead < end; ++ahead) index_->prefetch(key_of(accounts[ahead]).hash);
     }
+    edit(key_of(accounts[i]), root, sort_out);
   }
-  retire(word);
 }
 
 bool VersionIndex::move(ByteView key, Place from, Place to) {
   const Key hash = key_of(key);
-  std::uint64_t word = 0;
   {
     AccountIndex::Locked locked(*index_, hash.hash);
     const int slot = slot_of(locked, hash.tag);
     if (slot < 0) return false;
     const auto nth = static_cast<unsigned>(slot);
-    word = locked.get(nth);
+    const std::uint64_t word = locked.get(nth);
     if (!is_list(word)) {
       if (place_in(word) != from) return false;
       locked.set(nth, word_with(hash.tag, number_in(word), to));
       return true;
     }
-    Placed alone{};
-    const std::span<const Placed> before = versions_of(word, alone);
-    std::vector<Placed> after(before.begin(), before.end());
+  }
+  return edit(hash, 0, [&](std::span<const Placed> before, std::vector<Placed>& after) {
+    after.assign(before.begin(), before.end());
     const auto at = std::ranges::find(after, from, &Placed::place);
     if (at == after.end()) return false;
     at->place = to;
-    locked.set(nth, word_of(after, 0, hash.tag));
+    return true;
+  });
+}
+
+void VersionIndex::drop(ByteView key, Place place) {
+  edit(key_of(key), 0, [&](std::span<const Placed> before, std::vector<Placed>& after) {
+    for (const Placed& version : before) {
+      if (version.place != place) after.push_back(version);
+    }
+    return after.size() != before.size();
+  });
+}
+
+bool VersionIndex::refers(ByteView key, Place place) const {
+  const Key hash = key_of(key);
+  const auto inside = readers_.enter();
+  for (unsigned nth = 0;; ++nth) {
+    const std::uint64_t word = index_->find(hash.hash, nth);
+    if (word == 0) return false;
+    if ((word & kTagMask) != hash.tag) continue;
+    Placed alone{};
+    const std::span<const Placed> versions = versions_of(word, alone);
+    return std::ranges::find(versions, place, &Placed::place) != versions.end();
   }
-  retire(word);
-  return true;
 }
 
 Result<void> VersionIndex::visit(std::size_t number, const std::function<Result<void>(std::span<const Version>)>& visit) const {

@@ -20,13 +20,11 @@
 #include "cairn/bytes.h"
 #include "forks/account_index.h"
 #include "forks/fork_tree.h"
+#include "forks/record_key.h"
 #include "forks/segment_table.h"
 
 namespace cairn::forks {
 
-inline constexpr std::size_t kAccountKeyBytes = 32;
-/// What the record of a version has as its key: fork, big-endian, then the account's key.
-inline constexpr std::size_t kRecordKeyBytes = 8 + kAccountKeyBytes;
 /// Of a record that lies at `at`; where the device has failed, of none.
 std::uint64_t fork_of(const char* at);
 ByteView account_of(const char* at);
@@ -42,16 +40,20 @@ class VersionIndex {
   struct Stored {
     ByteView key;  // The account's.
     Place place;
-    bool first = false;  // Set by store(): the fork, which is above the root, had no version of it.
+  };
+  /// What came of it, added to what is there.
+  struct Outcome {
+    std::vector<Place> stale;      // What lies there counts no more.
+    std::vector<Hash128> touched;  // Hashes of accounts that the fork, which is above the root, had no version of.
   };
   /// How versions come.
   enum class Order : std::uint8_t {
     kAscending,  // Each is newer than those there are of its account and fork.
     kAny,        // The write version in their records says which is: recovery reads segments in any order, and in parallel.
   };
-  /// Versions of `fork`, which is not below the root; kAny: or an earlier root's. Places of what counts no more are added to
-  /// `stale`. kNoSpace: there are too many accounts; some may be stored then. kAny: kIo.
-  Result<void> store(std::uint64_t fork, std::uint64_t root, std::span<Stored> versions, std::vector<Place>& stale,
+  /// Versions of `fork`, which is not below the root; kAny: or an earlier root's. kNoSpace: there are too many accounts; some may
+  /// be stored then. kAny: kIo.
+  Result<void> store(std::uint64_t fork, std::uint64_t root, std::span<const Stored> versions, Outcome& outcome,
                      Order order = Order::kAscending);
 
   struct Found {
@@ -61,13 +63,21 @@ class VersionIndex {
   /// The newest versions that `path` sees, also if they are erases. kIo; kCorruption: there is another account's record.
   Result<void> find(const ForkTree::Path& path, std::span<const ByteView> keys, std::span<Found> found) const;
 
-  /// For the new root: versions of forks that are gone (their numbers, ascending) and those that a newer one hides in all forks,
-  /// since both are not above the root, count no more; their places are added to `stale`.
-  void prune(ByteView key, std::span<const std::uint64_t> gone, std::uint64_t root, std::vector<Place>& stale);
+  /// For the new root, of accounts by their hashes: versions of forks that are gone (their numbers, ascending) and those that a
+  /// newer one hides in all forks, since both are not above the root, count no more; their places are added to `stale`.
+  void prune(std::span<const Hash128> accounts, std::span<const std::uint64_t> gone, std::uint64_t root,
+             std::vector<Place>& stale);
   /// All accounts were pruned that had versions of `fork`: it is gone, or not above the root, and nobody stores in it.
   void forget(std::uint64_t fork) CAIRN_EXCLUDES(forks_mutex_);
   /// Whether the version of the account that lies at `from` was there; it lies at `to` from now on.
   bool move(ByteView key, Place from, Place to);
+  /// Whether the version that lies at `place` counts.
+  [[nodiscard]] bool refers(ByteView key, Place place) const;
+  /// Takes out the version that lies at `place`, if it counts.
+  void drop(ByteView key, Place place);
+  /// Asks for the memory that any of these will look at.
+  void prefetch(ByteView key) const { index_->prefetch(key_of(key).hash); }
+  [[nodiscard]] Hash128 hash_of(ByteView key) const { return sip_hash(key, hash_key_); }
 
   struct Version {
     std::uint64_t fork;
@@ -101,9 +111,12 @@ class VersionIndex {
   struct Change;
 
   VersionIndex(const SegmentTable& segments, Hash128 hash_key, unsigned hash_bits, std::unique_ptr<AccountIndex> index);
-  [[nodiscard]] Key key_of(ByteView key) const;
-  Result<void> store_some(std::uint64_t fork, std::uint64_t root, std::span<Stored> versions, std::vector<Place>& stale,
+  [[nodiscard]] Key key_of(ByteView key) const { return key_of(hash_of(key)); }
+  [[nodiscard]] Key key_of(Hash128 hash) const;
+  Result<void> store_some(std::uint64_t fork, std::uint64_t root, std::span<const Stored> versions, Outcome& outcome,
                           Order order);
+  template <typename Edit>
+  bool edit(const Key& key, std::uint64_t root, Edit edit);
   void put_in(const Placed& placed, std::uint64_t root, Change& change) const;
   Result<void> put_in_any_order(const Placed& placed, std::uint64_t root, Change& change) const;
   Result<void> find_some(const ForkTree::Path& path, std::span<const ByteView> keys, std::span<Found> found) const;

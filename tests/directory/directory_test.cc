@@ -89,7 +89,27 @@ TEST(Manifest, ATimelineIsCheckedBlockByBlock) {
   EXPECT_EQ(fails("timeout_ms = 86400000", "timeout_ms = -1"), at + "timeout_ms is not an integer from 0 to 4611686018427387904");
   EXPECT_EQ(fails("undo_until_ms = 0", "undo_until_ms = 0\n    fancy = 1"), at + "rollback[0].fancy needs a newer Cairn");
   EXPECT_EQ(fails("kind = \"timeline\"", "kind = \"table\""), "manifest key view[1].family is missing, or of no table");
-  EXPECT_EQ(fails("kind = \"timeline\"", "kind = \"forks\""), "a view of kind 'forks' needs a newer Cairn");
+  EXPECT_EQ(fails("kind = \"timeline\"", "kind = \"fork\""), "a view of kind 'fork' needs a newer Cairn");
+}
+
+TEST(Manifest, TheForksOfAStoreAreATree) {
+  const std::string text = encode_manifest(example_manifest());
+  const auto fails = [&](const std::string& from, const std::string& to) {
+    const auto read = decode_manifest(with_checksum(text, from, to), "m");
+    EXPECT_FALSE(read.has_value()) << from;
+    return read ? "" : read.error().message;
+  };
+  const std::string at = "manifest key view[2].forks[0].";
+  EXPECT_EQ(fails("number = 4\n    parent = 4", "number = 4\n    parent = 3"), at + "fork has a first that is not the root");
+  EXPECT_EQ(fails("number = 6", "number = 4"), at + "fork does not ascend in numbers");
+  EXPECT_EQ(fails("number = 9\n    parent = 6", "number = 9\n    parent = 5"),
+            at + "fork 9 has a parent that is not above it, not there or not frozen");
+  EXPECT_EQ(fails("parent = 4\n    state = \"frozen\"\n    since = 14", "parent = 4\n    state = \"open\"\n    since = 14"),
+            at + "fork 9 has a parent that is not above it, not there or not frozen");
+  EXPECT_EQ(fails("state = \"open\"", "state = \"ajar\""), at + "fork[2].state is neither open nor frozen");
+  EXPECT_EQ(fails("until = 40", "until = 4"), at + "purged[1].until is below `since`");
+  EXPECT_EQ(fails("kind = \"forks\"", "kind = \"table\""), "manifest key view[2].family is missing, or of no table");
+  EXPECT_EQ(fails("  log = 1\n", ""), "manifest key view[2].log[2].state has ended behind an active one");
 }
 
 TEST(FileNames, AreReadOnlyAsTheyAreWritten) {

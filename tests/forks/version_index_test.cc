@@ -29,7 +29,7 @@ std::string account_number(std::uint64_t i) {
     std::vector<std::string> keys;
     std::set<std::uint64_t> tags;
     for (std::uint64_t n = 0; keys.size() < kTags; ++n) {
-      std::string key(forks::kAccountKeyBytes, 't');
+      std::string key(kAccountKeyBytes, 't');
       store(key.data(), n);
       store(key.data() + 24, keys.size());
       if (tags.insert(sip_hash(key, kHashKey).high >> 57U).second) keys.push_back(key);
@@ -37,7 +37,7 @@ std::string account_number(std::uint64_t i) {
     return keys;
   }();
   if (i < kTags) return with_tags[i];
-  std::string key(forks::kAccountKeyBytes, 'k');
+  std::string key(kAccountKeyBytes, 'k');
   store(key.data() + 24, i);
   return key;
 }
@@ -149,19 +149,20 @@ void store_some(Versions& versions, Random& random, std::uint64_t fork, std::uin
     write_versions.push_back(next_version - std::min(back, next_version - 1));
     stored.push_back({.key = keys[i], .place = versions.write(fork, accounts[i], write_versions.back())});
   }
-  std::vector<Place> stale;
-  ASSERT_OK(
-      versions.index->store(fork, root, stored, stale, ascending ? VersionIndex::Order::kAscending : VersionIndex::Order::kAny));
+  VersionIndex::Outcome outcome;
+  ASSERT_OK(versions.index->store(fork, root, stored, outcome,
+                                  ascending ? VersionIndex::Order::kAscending : VersionIndex::Order::kAny));
   Places expected;
+  std::vector<Hash128> touched;
   for (std::size_t i = 0; i < accounts.size(); ++i) {
     auto& of_forks = model[accounts[i]];
     // At most one is not above the root.
     const auto before =
         fork > root || of_forks.empty() || of_forks.begin()->first > root ? of_forks.find(fork) : of_forks.begin();
-    ASSERT_EQ(stored[i].first, before == of_forks.end() && fork > root);
+    if (before == of_forks.end() && fork > root) touched.push_back(versions.index->hash_of(keys[i]));
     live.insert(stored[i].place);
     if (before != of_forks.end()) {
-      if (std::pair(fork, write_versions[i]) < std::pair(before->first, before->second.write_version)) {
+      if (write_versions[i] < before->second.write_version) {
         expected.insert(stored[i].place);
         continue;
       }
@@ -170,9 +171,10 @@ void store_some(Versions& versions, Random& random, std::uint64_t fork, std::uin
     }
     of_forks[fork] = {write_versions[i], stored[i].place};
   }
-  ASSERT_EQ(Places(stale.begin(), stale.end()), expected);
-  ASSERT_EQ(stale.size(), expected.size()) << "what is stale is said once";
-  for (const Place place : stale) ASSERT_EQ(live.erase(place), 1U);
+  ASSERT_EQ(outcome.touched, touched);
+  ASSERT_EQ(Places(outcome.stale.begin(), outcome.stale.end()), expected);
+  ASSERT_EQ(outcome.stale.size(), expected.size()) << "what is stale is said once";
+  for (const Place place : outcome.stale) ASSERT_EQ(live.erase(place), 1U);
 }
 
 void run_history(std::uint64_t seed) {
@@ -190,7 +192,8 @@ void run_history(std::uint64_t seed) {
     const std::uint64_t root = pruned.tree.root();
     for (std::uint64_t account = 0; account < kAccounts; ++account) {
       std::vector<Place> stale;
-      versions.index->prune(account_number(account), gone, root, stale);
+      const Hash128 hash = versions.index->hash_of(account_number(account));
+      versions.index->prune({&hash, 1}, gone, root, stale);
       for (const Place place : stale) ASSERT_EQ(live.erase(place), 1U);
       const auto found = model.find(account);
       if (found == model.end()) continue;
@@ -222,10 +225,18 @@ void run_history(std::uint64_t seed) {
       auto& [fork, version] = *found->second.begin();
       const Place to = versions.write(fork, account, version.write_version);
       EXPECT_FALSE(versions.index->move(account_number(account), to, to)) << "it lies elsewhere";
+      EXPECT_TRUE(versions.index->refers(account_number(account), version.place));
       EXPECT_TRUE(versions.index->move(account_number(account), version.place, to));
+      EXPECT_FALSE(versions.index->refers(account_number(account), version.place));
       live.erase(version.place);
       version.place = to;
       live.insert(to);
+      if (random.one_in(3)) {
+        versions.index->drop(account_number(account), to);
+        live.erase(to);
+        found->second.erase(fork);
+        if (found->second.empty()) model.erase(found);
+      }
     } else {
       const std::uint64_t root = tree.root();
       const bool past = root > 0 && random.one_in(5);
@@ -256,7 +267,7 @@ TEST(VersionIndex, MoreForksMayLiveThanWordsHaveNumbersFor) {
     const std::string key = account_number(1000 + fork);
     places[fork] = versions.write(fork, 1000 + fork, fork);
     std::vector<VersionIndex::Stored> stored = {{.key = key, .place = places[fork]}};
-    std::vector<Place> stale;
+    VersionIndex::Outcome stale;
     ASSERT_OK(versions.index->store(fork, 0, stored, stale));
   }
   const auto found_in = [&](std::uint64_t fork, std::uint64_t account) {
@@ -274,7 +285,9 @@ TEST(VersionIndex, MoreForksMayLiveThanWordsHaveNumbersFor) {
   std::vector<std::uint64_t> gone;
   for (const forks::Fork& fork : pruned->gone) gone.push_back(fork.number);
   std::vector<Place> stale;
-  for (std::uint64_t fork = 1; fork <= kForks; ++fork) versions.index->prune(account_number(1000 + fork), gone, kForks, stale);
+  std::vector<Hash128> accounts;
+  for (std::uint64_t fork = 1; fork <= kForks; ++fork) accounts.push_back(versions.index->hash_of(account_number(1000 + fork)));
+  versions.index->prune(accounts, gone, kForks, stale);
   for (std::uint64_t fork = 1; fork <= kForks; ++fork) versions.index->forget(fork);
   tree = pruned->tree;
   EXPECT_EQ(stale.size(), kForks - 1);
@@ -286,7 +299,7 @@ TEST(VersionIndex, ARecordOfAnotherAccountIsDamage) {
   Versions versions;
   const std::string key = account_number(1);
   std::vector<VersionIndex::Stored> stored = {{.key = key, .place = versions.write(0, 2, 1)}};
-  std::vector<Place> stale;
+  VersionIndex::Outcome stale;
   ASSERT_OK(versions.index->store(0, 0, stored, stale));
   const ByteView view = key;
   VersionIndex::Found found;
@@ -305,7 +318,7 @@ TEST(VersionIndex, WhatTheDeviceDoesNotGiveIsAnErrorAndNoOtherAccount) {
   encode(bytes->data() + 64, 0, 1, 1);
   const std::string key = account_number(1);
   std::vector<VersionIndex::Stored> stored = {{.key = key, .place = {*number, 64}}};
-  std::vector<Place> stale;
+  VersionIndex::Outcome stale;
   ASSERT_OK(versions.index->store(0, 0, stored, stale));
   std::ranges::fill(*bytes, '\0');
   file->bad = true;
@@ -345,7 +358,7 @@ TEST(VersionIndex, ReadersSeeWholeListsWhileOthersStoreAndMove) {
       for (std::uint64_t i = 0; i < kMany; ++i)
         stored.push_back({.key = keys[i], .place = versions.write(fork, i, write_version)});
     }
-    std::vector<Place> stale;
+    VersionIndex::Outcome stale;
     ASSERT_OK(versions.index->store(fork, 0, stored, stale));
   };
   store_all(0, 1);

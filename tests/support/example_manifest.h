@@ -51,13 +51,28 @@ inline directory::ViewEntry example_timeline() {
                                                              {.to = 38, .until = 41, .undo_until_ms = 1'700'000'000'000}}}};
 }
 
+inline directory::ViewEntry example_forks() {
+  return {.name = "bank",
+          .kind = "forks",
+          .number = 3,
+          .families = {},
+          .log = {{.file = "18-3-0000abcf.segment", .state = directory::SegmentState::kEnded, .end = 4096, .as_of = 17},
+                  {.file = "19-3-0000abcf.segment", .durable_end = 512, .log = 1},
+                  {.file = "22-3-0000abcf.segment", .state = directory::SegmentState::kEnded, .end = 4096},
+                  {.file = "23-3-0000abcf.segment", .durable_end = 256}},
+          .forks = directory::ForksEntry{.forks = {{.number = 4, .parent = 4, .frozen = true, .since = 10},
+                                                   {.number = 6, .parent = 4, .frozen = true, .since = 14},
+                                                   {.number = 9, .parent = 6, .since = 30}},
+                                         .purged = {{.fork = 3, .since = 4, .until = 8}, {.fork = 7, .since = 20, .until = 40}}}};
+}
+
 inline directory::Manifest example_manifest() {
   directory::Manifest manifest{.epoch = 3,
                                .version = 7,
                                .database = {1, ~std::uint64_t{0}},
                                .hash_seed = 5,
-                               .next_file = 21,
-                               .next_view = 3,
+                               .next_file = 24,
+                               .next_view = 4,
                                .version_ceiling = 100,
                                .stamp_ceiling = 200,
                                .clock_ms = 300,
@@ -85,6 +100,7 @@ inline directory::Manifest example_manifest() {
                                     {.file = "6-3-0000abcf.segment", .durable_end = 256}},
                             .large = {{.file = "8-3-0000abd0.segment", .end = 4096, .pending = true}}});
   manifest.views.push_back(example_timeline());
+  manifest.views.push_back(example_forks());
   return manifest;
 }
 

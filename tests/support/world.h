@@ -58,6 +58,16 @@ inline timeline::Tuning small_timeline_tuning() {
   tuning.collected_keys_max = 6;
   return tuning;
 }
+inline forks::Tuning small_forks_tuning() {
+  forks::Tuning tuning;
+  tuning.segment_bytes_first = 4 * kKiB;
+  tuning.segment_bytes_max = 8 * kKiB;
+  tuning.background_sync_bytes = 2 * kKiB;
+  tuning.uncounted_max = 50;
+  tuning.collect_bytes_max = 6 * kKiB;
+  tuning.slack_bytes = 16 * kKiB;
+  return tuning;
+}
 inline TableOptions small_options() { return {.memtable_bytes_max = 16 * kKiB}; }
 
 /// A process on a simulated disk: nothing runs by itself. Dropping it without close() is no kill: take
@@ -77,13 +87,14 @@ class Process {
   Result<void> open(database::DatabaseImpl::Mode mode = database::DatabaseImpl::Mode::kOpenOrCreate,
                     const table::Tuning& tuning = small_tuning(), const TableOptions& options = small_options()) {
     CAIRN_TRY(database, database::DatabaseImpl::open(std::make_unique<storage::SimulatedStorage>(disk_), *environment_, mode,
-                                                     {.owner = "test"}, tuning, timeline_tuning));
+                                                     {.owner = "test"}, tuning, timeline_tuning, forks_tuning));
     database_ = std::move(database);
     CAIRN_TRY(opened, database_->table("main", options));
     table_ = opened;
     return {};
   }
   timeline::Tuning timeline_tuning = small_timeline_tuning();
+  forks::Tuning forks_tuning = small_forks_tuning();
   [[nodiscard]] database::DatabaseImpl& database() { return *database_; }
   [[nodiscard]] table::TableImpl& impl() { return *table_; }
   [[nodiscard]] Table table() { return Table(table_); }

@@ -1,0 +1,159 @@
+// The state of accounts over forks: from a 32-byte account key to any bytes, for a tree of possible states.
+// To use it, read this file. To change it, start at docs/paths.md.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cairn/bytes.h"
+#include "cairn/result.h"
+#include "cairn/stats.h"
+#include "cairn/write.h"
+
+namespace cairn {
+
+namespace forks {
+class ForkStoreImpl;
+class Writer;
+struct OpenAccount;
+}  // namespace forks
+
+inline constexpr std::size_t kAccountKeyBytes = 32;  ///< An account key has so many bytes, no more and no less.
+/// The number of a fork: 0 to 2^62 - 1. Greater than its parent's.
+using ForkNumber = std::uint64_t;
+
+struct ForkStoreOptions {
+  bool create_if_missing = true;
+  /// Of background work, 0: as fast as it goes.
+  std::uint64_t job_bytes_per_s_max = 0;
+};
+
+/// What one account becomes; borrows its bytes.
+struct AccountUpdate {
+  ByteView key;
+  ByteView value;      ///< Any bytes, also none.
+  bool erase = false;  ///< There is no account of this key any more in the fork; `value` is not looked at.
+};
+
+struct StoreOptions {
+  Durability durability = Durability::kDisk;
+};
+
+struct ForkInfo {
+  ForkNumber number = 0;
+  ForkNumber parent = 0;  ///< Of the root: its own number.
+  bool frozen = false;
+  std::uint64_t accounts_changed = 0;  ///< That have a version of this fork; 0 for the root, where all are.
+};
+
+/// An account that is being changed in place (ForkStore::get_mut()). Moves only. Nobody else may read or change the account in
+/// this fork as long as it lives; changes count at once in this process, and are stored with the next sync() or freeze() of the
+/// fork after it is gone.
+class MutableAccount {
+ public:
+  MutableAccount(std::span<char> bytes, std::shared_ptr<forks::OpenAccount> account);
+  MutableAccount(MutableAccount&& other) noexcept;
+  MutableAccount& operator=(MutableAccount&& other) noexcept;
+  ~MutableAccount();
+  [[nodiscard]] std::span<char> bytes() const { return bytes_; }
+
+ private:
+  std::span<char> bytes_;
+  std::shared_ptr<forks::OpenAccount> account_;
+};
+
+/// One who stores in segments of its own, so that several store at once without waiting for each other. Moves only; one thread at
+/// a time. Must be gone before the Database is closed.
+class ForkWriter {
+ public:
+  explicit ForkWriter(std::shared_ptr<forks::ForkStoreImpl> store, std::shared_ptr<forks::Writer> writer);
+  ForkWriter(ForkWriter&&) noexcept;
+  ForkWriter& operator=(ForkWriter&&) noexcept;
+  ~ForkWriter();
+  /// As ForkStore::store().
+  Result<WriteVersion> store(ForkNumber fork, std::span<const AccountUpdate> batch, const StoreOptions& options = {});
+
+ private:
+  std::shared_ptr<forks::ForkStoreImpl> store_;
+  std::shared_ptr<forks::Writer> writer_;
+};
+
+struct ForkStoreStats {
+  std::vector<ForkInfo> forks;
+  std::uint64_t accounts = 0;     ///< Of all forks, each once; those that were erased as long as that has to be remembered.
+  std::uint64_t index_bytes = 0;  ///< Of memory: it grows with the accounts, not within the memory budget.
+  std::uint64_t open_bytes = 0;   ///< Of accounts that are changed in place, in memory until their fork is synced.
+  std::uint64_t segments = 0;
+  std::uint64_t segment_bytes = 0;      ///< Of their records, live or stale.
+  std::uint64_t live_bytes = 0;         ///< Of records that a fork sees, as far as it has been counted.
+  std::uint64_t purged_remembered = 0;  ///< Purged forks that segments still have records of.
+  std::uint64_t writes = 0;             ///< Batches since open, as are all counts below.
+  std::uint64_t written_bytes = 0;      ///< Keys and values.
+  std::uint64_t log_bytes = 0;
+  std::uint64_t moved_bytes = 0;  ///< By the collector.
+  std::uint64_t segments_reclaimed = 0;
+  std::uint64_t syncs = 0;
+  std::vector<JobStats> jobs;             ///< Of the process.
+  std::vector<std::string> open_reports;  ///< What opening had to leave out.
+  std::string write_state;                ///< Empty, or why nothing can be written.
+  std::vector<std::string> job_errors;    ///< Why background work stands still, until it goes on; with file and offset.
+};
+
+/// A named fork store of an open Database. A handle: cheap to copy, safe to use from any thread, valid as long as the Database it
+/// came from. A new one has one fork, 0, which is its root.
+///
+/// A fork sees what was stored in it and in its ancestors. Two calls that change one account in one fork must not overlap: which
+/// of them counts is not said, and may be another after the next open. Readers wait for nobody. They may see a part of a batch
+/// while it is being stored: who wants all or nothing reads a frozen fork.
+class ForkStore {
+ public:
+  explicit ForkStore(std::shared_ptr<forks::ForkStoreImpl> impl) : impl_(std::move(impl)) {}
+
+  /// A fork below `parent`, which is frozen first. On disk when it returns. Errors: kConflict, there is a fork of this number;
+  /// kNotFound, there is no such parent; kInvalidArgument, the number is not above the parent's; others as freeze().
+  Result<void> create_fork(ForkNumber fork, ForkNumber parent);
+  /// Nothing can be stored in `fork` any more. All that was is on disk when it returns. Errors: kNotFound; kConflict, one of its
+  /// accounts is being changed in place; kNoSpace, kTimeout: try again; kLeaseLost; kReadOnly.
+  Result<void> freeze(ForkNumber fork);
+  /// All that was stored in `fork` is on disk when it returns, also what was changed in place. Errors as freeze().
+  Result<void> sync(ForkNumber fork);
+  /// Makes `fork` the root: what its ancestors hold can no longer be undone, and every fork that does not descend from it is
+  /// purged. Takes time in proportion to the accounts that changed above the old root. Errors as freeze().
+  Result<void> set_root(ForkNumber fork);
+  /// Reverses `fork` and all its descendants, as if they never were. Errors as freeze(), and kInvalidArgument: it is the root.
+  Result<void> purge(ForkNumber fork);
+  /// All forks, by their numbers; the first is the root.
+  [[nodiscard]] std::vector<ForkInfo> list() const;
+
+  /// Stores all of `batch` in `fork` or none, and returns the write version of its last. Of two updates of one account the later
+  /// counts. Readers see it when it is as durable as was asked. Errors: kNotFound, there is no such fork; kInvalidArgument, it is
+  /// frozen, a key has not 32 bytes, or the batch takes more than 1 GiB; kNoSpace, kTimeout: nothing was stored, try again;
+  /// kLeaseLost; kReadOnly, as Table::write().
+  Result<WriteVersion> store(ForkNumber fork, std::span<const AccountUpdate> batch, const StoreOptions& options = {});
+  Result<WriteVersion> store(ForkNumber fork, ByteView key, ByteView value, const StoreOptions& options = {});
+  Result<WriteVersion> erase(ForkNumber fork, ByteView key, const StoreOptions& options = {});
+  /// kUnavailable: there are 64 already.
+  Result<ForkWriter> writer();
+
+  /// The account as `fork` sees it; nullopt: there is none. As long as the forks are a single line `fork` need not be there: the
+  /// greatest one below is meant. The value is a view of mapped bytes that stays valid as long as the Pinned is held. Errors:
+  /// kNotFound, there is no such fork, or it lies below the root; kInvalidArgument; kCorruption, with file and offset; kIo.
+  [[nodiscard]] Result<std::optional<Pinned>> load(ForkNumber fork, ByteView key) const;
+  /// load() of each key: sooner than one by one, as memory is waited for together.
+  [[nodiscard]] Result<std::vector<std::optional<Pinned>>> load_many(ForkNumber fork, std::span<const ByteView> keys) const;
+
+  /// The account as `fork` sees it, to be changed in place; nullopt: there is none. Its size stays. Until the fork is synced or
+  /// frozen the changes are in memory alone: a crash gives the fork back as it was synced last. Errors: as store(), and
+  /// kConflict, it is being changed already.
+  Result<std::optional<MutableAccount>> get_mut(ForkNumber fork, ByteView key);
+
+  [[nodiscard]] ForkStoreStats stats() const;
+
+ private:
+  std::shared_ptr<forks::ForkStoreImpl> impl_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,358 @@
+// The collector gives back what no fork sees any more: versions that count move to new segments, those of several old ones
+// together, and the old ones are gone. It needs nobody to wait: a version that is replaced while it moves counts where it is.
+//
+// At most as much as is live, and some segments, may be stale: sooner than that the segments with the most of it are taken, and
+// beyond it who stores waits. An erase of the root stays as long as another segment may have an older version of its account:
+// one that was made when the erase was the root's already has none (as_of), so in time the oldest are taken too.
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/reached.h"
+#include "directory/liveness.h"
+#include "forks/fork_store_impl.h"
+#include "segment/segment_reader.h"
+
+namespace cairn::forks {
+namespace {
+
+constexpr std::size_t kTogether = 16;  // Looked up in the index.
+constexpr std::int64_t kRetryMs = 1000;
+
+}  // namespace
+
+/// What stands in segments that have ended.
+struct ForkStoreImpl::Space {
+  std::map<std::uint32_t, SegmentUse> ended;  // That nobody stores in any more.
+  std::uint64_t bytes = 0;
+  std::uint64_t live_bytes = 0;  // Erases not counted: they are for what is stale.
+  std::uint64_t erase_bytes = 0;
+};
+
+/// Of some segments, what moves.
+struct ForkStoreImpl::Survivors {
+  std::map<std::uint32_t, SegmentUse> from;
+  std::map<std::uint32_t, SegmentUse> others;  // All that stay.
+  std::uint64_t root = 0;
+  std::uint64_t as_of = 0;
+  struct Version {
+    std::uint64_t write_version;
+    Place from;
+    Place to;
+  };
+  std::vector<Version> versions;
+  std::vector<Place> erases;  // That nobody needs any more though the index refers to them.
+  struct Made {
+    std::uint32_t number;
+    directory::SegmentEntry entry;
+  };
+  std::vector<Made> made;
+};
+
+ForkStoreImpl::Space ForkStoreImpl::space() const {
+  Space space;
+  std::set<std::string> ended;
+  const directory::Manifest manifest = directory_->manifest();
+  for (const directory::ViewEntry& view : manifest.views) {
+    if (view.number != view_) continue;
+    for (const directory::SegmentEntry& segment : view.log) {
+      if (segment.state == directory::SegmentState::kEnded) ended.insert(segment.file);
+    }
+  }
+  for (auto& [number, use] : segments_.all()) {
+    if (use.storing != 0 || !ended.contains(use.file())) continue;
+    space.bytes += use.bytes;
+    space.live_bytes += use.live_bytes - use.erase_bytes;
+    space.erase_bytes += use.erase_bytes;
+    space.ended.emplace(number, use);
+  }
+  return space;
+}
+
+void ForkStoreImpl::schedule_collect() {
+  const MutexLock lock(state_mutex_);
+  collect_again_ = collect_job_ != nullptr;
+  if (!collect_job_ && !closed_) submit_collect();
+}
+
+void ForkStoreImpl::submit_collect() {
+  const auto work = [this](directory::Job& job) {
+    const Result<void> done = collect_as_due(job);
+    if (!done && directory_->state()) {
+      CAIRN_REACHED("collecting failed and is tried again");
+      environment_.syncs.after(kRetryMs, this, [this] { schedule_collect(); });
+    }
+    const MutexLock lock(state_mutex_);  // The last thing it does: close() waits for the last job only.
+    collect_job_.reset();
+    collect_error_ = done ? "" : done.error().to_string();
+    if (std::exchange(collect_again_, false) && done && !closed_) submit_collect();
+    return done;
+  };
+  collect_job_ =
+      environment_.jobs.submit("collect " + name_, directory::JobRunner::Urgency::kUrgent, work, options_.job_bytes_per_s_max);
+  last_collect_job_ = collect_job_;
+}
+
+/// Takes the segments with the most that is stale until there is little enough of it.
+Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
+  const MutexLock lock(collect_mutex_);
+  std::set<std::uint32_t> made;  // By this run: it ends though nothing could be given back.
+  bool ended_logs = false;
+  while (true) {
+    CAIRN_TRY_VOID(segments_.count());
+    const Space now = space();
+    space_is_short_ = now.bytes > 2 * now.live_bytes + tuning_.slack_bytes;
+    std::vector<std::uint32_t> worst;
+    for (const auto& [number, use] : now.ended) {
+      if (!made.contains(number)) worst.push_back(number);
+    }
+    const bool due = now.bytes > now.live_bytes + now.live_bytes / 2 + tuning_.slack_bytes / 2;
+    const bool of_erases = now.erase_bytes > now.bytes / 2;
+    const auto rank = [&](std::uint32_t number) {
+      const SegmentUse& use = now.ended.at(number);
+      const double old = static_cast<double>(std::max(use.first_version, use.as_of));
+      return of_erases ? old : static_cast<double>(use.live_bytes) / static_cast<double>(use.bytes);
+    };
+    std::ranges::sort(worst, {}, rank);
+    Survivors survivors;
+    std::uint64_t bytes = 0;
+    for (const std::uint32_t number : worst) {
+      const SegmentUse& use = now.ended.at(number);
+      const bool takes =
+          use.live_bytes == 0 || (due && (survivors.from.empty() || bytes + use.live_bytes <= tuning_.collect_bytes_max));
+      if (!takes) break;
+      bytes += use.live_bytes;
+      survivors.from.emplace(number, use);
+    }
+    if (survivors.from.empty() && due && !std::exchange(ended_logs, true)) {
+      CAIRN_REACHED("collector ended the logs");
+      CAIRN_TRY_VOID(end_logs());
+      made.clear();
+      continue;
+    }
+    if (survivors.from.empty()) break;
+    CAIRN_TRY_VOID(collect_these(job, survivors));
+    for (const Survivors::Made& each : survivors.made) made.insert(each.number);
+  }
+  space_is_short_ = false;
+  return {};
+}
+
+Result<void> ForkStoreImpl::collect() {
+  const auto work = [&](directory::Job& job) -> Result<void> {
+    const MutexLock lock(collect_mutex_);
+    CAIRN_TRY_VOID(segments_.count());
+    Space now = space();
+    // Those with little that is stale stay as they are.
+    std::erase_if(now.ended, [](const auto& each) {
+      const SegmentUse& use = each.second;
+      return use.live_bytes - use.erase_bytes > use.bytes / 8 * 7;
+    });
+    while (!now.ended.empty()) {
+      Survivors survivors;
+      std::uint64_t bytes = 0;
+      while (!now.ended.empty() && (survivors.from.empty() || bytes < tuning_.collect_bytes_max)) {
+        bytes += now.ended.begin()->second.live_bytes;
+        survivors.from.insert(now.ended.extract(now.ended.begin()));
+      }
+      CAIRN_TRY_VOID(collect_these(job, survivors));
+    }
+    return {};
+  };
+  return environment_.jobs.run_here("collect " + name_, work, options_.job_bytes_per_s_max);
+}
+
+Result<void> ForkStoreImpl::collect_these(directory::Job& job, Survivors& survivors) {
+  CAIRN_TRY_VOID(find_survivors(job, survivors));
+  const Result<void> copied = copy_survivors(job, survivors);
+  const Result<void> listed = copied ? list_survivors(survivors) : copied;
+  if (!listed) {
+    for (const Survivors::Made& made : survivors.made) {
+      segments_.remove(made.number);
+      if (directory_->state()) directory_->abandon(made.entry.file);
+    }
+    return listed;
+  }
+  move_survivors(survivors);
+  index_->wait_for_readers();
+  stale_at_hand_.wait_until_left();
+  for (const auto& [number, use] : survivors.from) {
+    use.live->set_obsolete(use.recyclable_bytes);
+    segments_.remove(number);
+  }
+  counters_.reclaimed.fetch_add(survivors.from.size(), std::memory_order_relaxed);
+  survivors.from.clear();
+  directory_->reclaim();
+  return {};
+}
+
+/// Every batch with a version up to this one is in the index.
+std::uint64_t ForkStoreImpl::all_indexed_up_to() const {
+  const std::uint64_t used = directory_->versions_used();
+  for (const auto& writer : writers()) const MutexLock lock(writer->log.mutex);  // Who had one of these has stored it then.
+  const std::optional<std::uint64_t> pending = segments_.first_pending();
+  return pending ? std::min(used, *pending - 1) : used;
+}
+
+/// As things stand between two changes of the tree. What is newer than the oldest child of the root may be of the root one day:
+/// what it replaces then counts now.
+void ForkStoreImpl::take_root(Survivors& survivors) {
+  const MutexLock lock(tree_mutex_);
+  survivors.as_of = all_indexed_up_to();
+  const std::shared_ptr<const ForkTree> tree = tree_.get();
+  survivors.root = tree->root();
+  for (const Fork& fork : tree->forks()) {
+    if (fork.parent == survivors.root && fork.number != survivors.root) survivors.as_of = std::min(survivors.as_of, fork.since);
+  }
+}
+
+Result<void> ForkStoreImpl::find_survivors(directory::Job& job, Survivors& survivors) {
+  take_root(survivors);
+  survivors.others = segments_.all();
+  for (const auto& [number, use] : survivors.from) survivors.others.erase(number);
+  for (const auto& [number, use] : survivors.from) {
+    const auto& map = use.live->map();
+    CAIRN_TRY(reader, segment::SegmentReader::open(map, directory_->database_id(),
+                                                   directory::FileName::parse(map->name())->number, view_));
+    std::vector<segment::RecordView> some;
+    CAIRN_TRY_VOID(reader.replay(use.bytes, [&, segment = number](const segment::RecordView& record) -> Result<void> {
+      some.push_back(record);
+      if (some.size() < kTogether) return {};
+      sort_out(some, segment, survivors);
+      some.clear();
+      return {};
+    }));
+    sort_out(some, number, survivors);
+    CAIRN_TRY_VOID(job.progress(use.bytes));
+  }
+  std::ranges::sort(survivors.versions, {}, &Survivors::Version::write_version);
+  return {};
+}
+
+void ForkStoreImpl::sort_out(std::span<const segment::RecordView> records, std::uint32_t segment, Survivors& survivors) {
+  for (const segment::RecordView& record : records) index_->prefetch(record.key.substr(8));
+  for (const segment::RecordView& record : records) {
+    const Place place(segment, record.offset);
+    const std::uint64_t version = record.header.write_version;
+    directory::StoredAccount stored{.referred = index_->refers(record.key.substr(8), place)};
+    if (!stored.referred && open_.any()) {
+      const MutexLock lock(open_.mutex);
+      stored.after_crash = open_.standing_for(place) != nullptr;
+    }
+    stored.erase_of_root = record.kind() == RecordKind::kTombstone && fork_in(record.key) <= survivors.root;
+    if (stored.referred && stored.erase_of_root) {
+      stored.hides_nothing =
+          std::ranges::none_of(survivors.others, [&](const auto& other) { return other.second.may_hide(version); });
+    }
+    if (directory::live_account(stored)) {
+      survivors.versions.push_back({.write_version = version, .from = place, .to = {}});
+    } else if (stored.referred) {
+      CAIRN_REACHED("erase of the root forgotten");
+      survivors.erases.push_back(place);
+    }
+  }
+}
+
+Result<void> ForkStoreImpl::copy_survivors(directory::Job& job, Survivors& survivors) {
+  std::shared_ptr<segment::SegmentWriter> writer;
+  std::uint64_t bytes_left = 0;
+  for (const Survivors::Version& version : survivors.versions) {
+    bytes_left += segment::view_record(table_.at(version.from), 0).bytes;
+  }
+  Segments::Stored all;
+  std::vector<ForkNumber> forks;
+  const auto finish = [&]() -> Result<void> {
+    CAIRN_TRY_VOID(writer->finish());
+    all.end = writer->end();
+    survivors.made.back().entry.end = all.end;
+    std::ranges::sort(forks);
+    const auto twice = std::ranges::unique(forks);
+    forks.erase(twice.begin(), twice.end());
+    segments_.loaded(survivors.made.back().number, all, std::exchange(forks, {}));
+    counters_.moved_bytes.fetch_add(all.end, std::memory_order_relaxed);
+    return job.progress(all.end);
+  };
+  for (Survivors::Version& version : survivors.versions) {
+    const segment::RecordView record = segment::view_record(table_.at(version.from), version.from.offset());
+    if (writer && !writer->has_room(record.bytes)) {
+      CAIRN_TRY_VOID(finish());
+      writer.reset();
+    }
+    if (!writer) {
+      const std::uint64_t least = segment::kHeaderBytes + segment::SegmentWriter::with_slack(record.bytes) + 256;
+      const std::uint64_t wanted = std::min(segment::kHeaderBytes + bytes_left + 4 * kKiB, tuning_.segment_bytes_max);
+      CAIRN_TRY(fresh, directory_->new_segment(view_, name_, round_up(std::max(least, wanted), 4 * kKiB)));
+      writer = std::move(fresh.writer);
+      writer->collect();
+      const Result<std::uint32_t> number =
+          segments_.add({.live = directory_->live(writer->view()), .recyclable_bytes = 0, .as_of = survivors.as_of});
+      if (!number) directory_->abandon(fresh.name);
+      CAIRN_TRY_VOID(number);
+      survivors.made.push_back(
+          {.number = *number,
+           .entry = {
+               .file = fresh.name, .state = directory::SegmentState::kEnded, .log = kWritersMax, .as_of = survivors.as_of}});
+      all = {.first_version = record.header.write_version};
+    }
+    bytes_left -= record.bytes;
+    // What the root has is part of every fork from now on: which fork it came from is nothing to anybody.
+    const ForkNumber fork = fork_in(record.key) <= survivors.root ? 0 : fork_in(record.key);
+    if (forks.empty() || forks.back() != fork) forks.push_back(fork);
+    const RecordKey key(fork, record.key.substr(8));
+    version.to = Place(survivors.made.back().number, writer->tail());
+    writer->append({.kind = record.kind(),
+                    .flags = 0,  // What was in a batch is durable as a whole by now.
+                    .write_version = record.header.write_version,
+                    .stamp = record.header.stamp,
+                    .view = view_,
+                    .family = kForksFamily,
+                    .key = key.view(),
+                    .value = record.value});
+    all.live_bytes += record.bytes;
+    all.erase_bytes += record.kind() == RecordKind::kTombstone ? record.bytes : 0;
+  }
+  return writer ? finish() : Result<void>();
+}
+
+/// The manifest goes over to the new segments. What replaced versions in the old ones is on disk before.
+Result<void> ForkStoreImpl::list_survivors(const Survivors& survivors) {
+  CAIRN_TRY_VOID(sync_logs());
+  std::set<std::string> from;
+  for (const auto& [number, use] : survivors.from) from.insert(use.file());
+  return directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+    directory::ViewEntry& view = manifest.edit_view(view_);
+    std::erase_if(view.log, [&](const directory::SegmentEntry& segment) { return from.contains(segment.file); });
+    for (const Survivors::Made& made : survivors.made) view.log.push_back(made.entry);
+    forget_purged(*view.forks, survivors);
+    return {};
+  });
+}
+
+/// Purged forks of which no segment has records any more.
+void ForkStoreImpl::forget_purged(directory::ForksEntry& entry, const Survivors& survivors) const {
+  std::set<ForkNumber> forks;
+  for (const auto& [number, use] : segments_.all()) {
+    if (!survivors.from.contains(number)) forks.insert(use.forks.begin(), use.forks.end());
+  }
+  std::erase_if(entry.purged, [&](const directory::PurgedEntry& purged) { return !forks.contains(purged.fork); });
+}
+
+void ForkStoreImpl::move_survivors(const Survivors& survivors) {
+  std::vector<Place> stale;
+  for (const Survivors::Version& version : survivors.versions) {
+    const ByteView key = account_of(table_.at(version.to));
+    if (index_->move(key, version.from, version.to)) continue;
+    const MutexLock lock(open_.mutex);
+    OpenAccount* const open = open_.standing_for(version.from);
+    if (open != nullptr) {
+      open_.set_replaced(*open, version.to);
+    } else {
+      CAIRN_REACHED("version replaced while it moved");
+      stale.push_back(version.to);
+    }
+  }
+  for (const Place place : survivors.erases) index_->drop(account_of(table_.at(place)), place);
+  segments_.add_stale(stale);
+}
+
+}  // namespace cairn::forks

@@ -1,0 +1,236 @@
+// Opening, closing and stats of a fork store. Opening reads every segment, two at a time and in any order: of each account and
+// fork the version counts that was written last.
+#include <algorithm>
+#include <random>
+
+#include "base/error.h"
+#include "base/reached.h"
+#include "directory/file_name.h"
+#include "forks/fork_store_impl.h"
+#include "segment/segment_reader.h"
+
+namespace cairn::forks {
+namespace {
+
+/// Which records of a segment were ever, and of which fork they are.
+class Liveness {
+ public:
+  Liveness(const ForkTree& tree, const directory::ForksEntry& forks) : tree_(tree), purged_(forks.purged) {
+    std::ranges::sort(purged_, {}, &directory::PurgedEntry::fork);
+  }
+  [[nodiscard]] bool was(ForkNumber fork, std::uint64_t version) const {
+    if (const Fork* const found = tree_.find(fork)) return version > found->since;
+    if (fork > tree_.root()) return false;
+    const auto of_fork = std::ranges::equal_range(purged_, fork, {}, &directory::PurgedEntry::fork);
+    return std::ranges::none_of(
+        of_fork, [&](const directory::PurgedEntry& purged) { return version > purged.since && version <= purged.until; });
+  }
+
+ private:
+  const ForkTree& tree_;
+  std::vector<directory::PurgedEntry> purged_;
+};
+
+constexpr std::size_t kLoadedTogether = 64;
+
+}  // namespace
+
+ForkStoreImpl::ForkStoreImpl(std::shared_ptr<directory::Directory> directory, const directory::ViewEntry& entry, ForkTree tree,
+                             const ForkStoreOptions& options, const Tuning& tuning)
+    : directory_(std::move(directory)),
+      environment_(directory_->environment()),
+      view_(entry.number),
+      name_(entry.name),
+      options_(options),
+      tuning_(tuning),
+      open_(table_, environment_.memory),
+      tree_(std::make_shared<const ForkTree>(std::move(tree))),
+      first_writer_(std::make_shared<Writer>(directory_, view_, name_, tuning_, 0)) {
+  const MutexLock lock(state_mutex_);
+  for (const Fork& fork : tree_.get()->forks()) forks_[fork.number] = std::make_shared<ForkState>(fork);
+  writers_.push_back(first_writer_);
+}
+
+ForkStoreImpl::~ForkStoreImpl() { (void)close(); }
+
+Result<std::shared_ptr<ForkStoreImpl>> ForkStoreImpl::open(std::shared_ptr<directory::Directory> directory,
+                                                           const directory::ViewEntry& entry, const ForkStoreOptions& options,
+                                                           const Tuning& tuning) {
+  CAIRN_TRY(tree, ForkTree::of(entry.forks->forks, "manifest"));
+  // Of the secret of the directory, and another one for each store.
+  const Hash128 hash_key{.low = mix(directory->hash_seed()),
+                         .high = mix(directory->hash_seed() ^ entry.number) ^ directory->database_id()[0]};
+  std::shared_ptr<ForkStoreImpl> store(new ForkStoreImpl(std::move(directory), entry, std::move(tree), options, tuning));
+  CAIRN_TRY(index, VersionIndex::create(store->table_, hash_key));
+  store->index_ = std::move(index);
+  CAIRN_TRY_VOID(store->load_segments(entry));
+  return store;
+}
+
+Result<void> ForkStoreImpl::load_segments(const directory::ViewEntry& entry) {
+  std::vector<Result<void>> loaded(entry.log.size());
+  environment_.jobs.share("read segments of " + name_, entry.log.size(),
+                          [&](std::size_t i, std::size_t /*worker*/) { loaded[i] = load_segment(entry.log[i], *entry.forks); });
+  for (const Result<void>& each : loaded) CAIRN_TRY_VOID(each);
+  return segments_.count();
+}
+
+/// Puts the versions in it into the index.
+Result<void> ForkStoreImpl::load_segment(const directory::SegmentEntry& segment, const directory::ForksEntry& forks) {
+  CAIRN_TRY(map, directory_->storage().open(segment.file));
+  CAIRN_TRY(reader, segment::SegmentReader::open(map, directory_->database_id(), directory::FileName::parse(segment.file)->number,
+                                                 view_));
+  const std::shared_ptr<directory::LiveFile> live = directory_->live(map);
+  CAIRN_TRY(number, segments_.add({.live = live, .bytes = segment.end, .as_of = segment.as_of}));
+  const std::shared_ptr<const ForkTree> tree = tree_.get();
+  const Liveness liveness(*tree, forks);
+  Segments::Stored all{.end = segment.end};
+  std::vector<ForkNumber> of_forks;
+  std::vector<VersionIndex::Stored> some;
+  ForkNumber fork = 0;  // Of these.
+  VersionIndex::Outcome outcome;
+  const auto store_some = [&]() -> Result<void> {
+    CAIRN_TRY_VOID(index_->store(fork, tree->root(), some, outcome, VersionIndex::Order::kAny));
+    some.clear();
+    if (outcome.touched.empty()) return {};
+    const MutexLock lock(state_mutex_);
+    std::vector<Hash128>& touched = forks_.at(fork)->touched;
+    touched.insert(touched.end(), outcome.touched.begin(), outcome.touched.end());
+    outcome.touched.clear();
+    return {};
+  };
+  const auto visit = [&](const segment::RecordView& record) -> Result<void> {
+    if (record.key.size() != kRecordKeyBytes || record.header.family != kForksFamily) {
+      return corruption("a record that is no version of an account", segment.file, record.offset);
+    }
+    const ForkNumber of = fork_in(record.key);
+    if (all.first_version == 0) all.first_version = record.header.write_version;
+    if (of_forks.empty() || of_forks.back() != of) of_forks.push_back(of);
+    if (!liveness.was(of, record.header.write_version)) return {};
+    if (of != fork || some.size() == kLoadedTogether) CAIRN_TRY_VOID(store_some());
+    fork = of;
+    some.push_back({.key = record.key.substr(8), .place = Place(number, record.offset)});
+    all.live_bytes += record.bytes;
+    all.erase_bytes += record.kind() == RecordKind::kTombstone ? record.bytes : 0;
+    return {};
+  };
+  CAIRN_TRY_VOID(reader.replay(segment.end, visit));
+  CAIRN_TRY_VOID(store_some());
+  std::ranges::sort(of_forks);
+  const auto twice = std::ranges::unique(of_forks);
+  of_forks.erase(twice.begin(), twice.end());
+  segments_.loaded(number, all, std::move(of_forks));
+  segments_.add_stale(outcome.stale);
+  return {};
+}
+
+Result<void> ForkStoreImpl::check_open() const {
+  if (closed_) return fail(ErrorCode::kUnavailable, "the fork store is closed");
+  return directory_->state();
+}
+
+std::vector<std::shared_ptr<Writer>> ForkStoreImpl::writers() const {
+  const MutexLock lock(state_mutex_);
+  return writers_;
+}
+
+Result<std::shared_ptr<Writer>> ForkStoreImpl::take_writer() {
+  const MutexLock lock(state_mutex_);
+  CAIRN_TRY_VOID(check_open());
+  if (!free_writers_.empty()) {
+    std::shared_ptr<Writer> writer = std::move(free_writers_.back());
+    free_writers_.pop_back();
+    return writer;
+  }
+  if (writers_.size() == kWritersMax) {
+    return fail(ErrorCode::kUnavailable, "a fork store has at most " + std::to_string(kWritersMax) + " writers");
+  }
+  writers_.push_back(std::make_shared<Writer>(directory_, view_, name_, tuning_, static_cast<std::uint16_t>(writers_.size())));
+  return writers_.back();
+}
+
+void ForkStoreImpl::give_back(const std::shared_ptr<Writer>& writer) {
+  const MutexLock lock(state_mutex_);
+  free_writers_.push_back(writer);
+}
+
+Result<void> ForkStoreImpl::end_logs() {
+  for (const auto& writer : writers()) {
+    const MutexLock lock(writer->log.mutex);
+    CAIRN_TRY_VOID(directory_->state());
+    CAIRN_TRY_VOID(writer->log.end());
+  }
+  return {};
+}
+
+Result<void> ForkStoreImpl::close() {
+  ForkStates open;
+  {
+    const MutexLock lock(state_mutex_);
+    if (closed_) return {};
+    closed_ = true;
+    state_changed_.notify_all();
+    for (const auto& [number, fork] : forks_) {
+      while (fork->storing != 0) state_changed_.wait(state_mutex_);
+      open.push_back(fork);
+    }
+  }
+  Result<void> result;
+  const auto note = [&](const Result<void>& done) {
+    if (!done && result) result = done;
+  };
+  if (directory_->state()) {
+    const MutexLock lock(tree_mutex_);
+    for (const auto& fork : open) note(publish_and_sync(*fork));
+  }
+  for (const auto& writer : writers()) {
+    {
+      const MutexLock lock(writer->log.mutex);
+      writer->log.begin_close();
+      if (directory_->state()) note(writer->log.end());
+      if (directory_->state()) note(writer->log.drop_next());
+    }
+    writer->log.cancel_timers();
+  }
+  std::shared_ptr<directory::Job> collect;
+  {
+    const MutexLock lock(state_mutex_);
+    collect = last_collect_job_;
+  }
+  if (collect) {
+    collect->cancel();
+    (void)environment_.jobs.wait(collect);
+  }
+  environment_.syncs.cancel(this);
+  return result;
+}
+
+ForkStoreStats ForkStoreImpl::stats() const {
+  ForkStoreStats stats{.forks = list(), .accounts = index_->accounts(), .index_bytes = index_->memory_bytes()};
+  stats.open_bytes = open_.bytes();
+  for (const auto& [number, use] : segments_.all()) {
+    ++stats.segments;
+    stats.segment_bytes += use.bytes;
+    stats.live_bytes += use.live_bytes;
+  }
+  const directory::Manifest manifest = directory_->manifest();
+  for (const directory::ViewEntry& view : manifest.views) {
+    if (view.number == view_) stats.purged_remembered = view.forks->purged.size();
+  }
+  stats.writes = counters_.writes.load();
+  stats.written_bytes = counters_.written_bytes.load();
+  stats.moved_bytes = counters_.moved_bytes.load();
+  stats.segments_reclaimed = counters_.reclaimed.load();
+  for (const auto& writer : writers()) {
+    stats.log_bytes += writer->log.written_bytes();
+    stats.syncs += writer->log.syncs();
+  }
+  for (const auto& job : environment_.jobs.list()) stats.jobs.push_back({job->name(), job->bytes_done(), job->bytes_total()});
+  stats.open_reports = directory_->reports();
+  if (const auto state = directory_->state(); !state) stats.write_state = state.error().message;
+  const MutexLock lock(state_mutex_);
+  if (!collect_error_.empty()) stats.job_errors.push_back(collect_error_);
+  return stats;
+}
+
+}  // namespace cairn::forks

@@ -1,0 +1,61 @@
+// load: the tree says what a fork sees, the index where it lies.
+#include "base/error.h"
+#include "base/reached.h"
+#include "forks/fork_store_impl.h"
+
+namespace cairn::forks {
+
+Result<void> check_key(ByteView key) {
+  if (key.size() == kAccountKeyBytes) return {};
+  return fail(ErrorCode::kInvalidArgument, "an account key has 32 bytes; this one has " + std::to_string(key.size()));
+}
+
+Result<std::optional<Pinned>> value_of(const VersionIndex::Found& found) {
+  if (!found.file) return std::nullopt;
+  const storage::MappedFile& map = *found.file->map();
+  const segment::RecordView record = segment::view_record(map.data() + found.place.offset(), found.place.offset());
+  const RecordKind kind = record.kind();
+  CAIRN_TRY_VOID(map.status());
+  if (kind == RecordKind::kTombstone) return std::nullopt;
+  return Pinned(record.value, found.file, &map.bad_flag());
+}
+
+/// Pruning takes out what only an older tree sees: who began with that begins again.
+Result<void> ForkStoreImpl::find(ForkNumber fork, std::span<const ByteView> keys, std::span<VersionIndex::Found> found) const {
+  while (true) {
+    const std::uint64_t prunings = prunings_.load(std::memory_order_acquire);
+    const std::shared_ptr<const ForkTree> tree = tree_.get();
+    const auto path = tree->path(fork);
+    if (!path) {
+      const bool below = fork < tree->root();
+      return fail(ErrorCode::kNotFound,
+                  below ? "fork " + std::to_string(fork) + " lies below the root " + std::to_string(tree->root())
+                        : "there is no fork " + std::to_string(fork));
+    }
+    const Result<void> done = index_->find(*path, keys, found);
+    if (prunings_.load(std::memory_order_acquire) == prunings) return done;
+    CAIRN_REACHED("load began again because the tree was pruned");
+  }
+}
+
+Result<std::optional<Pinned>> ForkStoreImpl::load(ForkNumber fork, ByteView key) const {
+  CAIRN_TRY_VOID(check_key(key));
+  VersionIndex::Found found;
+  CAIRN_TRY_VOID(find(fork, {&key, 1}, {&found, 1}));
+  return value_of(found);
+}
+
+Result<std::vector<std::optional<Pinned>>> ForkStoreImpl::load_many(ForkNumber fork, std::span<const ByteView> keys) const {
+  for (const ByteView key : keys) CAIRN_TRY_VOID(check_key(key));
+  std::vector<VersionIndex::Found> found(keys.size());
+  CAIRN_TRY_VOID(find(fork, keys, found));
+  std::vector<std::optional<Pinned>> values;
+  values.reserve(keys.size());
+  for (const VersionIndex::Found& each : found) {
+    CAIRN_TRY(value, value_of(each));
+    values.push_back(std::move(value));
+  }
+  return values;
+}
+
+}  // namespace cairn::forks

@@ -1,0 +1,125 @@
+// Accounts that are changed in place. The first get_mut() after a sync makes a copy in memory, which the index refers to from
+// then on; sync and freeze append what there is of a fork as one batch, so that a crash leaves all of it or none.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/reached.h"
+#include "forks/fork_store_impl.h"
+
+namespace cairn::forks {
+
+Result<std::optional<MutableAccount>> ForkStoreImpl::get_mut(ForkNumber fork, ByteView key) {
+  CAIRN_TRY_VOID(check_key(key));
+  CAIRN_TRY(storing, begin_storing(fork));
+  VersionIndex::Outcome outcome;
+  std::shared_ptr<OpenAccount> account;
+  {
+    const MutexLock lock(open_.mutex);
+    VersionIndex::Found found;
+    CAIRN_TRY_VOID(find(fork, {&key, 1}, {&found, 1}));
+    CAIRN_TRY(value, value_of(found));
+    if (!value) return std::nullopt;
+    account = open_.find(found.place);
+    if (!account) {
+      CAIRN_TRY(added, open_.add(fork, key, *value));
+      account = std::move(added);
+      const VersionIndex::Stored stored{.key = key, .place = account->place};
+      const Result<void> done = index_->store(fork, tree_.get()->root(), {&stored, 1}, outcome);
+      if (!done) open_.erase(*account);
+      CAIRN_TRY_VOID(done);
+      if (!outcome.stale.empty()) open_.set_replaced(*account, outcome.stale.front());
+    }
+    if (account->held.exchange(true))
+      return fail(ErrorCode::kConflict, "the account is being changed in fork " + std::to_string(fork));
+  }
+  if (!outcome.touched.empty()) {
+    const MutexLock lock(state_mutex_);
+    ForkState& state = storing.fork();
+    state.touched.insert(state.touched.end(), outcome.touched.begin(), outcome.touched.end());
+  }
+  const segment::RecordView record = segment::view_record(table_.at(account->place), 0);
+  return MutableAccount({const_cast<char*>(record.value.data()), record.value.size()}, account);  // NOLINT: in our own memory.
+}
+
+void ForkStoreImpl::release(std::vector<Place>& stale) {
+  std::vector<Place> replaced;
+  {
+    const MutexLock lock(open_.mutex);
+    std::erase_if(stale, [&](Place place) {
+      if (!open_.holds(place)) return false;
+      if (const auto account = open_.find(place)) {
+        if (account->replaced.word() != 0) replaced.push_back(account->replaced);
+        open_.erase(*account);
+      }
+      return true;
+    });
+  }
+  stale.insert(stale.end(), replaced.begin(), replaced.end());
+}
+
+Result<void> ForkStoreImpl::check_not_held(const ForkStates& forks) {
+  if (!open_.any()) return {};
+  const MutexLock lock(open_.mutex);
+  for (const auto& fork : forks) {
+    for (const auto& account : open_.of(fork->number)) {
+      if (!account->held.load(std::memory_order_acquire)) continue;
+      return fail(ErrorCode::kConflict, "an account is being changed in fork " + std::to_string(fork->number));
+    }
+  }
+  return {};
+}
+
+/// Nobody stores in the fork.
+Result<void> ForkStoreImpl::append_open(ForkState& fork, OpenPublished& published) {
+  if (!open_.any()) return {};
+  {
+    const MutexLock lock(open_.mutex);
+    published.accounts = open_.of(fork.number);
+  }
+  std::vector<AccountUpdate> batch;
+  std::uint64_t bytes = segment::kBatchFrameBytes;
+  for (const auto& account : published.accounts) {
+    if (account->held.load(std::memory_order_acquire)) {
+      return fail(ErrorCode::kConflict, "an account is being changed in fork " + std::to_string(fork.number));
+    }
+    const segment::RecordView record = segment::view_record(table_.at(account->place), 0);
+    batch.push_back({.key = record.key.substr(8), .value = record.value});
+    bytes += record.bytes;
+  }
+  if (batch.empty()) return {};
+  CAIRN_TRY(appended, append(*first_writer_, fork.number, batch, bytes, Durability::kKernel));
+  published.appended = std::move(appended);
+  return {};
+}
+
+void ForkStoreImpl::move_to_segments(const OpenPublished& published) {
+  if (published.accounts.empty()) return;
+  {
+    const auto inside = stale_at_hand_.enter();
+    std::vector<Place> stale;
+    for (std::size_t i = 0; i < published.accounts.size(); ++i) {
+      const OpenAccount& account = *published.accounts[i];
+      const VersionIndex::Stored& stored = published.appended.stored[i];
+      const MutexLock lock(open_.mutex);
+      CAIRN_ASSERT(index_->move(stored.key, account.place, stored.place));  // Nobody else stores in the fork.
+      if (account.replaced.word() != 0) stale.push_back(account.replaced);
+      open_.erase(account);
+    }
+    segments_.indexed(published.appended.segment, published.appended.first, stale);
+  }
+  release_memory();
+}
+
+/// What has no account in it any more, when no reader has a place in it.
+void ForkStoreImpl::release_memory() {
+  std::vector<std::uint32_t> unused;
+  {
+    const MutexLock lock(open_.mutex);
+    unused = open_.take_unused();
+  }
+  if (unused.empty()) return;
+  index_->wait_for_readers();
+  open_.release(unused);
+}
+
+}  // namespace cairn::forks

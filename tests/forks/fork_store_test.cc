@@ -1,0 +1,258 @@
+#include "support/one_fork_store.h"
+
+namespace cairn::test {
+namespace {
+
+struct ForkStoreTest : OneForkStore {};
+
+TEST_F(ForkStoreTest, ANewStoreHasFork0AsItsRoot) {
+  ASSERT_EQ(store->list().size(), 1U);
+  EXPECT_EQ(store->list()[0].number, 0U);
+  EXPECT_EQ(get(0, "ann"), "(none)");
+  put(0, "ann", "10");
+  EXPECT_EQ(get(0, "ann"), "10");
+}
+
+TEST_F(ForkStoreTest, AForkSeesWhatItsAncestorsHoldAndWhatItStoredItself) {
+  put(0, "ann", "10");
+  put(0, "bob", "20");
+  ASSERT_OK(store->create_fork(1, 0));
+  ASSERT_OK(store->create_fork(2, 0));
+  put(1, "ann", "11");
+  put(2, "ann", "12");
+  erase(2, "bob");
+  EXPECT_EQ(get(0, "ann") + get(1, "ann") + get(2, "ann"), "101112");
+  EXPECT_EQ(get(1, "bob"), "20");
+  EXPECT_EQ(get(2, "bob"), "(none)");
+}
+
+TEST_F(ForkStoreTest, OnASingleLineTheGreatestForkNotAboveCounts) {
+  put(0, "ann", "0");
+  ASSERT_OK(store->create_fork(5, 0));
+  put(5, "ann", "5");
+  ASSERT_OK(store->create_fork(9, 5));
+  put(9, "ann", "9");
+  for (ForkNumber fork = 0; fork < 12; ++fork) {
+    const char* const expected = fork >= 9 ? "9" : fork >= 5 ? "5" : "0";
+    EXPECT_EQ(get(fork, "ann"), expected) << fork;
+  }
+  ASSERT_OK(store->create_fork(7, 5));  // It is none any more.
+  EXPECT_EQ(get(6, "ann"), "kNotFound");
+  ASSERT_OK(store->set_root(9));
+  EXPECT_EQ(get(8, "ann"), "kNotFound");
+  EXPECT_EQ(get(100, "ann"), "9");
+}
+
+TEST_F(ForkStoreTest, ErrorsSayWhatIsWrong) {
+  ASSERT_OK(store->create_fork(3, 0));
+  EXPECT_EQ(store->create_fork(3, 0).error().message, "there is a fork 3 already");
+  EXPECT_EQ(store->create_fork(4, 1).error().message, "there is no fork 1");
+  EXPECT_EQ(store->create_fork(2, 3).error().message, "fork 2 has to be above its parent 3");
+  EXPECT_EQ(code_of(store->create_fork(~ForkNumber{0}, 0)), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(store->purge(0).error().message, "fork 0 is the root, which cannot be purged");
+  EXPECT_EQ(code_of(store->freeze(9)), ErrorCode::kNotFound);
+  EXPECT_EQ(code_of(store->sync(9)), ErrorCode::kNotFound);
+  EXPECT_EQ(code_of(store->set_root(9)), ErrorCode::kNotFound);
+  EXPECT_EQ(store->store(0, account_key("ann"), "1").error().message, "fork 0 is frozen; store in a fork below it");
+  EXPECT_EQ(code_of(store->store(9, account_key("ann"), "1")), ErrorCode::kNotFound);
+  EXPECT_EQ(store->store(3, "ann", "1").error().message, "an account key has 32 bytes; that of update 0 of the batch has 3");
+  EXPECT_EQ(store->load(3, "ann").error().message, "an account key has 32 bytes; this one has 3");
+  EXPECT_EQ(code_of(store->get_mut(0, account_key("ann"))), ErrorCode::kInvalidArgument);
+  const auto nothing = store->get_mut(3, account_key("ann"));
+  ASSERT_OK(nothing);
+  EXPECT_FALSE(nothing->has_value());
+}
+
+TEST_F(ForkStoreTest, PurgeIsAsIfTheForkHadNeverBeen) {
+  put(0, "ann", "10");
+  ASSERT_OK(store->create_fork(1, 0));
+  ASSERT_OK(store->create_fork(2, 1));
+  put(2, "ann", "12");
+  put(2, "new", "1");
+  ASSERT_OK(store->purge(1));
+  EXPECT_EQ(get(0, "ann"), "10");
+  EXPECT_EQ(get(0, "new"), "(none)");
+  EXPECT_EQ(store->stats().accounts, 1U);
+  ASSERT_OK(store->create_fork(2, 0));  // Another one of this number.
+  EXPECT_EQ(get(2, "new"), "(none)");
+  put(2, "new", "2");
+  reopen();
+  EXPECT_EQ(get(2, "ann") + get(2, "new"), "102");
+}
+
+TEST_F(ForkStoreTest, WhatWasPurgedStaysSoThoughItsNumberLiesBelowTheRootLater) {
+  put(0, "ann", "10");
+  ASSERT_OK(store->create_fork(1, 0));
+  put(1, "ann", "11");
+  put(1, "bob", "21");
+  ASSERT_OK(store->create_fork(2, 0));
+  ASSERT_OK(store->create_fork(3, 2));
+  ASSERT_OK(store->set_root(3));  // 1 is purged, 0 and 2 are part of 3.
+  reopen();
+  EXPECT_EQ(get(3, "ann"), "10");
+  EXPECT_EQ(get(3, "bob"), "(none)");
+  EXPECT_EQ(store->stats().purged_remembered, 1U);
+  put(3, "ann", "13");
+  ASSERT_OK(impl->end_logs());
+  ASSERT_OK(impl->collect());
+  EXPECT_EQ(store->stats().purged_remembered, 0U) << "no segment has records of it";
+  reopen();
+  EXPECT_EQ(get(3, "ann") + get(3, "bob"), "13(none)");
+}
+
+TEST_F(ForkStoreTest, WhatWasChangedInPlaceIsGoneWithACrashUntilItIsSynced) {
+  put(0, "ann", "10");
+  ASSERT_OK(store->create_fork(1, 0));
+  change(1, "ann", "11");
+  EXPECT_EQ(get(0, "ann") + get(1, "ann"), "1011");
+  go_on_with(disk->crashed(1));
+  EXPECT_EQ(get(1, "ann"), "10");
+  change(1, "ann", "12");
+  ASSERT_OK(store->sync(1));
+  change(1, "ann", "13");
+  put(1, "bob", "20");
+  EXPECT_EQ(get(1, "ann"), "13");
+  go_on_with(disk->crashed(2));
+  EXPECT_EQ(get(1, "ann") + get(1, "bob"), "1220") << "as last synced, and what was stored since";
+  change(1, "ann", "14");
+  change(1, "bob", "24");
+  ASSERT_OK(store->freeze(1));
+  go_on_with(disk->crashed(3));
+  EXPECT_EQ(get(1, "ann") + get(1, "bob"), "1424");
+  EXPECT_EQ(get(0, "ann"), "10");
+  EXPECT_EQ(store->stats().open_bytes, 0U);
+}
+
+TEST_F(ForkStoreTest, AnAccountThatIsBeingChangedIsLeftAlone) {
+  put(0, "ann", "10");
+  ASSERT_OK(store->create_fork(1, 0));
+  ASSERT_OK(store->create_fork(2, 0));
+  {
+    auto account = store->get_mut(1, account_key("ann"));
+    ASSERT_OK(account);
+    EXPECT_EQ(code_of(store->get_mut(1, account_key("ann"))), ErrorCode::kConflict);
+    EXPECT_OK(store->get_mut(2, account_key("ann")));
+    EXPECT_EQ(code_of(store->sync(1)), ErrorCode::kConflict);
+    EXPECT_EQ(code_of(store->freeze(1)), ErrorCode::kConflict);
+    EXPECT_EQ(code_of(store->create_fork(3, 1)), ErrorCode::kConflict);
+    EXPECT_EQ(code_of(store->purge(1)), ErrorCode::kConflict);
+    EXPECT_EQ(code_of(store->set_root(2)), ErrorCode::kConflict);
+    (*account)->bytes()[1] = '9';
+  }
+  EXPECT_EQ(get(1, "ann"), "19");
+  ASSERT_OK(store->set_root(2));
+  EXPECT_EQ(get(2, "ann"), "10");
+  EXPECT_EQ(store->stats().open_bytes, 0U);
+}
+
+TEST_F(ForkStoreTest, WhatACrashLeavesOfAChangedAccountIsCollectedWithIt) {
+  ASSERT_OK(store->create_fork(1, 0));
+  put(1, "ann", "10");
+  for (int i = 0; i < 200; ++i) put(1, "busy", std::to_string(i));
+  ASSERT_OK(impl->end_logs());
+  change(1, "ann", "11");
+  ASSERT_OK(impl->collect());
+  EXPECT_EQ(get(1, "ann"), "11");
+  change(1, "ann", "12");
+  go_on_with(disk->crashed(1));
+  EXPECT_EQ(get(1, "ann") + get(1, "busy"), "10199");
+}
+
+TEST_F(ForkStoreTest, ABatchIsStoredWholeOrNotAtAll) {
+  const Bytes ann = account_key("ann");
+  const Bytes bob = account_key("bob");
+  const std::vector<AccountUpdate> batch = {{.key = ann, .value = "1"}, {.key = bob, .value = "2"}, {.key = ann, .value = "3"}};
+  ASSERT_OK(store->store(0, batch));
+  EXPECT_EQ(get(0, "ann") + get(0, "bob"), "32");
+  EXPECT_EQ(code_of(store->store(0, std::vector<AccountUpdate>{{.key = ann, .value = "7"}, {.key = "bob", .value = "8"}})),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(get(0, "ann"), "3");
+  reopen();
+  EXPECT_EQ(get(0, "ann") + get(0, "bob"), "32");
+}
+
+TEST_F(ForkStoreTest, WritersHaveLogsOfTheirOwnAndLaterOnesTakeThemOver) {
+  {
+    auto one = store->writer();
+    auto two = store->writer();
+    ASSERT_OK(one);
+    ASSERT_OK(two);
+    const Bytes ann = account_key("ann");
+    const Bytes bob = account_key("bob");
+    ASSERT_OK(one->store(0, std::vector<AccountUpdate>{{.key = ann, .value = "1"}}));
+    ASSERT_OK(two->store(0, std::vector<AccountUpdate>{{.key = bob, .value = "2"}}));
+    ASSERT_OK(two->store(0, std::vector<AccountUpdate>{{.key = ann, .value = "3"}}));
+    EXPECT_EQ(store->stats().segments, 2U);
+  }
+  go_on_with(disk->crashed(1));
+  EXPECT_EQ(get(0, "ann") + get(0, "bob"), "32");
+  std::vector<ForkWriter> many;
+  for (int i = 1; i < 64; ++i) many.push_back(*store->writer());
+  EXPECT_EQ(code_of(store->writer()), ErrorCode::kUnavailable);
+  many.pop_back();
+  EXPECT_OK(store->writer());
+}
+
+TEST_F(ForkStoreTest, StaleVersionsTakeAtMostAsMuchAsLiveOnesAndSomeSegments) {
+  std::map<std::string, std::string> model;
+  Random random(1);
+  for (int i = 0; i < 4000; ++i) {
+    const std::string name = "account" + std::to_string(random.below(random.one_in(2) ? 10 : 100));
+    model[name] = std::to_string(i) + std::string(random.below(100), 'x');
+    put(0, name, model[name], Durability::kKernel);
+    process->run_jobs();
+    const ForkStoreStats stats = store->stats();
+    ASSERT_LT(stats.segment_bytes, 2 * stats.live_bytes + tuning.slack_bytes + 4 * tuning.segment_bytes_max) << i;
+  }
+  EXPECT_GT(store->stats().segments_reclaimed, 10U);
+  for (const auto& [name, value] : model) EXPECT_EQ(get(0, name), value);
+  EXPECT_TRUE(store->stats().job_errors.empty());
+  reopen();
+  for (const auto& [name, value] : model) EXPECT_EQ(get(0, name), value);
+}
+
+TEST_F(ForkStoreTest, ErasesAreForgottenWhenNothingOlderIsLeft) {
+  for (int round = 0; round < 30; ++round) {
+    for (int i = 0; i < 40; ++i) put(0, "account" + std::to_string(round * 40 + i), "some value", Durability::kKernel);
+    for (int i = 0; i < 40; ++i) erase(0, "account" + std::to_string(round * 40 + i));
+    process->run_jobs();
+  }
+  ASSERT_OK(impl->end_logs());
+  ASSERT_OK(impl->collect());
+  ASSERT_OK(impl->collect());
+  EXPECT_EQ(store->stats().accounts, 0U);
+  EXPECT_EQ(store->stats().segments, 0U);
+  reopen();
+  EXPECT_EQ(get(0, "account7"), "(none)");
+}
+
+TEST_F(ForkStoreTest, VerifyAndCheckpointsHoldWhatIsStored) {
+  put(0, "ann", "10");
+  ASSERT_OK(store->create_fork(1, 0));
+  put(1, "ann", "11");
+  const auto report = process->database().verify({});
+  ASSERT_OK(report);
+  EXPECT_TRUE(report->damages.empty());
+  storage::SimulatedDisk other(2);
+  ASSERT_OK(process->database().checkpoint(std::make_unique<storage::SimulatedStorage>(other), {}));
+  put(1, "ann", "12");
+  ASSERT_OK(store->purge(1));
+  Process second(other, clock);
+  ASSERT_OK(second.open());
+  const auto copy = second.database().forks("main", {.create_if_missing = false});
+  ASSERT_OK(copy);
+  const auto hit = (*copy)->load(1, account_key("ann"));
+  ASSERT_OK(hit);
+  EXPECT_EQ((*hit)->view(), "11");
+  EXPECT_EQ(code_of(second.database().forks("other", {.create_if_missing = false})), ErrorCode::kNotFound);
+}
+
+TEST_F(ForkStoreTest, AfterItWasClosedNothingIsStoredAndReadsGoOn) {
+  put(0, "ann", "10");
+  ASSERT_OK(process->close());
+  EXPECT_EQ(code_of(store->store(0, account_key("ann"), "11")), ErrorCode::kUnavailable);
+  EXPECT_EQ(get(0, "ann"), "10");
+}
+
+}  // namespace
+}  // namespace cairn::test
