@@ -40,7 +40,8 @@ struct RepairReport {
   std::uint64_t files = 0;   ///< That were looked at.
   std::uint64_t tables = 0;  ///< In the new database.
   std::uint64_t timelines = 0;
-  std::uint64_t records = 0;  ///< In the new database; of a timeline, saves.
+  std::uint64_t fork_stores = 0;
+  std::uint64_t records = 0;  ///< In the new database; of a timeline, saves; of a fork store, versions of accounts.
   std::vector<Error> lost;    ///< What is damaged or missing, with file and offset. Empty: nothing.
 };
 

@@ -59,12 +59,13 @@ Result<int> repair(const Arguments& arguments) {
     fmt::print("{}", to_line({{"files", report.files},
                               {"tables", report.tables},
                               {"timelines", report.timelines},
+                              {"fork_stores", report.fork_stores},
                               {"records", report.records},
                               {"lost", to_json(report.lost)}}));
   } else {
     for (const Error& lost : report.lost) fmt::print("{}\n", lost.to_string());
-    fmt::print("{} records in {} tables and {} timelines, from {} files; {} findings\n", report.records, report.tables,
-               report.timelines, report.files, report.lost.size());
+    fmt::print("{} records in {} tables, {} timelines and {} fork stores, from {} files; {} findings\n", report.records,
+               report.tables, report.timelines, report.fork_stores, report.files, report.lost.size());
   }
   return report.lost.empty() ? 0 : exit_code(ErrorCode::kCorruption);
 }

@@ -3,7 +3,8 @@
 // Which files count: those of the newest readable manifest, and those made after it; without any manifest all. Of these a
 // record is passed over if a sound sealed file, made later, covers its key and its version: that file says what lives
 // there, so that erased keys stay erased. Everything else is merged, the newest version of each key winning.
-// Of a timeline every save counts, and its indexes are made anew: its segments say all that they do.
+// Of a timeline every save counts, and its indexes are made anew: its segments say all that they do. Of a fork store every
+// version counts that is of one of its forks, which a manifest alone says.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -11,6 +12,7 @@
 #include "base/error.h"
 #include "database/database_impl.h"
 #include "directory/file_name.h"
+#include "forks/rebuild.h"
 #include "sealed/merge_cursor.h"
 #include "sealed/sealed_salvage.h"
 #include "segment/segment_salvage.h"
@@ -254,6 +256,10 @@ class Repair {
             saves_[record.header.view].push_back(record);
             return;
           }
+          if (record.header.family == kForksFamily) {
+            if (forks::is_version(record)) versions_[record.header.view].push_back(record);
+            return;
+          }
           const sealed::Entry entry{.key = record.key,
                                     .value = record.value,
                                     .kind = record.kind(),
@@ -388,8 +394,13 @@ class Repair {
     }
     for (const auto& [family, found] : families_) views.insert(family.first);
     for (const auto& [view, saves] : saves_) views.insert(view);
+    for (const auto& [view, versions] : versions_) views.insert(view);
     for (const std::uint16_t view : views) {
       const directory::ViewEntry* const old = old_entry(view);
+      if (old != nullptr ? old->forks.has_value() : versions_.contains(view)) {
+        CAIRN_TRY_VOID(write_forks(*directory, view));
+        continue;
+      }
       const bool is_timeline = old != nullptr ? old->timeline.has_value() : saves_.contains(view);
       CAIRN_TRY_VOID(is_timeline ? write_timeline(*directory, view) : write_table(*directory, view));
     }
@@ -410,6 +421,23 @@ class Repair {
     for (const directory::BlockEntry& block : made.blocks) report_.records += block.saves;
     entry.timeline = std::move(made);
     ++report_.timelines;
+    return list(directory, entry);
+  }
+
+  Result<void> write_forks(directory::Directory& directory, std::uint16_t view) {
+    const directory::ViewEntry* const old = old_entry(view);
+    const std::string name = new_name(directory, view, "forks");
+    if (old == nullptr) {
+      report_.lost.push_back(corruption("the forks of fork store '" + name +
+                                            "' are not known: the newest version of each account is taken for the root's",
+                                        "manifest")
+                                 .error());
+    }
+    CAIRN_TRY(entry, forks::rebuild(directory, directory.manifest().next_view, name, old != nullptr ? &*old->forks : nullptr,
+                                    versions_[view], report_.records));
+    entry.name = name;
+    entry.kind = "forks";
+    ++report_.fork_stores;
     return list(directory, entry);
   }
 
@@ -499,6 +527,7 @@ class Repair {
   std::map<std::uint16_t, std::string> view_names_;
   std::map<FamilyOf, FamilyFound> families_;
   std::map<std::uint16_t, std::vector<segment::RecordView>> saves_;        // Of timelines, by view.
+  std::map<std::uint16_t, std::vector<segment::RecordView>> versions_;     // Of fork stores, by view.
   std::map<std::pair<std::uint64_t, std::uint64_t>, sealed::Entry> puts_;  // The first of each segment, by the value's place.
   std::vector<std::shared_ptr<const storage::MappedFile>> maps_;
   std::vector<std::shared_ptr<sealed::SealedSalvage>> salvages_;

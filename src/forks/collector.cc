@@ -11,6 +11,7 @@
 #include "base/reached.h"
 #include "directory/liveness.h"
 #include "forks/fork_store_impl.h"
+#include "forks/version_writer.h"
 #include "segment/segment_reader.h"
 
 namespace cairn::forks {
@@ -165,13 +166,9 @@ Result<void> ForkStoreImpl::collect() {
 Result<void> ForkStoreImpl::collect_these(directory::Job& job, Survivors& survivors) {
   CAIRN_TRY_VOID(find_survivors(job, survivors));
   const Result<void> copied = copy_survivors(job, survivors);
-  const Result<void> listed = copied ? list_survivors(survivors) : copied;
-  if (!listed) {
-    for (const Survivors::Made& made : survivors.made) {
-      segments_.remove(made.number);
-      if (directory_->state()) directory_->abandon(made.entry.file);
-    }
-    return listed;
+  if (!copied) {
+    for (const Survivors::Made& made : survivors.made) segments_.remove(made.number);
+    return copied;
   }
   move_survivors(survivors);
   index_->wait_for_readers();
@@ -254,64 +251,38 @@ void ForkStoreImpl::sort_out(std::span<const segment::RecordView> records, std::
 }
 
 Result<void> ForkStoreImpl::copy_survivors(directory::Job& job, Survivors& survivors) {
-  std::shared_ptr<segment::SegmentWriter> writer;
-  std::uint64_t bytes_left = 0;
+  std::uint64_t bytes = 0;
   for (const Survivors::Version& version : survivors.versions) {
-    bytes_left += segment::view_record(table_.at(version.from), 0).bytes;
+    bytes += segment::view_record(table_.at(version.from), 0).bytes;
   }
-  Segments::Stored all;
-  std::vector<ForkNumber> forks;
-  const auto finish = [&]() -> Result<void> {
-    CAIRN_TRY_VOID(writer->finish());
-    all.end = writer->end();
-    survivors.made.back().entry.end = all.end;
-    std::ranges::sort(forks);
-    const auto twice = std::ranges::unique(forks);
-    forks.erase(twice.begin(), twice.end());
-    segments_.loaded(survivors.made.back().number, all, std::exchange(forks, {}));
-    counters_.moved_bytes.fetch_add(all.end, std::memory_order_relaxed);
-    return job.progress(all.end);
-  };
-  for (Survivors::Version& version : survivors.versions) {
+  VersionWriter writer(*directory_, view_, name_, tuning_.segment_bytes_max, bytes);
+  std::vector<VersionWriter::At> places;
+  for (const Survivors::Version& version : survivors.versions) {
     const segment::RecordView record = segment::view_record(table_.at(version.from), version.from.offset());
-    if (writer && !writer->has_room(record.bytes)) {
-      CAIRN_TRY_VOID(finish());
-      writer.reset();
-    }
-    if (!writer) {
-      const std::uint64_t least = segment::kHeaderBytes + segment::SegmentWriter::with_slack(record.bytes) + 256;
-      const std::uint64_t wanted = std::min(segment::kHeaderBytes + bytes_left + 4 * kKiB, tuning_.segment_bytes_max);
-      CAIRN_TRY(fresh, directory_->new_segment(view_, name_, round_up(std::max(least, wanted), 4 * kKiB)));
-      writer = std::move(fresh.writer);
-      writer->collect();
-      const Result<std::uint32_t> number =
-          segments_.add({.live = directory_->live(writer->view()), .recyclable_bytes = 0, .as_of = survivors.as_of});
-      if (!number) directory_->abandon(fresh.name);
-      CAIRN_TRY_VOID(number);
-      survivors.made.push_back(
-          {.number = *number,
-           .entry = {
-               .file = fresh.name, .state = directory::SegmentState::kEnded, .log = kWritersMax, .as_of = survivors.as_of}});
-      all = {.first_version = record.header.write_version};
-    }
-    bytes_left -= record.bytes;
     // What the root has is part of every fork from now on: which fork it came from is nothing to anybody.
     const ForkNumber fork = fork_in(record.key) <= survivors.root ? 0 : fork_in(record.key);
-    if (forks.empty() || forks.back() != fork) forks.push_back(fork);
-    const RecordKey key(fork, record.key.substr(8));
-    version.to = Place(survivors.made.back().number, writer->tail());
-    writer->append({.kind = record.kind(),
-                    .flags = 0,  // What was in a batch is durable as a whole by now.
-                    .write_version = record.header.write_version,
-                    .stamp = record.header.stamp,
-                    .view = view_,
-                    .family = kForksFamily,
-                    .key = key.view(),
-                    .value = record.value});
-    all.live_bytes += record.bytes;
-    all.erase_bytes += record.kind() == RecordKind::kTombstone ? record.bytes : 0;
+    CAIRN_TRY(at, writer.add(record, fork, version.write_version));
+    places.push_back(at);
   }
-  return writer ? finish() : Result<void>();
+  CAIRN_TRY_VOID(writer.finish());
+  for (const VersionWriter::Made& made : writer.made()) {
+    CAIRN_TRY(number, segments_.add({.live = directory_->live(made.map), .as_of = survivors.as_of}));
+    segments_.loaded(number, made.all, made.forks);
+    survivors.made.push_back({.number = number,
+                              .entry = {.file = made.file,
+                                        .state = directory::SegmentState::kEnded,
+                                        .end = made.all.end,
+                                        .log = kWritersMax,
+                                        .as_of = survivors.as_of}});
+    counters_.moved_bytes.fetch_add(made.all.end, std::memory_order_relaxed);
+    CAIRN_TRY_VOID(job.progress(made.all.end));
+  }
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    survivors.versions[i].to = Place(survivors.made[places[i].made].number, places[i].offset);
+  }
+  const Result<void> listed = list_survivors(survivors);
+  if (listed) writer.keep();
+  return listed;
 }
 
 /// The manifest goes over to the new segments. What replaced versions in the old ones is on disk before.

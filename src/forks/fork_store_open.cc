@@ -7,29 +7,12 @@
 #include "base/reached.h"
 #include "directory/file_name.h"
 #include "forks/fork_store_impl.h"
+#include "forks/rebuild.h"
+#include "forks/stored_versions.h"
 #include "segment/segment_reader.h"
 
 namespace cairn::forks {
 namespace {
-
-/// Which records of a segment were ever, and of which fork they are.
-class Liveness {
- public:
-  Liveness(const ForkTree& tree, const directory::ForksEntry& forks) : tree_(tree), purged_(forks.purged) {
-    std::ranges::sort(purged_, {}, &directory::PurgedEntry::fork);
-  }
-  [[nodiscard]] bool was(ForkNumber fork, std::uint64_t version) const {
-    if (const Fork* const found = tree_.find(fork)) return version > found->since;
-    if (fork > tree_.root()) return false;
-    const auto of_fork = std::ranges::equal_range(purged_, fork, {}, &directory::PurgedEntry::fork);
-    return std::ranges::none_of(
-        of_fork, [&](const directory::PurgedEntry& purged) { return version > purged.since && version <= purged.until; });
-  }
-
- private:
-  const ForkTree& tree_;
-  std::vector<directory::PurgedEntry> purged_;
-};
 
 constexpr std::size_t kLoadedTogether = 64;
 
@@ -83,7 +66,7 @@ Result<void> ForkStoreImpl::load_segment(const directory::SegmentEntry& segment,
   const std::shared_ptr<directory::LiveFile> live = directory_->live(map);
   CAIRN_TRY(number, segments_.add({.live = live, .bytes = segment.end, .as_of = segment.as_of}));
   const std::shared_ptr<const ForkTree> tree = tree_.get();
-  const Liveness liveness(*tree, forks);
+  const StoredVersions versions(*tree, forks);
   Segments::Stored all{.end = segment.end};
   std::vector<ForkNumber> of_forks;
   std::vector<VersionIndex::Stored> some;
@@ -100,13 +83,13 @@ Result<void> ForkStoreImpl::load_segment(const directory::SegmentEntry& segment,
     return {};
   };
   const auto visit = [&](const segment::RecordView& record) -> Result<void> {
-    if (record.key.size() != kRecordKeyBytes || record.header.family != kForksFamily) {
+    if (!is_version(record)) {
       return corruption("a record that is no version of an account", segment.file, record.offset);
     }
     const ForkNumber of = fork_in(record.key);
     if (all.first_version == 0) all.first_version = record.header.write_version;
     if (of_forks.empty() || of_forks.back() != of) of_forks.push_back(of);
-    if (!liveness.was(of, record.header.write_version)) return {};
+    if (!versions.count(of, record.header.write_version)) return {};
     if (of != fork || some.size() == kLoadedTogether) CAIRN_TRY_VOID(store_some());
     fork = of;
     some.push_back({.key = record.key.substr(8), .place = Place(number, record.offset)});
