@@ -247,6 +247,54 @@ TEST_F(ForkStoreTest, VerifyAndCheckpointsHoldWhatIsStored) {
   EXPECT_EQ(code_of(second.database().forks("other", {.create_if_missing = false})), ErrorCode::kNotFound);
 }
 
+TEST_F(ForkStoreTest, RepairKeepsWhatTheForksSee) {
+  put(0, "ann", "10");
+  put(0, "bob", "20");
+  put(0, "cat", "30");
+  ASSERT_OK(store->create_fork(1, 0));
+  ASSERT_OK(store->create_fork(2, 0));
+  ASSERT_OK(store->create_fork(3, 2));
+  put(1, "ann", "11");
+  put(3, "ann", "13");
+  erase(3, "bob");
+  ASSERT_OK(store->create_fork(4, 2));
+  put(4, "cat", "34");
+  ASSERT_OK(store->purge(4));
+  const auto killed = disk->killed();
+  const auto repaired = [&](bool with_manifest) {
+    if (!with_manifest) {
+      for (const auto& [name, size] : killed->file_sizes()) {
+        if (name.starts_with("manifest-")) killed->erase(name);
+      }
+    }
+    auto target = std::make_unique<storage::SimulatedDisk>(5);
+    storage::SimulatedStorage source(*killed);
+    directory::Environment environment(clock, false);
+    const auto report =
+        database::DatabaseImpl::repair(source, std::make_unique<storage::SimulatedStorage>(*target), environment, {});
+    EXPECT_OK(report);
+    EXPECT_EQ(report->fork_stores, 1U);
+    EXPECT_EQ(report->lost.empty(), with_manifest);
+    return target;
+  };
+  end();
+  clock.advance_ms(20'000);  // The lease of who was killed.
+  disk = repaired(true);
+  open();
+  EXPECT_EQ(store->list().size(), 4U);
+  EXPECT_EQ(get(1, "ann") + get(2, "ann") + get(3, "ann"), "111013");
+  EXPECT_EQ(get(1, "bob") + get(3, "bob") + get(3, "cat"), "20(none)30");
+  end();
+  disk = repaired(false);
+  process = std::make_unique<Process>(*disk, clock);
+  ASSERT_OK(process->open());
+  const std::vector<std::string> names = process->database().names("forks");
+  ASSERT_EQ(names, std::vector<std::string>{"main"});
+  impl = *process->database().forks("main", {});
+  store.emplace(impl);
+  EXPECT_EQ(get(0, "ann") + get(0, "bob") + get(0, "cat"), "13(none)34") << "which forks there were is not known";
+}
+
 TEST_F(ForkStoreTest, AfterItWasClosedNothingIsStoredAndReadsGoOn) {
   put(0, "ann", "10");
   ASSERT_OK(process->close());
