@@ -1,7 +1,9 @@
 // The state of accounts over forks: from a 32-byte account key to any bytes, for a tree of possible states.
 // To use it, read this file. To change it, start at docs/paths.md.
 #pragma once
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -81,6 +83,22 @@ class ForkWriter {
   std::shared_ptr<forks::Writer> writer_;
 };
 
+/// Of all accounts of a fork: two forks with the same accounts have the same, in whatever order these were stored. The sum of a
+/// 256-bit hash of each (as LtHash adds: Bellare and Micciancio, "A new paradigm for collision-free hashing", 1997, but of XXH3):
+/// it tells damage, and not what somebody has made to look the same.
+struct StateHash {
+  std::array<std::uint64_t, 4> words{};
+  bool operator==(const StateHash&) const = default;
+  /// 64 hexadecimal digits.
+  [[nodiscard]] std::string to_string() const;
+};
+
+/// Called with an account; an error ends the walk with it.
+using AccountVisitor = std::function<Result<void>(ByteView key, const Pinned& value)>;
+/// Called with an account that two forks see differently; nullopt: that fork sees none.
+using DifferenceVisitor =
+    std::function<Result<void>(ByteView key, const std::optional<Pinned>& in_a, const std::optional<Pinned>& in_b)>;
+
 struct ForkStoreStats {
   std::vector<ForkInfo> forks;
   std::uint64_t accounts = 0;     ///< Of all forks, each once; those that were erased as long as that has to be remembered.
@@ -144,6 +162,19 @@ class ForkStore {
   [[nodiscard]] Result<std::optional<Pinned>> load(ForkNumber fork, ByteView key) const;
   /// load() of each key: sooner than one by one, as memory is waited for together.
   [[nodiscard]] Result<std::vector<std::optional<Pinned>>> load_many(ForkNumber fork, std::span<const ByteView> keys) const;
+
+  /// All accounts that `fork` sees, in no order, lie in so many parts of about the same size, which threads may share.
+  static constexpr std::size_t kParts = 4096;
+  /// Calls `visit` with those of part `part`, below kParts. Of a fork that is not frozen some that are stored meanwhile may be
+  /// left out. Errors as load(), and those of `visit`.
+  Result<void> scan(ForkNumber fork, std::size_t part, const AccountVisitor& visit) const;
+  /// Of all parts.
+  Result<void> scan(ForkNumber fork, const AccountVisitor& visit) const;
+  /// Calls `visit` with each account that `a` and `b` see differently, in no order. Takes time in proportion to what changed in
+  /// forks that only one of them sees. Errors as load(), and those of `visit`.
+  Result<void> diff(ForkNumber a, ForkNumber b, const DifferenceVisitor& visit) const;
+  /// Reads all accounts of `fork`, with two threads. Errors as load().
+  [[nodiscard]] Result<StateHash> state_hash(ForkNumber fork) const;
 
   /// The account as `fork` sees it, to be changed in place; nullopt: there is none. Its size stays. Until the fork is synced or
   /// frozen the changes are in memory alone: a crash gives the fork back as it was synced last. Errors: as store(), and

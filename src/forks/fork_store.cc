@@ -59,6 +59,17 @@ Result<std::vector<std::optional<Pinned>>> ForkStore::load_many(ForkNumber fork,
   return impl_->load_many(fork, keys);
 }
 Result<std::optional<MutableAccount>> ForkStore::get_mut(ForkNumber fork, ByteView key) { return impl_->get_mut(fork, key); }
+Result<void> ForkStore::scan(ForkNumber fork, std::size_t part, const AccountVisitor& visit) const {
+  return impl_->scan(fork, part, visit);
+}
+Result<void> ForkStore::scan(ForkNumber fork, const AccountVisitor& visit) const {
+  for (std::size_t part = 0; part < kParts; ++part) CAIRN_TRY_VOID(impl_->scan(fork, part, visit));
+  return {};
+}
+Result<void> ForkStore::diff(ForkNumber a, ForkNumber b, const DifferenceVisitor& visit) const {
+  return impl_->diff(a, b, visit);
+}
+Result<StateHash> ForkStore::state_hash(ForkNumber fork) const { return impl_->state_hash(fork); }
 ForkStoreStats ForkStore::stats() const { return impl_->stats(); }
 
 }  // namespace cairn

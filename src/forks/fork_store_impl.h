@@ -4,6 +4,7 @@
 //   fork_store_write.cc  the way of a batch
 //   fork_store_read.cc   load
 //   fork_store_tree.cc   create_fork, freeze, sync, set_root, purge
+//   fork_store_walk.cc   scan, diff, state_hash
 //   get_mut.cc           accounts that are changed in place
 //   collector.cc         what no fork sees any more is given back
 //
@@ -55,6 +56,8 @@ struct Tuning : directory::LogTuning {
 
 /// kInvalidArgument: it has not 32 bytes.
 Result<void> check_key(ByteView key);
+/// kNotFound, saying why: the fork is not there.
+std::unexpected<Error> no_path(ForkNumber fork, const ForkTree& tree);
 /// Of the version that was found; nullopt: there is none, or it is an erase. kIo.
 Result<std::optional<Pinned>> value_of(const VersionIndex::Found& found);
 
@@ -99,6 +102,9 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   [[nodiscard]] Writer& shared_writer() { return *first_writer_; }
   [[nodiscard]] Result<std::optional<Pinned>> load(ForkNumber fork, ByteView key) const;
   [[nodiscard]] Result<std::vector<std::optional<Pinned>>> load_many(ForkNumber fork, std::span<const ByteView> keys) const;
+  Result<void> scan(ForkNumber fork, std::size_t part, const AccountVisitor& visit) const;
+  Result<void> diff(ForkNumber a, ForkNumber b, const DifferenceVisitor& visit) const CAIRN_EXCLUDES(state_mutex_);
+  [[nodiscard]] Result<StateHash> state_hash(ForkNumber fork) const;
   Result<std::optional<MutableAccount>> get_mut(ForkNumber fork, ByteView key) CAIRN_EXCLUDES(state_mutex_, open_.mutex);
   [[nodiscard]] ForkStoreStats stats() const CAIRN_EXCLUDES(state_mutex_);
 
@@ -177,6 +183,13 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
 
   // fork_store_read.cc
   Result<void> find(ForkNumber fork, std::span<const ByteView> keys, std::span<VersionIndex::Found> found) const;
+
+  // fork_store_walk.cc
+  template <typename Work>
+  Result<void> in_one_tree(Work work) const;
+  using Differences = std::vector<Hash128>;
+  [[nodiscard]] Differences may_differ(const ForkTree& tree, const ForkTree::Path& a, const ForkTree::Path& b) const
+      CAIRN_EXCLUDES(state_mutex_);
 
   // fork_store_tree.cc
   using Edit = std::function<void(directory::ForksEntry&)>;

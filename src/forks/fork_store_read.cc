@@ -10,6 +10,12 @@ Result<void> check_key(ByteView key) {
   return fail(ErrorCode::kInvalidArgument, "an account key has 32 bytes; this one has " + std::to_string(key.size()));
 }
 
+std::unexpected<Error> no_path(ForkNumber fork, const ForkTree& tree) {
+  const std::string number = std::to_string(fork);
+  return fail(ErrorCode::kNotFound, fork < tree.root() ? "fork " + number + " lies below the root " + std::to_string(tree.root())
+                                                       : "there is no fork " + number);
+}
+
 Result<std::optional<Pinned>> value_of(const VersionIndex::Found& found) {
   if (!found.file) return std::nullopt;
   const storage::MappedFile& map = *found.file->map();
@@ -26,12 +32,7 @@ Result<void> ForkStoreImpl::find(ForkNumber fork, std::span<const ByteView> keys
     const std::uint64_t prunings = prunings_.load(std::memory_order_acquire);
     const std::shared_ptr<const ForkTree> tree = tree_.get();
     const auto path = tree->path(fork);
-    if (!path) {
-      const bool below = fork < tree->root();
-      return fail(ErrorCode::kNotFound,
-                  below ? "fork " + std::to_string(fork) + " lies below the root " + std::to_string(tree->root())
-                        : "there is no fork " + std::to_string(fork));
-    }
+    if (!path) return no_path(fork, *tree);
     const Result<void> done = index_->find(*path, keys, found);
     if (prunings_.load(std::memory_order_acquire) == prunings) return done;
     CAIRN_REACHED("load began again because the tree was pruned");

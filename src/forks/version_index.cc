@@ -263,8 +263,7 @@ Result<void> VersionIndex::find_some(const ForkTree::Path& path, std::span<const
     const auto inside = readers_.enter();
     for (std::size_t i = 0; i < keys.size(); ++i) {
       found[i] = {};
-      std::uint64_t word = index_->find(hashes[i].hash);
-      for (unsigned nth = 1; word != 0 && (word & kTagMask) != hashes[i].tag; ++nth) word = index_->find(hashes[i].hash, nth);
+      const std::uint64_t word = word_of(hashes[i]);
       if (word == 0) continue;
       Placed alone{};
       const std::span<const Placed> versions = versions_of(word, alone);
@@ -367,37 +366,34 @@ void VersionIndex::drop(ByteView key, Place place) {
   });
 }
 
+/// Of the account, or 0.
+std::uint64_t VersionIndex::word_of(const Key& key) const {
+  std::uint64_t word = index_->find(key.hash);
+  for (unsigned nth = 1; word != 0 && (word & kTagMask) != key.tag; ++nth) word = index_->find(key.hash, nth);
+  return word;
+}
+
 bool VersionIndex::refers(ByteView key, Place place) const {
-  const Key hash = key_of(key);
   const auto inside = readers_.enter();
-  for (unsigned nth = 0;; ++nth) {
-    const std::uint64_t word = index_->find(hash.hash, nth);
-    if (word == 0) return false;
-    if ((word & kTagMask) != hash.tag) continue;
-    Placed alone{};
-    const std::span<const Placed> versions = versions_of(word, alone);
-    return std::ranges::find(versions, place, &Placed::place) != versions.end();
+  const std::uint64_t word = word_of(key_of(key));
+  if (word == 0) return false;
+  Placed alone{};
+  const std::span<const Placed> versions = versions_of(word, alone);
+  return std::ranges::find(versions, place, &Placed::place) != versions.end();
+}
+
+void VersionIndex::add_versions(std::uint64_t word, std::vector<Version>& versions) const {
+  Placed alone{};
+  for (const Placed& each : versions_of(word, alone)) {
+    versions.push_back({.fork = each.fork, .at = {.place = each.place, .file = segments_.hold(each.place)}});
   }
 }
 
-Result<void> VersionIndex::visit(std::size_t number, const std::function<Result<void>(std::span<const Version>)>& visit) const {
-  std::vector<AccountIndex::Entry> entries;
-  std::vector<Version> versions;
-  std::vector<std::size_t> ends;
-  {
-    const auto inside = readers_.enter();
-    index_->copy_region(number, entries);
-    for (const AccountIndex::Entry& entry : entries) {
-      Placed alone{};
-      for (const Placed& each : versions_of(entry.word, alone)) {
-        versions.push_back({.fork = each.fork, .at = {.place = each.place, .file = segments_.hold(each.place)}});
-      }
-      ends.push_back(versions.size());
-    }
-  }
+/// Those of one account end at each of `ends`.
+Result<void> VersionIndex::visit_each(std::span<Version> versions, std::span<const std::size_t> ends, const Visitor& visit) {
   std::size_t begin = 0;
   for (const std::size_t end : ends) {
-    const std::span<Version> these = std::span(versions).subspan(begin, end - begin);
+    const std::span<Version> these = versions.subspan(begin, end - begin);
     for (Version& version : these) {
       const storage::MappedFile& map = *version.at.file->map();
       if (version.fork == 0) version.fork = fork_of(map.data() + version.at.place.offset());
@@ -405,6 +401,41 @@ Result<void> VersionIndex::visit(std::size_t number, const std::function<Result<
     }
     CAIRN_TRY_VOID(visit(these));
     begin = end;
+  }
+  return {};
+}
+
+Result<void> VersionIndex::visit(std::size_t number, const Visitor& visit) const {
+  std::vector<AccountIndex::Entry> entries;
+  std::vector<Version> versions;
+  std::vector<std::size_t> ends;
+  {
+    const auto inside = readers_.enter();
+    index_->copy_region(number, entries);
+    for (const AccountIndex::Entry& entry : entries) {
+      add_versions(entry.word, versions);
+      ends.push_back(versions.size());
+    }
+  }
+  return visit_each(versions, ends, visit);
+}
+
+Result<void> VersionIndex::visit(std::span<const Hash128> accounts, const Visitor& visit) const {
+  for (std::size_t i = 0; i < accounts.size(); i += kBatch) {
+    const std::span<const Hash128> some = accounts.subspan(i, std::min(kBatch, accounts.size() - i));
+    for (const Hash128& hash : some) index_->prefetch(key_of(hash).hash);
+    std::vector<Version> versions;
+    std::vector<std::size_t> ends;
+    {
+      const auto inside = readers_.enter();
+      for (const Hash128& hash : some) {
+        const std::uint64_t word = word_of(key_of(hash));
+        if (word == 0) continue;
+        add_versions(word, versions);
+        ends.push_back(versions.size());
+      }
+    }
+    CAIRN_TRY_VOID(visit_each(versions, ends, visit));
   }
   return {};
 }

@@ -85,7 +85,10 @@ class VersionIndex {
   };
   /// Calls `visit` with the versions of each account in part `number` of kParts, the greatest fork first. kIo.
   static constexpr std::size_t kParts = AccountIndex::kRegions;
-  Result<void> visit(std::size_t number, const std::function<Result<void>(std::span<const Version>)>& visit) const;
+  using Visitor = std::function<Result<void>(std::span<const Version>)>;
+  Result<void> visit(std::size_t number, const Visitor& visit) const;
+  /// The same with those of some accounts, by their hashes, that are there.
+  Result<void> visit(std::span<const Hash128> accounts, const Visitor& visit) const;
 
   [[nodiscard]] std::uint64_t accounts() const { return index_->size(); }
   /// Of the index and the lists.
@@ -115,6 +118,9 @@ class VersionIndex {
   [[nodiscard]] Key key_of(Hash128 hash) const;
   Result<void> store_some(std::uint64_t fork, std::uint64_t root, std::span<const Stored> versions, Outcome& outcome,
                           Order order);
+  [[nodiscard]] std::uint64_t word_of(const Key& key) const;
+  void add_versions(std::uint64_t word, std::vector<Version>& versions) const;
+  static Result<void> visit_each(std::span<Version> versions, std::span<const std::size_t> ends, const Visitor& visit);
   template <typename Edit>
   bool edit(const Key& key, std::uint64_t root, Edit edit);
   void put_in(const Placed& placed, std::uint64_t root, Change& change) const;

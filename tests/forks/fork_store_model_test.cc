@@ -196,6 +196,42 @@ struct ForkHistory {
     }
   }
 
+  /// Walks find what loads do.
+  void walk() {
+    const ModelFork& a = one_fork();
+    const ModelFork& b = one_fork();
+    State found;
+    ASSERT_OK(store->scan(number_of(a), [&](ByteView key, const Pinned& value) -> Result<void> {
+      EXPECT_TRUE(found.emplace(key, value.view()).second) << "an account twice";
+      return {};
+    }));
+    ASSERT_EQ(found, a.now);
+    std::map<Bytes, std::pair<std::optional<Bytes>, std::optional<Bytes>>> differences;
+    const auto copy = [](const std::optional<Pinned>& value) {
+      return value ? std::optional<Bytes>(value->view()) : std::nullopt;
+    };
+    ASSERT_OK(
+        store->diff(number_of(a), number_of(b),
+                    [&](ByteView key, const std::optional<Pinned>& in_a, const std::optional<Pinned>& in_b) -> Result<void> {
+                      EXPECT_TRUE(differences.emplace(key, std::pair(copy(in_a), copy(in_b))).second);
+                      return {};
+                    }));
+    const auto value_in = [](const State& state, const Bytes& key) {
+      const auto at = state.find(key);
+      return at == state.end() ? std::nullopt : std::optional<Bytes>(at->second);
+    };
+    for (const Bytes& key : keys) {
+      const std::pair expected(value_in(a.now, key), value_in(b.now, key));
+      ASSERT_EQ(differences.contains(key), expected.first != expected.second);
+      ASSERT_TRUE(!differences.contains(key) || differences[key] == expected);
+    }
+    const auto hash_a = store->state_hash(number_of(a));
+    const auto hash_b = store->state_hash(number_of(b));
+    ASSERT_OK(hash_a);
+    ASSERT_OK(hash_b);
+    ASSERT_EQ(*hash_a == *hash_b, a.now == b.now);
+  }
+
   void run(int steps) {
     open();
     for (int step = 0; step < steps && !testing::Test::HasFatalFailure(); ++step) {
@@ -219,6 +255,8 @@ struct ForkHistory {
         collect();
       } else if (dice < 90) {
         checkpoint();
+      } else if (dice < 91) {
+        walk();
       } else {
         process->run_jobs();
       }

@@ -80,6 +80,41 @@ TEST_F(ForkStoreTest, PurgeIsAsIfTheForkHadNeverBeen) {
   EXPECT_EQ(get(2, "ann") + get(2, "new"), "102");
 }
 
+TEST_F(ForkStoreTest, AfterAPurgeTheStatesOfAllOtherForksAreWhatTheyWere) {
+  Random random(3);
+  const auto store_some = [&](ForkNumber fork) {
+    for (int i = 0; i < 20; ++i) {
+      const std::string name = "account" + std::to_string(random.below(40));
+      if (random.one_in(4)) {
+        erase(fork, name);
+      } else {
+        put(fork, name, std::to_string(random.next()));
+      }
+    }
+  };
+  store_some(0);
+  for (ForkNumber fork = 1; fork < 8; ++fork) {
+    ASSERT_OK(store->create_fork(fork, fork / 2));
+    store_some(fork);
+  }
+  ASSERT_OK(store->freeze(7));
+  std::map<ForkNumber, std::string> before;
+  for (const ForkInfo& fork : store->list()) before[fork.number] = store->state_hash(fork.number)->to_string();
+  EXPECT_NE(before[6], before[7]);
+  for (ForkNumber fork = 8; fork < 12; ++fork) {
+    ASSERT_OK(store->create_fork(fork, fork == 8 ? 7 : fork == 9 ? 3 : 8));
+    store_some(fork);
+    change(fork, "account1", std::string(store->load(fork, account_key("account1"))->value_or(Pinned()).size(), 'c'));
+  }
+  EXPECT_NE(store->state_hash(8)->to_string(), before[7]);
+  ASSERT_OK(store->purge(8));
+  ASSERT_OK(store->purge(9));
+  ASSERT_EQ(store->list().size(), before.size());
+  for (const auto& [fork, hash] : before) EXPECT_EQ(store->state_hash(fork)->to_string(), hash) << fork;
+  reopen();
+  for (const auto& [fork, hash] : before) EXPECT_EQ(store->state_hash(fork)->to_string(), hash) << fork;
+}
+
 TEST_F(ForkStoreTest, WhatWasPurgedStaysSoThoughItsNumberLiesBelowTheRootLater) {
   put(0, "ann", "10");
   ASSERT_OK(store->create_fork(1, 0));
