@@ -41,6 +41,12 @@ void add_common(CLI::App& command, TimelineCommon& common) {
   command.add_flag("--json", common.json, "Answer in JSON");
 }
 
+void add_common(CLI::App& command, ForksCommon& common) {
+  command.add_option("DIR", common.dir, "Directory of the database")->required();
+  command.add_option("--forks", common.forks, "Name of the fork store")->capture_default_str();
+  command.add_flag("--json", common.json, "Answer in JSON");
+}
+
 void add_compression(CLI::App& command, Compression& compression) {
   const std::map<std::string, Compression> names{
       {"none", Compression::kNone}, {"lz4", Compression::kLz4}, {"zstd", Compression::kZstd}};
@@ -69,6 +75,12 @@ Result<OpenedTimeline> open_timeline(const TimelineCommon& common, IfMissing if_
   timeline_options.create_if_missing = if_missing == IfMissing::kCreate;
   CAIRN_TRY(timeline, database.timeline(common.timeline, timeline_options));
   return OpenedTimeline{std::move(database), timeline};
+}
+
+Result<OpenedForks> open_forks(const ForksCommon& common, IfMissing if_missing) {
+  CAIRN_TRY(database, open_database(common.dir, if_missing));
+  CAIRN_TRY(store, database.forks(common.forks, {.create_if_missing = if_missing == IfMissing::kCreate}));
+  return OpenedForks{std::move(database), store};
 }
 
 void set_action(CLI::App& command, const Common& common, std::function<Result<int>()> run) {

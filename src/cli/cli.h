@@ -32,6 +32,13 @@ struct TimelineCommon : Common {
 /// Adds DIR, --timeline and --json.
 void add_common(CLI::App& command, TimelineCommon& common);
 
+/// What the subcommands of fork stores take.
+struct ForksCommon : Common {
+  std::string forks = "main";
+};
+/// Adds DIR, --forks and --json.
+void add_common(CLI::App& command, ForksCommon& common);
+
 /// An open database with one family of a table of it. Trimmed tails are reported on stderr when it is opened.
 struct Opened {
   Database database;
@@ -45,6 +52,11 @@ struct OpenedTimeline {
   Timeline timeline;
 };
 Result<OpenedTimeline> open_timeline(const TimelineCommon& common, IfMissing if_missing, const TimelineOptions& options = {});
+struct OpenedForks {
+  Database database;
+  ForkStore store;
+};
+Result<OpenedForks> open_forks(const ForksCommon& common, IfMissing if_missing);
 Result<Database> open_database(const std::string& dir, IfMissing if_missing);
 
 /// Registers `run` as what `command` does; its error is printed, with --json as an object, and becomes the exit code.
@@ -76,6 +88,8 @@ void add_stats(CLI::App& table);
 void add_timeline_commands(CLI::App& app);
 void add_timeline_load(CLI::App& timeline);
 void add_timeline_stats(CLI::App& timeline);
+void add_forks_commands(CLI::App& app);
+void add_forks_replay(CLI::App& forks);
 void add_care(CLI::App& app);
 void add_serve(CLI::App& app);
 

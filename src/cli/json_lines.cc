@@ -1,9 +1,11 @@
 #include "cli/json_lines.h"
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/escaping.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -27,6 +29,16 @@ Result<Bytes> take_bytes(const nlohmann::json& object, const std::string& name) 
   }
   return bytes;
 }
+
+Result<Bytes> parse_account_key(const std::string& hex) {
+  const bool is_hex = std::ranges::all_of(hex, [](char c) { return absl::ascii_isxdigit(static_cast<unsigned char>(c)); });
+  if (hex.size() != 2 * kAccountKeyBytes || !is_hex) {
+    return fail(ErrorCode::kInvalidArgument, "an account key has 64 hexadecimal digits; '" + hex + "' is none");
+  }
+  return Bytes(absl::HexStringToBytes(hex));
+}
+
+std::string to_hex(ByteView bytes) { return absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size())); }
 
 Result<nlohmann::json> parse_json(ByteView text) {
   try {

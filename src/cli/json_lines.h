@@ -19,6 +19,9 @@ using server::to_line;
 
 /// The bytes that `object` has under `name` or `name`64. kInvalidArgument, naming the JSON pointer.
 Result<Bytes> take_bytes(const nlohmann::json& object, const std::string& name);
+/// 32 bytes of 64 hexadecimal digits. kInvalidArgument.
+Result<Bytes> parse_account_key(const std::string& hex);
+std::string to_hex(ByteView bytes);
 /// A JSON text; kInvalidArgument with the position.
 Result<nlohmann::json> parse_json(ByteView text);
 

@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   cairn::cli::add_table_commands(app);
   cairn::cli::add_timeline_commands(app);
+  cairn::cli::add_forks_commands(app);
   cairn::cli::add_care(app);
   cairn::cli::add_serve(app);
   try {

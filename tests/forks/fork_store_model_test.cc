@@ -148,10 +148,16 @@ struct ForkHistory {
   }
   void reopen() {
     const std::uint64_t how = random.below(3);
+    std::optional<std::uint64_t> live_bytes;
     if (how == 0) {
+      for (auto& [number, fork] : model) {
+        ASSERT_OK(store->sync(number));
+        fork.synced = fork.now;
+      }
+      ASSERT_OK(impl->collect());
+      live_bytes = store->stats().live_bytes;
       writers.clear();
       ASSERT_OK(process->close());
-      for (auto& [number, fork] : model) fork.synced = fork.now;
       end();
     } else {
       auto next = power_cuts ? disk->crashed(random.next()) : disk->killed();
@@ -160,6 +166,8 @@ struct ForkHistory {
       for (auto& [number, fork] : model) fork.now = fork.synced;
     }
     open();
+    if (!live_bytes) return;
+    ASSERT_EQ(store->stats().live_bytes, *live_bytes) << "what is stale was not counted as it is";
   }
   void collect() {
     if (random.one_in(2)) ASSERT_OK(impl->end_logs());

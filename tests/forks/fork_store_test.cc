@@ -193,6 +193,23 @@ TEST_F(ForkStoreTest, WhatACrashLeavesOfAChangedAccountIsCollectedWithIt) {
   EXPECT_EQ(get(1, "ann") + get(1, "busy"), "10199");
 }
 
+TEST_F(ForkStoreTest, NothingIsCollectedForAVersionThatAPowerCutTakes) {
+  put(0, "ann", "10");
+  ASSERT_OK(impl->end_logs());
+  put(0, "ann", "11", Durability::kKernel);
+  ASSERT_OK(impl->collect());
+  EXPECT_EQ(store->stats().segments, 1U);
+  for (std::uint64_t seed = 1; seed < 20; ++seed) {
+    const auto next = disk->crashed(seed);
+    Process second(*next, clock);
+    clock.advance_ms(20'000);
+    ASSERT_OK(second.open());
+    const auto hit = (*second.database().forks("main", {}))->load(0, account_key("ann"));
+    ASSERT_OK(hit);
+    EXPECT_TRUE(hit->has_value()) << seed;
+  }
+}
+
 TEST_F(ForkStoreTest, ABatchIsStoredWholeOrNotAtAll) {
   const Bytes ann = account_key("ann");
   const Bytes bob = account_key("bob");

@@ -1,6 +1,6 @@
 // A process that owns a database with a short lease and writes until it is told it no longer may: for tests that stop
-// and kill real processes; with a third argument it saves into a timeline of that name, in small blocks. Prints the number of
-// each acknowledged write; exits 0 when a write fails with kLeaseLost.
+// and kill real processes; with a third argument it saves into a timeline of that name, in small blocks, and with a fourth stores
+// in a fork store. Prints the number of each acknowledged write; exits 0 when a write fails with kLeaseLost.
 #include <cstdio>
 #include <string>
 
@@ -23,13 +23,44 @@ int save_for_ever(cairn::Database& database, const char* name) {
   }
 }
 
+/// In a fork of its own every ten batches, of which the last but one becomes the root every hundred; beside it one that is
+/// purged.
+int store_for_ever(cairn::Database& database, const char* name) {
+  auto store = database.forks(name);
+  if (!store) return 3;
+  const auto key_of = [](int i) {
+    std::string key = std::to_string(i % 100);
+    key.resize(cairn::kAccountKeyBytes, '.');
+    return key;
+  };
+  cairn::ForkNumber tip = store->list().back().number;
+  for (int i = 0;; ++i) {
+    const std::string key = key_of(i);
+    const std::string last(cairn::kAccountKeyBytes, 'L');
+    const std::string value = std::to_string(i);
+    const cairn::ForkNumber next = tip + 2;
+    if (i % 10 == 0) {
+      if (!store->create_fork(tip + 1, tip) || !store->create_fork(next, tip)) return 4;
+      if (!store->store(tip + 1, last, "purged") || !store->purge(tip + 1)) return 4;
+      if (i % 100 == 90 && !store->set_root(tip)) return 4;
+      tip = next;
+    }
+    const cairn::AccountUpdate batch[] = {{.key = key, .value = value}, {.key = last, .value = value}};
+    const auto stored = store->store(tip, batch, {i % 2 == 0 ? cairn::Durability::kDisk : cairn::Durability::kKernel});
+    if (!stored) return stored.error().code == cairn::ErrorCode::kLeaseLost ? 0 : 4;
+    std::printf("%d\n", i);
+    std::fflush(stdout);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3 && argc != 4) return 2;
+  if (argc < 3 || argc > 5) return 2;
   auto database =
       cairn::Database::open(argv[1], {.create_if_missing = true, .owner = "the stopped owner", .lease_ms = std::stol(argv[2])});
   if (!database) return 3;
+  if (argc == 5) return store_for_ever(*database, argv[3]);
   if (argc == 4) return save_for_ever(*database, argv[3]);
   auto table = database->table("main");
   if (!table) return 3;

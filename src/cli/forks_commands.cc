@@ -1,0 +1,211 @@
+// cairn forks create, fork, freeze, sync, root, purge, load, store, erase, scan, diff, hash and stats.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/json_lines.h"
+
+namespace cairn::cli {
+namespace {
+
+struct Arguments {
+  ForksCommon common;
+  ForkNumber fork = 0;
+  ForkNumber other = 0;  // Parent, or the second of a diff.
+  std::string key;
+  std::optional<std::string> value;
+  bool values = false;
+};
+
+Arguments arguments;  // One subcommand runs.
+
+using Work = std::function<Result<void>(ForkStore&)>;
+
+/// Opens, works, closes; `answer`: what --json prints.
+Result<int> run(const Work& work, const nlohmann::ordered_json& answer = {{"ok", true}}) {
+  CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
+  CAIRN_TRY_VOID(work(opened.store));
+  CAIRN_TRY_VOID(opened.database.close());
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line(answer)));
+  return 0;
+}
+
+Result<int> create() {
+  CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kCreate));
+  for (const std::string& name : database.fork_stores()) {
+    if (name == arguments.common.forks) return fail(ErrorCode::kConflict, "there is a fork store '" + name + "' already");
+  }
+  CAIRN_TRY_VOID(database.forks(arguments.common.forks));
+  CAIRN_TRY_VOID(database.close());
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
+  return 0;
+}
+
+Result<int> load() {
+  CAIRN_TRY(key, parse_account_key(arguments.key));
+  CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
+  CAIRN_TRY(hit, opened.store.load(arguments.fork, key));
+  CAIRN_TRY_VOID(print_value(hit ? std::optional<ByteView>(*hit) : std::nullopt, arguments.common.json));
+  CAIRN_TRY_VOID(opened.database.close());
+  return hit ? 0 : 1;
+}
+
+Result<int> store(bool erases) {
+  CAIRN_TRY(key, parse_account_key(arguments.key));
+  std::string value;
+  if (!erases && arguments.value) value = *arguments.value;
+  if (!erases && !arguments.value) {
+    CAIRN_TRY(text, read_all());
+    value = text;
+  }
+  CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
+  CAIRN_TRY(version, erases ? opened.store.erase(arguments.fork, key) : opened.store.store(arguments.fork, key, value));
+  CAIRN_TRY_VOID(opened.database.close());
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"version", version}})));
+  return 0;
+}
+
+/// The account as `name` of an object; null: there is none.
+void put_value(nlohmann::ordered_json& object, const std::string& name, const std::optional<Pinned>& value) {
+  if (value) {
+    put_bytes(object, name, *value);
+  } else {
+    object[name] = nullptr;
+  }
+}
+
+Result<int> scan() {
+  CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
+  CAIRN_TRY_VOID(opened.store.scan(arguments.fork, [](ByteView key, const Pinned& value) {
+    nlohmann::ordered_json object{{"key", to_hex(key)}};
+    put_bytes(object, "value", value);
+    return print(to_line(object));
+  }));
+  CAIRN_TRY_VOID(opened.database.close());
+  return 0;
+}
+
+Result<int> diff() {
+  CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
+  const auto visit = [](ByteView key, const std::optional<Pinned>& in_a, const std::optional<Pinned>& in_b) {
+    nlohmann::ordered_json object{{"key", to_hex(key)}};
+    put_value(object, "a", in_a);
+    put_value(object, "b", in_b);
+    return print(to_line(object));
+  };
+  CAIRN_TRY_VOID(opened.store.diff(arguments.fork, arguments.other, visit));
+  CAIRN_TRY_VOID(opened.database.close());
+  return 0;
+}
+
+Result<int> hash() {
+  CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
+  CAIRN_TRY(sum, opened.store.state_hash(arguments.fork));
+  CAIRN_TRY_VOID(opened.database.close());
+  CAIRN_TRY_VOID(print(arguments.common.json ? to_line({{"hash", sum.to_string()}}) : sum.to_string() + "\n"));
+  return 0;
+}
+
+nlohmann::ordered_json to_json(const ForkStoreStats& stats) {
+  nlohmann::ordered_json object;
+  object["forks"] = nlohmann::ordered_json::array();
+  for (const ForkInfo& fork : stats.forks) {
+    object["forks"].push_back(
+        {{"number", fork.number}, {"parent", fork.parent}, {"frozen", fork.frozen}, {"accounts_changed", fork.accounts_changed}});
+  }
+  object["accounts"] = stats.accounts;
+  object["index_bytes"] = stats.index_bytes;
+  object["open_bytes"] = stats.open_bytes;
+  object["segments"] = stats.segments;
+  object["segment_bytes"] = stats.segment_bytes;
+  object["live_bytes"] = stats.live_bytes;
+  object["purged_remembered"] = stats.purged_remembered;
+  object["writes"] = stats.writes;
+  object["written_bytes"] = stats.written_bytes;
+  object["log_bytes"] = stats.log_bytes;
+  object["moved_bytes"] = stats.moved_bytes;
+  object["segments_reclaimed"] = stats.segments_reclaimed;
+  object["syncs"] = stats.syncs;
+  object["jobs"] = jobs_to_json(stats.jobs);
+  object["open_reports"] = stats.open_reports;
+  object["write_state"] = stats.write_state;
+  object["job_errors"] = stats.job_errors;
+  return object;
+}
+
+std::string to_text(const ForkStoreStats& stats) {
+  std::string text;
+  for (const ForkInfo& fork : stats.forks) {
+    const bool is_root = fork.number == fork.parent;
+    text +=
+        fmt::format("fork {:>12}  {:<18}  {:<6}  {}\n", fork.number, is_root ? "root" : fmt::format("of {}", fork.parent),
+                    fork.frozen ? "frozen" : "open", is_root ? "" : fmt::format("{} accounts changed", fork.accounts_changed));
+  }
+  text += fmt::format("{} accounts, {} bytes of index in memory\n", stats.accounts, stats.index_bytes);
+  text += fmt::format("{} segments, {} bytes, {} of them live\n", stats.segments, stats.segment_bytes, stats.live_bytes);
+  for (const JobStats& job : stats.jobs) {
+    text += fmt::format("job {}: {} of {} bytes\n", job.name, job.bytes_done, job.bytes_total);
+  }
+  for (const std::string& report : stats.open_reports) text += report + "\n";
+  if (!stats.write_state.empty()) text += stats.write_state + "\n";
+  for (const std::string& error : stats.job_errors) text += error + "\n";
+  return text;
+}
+
+Result<int> stats() {
+  CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
+  const ForkStoreStats now = opened.store.stats();
+  CAIRN_TRY_VOID(opened.database.close());
+  CAIRN_TRY_VOID(print(arguments.common.json ? to_line(to_json(now)) : to_text(now)));
+  return 0;
+}
+
+CLI::App& add(CLI::App& forks, const char* name, const char* help, std::function<Result<int>()> run) {
+  CLI::App& command = *forks.add_subcommand(name, help);
+  add_common(command, arguments.common);
+  set_action(command, arguments.common, std::move(run));
+  return command;
+}
+
+CLI::App& add_of_fork(CLI::App& forks, const char* name, const char* help, std::function<Result<int>()> run) {
+  CLI::App& command = add(forks, name, help, std::move(run));
+  command.add_option("FORK", arguments.fork, "Its number")->required();
+  return command;
+}
+
+}  // namespace
+
+void add_forks_commands(CLI::App& app) {
+  CLI::App& forks = *app.add_subcommand("forks", "Account states over forks");
+  forks.require_subcommand(1);
+  add(forks, "create", "Make a fork store, and the database if there is none", create);
+  CLI::App& fork_command = add_of_fork(forks, "fork", "Make fork FORK below PARENT, which is frozen", [] {
+    return run([](ForkStore& store) { return store.create_fork(arguments.fork, arguments.other); });
+  });
+  fork_command.add_option("PARENT", arguments.other, "Number of a fork that is there")->required();
+  add_of_fork(forks, "freeze", "Let nothing be stored in FORK any more",
+              [] { return run([](ForkStore& store) { return store.freeze(arguments.fork); }); });
+  add_of_fork(forks, "sync", "Return when all of FORK is on disk",
+              [] { return run([](ForkStore& store) { return store.sync(arguments.fork); }); });
+  add_of_fork(forks, "root", "Make FORK the root: what does not descend from it is purged",
+              [] { return run([](ForkStore& store) { return store.set_root(arguments.fork); }); });
+  add_of_fork(forks, "purge", "Reverse FORK and its descendants",
+              [] { return run([](ForkStore& store) { return store.purge(arguments.fork); }); });
+  CLI::App& load_command = add_of_fork(forks, "load", "Print account KEY as FORK sees it; exit code 1 if there is none", load);
+  CLI::App& store_command = add_of_fork(forks, "store", "Store VALUE as account KEY in FORK", [] { return store(false); });
+  CLI::App& erase_command = add_of_fork(forks, "erase", "Erase account KEY in FORK", [] { return store(true); });
+  for (CLI::App* const command : {&load_command, &store_command, &erase_command}) {
+    command->add_option("KEY", arguments.key, "64 hexadecimal digits")->required();
+  }
+  store_command.add_option_function<std::string>(
+      "VALUE", [](const std::string& value) { arguments.value = value; }, "Without it: all of standard input");
+  add_of_fork(forks, "scan", "Print all accounts that FORK sees, a JSON object a line, in no order", scan);
+  CLI::App& diff_command =
+      add_of_fork(forks, "diff", "Print accounts that FORK and OTHER see differently, a JSON object a line", diff);
+  diff_command.add_option("OTHER", arguments.other, "Number of another")->required();
+  add_of_fork(forks, "hash", "Print the hash of all accounts that FORK sees", hash);
+  add(forks, "stats", "Print the tree, and what there is", stats);
+  add_forks_replay(forks);
+}
+
+}  // namespace cairn::cli
