@@ -24,12 +24,12 @@ Result<void> Directory::recover_logs(Manifest& manifest) {
 
 /// The last segments of a log are active: the one that took writes, and those before it that were full and not ended yet.
 Result<void> Directory::recover_view(ViewEntry& view) {
-  std::map<std::uint16_t, std::vector<SegmentEntry>> active;  // By their logs.
+  std::map<std::uint16_t, std::vector<SegmentEntry>> active;  // By their writers.
   for (const SegmentEntry& segment : view.log) {
-    if (segment.state == SegmentState::kActive) active[segment.log].push_back(segment);
+    if (segment.state == SegmentState::kActive) active[segment.writer].push_back(segment);
   }
   std::erase_if(view.log, [](const SegmentEntry& segment) { return segment.state == SegmentState::kActive; });
-  for (const auto& [log, segments] : active) {
+  for (const auto& [writer, segments] : active) {
     std::optional<segment::SegmentFrame> before;
     for (const SegmentEntry& segment : segments) CAIRN_TRY_VOID(recover_segment(view, segment, before));
   }
@@ -64,12 +64,12 @@ Result<void> Directory::recover_segment(ViewEntry& view, const SegmentEntry& act
   if (found.trimmed_end > found.end) CAIRN_TRY_VOID(keep_trimmed(reader, found));
 
   if (found.durable_end > segment::kHeaderBytes) {
-    view.log.push_back({.file = active.file, .state = SegmentState::kEnded, .end = found.durable_end, .log = active.log});
+    view.log.push_back({.file = active.file, .state = SegmentState::kEnded, .end = found.durable_end, .writer = active.writer});
   }
   if (found.data_end <= found.durable_end) return {};
   // What is not known to be on disk, although it reads well, is written again before anybody sees it.
   CAIRN_TRY(copy, copy_tail(reader, view, found));
-  copy.log = active.log;
+  copy.writer = active.writer;
   view.log.push_back(copy);
   return {};
 }

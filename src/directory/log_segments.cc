@@ -78,7 +78,7 @@ Result<Directory::NewSegment> Log::list_new_segment(std::uint64_t capacity, cons
   const Result<void> listed = directory_->commit([&](Manifest& manifest) -> Result<void> {
     std::vector<SegmentEntry>& log = manifest.edit_view(view_).log;
     drop_from(log, dropped);
-    log.push_back({.file = fresh.name, .durable_end = segment::kHeaderBytes, .log = number_});
+    log.push_back({.file = fresh.name, .durable_end = segment::kHeaderBytes, .writer = number_});
     return {};
   });
   if (!listed && listed.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh.name);

@@ -41,9 +41,9 @@ Result<SegmentEntry> read_segment(Section& section) {
     if (linked != "yes") return section.wrong("linked", "is not \"yes\"");
     entry.linked = true;
   }
-  if (section.has("log")) {
-    CAIRN_TRY(log, section.integer("log", 0xffff));
-    entry.log = static_cast<std::uint16_t>(log);
+  if (section.has("writer")) {
+    CAIRN_TRY(writer, section.integer("writer", 0xffff));
+    entry.writer = static_cast<std::uint16_t>(writer);
   }
   if (section.has("as_of")) {
     CAIRN_TRY(as_of, section.integer("as_of"));
@@ -54,7 +54,8 @@ Result<SegmentEntry> read_segment(Section& section) {
 
 /// Of each log, those that are active stand last.
 Result<void> check_log(const std::vector<SegmentEntry>& log, const SegmentEntry& next, const Section& section) {
-  const auto before = std::find_if(log.rbegin(), log.rend(), [&](const SegmentEntry& each) { return each.log == next.log; });
+  const auto before =
+      std::find_if(log.rbegin(), log.rend(), [&](const SegmentEntry& each) { return each.writer == next.writer; });
   if (before != log.rend() && before->state == SegmentState::kActive && next.state != SegmentState::kActive) {
     return section.wrong("state", "has ended behind an active one");
   }
@@ -319,7 +320,7 @@ std::string encode_view(const ViewEntry& view) {
       text += fmt::format("  state = \"ended\"\n  end = {}\n", segment.end);
     }
     if (segment.linked) text += "  linked = \"yes\"\n";
-    if (segment.log != 0) text += fmt::format("  log = {}\n", segment.log);
+    if (segment.writer != 0) text += fmt::format("  writer = {}\n", segment.writer);
     if (segment.as_of != 0) text += fmt::format("  as_of = {}\n", segment.as_of);
   }
   for (const LargeEntry& large : view.large) {

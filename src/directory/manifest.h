@@ -29,7 +29,7 @@ struct SegmentEntry {
   std::uint64_t end = 0;          // kEnded: every record below verifies, nothing above is read.
   std::uint64_t durable_end = 0;  // kActive: a sync covered what is below.
   bool linked = false;            // It is in a checkpoint too: only ever unlinked, never changed or recycled.
-  std::uint16_t log = 0;          // Of several that a view has: whose segment it is.
+  std::uint16_t writer = 0;       // Of several that a view has: whose segment it is.
   std::uint64_t as_of = 0;        // Of a fork store's that was made of others: it has no version that one of the root up to
                                   // this one replaces.
   bool operator==(const SegmentEntry&) const = default;

@@ -109,7 +109,7 @@ TEST(Manifest, TheForksOfAStoreAreATree) {
   EXPECT_EQ(fails("state = \"open\"", "state = \"ajar\""), at + "fork[2].state is neither open nor frozen");
   EXPECT_EQ(fails("until = 40", "until = 4"), at + "purged[1].until is below `since`");
   EXPECT_EQ(fails("kind = \"forks\"", "kind = \"table\""), "manifest key view[2].family is missing, or of no table");
-  EXPECT_EQ(fails("  log = 1\n", ""), "manifest key view[2].log[2].state has ended behind an active one");
+  EXPECT_EQ(fails("  writer = 1\n", ""), "manifest key view[2].log[2].state has ended behind an active one");
 }
 
 TEST(FileNames, AreReadOnlyAsTheyAreWritten) {

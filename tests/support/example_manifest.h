@@ -57,7 +57,7 @@ inline directory::ViewEntry example_forks() {
           .number = 3,
           .families = {},
           .log = {{.file = "18-3-0000abcf.segment", .state = directory::SegmentState::kEnded, .end = 4096, .as_of = 17},
-                  {.file = "19-3-0000abcf.segment", .durable_end = 512, .log = 1},
+                  {.file = "19-3-0000abcf.segment", .durable_end = 512, .writer = 1},
                   {.file = "22-3-0000abcf.segment", .state = directory::SegmentState::kEnded, .end = 4096},
                   {.file = "23-3-0000abcf.segment", .durable_end = 256}},
           .forks = directory::ForksEntry{.forks = {{.number = 4, .parent = 4, .frozen = true, .since = 10},
