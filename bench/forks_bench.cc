@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "base/hash.h"
+#include "bench/forks_store_bench.h"
 #include "bench/measure.h"
 #include "bench/value_of.h"
 #include "forks/version_index.h"
@@ -182,7 +183,11 @@ Json indexes(const ForksBench& bench) {
 
 std::string run(const ForksBench& bench) {
   Json json;
-  json["indexes"] = indexes(bench);
+  if (bench.only != "store") json["indexes"] = indexes(bench);
+  if (bench.only != "index") {
+    json["store"] = run(ForksStoreBench{
+        .accounts = bench.accounts, .append_bytes = bench.append_bytes, .rounds = bench.rounds, .dir = bench.dir});
+  }
   return json.dump();
 }
 

@@ -7,6 +7,9 @@ namespace cairn::bench {
 
 struct ForksBench {
   std::vector<std::uint64_t> n = {1'000'000, 10'000'000};  // Accounts.
+  std::uint64_t accounts = 2'000'000;                      // In the stores.
+  std::uint64_t append_bytes = std::uint64_t{2} << 30;
+  std::string only;  // "index" or "store"; empty: both.
   unsigned rounds = 3;
   bool json = true;
   std::string dir = "build/bench";

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <thread>
 
@@ -17,6 +18,7 @@ namespace {
 constexpr std::uint64_t kHugePageBytes = 2 * kMiB;
 constexpr std::uint64_t kHugeFromBytes = 64 * kMiB;  // Of an area: the last page of less than that would weigh.
 constexpr std::uint64_t kRegionSlotsLeast = 64;
+constexpr std::uint64_t kSlotsFew = 256;  // A region that has less gets twice as many: moving often costs more than the room.
 // Slots at the end of a region are nobody's place: those before them may have to give way that far, in one of 10^9 regions
 // that are full farther. The last is empty.
 constexpr std::uint64_t kSpareSlotsMost = 160;
@@ -219,7 +221,7 @@ bool AccountIndex::make_room(std::size_t number) {
   if (shape.area.load(std::memory_order_relaxed) == target_) {
     while (moved_ < kRegions) move_next();
     const std::uint64_t slots = areas_[target_].region_slots;
-    if (!begin_moves(slots + std::max<std::uint64_t>(slots / 8, 8))) return false;
+    if (!begin_moves(slots < kSlotsFew ? 2 * slots : slots + slots / 8)) return false;
   }
   move(number);
   return true;
@@ -275,6 +277,12 @@ void AccountIndex::move_next() {
 
 /// To the target, in which it has not been.
 void AccountIndex::move(std::size_t number) {
+  // Memory that is read first is the system's page of zeros, and the write after it a second fault, which interrupts every core.
+  constexpr std::uintptr_t kPage = 4 * kKiB;
+  const std::uint64_t region_bytes = areas_[target_].region_slots * sizeof(Slot);
+  const auto begin = std::bit_cast<std::uintptr_t>(areas_[target_].slots) + number * region_bytes;
+  const std::uintptr_t from = begin / kPage * kPage;
+  madvise(std::bit_cast<void*>(from), begin + region_bytes - from, MADV_POPULATE_WRITE);
   const RegionLock lock((*shapes_)[number]);
   take_entries(number, buffer_);
   spread(number, target_, buffer_, 0);

@@ -5,10 +5,10 @@
 // an even spread as those before allow (Amble and Knuth, "Ordered hash tables", 1974): a search ends at the first greater hash,
 // also where it finds nothing, so that a region can be eleven twelfths full.
 //
-// Regions lie side by side, in huge pages. When one is full, all get an eighth more room: they move, one after the other, to
-// another area, each taking some microseconds and each with the memory behind it given back; whoever adds accounts moves some.
-// Where most is erased, who erases moves all of what is left to less room.
-// Both areas keep their addresses for good, so that no slot is ever unmapped under a reader.
+// Regions lie side by side, in huge pages. When one is full, all get an eighth more room (small ones twice as much): they move,
+// one after the other, to another area, each taking some microseconds and each with the memory behind it given back; whoever adds
+// accounts moves some. Where most is erased, who erases moves all of what is left to less room. Both areas keep their addresses
+// for good, so that no slot is ever unmapped under a reader.
 //
 // Readers take no lock. They begin again if slots of their region were moved meanwhile (a seqlock); a word that changes in its
 // place they see as it was or as it is.

@@ -42,19 +42,17 @@ Result<std::optional<MutableAccount>> ForkStoreImpl::get_mut(ForkNumber fork, By
 }
 
 void ForkStoreImpl::release(std::vector<Place>& stale) {
-  std::vector<Place> replaced;
-  {
-    const MutexLock lock(open_.mutex);
-    std::erase_if(stale, [&](Place place) {
-      if (!open_.holds(place)) return false;
-      if (const auto account = open_.find(place)) {
-        if (account->replaced.word() != 0) replaced.push_back(account->replaced);
-        open_.erase(*account);
-      }
-      return true;
-    });
+  std::vector<Place> in_segments;
+  const MutexLock lock(open_.mutex);
+  for (const Place place : stale) {
+    if (!open_.holds(place)) {
+      in_segments.push_back(place);
+    } else if (const auto account = open_.find(place)) {
+      if (account->replaced.word() != 0) in_segments.push_back(account->replaced);
+      open_.erase(*account);
+    }
   }
-  stale.insert(stale.end(), replaced.begin(), replaced.end());
+  stale = std::move(in_segments);
 }
 
 Result<void> ForkStoreImpl::check_not_held(const ForkStates& forks) {
