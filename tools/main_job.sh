@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job: the package index of this machine in a table, through load, get, scan, find, snapshot, kill, reopen, compact,
-# verify, a checkpoint taken while loading, and repair; and the history of this repository in a timeline. At the end the timeline is
+# verify, a checkpoint taken while loading, and repair; the history of this repository in a timeline; and the index once more as a ledger over forks. At the end the timeline is
 # served to Redis clients, until Ctrl-C; --once: redis-cli tries it, and it ends by itself.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -115,6 +115,13 @@ if git rev-parse --git-dir >/dev/null 2>&1; then
 else
   echo "this is no git repository: nothing to load"
 fi
+
+step "The package index as a ledger: sections pay maintainers, blocks compete, one chain of them stays"
+$bin/ledger "$work/ledger" "$work/snapshot" "$work/restarted" <"$work/index" >"$work/ledger.log" || { cat "$work/ledger.log"; exit 1; }
+cat "$work/ledger.log"
+grep -q "^WRONG" "$work/ledger.log" && exit 1
+$bin/cairn forks stats "$work/restarted" --forks ledger
+$bin/cairn verify "$work/restarted"
 
 stored=$(du -sb "$db" | cut -f1)
 step "Summary"
