@@ -42,7 +42,7 @@ Result<void> DatabaseImpl::checkpoint(std::unique_ptr<storage::Storage> target, 
     const MutexLock lock(mutex_);
     for (const auto& [name, table] : tables_) CAIRN_TRY_VOID(table->end_log());
     for (const auto& [name, timeline] : timelines_) CAIRN_TRY_VOID(timeline->end_log());
-    for (const auto& [name, store] : forks_) CAIRN_TRY_VOID(store->end_logs());
+    for (const auto& [name, store] : forks_) CAIRN_TRY_VOID(store->seal_index());
   }
   const directory::LiveHold hold(*directory_);
   CAIRN_TRY(manifest, directory_->mark_linked());

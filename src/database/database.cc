@@ -202,6 +202,9 @@ Result<VerifyReport> DatabaseImpl::verify(const Progress& progress) {
     for (const directory::SegmentEntry& segment : view.log) {
       if (segment.state == directory::SegmentState::kEnded) check(segment.file, view.number, 0, segment.end);
     }
+    if (view.forks) {
+      for (const std::string& name : view.forks->index) check(name, view.number, kForksFamily, 0);
+    }
     if (!view.timeline) continue;
     for (const directory::BlockEntry& block : view.timeline->blocks) check(block.file, view.number, 0, block.end);
     for (const directory::BlockIndexEntry& index : view.timeline->indexes) check(index.file, view.number, kTimelineFamily, 0);

@@ -160,6 +160,9 @@ class Repair {
         ends_at(large.file, large.end);
         large_.insert(directory::FileName::parse(large.file)->number);
       }
+      if (const auto& forks = manifest_->views[v].forks) {
+        for (const std::string& index : forks->index) listed.erase(index);  // It holds nothing of its own.
+      }
       if (const auto& timeline = manifest_->views[v].timeline) {
         for (const directory::BlockEntry& block : timeline->blocks) ends_at(block.file, block.end);
         for (const directory::BlockIndexEntry& index : timeline->indexes)
@@ -187,6 +190,10 @@ class Repair {
     name_of(family, preamble.view_name, preamble.family_name);
     if (preamble.family == kTimelineFamily) {
       saves_[preamble.view];
+      return {};
+    }
+    if (preamble.family == kForksFamily) {
+      versions_[preamble.view];
       return {};
     }
     const std::uint64_t number = directory::FileName::parse(name)->number;

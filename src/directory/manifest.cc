@@ -276,6 +276,7 @@ std::vector<std::string> Manifest::files() const {
     for (const FamilyEntry& family : view.families) {
       for (const RunEntry& run : family.runs) names.insert(names.end(), run.files.begin(), run.files.end());
     }
+    if (view.forks) names.insert(names.end(), view.forks->index.begin(), view.forks->index.end());
     if (!view.timeline) continue;
     for (const BlockEntry& block : view.timeline->blocks) names.push_back(block.file);
     for (const BlockIndexEntry& index : view.timeline->indexes) names.push_back(index.file);

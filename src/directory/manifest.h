@@ -148,6 +148,7 @@ struct PurgedEntry {
 struct ForksEntry {
   std::vector<ForkEntry> forks;  // By their numbers; the first is the root.
   std::vector<PurgedEntry> purged;
+  std::vector<std::string> index;  // Sealed files of one index over segments; empty: there is none.
   bool operator==(const ForksEntry&) const = default;
 };
 

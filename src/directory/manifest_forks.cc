@@ -1,4 +1,5 @@
 // What a manifest says of a fork store.
+#include "directory/file_name.h"
 #include "directory/manifest_section.h"
 
 namespace cairn::directory {
@@ -61,11 +62,20 @@ Result<ForksEntry> read_forks(Section& section) {
     return {};
   }));
   CAIRN_TRY_VOID(check_forks(entry.forks, section));
+  if (section.has("index")) {
+    CAIRN_TRY(index, section.strings("index"));
+    for (const std::string& file : index) {
+      const auto name = FileName::parse(file);
+      if (!name || name->suffix != kSealedSuffix) return section.wrong("index", "has what is not the name of a sealed file");
+    }
+    entry.index = index;
+  }
   return entry;
 }
 
 std::string encode_forks(const ForksEntry& forks) {
   std::string text = "\n  [[view.forks]]\n";
+  if (!forks.index.empty()) text += fmt::format("  index = [\"{}\"]\n", fmt::join(forks.index, "\", \""));
   for (const ForkEntry& fork : forks.forks) {
     text += fmt::format("\n    [[view.forks.fork]]\n    number = {}\n    parent = {}\n    state = \"{}\"\n    since = {}\n",
                         fork.number, fork.parent, fork.frozen ? "frozen" : "open", fork.since);

@@ -314,6 +314,23 @@ void AccountIndex::spread(std::size_t number, std::uint32_t area, const std::vec
   shape.end_move();
 }
 
+bool AccountIndex::reserve(std::uint64_t most) {
+  const MutexLock lock(moves_mutex_);
+  std::uint64_t slots = kRegionSlotsLeast;
+  while (filled_max(slots) <= most) slots += slots < kSlotsFew ? slots : slots / 8;
+  if (slots <= areas_[target_].region_slots) return true;
+  if (!begin_moves(slots)) return false;
+  while (moved_ < kRegions) move_next();
+  return true;
+}
+
+void AccountIndex::fill(std::size_t number, const std::vector<Entry>& entries) {
+  Shape& shape = (*shapes_)[number];
+  const RegionLock lock(shape);
+  spread(number, shape.area, entries, 0);
+  shape.filled.store(static_cast<std::uint32_t>(entries.size()), std::memory_order_relaxed);
+}
+
 void AccountIndex::copy_region(std::size_t number, std::vector<Entry>& entries) const {
   const RegionLock lock((*shapes_)[number]);
   take_entries(number, entries);

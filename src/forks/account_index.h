@@ -84,6 +84,10 @@ class AccountIndex {
     std::uint64_t hash;  // Its rest.
     std::uint64_t word;
   };
+  /// Makes room for `most` accounts in each region; of an index in which nothing is. False: there is not so much.
+  bool reserve(std::uint64_t most) CAIRN_EXCLUDES(moves_mutex_);
+  /// Puts accounts, by hash, into region `number`, which has none and has room for them.
+  void fill(std::size_t number, const std::vector<Entry>& entries);
   /// Puts the accounts of region `number` into `entries`, by hash.
   void copy_region(std::size_t number, std::vector<Entry>& entries) const;
 

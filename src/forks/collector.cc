@@ -22,14 +22,6 @@ constexpr std::int64_t kRetryMs = 1000;
 
 }  // namespace
 
-/// What stands in segments that have ended.
-struct ForkStoreImpl::Space {
-  std::map<std::uint32_t, SegmentUse> ended;  // That nobody stores in any more.
-  std::uint64_t bytes = 0;
-  std::uint64_t live_bytes = 0;  // Erases not counted: they are for what is stale.
-  std::uint64_t erase_bytes = 0;
-};
-
 /// Of some segments, what moves.
 struct ForkStoreImpl::Survivors {
   std::map<std::uint32_t, SegmentUse> from;
@@ -78,7 +70,8 @@ void ForkStoreImpl::schedule_collect() {
 
 void ForkStoreImpl::submit_collect() {
   const auto work = [this](directory::Job& job) {
-    const Result<void> done = collect_as_due(job);
+    Result<void> done = collect_as_due(job);
+    if (done && seal_is_due()) done = seal_index();
     if (!done && directory_->state()) {
       CAIRN_REACHED("collecting failed and is tried again");
       environment_.syncs.after(kRetryMs, this, [this] { schedule_collect(); });

@@ -6,6 +6,7 @@
 //   fork_store_tree.cc   create_fork, freeze, sync, set_root, purge
 //   fork_store_walk.cc   scan, diff, state_hash
 //   get_mut.cc           accounts that are changed in place
+//   fork_store_index.cc  the index in sealed files, so that an open need not read all segments
 //   collector.cc         what no fork sees any more is given back
 //
 // A version is in a segment first and in the index when it is as durable as was asked. The manifest says which forks there are;
@@ -28,6 +29,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,9 +49,11 @@ namespace cairn::forks {
 
 /// Sizes that tests shrink.
 struct Tuning : directory::LogTuning {
-  std::size_t uncounted_max = 1U << 16U;        // Stale places; more are counted in the background.
-  std::uint64_t collect_bytes_max = 64 * kMiB;  // Of live records that one step of the collector moves.
-  std::uint64_t slack_bytes = 256 * kMiB;       // Four segments: what may be stale beside as much as is live.
+  std::size_t uncounted_max = 1U << 16U;          // Stale places; more are counted in the background.
+  std::uint64_t collect_bytes_max = 64 * kMiB;    // Of live records that one step of the collector moves.
+  std::uint64_t slack_bytes = 256 * kMiB;         // Four segments: what may be stale beside as much as is live.
+  std::uint64_t unsealed_bytes_max = 256 * kMiB;  // Of segments whose versions the sealed index does not have.
+  std::size_t unsealed_at_close_max = 4;          // Of such segments: more are sealed when the store is closed.
   bool collect_by_itself = true;
   std::uint64_t load_order = 0;  // Of segments when opening: 0, as they are listed; else as this seed says.
 };
@@ -112,6 +116,8 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   Result<void> end_logs() CAIRN_EXCLUDES(state_mutex_);
   /// Gives back what no fork sees any more, as far as it stands in segments that have ended.
   Result<void> collect() CAIRN_EXCLUDES(collect_mutex_, state_mutex_);
+  /// Writes the index to a sealed file: an open need not read the segments that have ended by then.
+  Result<void> seal_index() CAIRN_EXCLUDES(collect_mutex_, state_mutex_);
   /// Stores what was changed in place, ends the logs and waits for jobs. Nothing can be stored afterwards, reads go on.
   Result<void> close() CAIRN_EXCLUDES(tree_mutex_, state_mutex_);
 
@@ -157,11 +163,20 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
                 const ForkStoreOptions& options, const Tuning& tuning);
 
   // fork_store_open.cc
-  Result<void> load_segments(const directory::ViewEntry& entry) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> load(const directory::ViewEntry& entry) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> load_segments(const directory::ViewEntry& entry, const std::set<std::string>& covered)
+      CAIRN_EXCLUDES(state_mutex_);
   Result<void> load_segment(const directory::SegmentEntry& segment, const directory::ForksEntry& forks)
       CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] Result<void> check_open() const CAIRN_REQUIRES(state_mutex_);
   [[nodiscard]] std::vector<std::shared_ptr<Writer>> writers() const CAIRN_EXCLUDES(state_mutex_);
+
+  // fork_store_index.cc
+  [[nodiscard]] bool seal_is_due() const;
+  [[nodiscard]] std::optional<Place> sealed_place(Place place, const std::map<std::uint32_t, std::uint32_t>& numbers) const
+      CAIRN_EXCLUDES(open_.mutex);
+  Result<void> load_sealed(const directory::ViewEntry& entry, std::set<std::string>& covered) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> load_others(std::span<const Place> places, const directory::ForksEntry& forks) CAIRN_EXCLUDES(state_mutex_);
 
   // fork_store_write.cc
   /// Where a batch stands.
@@ -215,7 +230,13 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   // collector.cc
   void schedule_collect() CAIRN_EXCLUDES(state_mutex_);
   void submit_collect() CAIRN_REQUIRES(state_mutex_);
-  struct Space;
+  /// What stands in segments that have ended.
+  struct Space {
+    std::map<std::uint32_t, SegmentUse> ended;  // That nobody stores in any more.
+    std::uint64_t bytes = 0;
+    std::uint64_t live_bytes = 0;  // Erases not counted: they are for what is stale.
+    std::uint64_t erase_bytes = 0;
+  };
   struct Survivors;
   [[nodiscard]] Space space() const;
   Result<void> collect_as_due(directory::Job& job) CAIRN_EXCLUDES(collect_mutex_, state_mutex_);
@@ -250,7 +271,7 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   mutable Mutex state_mutex_{Rank::kLineUp};
   CondVar state_changed_;
   std::map<ForkNumber, std::shared_ptr<ForkState>> forks_ CAIRN_GUARDED_BY(state_mutex_);
-  bool closed_ CAIRN_GUARDED_BY(state_mutex_) = false;
+  bool closed_ CAIRN_GUARDED_BY(state_mutex_) = true;                            // Or not open yet.
   std::vector<std::shared_ptr<Writer>> writers_ CAIRN_GUARDED_BY(state_mutex_);  // Ever made; the first is shared by all.
   std::vector<std::shared_ptr<Writer>> free_writers_ CAIRN_GUARDED_BY(state_mutex_);
   const std::shared_ptr<Writer> first_writer_;
@@ -261,6 +282,8 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   std::string collect_error_ CAIRN_GUARDED_BY(state_mutex_);
   Mutex collect_mutex_{Rank::kCollect};      // One step at a time.
   std::atomic<bool> space_is_short_{false};  // Who stores waits for the collector.
+
+  std::vector<std::string> open_reports_;  // Written by open().
 
   struct Counters {
     std::atomic<std::uint64_t> writes{0};

@@ -46,14 +46,33 @@ Result<std::shared_ptr<ForkStoreImpl>> ForkStoreImpl::open(std::shared_ptr<direc
   std::shared_ptr<ForkStoreImpl> store(new ForkStoreImpl(std::move(directory), entry, std::move(tree), options, tuning));
   CAIRN_TRY(index, VersionIndex::create(store->table_, hash_key));
   store->index_ = std::move(index);
-  CAIRN_TRY_VOID(store->load_segments(entry));
+  std::set<std::string> covered;
+  const Result<void> sealed = entry.forks->index.empty() ? Result<void>() : store->load_sealed(entry, covered);
+  if (!sealed && sealed.error().code == ErrorCode::kCorruption) {
+    // The segments say all that it did: without it.
+    CAIRN_REACHED("damaged index of accounts passed over");
+    directory::ViewEntry without = entry;
+    without.forks->index.clear();
+    CAIRN_TRY(again, open(store->directory_, without, options, tuning));
+    again->open_reports_.push_back(sealed.error().to_string() + "; all segments were read instead");
+    return again;
+  }
+  CAIRN_TRY_VOID(sealed);
+  CAIRN_TRY_VOID(store->load_segments(entry, covered));
+  const MutexLock lock(store->state_mutex_);
+  store->closed_ = false;
   return store;
 }
 
-Result<void> ForkStoreImpl::load_segments(const directory::ViewEntry& entry) {
-  std::vector<Result<void>> loaded(entry.log.size());
-  environment_.jobs.share("read segments of " + name_, entry.log.size(),
-                          [&](std::size_t i, std::size_t /*worker*/) { loaded[i] = load_segment(entry.log[i], *entry.forks); });
+Result<void> ForkStoreImpl::load_segments(const directory::ViewEntry& entry, const std::set<std::string>& covered) {
+  std::vector<directory::SegmentEntry> log;
+  for (const directory::SegmentEntry& segment : entry.log) {
+    if (!covered.contains(segment.file)) log.push_back(segment);
+  }
+  if (tuning_.load_order != 0) std::ranges::shuffle(log, std::mt19937_64(tuning_.load_order));
+  std::vector<Result<void>> loaded(log.size());
+  environment_.jobs.share("read segments of " + name_, log.size(),
+                          [&](std::size_t i, std::size_t /*worker*/) { loaded[i] = load_segment(log[i], *entry.forks); });
   for (const Result<void>& each : loaded) CAIRN_TRY_VOID(each);
   return segments_.count();
 }
@@ -158,6 +177,10 @@ Result<void> ForkStoreImpl::close() {
       open.push_back(fork);
     }
   }
+  const auto unsealed = [&] {
+    const auto all = segments_.all();
+    return static_cast<std::size_t>(std::ranges::count_if(all, [](const auto& each) { return !each.second.sealed; }));
+  };
   Result<void> result;
   const auto note = [&](const Result<void>& done) {
     if (!done && result) result = done;
@@ -165,15 +188,6 @@ Result<void> ForkStoreImpl::close() {
   if (directory_->state()) {
     const MutexLock lock(tree_mutex_);
     for (const auto& fork : open) note(publish_and_sync(*fork));
-  }
-  for (const auto& writer : writers()) {
-    {
-      const MutexLock lock(writer->log.mutex);
-      writer->log.begin_close();
-      if (directory_->state()) note(writer->log.end());
-      if (directory_->state()) note(writer->log.drop_next());
-    }
-    writer->log.cancel_timers();
   }
   std::shared_ptr<directory::Job> collect;
   {
@@ -183,6 +197,17 @@ Result<void> ForkStoreImpl::close() {
   if (collect) {
     collect->cancel();
     (void)environment_.jobs.wait(collect);
+  }
+  // Should it fail, nothing is lost: the next open reads the segments.
+  if (directory_->state() && unsealed() > tuning_.unsealed_at_close_max) (void)seal_index();
+  for (const auto& writer : writers()) {
+    {
+      const MutexLock lock(writer->log.mutex);
+      writer->log.begin_close();
+      if (directory_->state()) note(writer->log.end());
+      if (directory_->state()) note(writer->log.drop_next());
+    }
+    writer->log.cancel_timers();
   }
   environment_.syncs.cancel(this);
   return result;
@@ -210,6 +235,7 @@ ForkStoreStats ForkStoreImpl::stats() const {
   }
   for (const auto& job : environment_.jobs.list()) stats.jobs.push_back({job->name(), job->bytes_done(), job->bytes_total()});
   stats.open_reports = directory_->reports();
+  stats.open_reports.insert(stats.open_reports.end(), open_reports_.begin(), open_reports_.end());
   if (const auto state = directory_->state(); !state) stats.write_state = state.error().message;
   const MutexLock lock(state_mutex_);
   if (!collect_error_.empty()) stats.job_errors.push_back(collect_error_);

@@ -17,7 +17,7 @@ std::unexpected<Error> no_path(ForkNumber fork, const ForkTree& tree) {
 }
 
 Result<std::optional<Pinned>> value_of(const VersionIndex::Found& found) {
-  if (!found.file) return std::nullopt;
+  if (!found.file) return std::nullopt;  // It was verified when it was found.
   const storage::MappedFile& map = *found.file->map();
   const segment::RecordView record = segment::view_record(map.data() + found.place.offset(), found.place.offset());
   const RecordKind kind = record.kind();

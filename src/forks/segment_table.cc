@@ -7,7 +7,7 @@ SegmentTable::~SegmentTable() {
   for (const auto& chunk : chunks_) delete chunk.load();
 }
 
-std::optional<std::uint32_t> SegmentTable::add(const std::shared_ptr<const directory::LiveFile>& file) {
+std::optional<std::uint32_t> SegmentTable::add(const std::shared_ptr<const directory::LiveFile>& file, std::uint64_t seed) {
   const MutexLock lock(mutex_);
   std::uint32_t number = count_;
   if (!free_.empty()) {
@@ -20,6 +20,7 @@ std::optional<std::uint32_t> SegmentTable::add(const std::shared_ptr<const direc
     ++count_;
   }
   Entry& added = entry(number);
+  added.seed.store(seed, std::memory_order_release);
   added.file.store(new Striped<directory::LiveFile>(file), std::memory_order_release);
   added.data.store(file->map()->data(), std::memory_order_release);
   return number;

@@ -48,7 +48,9 @@ class SegmentTable {
   SegmentTable& operator=(const SegmentTable&) = delete;
 
   /// Its number, which none of those that are there has. nullopt: there are a million.
-  std::optional<std::uint32_t> add(const std::shared_ptr<const directory::LiveFile>& file) CAIRN_EXCLUDES(mutex_);
+  /// `seed`: of its records, if they have to be verified when they are read; else 0.
+  std::optional<std::uint32_t> add(const std::shared_ptr<const directory::LiveFile>& file, std::uint64_t seed = 0)
+      CAIRN_EXCLUDES(mutex_);
   /// No place is in it any more, and no reader has one. Whoever took hold() keeps its bytes.
   void remove(std::uint32_t number) CAIRN_EXCLUDES(mutex_);
 
@@ -58,12 +60,14 @@ class SegmentTable {
   [[nodiscard]] const std::shared_ptr<const directory::LiveFile>& hold(Place place) const {
     return entry(place.segment()).file.load(std::memory_order_acquire)->get();
   }
+  [[nodiscard]] std::uint64_t seed(Place place) const { return entry(place.segment()).seed.load(std::memory_order_acquire); }
 
  private:
   static constexpr std::uint32_t kChunk = 1024;
   struct Entry {
     std::atomic<const char*> data{nullptr};
     std::atomic<const Striped<directory::LiveFile>*> file{nullptr};
+    std::atomic<std::uint64_t> seed{0};
   };
   using Chunk = std::array<Entry, kChunk>;
   [[nodiscard]] Entry& entry(std::uint32_t number) const {

@@ -8,7 +8,7 @@
 namespace cairn::forks {
 
 Result<std::uint32_t> Segments::add(SegmentUse use) {
-  const auto number = table_.add(use.live);
+  const auto number = table_.add(use.live, use.seed);
   if (!number) return fail(ErrorCode::kUnavailable, "a fork store has at most a million segments");
   const MutexLock lock(mutex_);
   segments_.emplace(*number, std::move(use));
@@ -83,6 +83,13 @@ Result<void> Segments::count() {
     std::size_t end = begin;
     for (; end < stale.size() && stale[end].segment() == number; ++end) {
       const segment::RecordView record = segment::view_record(table_.at(stale[end]), stale[end].offset());
+      const std::uint64_t seed = table_.seed(stale[end]);
+      const char* why = "";
+      if (seed != 0 &&
+          !segment::check_header(table_.at(stale[end]), record.bytes, segment::record_seed(seed, record.offset), why)) {
+        add_stale(std::span(stale).subspan(begin));
+        return corruption(why, table_.hold(stale[end])->map()->name(), record.offset);
+      }
       bytes += record.bytes;
       if (record.kind() == RecordKind::kTombstone) erase_bytes += record.bytes;
     }
@@ -96,6 +103,11 @@ Result<void> Segments::count() {
     begin = end;
   }
   return {};
+}
+
+void Segments::set_sealed(const std::map<std::uint32_t, SegmentUse>& numbers) {
+  const MutexLock lock(mutex_);
+  for (auto& [number, use] : segments_) use.sealed = numbers.contains(number);
 }
 
 std::map<std::uint32_t, SegmentUse> Segments::all() const {

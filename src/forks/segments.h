@@ -27,6 +27,8 @@ struct SegmentUse {
   std::uint64_t first_version = 0;     // Of what is in it; 0: nothing.
   std::uint64_t as_of = 0;             // It has no version that one of the root up to this one replaces.
   std::vector<std::uint64_t> forks;    // It has records of, ascending.
+  std::uint64_t seed = 0;              // Of its records, if nobody has verified them in this open.
+  bool sealed = false;                 // The index that the manifest lists has what is in it.
   unsigned storing = 0;                // Batches in it that are not in the index yet.
 
   [[nodiscard]] const std::string& file() const { return live->map()->name(); }
@@ -68,6 +70,8 @@ class Segments {
   /// Counts what is stale. Reads from segments, which are not removed meanwhile. kIo.
   Result<void> count() CAIRN_EXCLUDES(mutex_);
 
+  /// The index that the manifest lists has what is in these, and in no other.
+  void set_sealed(const std::map<std::uint32_t, SegmentUse>& numbers) CAIRN_EXCLUDES(mutex_);
   /// As they are now, by number.
   [[nodiscard]] std::map<std::uint32_t, SegmentUse> all() const CAIRN_EXCLUDES(mutex_);
 

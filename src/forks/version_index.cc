@@ -18,6 +18,19 @@ ByteView account_of(const char* at) {
   return key.size() == kRecordKeyBytes ? key.substr(8) : ByteView();
 }
 
+Result<void> verify(VersionIndex::Found& found) {
+  if (found.seed == 0) return {};
+  const storage::MappedFile& map = *found.file->map();
+  const std::uint64_t offset = found.place.offset();
+  const char* why = "no record begins here";
+  const bool sound = offset < map.size() && segment::check_record(map.data() + offset, offset, map.size() - offset,
+                                                                  segment::record_seed(found.seed, offset), why);
+  CAIRN_TRY_VOID(map.status());
+  if (!sound) return corruption(why, map.name(), offset);
+  found.seed = 0;
+  return {};
+}
+
 namespace {
 
 constexpr std::size_t kRetiredMost = 4096;
@@ -234,6 +247,8 @@ Result<void> VersionIndex::put_in_any_order(const Placed& placed, std::uint64_t 
   for (const Placed& each : change.before) {
     if (each.fork != placed.fork && !(each.fork <= root && placed.fork <= root)) continue;
     const char* const other = segments_.at(each.place);
+    Found stored{.place = each.place, .file = segments_.hold(each.place), .seed = segments_.seed(each.place)};
+    CAIRN_TRY_VOID(verify(stored));
     const bool older = version_of(at) < version_of(other);
     CAIRN_TRY_VOID(segments_.hold(each.place)->map()->status());
     if (!older) continue;
@@ -269,7 +284,7 @@ Result<void> VersionIndex::find_some(const ForkTree::Path& path, std::span<const
       const std::span<const Placed> versions = versions_of(word, alone);
       const auto at = std::ranges::find_if(versions, [&](const Placed& version) { return path.sees(version.fork); });
       if (at == versions.end()) continue;
-      found[i] = {.place = at->place, .file = segments_.hold(at->place)};
+      found[i] = {.place = at->place, .file = segments_.hold(at->place), .seed = segments_.seed(at->place)};
       const char* const record = found[i].file->map()->data() + at->place.offset();
       __builtin_prefetch(record);
       __builtin_prefetch(record + segment::kRecordHeaderBytes + kRecordKeyBytes);
@@ -278,6 +293,7 @@ Result<void> VersionIndex::find_some(const ForkTree::Path& path, std::span<const
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (!found[i].file) continue;
     const storage::MappedFile& map = *found[i].file->map();
+    CAIRN_TRY_VOID(verify(found[i]));
     if (account_of(map.data() + found[i].place.offset()) == keys[i]) continue;
     CAIRN_TRY_VOID(map.status());
     return corruption("the record of another account, whose hash is the same, or the index is damaged", map.name(),
@@ -385,7 +401,8 @@ bool VersionIndex::refers(ByteView key, Place place) const {
 void VersionIndex::add_versions(std::uint64_t word, std::vector<Version>& versions) const {
   Placed alone{};
   for (const Placed& each : versions_of(word, alone)) {
-    versions.push_back({.fork = each.fork, .at = {.place = each.place, .file = segments_.hold(each.place)}});
+    versions.push_back(
+        {.fork = each.fork, .at = {.place = each.place, .file = segments_.hold(each.place), .seed = segments_.seed(each.place)}});
   }
 }
 
@@ -396,6 +413,7 @@ Result<void> VersionIndex::visit_each(std::span<Version> versions, std::span<con
     const std::span<Version> these = versions.subspan(begin, end - begin);
     for (Version& version : these) {
       const storage::MappedFile& map = *version.at.file->map();
+      CAIRN_TRY_VOID(verify(version.at));
       if (version.fork == 0) version.fork = fork_of(map.data() + version.at.place.offset());
       CAIRN_TRY_VOID(map.status());
     }
@@ -403,6 +421,23 @@ Result<void> VersionIndex::visit_each(std::span<Version> versions, std::span<con
     begin = end;
   }
   return {};
+}
+
+Place VersionIndex::place_of(const AccountIndex::Entry& entry) { return place_in(entry.word); }
+
+AccountIndex::Entry VersionIndex::with_place(const AccountIndex::Entry& entry, Place place) {
+  return {.hash = entry.hash, .word = word_with(entry.word & kTagMask, 0, place)};
+}
+
+void VersionIndex::copy_part(std::size_t number, Plain& plain, std::vector<Place>& others) const {
+  const auto inside = readers_.enter();
+  index_->copy_region(number, plain);
+  std::erase_if(plain, [&](const AccountIndex::Entry& entry) {
+    if (!is_list(entry.word) && number_in(entry.word) == 0) return false;
+    Placed alone{};
+    for (const Placed& version : versions_of(entry.word, alone)) others.push_back(version.place);
+    return true;
+  });
 }
 
 Result<void> VersionIndex::visit(std::size_t number, const Visitor& visit) const {

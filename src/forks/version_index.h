@@ -59,6 +59,7 @@ class VersionIndex {
   struct Found {
     Place place;
     std::shared_ptr<const directory::LiveFile> file;  // None: the fork sees no version.
+    std::uint64_t seed = 0;                           // Not 0: of the records of a segment that nobody has verified yet.
   };
   /// The newest versions that `path` sees, also if they are erases. kIo; kCorruption: there is another account's record.
   Result<void> find(const ForkTree::Path& path, std::span<const ByteView> keys, std::span<Found> found) const;
@@ -90,11 +91,23 @@ class VersionIndex {
   /// The same with those of some accounts, by their hashes, that are there.
   Result<void> visit(std::span<const Hash128> accounts, const Visitor& visit) const;
 
+  /// Accounts of a part as they are kept elsewhere: {hash, tag and place}.
+  using Plain = std::vector<AccountIndex::Entry>;
+  static Place place_of(const AccountIndex::Entry& entry);
+  static AccountIndex::Entry with_place(const AccountIndex::Entry& entry, Place place);
+  /// Of part `number`: accounts with one version, which is not above the root; and the places of the versions of all others.
+  void copy_part(std::size_t number, Plain& plain, std::vector<Place>& others) const;
+  /// Before anything is stored: room for so many accounts in each part. False: there is not so much.
+  bool reserve(std::uint64_t most) { return index_->reserve(most); }
+  /// Puts such accounts into part `number`, in which nothing is stored yet.
+  void fill_part(std::size_t number, const Plain& plain) { index_->fill(number, plain); }
+
   [[nodiscard]] std::uint64_t accounts() const { return index_->size(); }
   /// Of the index and the lists.
   [[nodiscard]] std::uint64_t memory_bytes() const {
     return index_->memory_bytes() + list_bytes_.load(std::memory_order_relaxed);
   }
+  [[nodiscard]] std::uint64_t list_bytes() const { return list_bytes_.load(std::memory_order_relaxed); }
   /// Returns when no reader has a place any more that it took before: what nothing refers to may be taken out of the table then.
   void wait_for_readers() const { readers_.wait_until_left(); }
 
@@ -146,5 +159,8 @@ class VersionIndex {
   std::unordered_map<std::uint64_t, std::uint64_t> numbers_ CAIRN_GUARDED_BY(forks_mutex_);
   std::vector<std::uint64_t> free_numbers_ CAIRN_GUARDED_BY(forks_mutex_);
 };
+
+/// Checks the record of a version that was found, if nobody has. kCorruption, with file and offset; kIo.
+Result<void> verify(VersionIndex::Found& found);
 
 }  // namespace cairn::forks

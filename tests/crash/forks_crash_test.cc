@@ -166,6 +166,7 @@ struct Script {
     }
     if (i % 20 == 13) ASSERT_OK(impl->end_logs());
     if (i % 20 == 15) ASSERT_OK(impl->collect());
+    if (i % 20 == 9) ASSERT_OK(impl->seal_index());
     if (i % 5 == 2) process->run_jobs();
   }
 

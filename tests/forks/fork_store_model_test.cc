@@ -37,6 +37,8 @@ struct ForkHistory {
     process->forks_tuning.slack_bytes = 4 * kKiB << random.below(3);
     process->forks_tuning.uncounted_max = random.below(100);
     process->forks_tuning.collect_bytes_max = kKiB << random.below(5);
+    process->forks_tuning.unsealed_bytes_max = random.one_in(2) ? 256 * kMiB : random.below(64 * kKiB);
+    process->forks_tuning.unsealed_at_close_max = random.below(8);
     ASSERT_OK(process->open());
     auto opened = process->database().forks("main", {});
     ASSERT_OK(opened);
@@ -170,6 +172,7 @@ struct ForkHistory {
     ASSERT_EQ(store->stats().live_bytes, *live_bytes) << "what is stale was not counted as it is";
   }
   void collect() {
+    if (random.one_in(2)) ASSERT_OK(impl->seal_index());
     if (random.one_in(2)) ASSERT_OK(impl->end_logs());
     ASSERT_OK(impl->collect());
   }

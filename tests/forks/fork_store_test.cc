@@ -278,6 +278,75 @@ TEST_F(ForkStoreTest, ErasesAreForgottenWhenNothingOlderIsLeft) {
   EXPECT_EQ(get(0, "account7"), "(none)");
 }
 
+TEST_F(ForkStoreTest, ASealedIndexSparesTheSegmentsUnlessItIsDamaged) {
+  for (int i = 0; i < 60; ++i) put(0, "account" + std::to_string(i), std::string(static_cast<std::size_t>(i * 9), 'x'));
+  ASSERT_OK(store->create_fork(1, 0));
+  ASSERT_OK(store->create_fork(2, 0));
+  put(1, "account1", "one");
+  put(2, "account2", "two");
+  ASSERT_OK(impl->seal_index());
+  put(1, "account1", "later");
+  put(1, "new", "newer");
+  ASSERT_OK(store->purge(2));
+  const auto expect_all = [&] {
+    EXPECT_EQ(get(1, "account1") + get(1, "new") + get(0, "account1"), "laternewer" + std::string(9, 'x'));
+    EXPECT_EQ(get(1, "account2"), std::string(18, 'x'));
+    EXPECT_EQ(store->list().size(), 2U);
+    EXPECT_EQ(store->stats().accounts, 61U);
+  };
+  std::string index;
+  for (const auto& [name, size] : disk->file_sizes()) {
+    if (name.ends_with(".sealed")) index = name;
+  }
+  auto killed = disk->killed();
+  auto damaged = killed->killed();
+  std::set<std::string> opened;
+  end();
+  disk = killed->killed();
+  clock.advance_ms(20'000);
+  std::uint64_t sealed_segments = 0;
+  disk->set_hook([&](storage::Io io, const std::string& name, std::uint64_t) -> Result<void> {
+    if (io == storage::Io::kOpen && name.ends_with(".segment")) ++sealed_segments;
+    return {};
+  });
+  open();
+  EXPECT_GT(sealed_segments, 4U);
+  expect_all();
+  EXPECT_TRUE(store->stats().open_reports.empty());
+  // What nobody has read since is verified when it is read.
+  const auto flip_in_segment = [&](storage::SimulatedDisk& of) {
+    for (const auto& [name, size] : of.file_sizes()) {
+      const Bytes bytes = of.contents(name);
+      const std::size_t at = bytes.find(account_key("account7"));
+      if (!name.ends_with(".segment") || at == Bytes::npos) continue;
+      of.flip_bit(name, (at + kAccountKeyBytes + 5) * 8);
+      return name;
+    }
+    return std::string();
+  };
+  end();
+  disk = killed->killed();
+  const std::string segment = flip_in_segment(*disk);
+  open();
+  const auto read = store->load(1, account_key("account7"));
+  ASSERT_FALSE(read.has_value());
+  EXPECT_EQ(read.error().code, ErrorCode::kCorruption);
+  EXPECT_EQ(read.error().file, segment);
+  EXPECT_EQ(get(1, "account8"), std::string(72, 'x'));
+  end();
+  // An index that is damaged is passed over, and says so.
+  for (std::uint64_t byte = 0; byte < damaged->file_sizes()[index]; byte += 997) {
+    disk = damaged->killed();
+    disk->flip_bit(index, byte * 8 + 3);
+    open();
+    expect_all();
+    if (testing::Test::HasFailure()) return;
+    const std::vector<std::string> reports = store->stats().open_reports;
+    EXPECT_TRUE(reports.empty() || reports.front().find(index) != std::string::npos);
+    end();
+  }
+}
+
 TEST_F(ForkStoreTest, VerifyAndCheckpointsHoldWhatIsStored) {
   put(0, "ann", "10");
   ASSERT_OK(store->create_fork(1, 0));

@@ -63,7 +63,8 @@ inline directory::ViewEntry example_forks() {
           .forks = directory::ForksEntry{.forks = {{.number = 4, .parent = 4, .frozen = true, .since = 10},
                                                    {.number = 6, .parent = 4, .frozen = true, .since = 14},
                                                    {.number = 9, .parent = 6, .since = 30}},
-                                         .purged = {{.fork = 3, .since = 4, .until = 8}, {.fork = 7, .since = 20, .until = 40}}}};
+                                         .purged = {{.fork = 3, .since = 4, .until = 8}, {.fork = 7, .since = 20, .until = 40}},
+                                         .index = {"21-3-0000abcf.sealed"}}};
 }
 
 inline directory::Manifest example_manifest() {
