@@ -18,6 +18,8 @@
 #include "bench/measure.h"
 #include "bench/value_of.h"
 #include "cairn/cairn.h"
+#include "database/database_impl.h"
+#include "storage/posix_storage.h"
 
 namespace cairn::bench {
 namespace {
@@ -199,19 +201,37 @@ nlohmann::ordered_json reopen_and_update(const ForksStoreBench& bench) {
     const std::string value(bench.value_bytes, 'v');
     std::vector<Key> keys(kBatch);
     {
-      OurAccounts accounts(bench.dir);
+      forks::Tuning unsealed;
+      unsealed.unsealed_bytes_max = ~std::uint64_t{0};
+      unsealed.unsealed_at_close_max = ~std::size_t{0};
+      auto impl = value_of(database::DatabaseImpl::open(value_of(storage::PosixStorage::open(bench.dir, true)),
+                                                        directory::Environment::process(), database::DatabaseImpl::Mode::kCreate,
+                                                        {}, {}, {}, unsealed));
+      ForkStore store(value_of(impl->forks("main", {})));
       for (std::uint64_t i = 0; i < bench.accounts; i += kBatch) {
-        for (std::size_t j = 0; j < kBatch; ++j) keys[j] = key_number(i + j);
-        accounts.store_all(keys, value);
+        std::vector<AccountUpdate> batch;
+        for (std::size_t j = 0; j < kBatch; ++j) {
+          keys[j] = key_number(i + j);
+          batch.push_back({.key = view(keys[j]), .value = value});
+        }
+        value_of(store.store(0, batch, {.durability = Durability::kKernel}));
       }
+      check(impl->close());
     }
     nlohmann::ordered_json json;
-    const double cpu_before = cpu_seconds();
+    {
+      const double cpu_before = cpu_seconds();
+      const auto begin = Clock::now();
+      Database database = value_of(Database::open(bench.dir));
+      value_of(database.forks("main"));
+      json["open_s"] = static_cast<double>(ns_between(begin, Clock::now())) / 1e9;
+      json["recovered_per_cpu_s"] = static_cast<double>(bench.accounts) / (cpu_seconds() - cpu_before);
+      check(database.close());  // Which seals the index.
+    }
     const auto begin = Clock::now();
     Database database = value_of(Database::open(bench.dir));
     ForkStore store = value_of(database.forks("main"));
-    json["open_s"] = static_cast<double>(ns_between(begin, Clock::now())) / 1e9;
-    json["recovered_per_cpu_s"] = static_cast<double>(bench.accounts) / (cpu_seconds() - cpu_before);
+    json["sealed_open_s"] = static_cast<double>(ns_between(begin, Clock::now())) / 1e9;
     // Zipf with exponent 1, by inversion of its integral.
     Random random(1);
     const double log_n = std::log(static_cast<double>(bench.accounts));
@@ -289,10 +309,11 @@ nlohmann::ordered_json run(const ForksStoreBench& bench) {
   const Table care = in_turns(bench, {"cairn"}, [&](const std::string&) { return reopen_and_update(bench); });
   const auto& of = care.at("cairn");
   std::printf(
-      "\nopen: %.2f s, %.2f M accounts a second and core; after ten rounds of Zipf updates %.2f of what is live is kept, "
+      "\nopen: %.2f s, %.2f M accounts a second and core; from a sealed index %.3f s; after ten rounds of Zipf updates %.2f of "
+      "what is live is kept, "
       "and %.2f of what was stored was written\n",
-      of.at("open_s").median(), of.at("recovered_per_cpu_s").median() / 1e6, of.at("space_over_live").median(),
-      of.at("written_over_stored").median());
+      of.at("open_s").median(), of.at("recovered_per_cpu_s").median() / 1e6, of.at("sealed_open_s").median(),
+      of.at("space_over_live").median(), of.at("written_over_stored").median());
   json["care"] = to_json(care);
   return json;
 }

@@ -70,7 +70,7 @@ class Database {
   /// on. kInvalidArgument: an option is out of its range.
   Result<Timeline> timeline(const std::string& name, const TimelineOptions& options = {});
   [[nodiscard]] std::vector<std::string> timelines() const;
-  /// The fork store `name`, opened on first use, which reads all its segments; otherwise as table().
+  /// The fork store `name`, opened on first use, which reads what its sealed index does not cover; otherwise as table().
   Result<ForkStore> forks(const std::string& name, const ForkStoreOptions& options = {});
   [[nodiscard]] std::vector<std::string> fork_stores() const;
 
@@ -85,6 +85,14 @@ class Database {
   /// Makes `path` a database with what `checkpoint` holds: one made by checkpoint(), or any that was closed and that
   /// nobody has open (kBusy). Files are linked or copied as above. Errors otherwise as checkpoint() and open().
   static Result<void> restore(const std::string& checkpoint, const std::string& path, const Progress& progress = {});
+
+  /// As checkpoint(), but without the files that `base`, a full checkpoint of this database, has: what changed since. `path` is
+  /// no database by itself. kInvalidArgument: `base` is of another database, or incremental itself. Otherwise as checkpoint().
+  Result<void> incremental_checkpoint(const std::string& base, const std::string& path, const Progress& progress = {});
+  /// As restore(), of an incremental checkpoint and the full one it was taken over, which has to be as it was. Errors as there,
+  /// and kCorruption: a file is in neither.
+  static Result<void> restore_incremental(const std::string& base, const std::string& checkpoint, const std::string& path,
+                                          const Progress& progress = {});
 
   /// What opening had to leave out, a sentence each: torn tails with file and offset.
   [[nodiscard]] const std::vector<std::string>& open_reports() const;

@@ -34,20 +34,19 @@ Result<int> verify(const Common& common) {
 struct Arguments {
   Common common;
   std::string target;
+  std::string base;
 };
 
 Result<int> checkpoint(const Arguments& arguments) {
   CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kFail));
-  CAIRN_TRY_VOID(database.checkpoint(arguments.target, progress_bar("linked")));
-  end_progress_bar();
+  CAIRN_TRY_VOID(take_checkpoint(database, arguments.target, arguments.base));
   CAIRN_TRY_VOID(database.close());
   if (arguments.common.json) fmt::print("{}", to_line({{"ok", true}}));
   return 0;
 }
 
 Result<int> restore(const Arguments& arguments) {
-  CAIRN_TRY_VOID(Database::restore(arguments.common.dir, arguments.target, progress_bar("linked")));
-  end_progress_bar();
+  CAIRN_TRY_VOID(restore_checkpoint(arguments.common.dir, arguments.base, arguments.target));
   if (arguments.common.json) fmt::print("{}", to_line({{"ok", true}}));
   return 0;
 }
@@ -72,6 +71,21 @@ Result<int> repair(const Arguments& arguments) {
 
 }  // namespace
 
+Result<void> take_checkpoint(Database& database, const std::string& target, const std::string& base) {
+  const Progress progress = progress_bar("linked");
+  CAIRN_TRY_VOID(base.empty() ? database.checkpoint(target, progress) : database.incremental_checkpoint(base, target, progress));
+  end_progress_bar();
+  return {};
+}
+
+Result<void> restore_checkpoint(const std::string& checkpoint, const std::string& base, const std::string& dir) {
+  const Progress progress = progress_bar("linked");
+  CAIRN_TRY_VOID(base.empty() ? Database::restore(checkpoint, dir, progress)
+                              : Database::restore_incremental(base, checkpoint, dir, progress));
+  end_progress_bar();
+  return {};
+}
+
 void add_care(CLI::App& app) {
   static Common common;
   CLI::App& command = *app.add_subcommand("verify", "Read and check every live byte");
@@ -83,12 +97,14 @@ void add_care(CLI::App& app) {
   CLI::App& checkpoint_command = *app.add_subcommand("checkpoint", "Make TARGET a database with what DIR holds now");
   checkpoint_command.add_option("DIR", arguments.common.dir, "Directory of the database")->required();
   checkpoint_command.add_option("TARGET", arguments.target, "Absent or empty directory")->required();
+  checkpoint_command.add_option("--base", arguments.base, "A full checkpoint: what it has is left out");
   checkpoint_command.add_flag("--json", arguments.common.json, "Answer in JSON");
   set_action(checkpoint_command, arguments.common, [] { return checkpoint(arguments); });
 
   CLI::App& restore_command = *app.add_subcommand("restore", "Make DIR a database with what the checkpoint TARGET holds");
   restore_command.add_option("TARGET", arguments.common.dir, "A checkpoint, or a database that was closed")->required();
   restore_command.add_option("DIR", arguments.target, "Absent or empty directory")->required();
+  restore_command.add_option("--base", arguments.base, "Of an incremental checkpoint: the full one");
   restore_command.add_flag("--json", arguments.common.json, "Answer in JSON");
   set_action(restore_command, arguments.common, [] { return restore(arguments); });
 

@@ -59,6 +59,11 @@ struct OpenedForks {
 Result<OpenedForks> open_forks(const ForksCommon& common, IfMissing if_missing);
 Result<Database> open_database(const std::string& dir, IfMissing if_missing);
 
+/// Checkpoints an open database; `base`: the full checkpoint whose files are left out, empty: none.
+Result<void> take_checkpoint(Database& database, const std::string& target, const std::string& base);
+/// And makes `dir` a database of one.
+Result<void> restore_checkpoint(const std::string& checkpoint, const std::string& base, const std::string& dir);
+
 /// Registers `run` as what `command` does; its error is printed, with --json as an object, and becomes the exit code.
 void set_action(CLI::App& command, const Common& common, std::function<Result<int>()> run);
 /// Shows on standard error, if that is a terminal, how far an operation is.

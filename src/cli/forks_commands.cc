@@ -14,7 +14,10 @@ struct Arguments {
   ForkNumber other = 0;  // Parent, or the second of a diff.
   std::string key;
   std::optional<std::string> value;
-  bool values = false;
+  std::string target;
+  std::string base;
+  bool hashes = false;
+  std::string expected;
 };
 
 Arguments arguments;  // One subcommand runs.
@@ -103,6 +106,39 @@ Result<int> hash() {
   CAIRN_TRY(sum, opened.store.state_hash(arguments.fork));
   CAIRN_TRY_VOID(opened.database.close());
   CAIRN_TRY_VOID(print(arguments.common.json ? to_line({{"hash", sum.to_string()}}) : sum.to_string() + "\n"));
+  return 0;
+}
+
+ForkNumber root_of(const ForkStore& store) { return store.list().front().number; }
+
+Result<int> snapshot() {
+  CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
+  nlohmann::ordered_json answer{{"ok", true}, {"root", root_of(opened.store)}};
+  if (arguments.hashes) {
+    CAIRN_TRY(sum, opened.store.state_hash(root_of(opened.store)));
+    answer["hash"] = sum.to_string();
+  }
+  CAIRN_TRY_VOID(take_checkpoint(opened.database, arguments.target, arguments.base));
+  CAIRN_TRY_VOID(opened.database.close());
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line(answer)));
+  if (!arguments.common.json && arguments.hashes) CAIRN_TRY_VOID(print(answer["hash"].get<std::string>() + "\n"));
+  return 0;
+}
+
+/// DIR is the snapshot.
+Result<int> restore() {
+  CAIRN_TRY_VOID(restore_checkpoint(arguments.common.dir, arguments.base, arguments.target));
+  if (!arguments.expected.empty()) {
+    arguments.common.dir = arguments.target;
+    CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
+    CAIRN_TRY(sum, opened.store.state_hash(root_of(opened.store)));
+    CAIRN_TRY_VOID(opened.database.close());
+    if (sum.to_string() != arguments.expected) {
+      return fail(ErrorCode::kCorruption,
+                  "the accounts of the root have the hash " + sum.to_string() + ", not " + arguments.expected, arguments.target);
+    }
+  }
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
   return 0;
 }
 
@@ -205,6 +241,15 @@ void add_forks_commands(CLI::App& app) {
   diff_command.add_option("OTHER", arguments.other, "Number of another")->required();
   add_of_fork(forks, "hash", "Print the hash of all accounts that FORK sees", hash);
   add(forks, "stats", "Print the tree, and what there is", stats);
+  CLI::App& snapshot_command = add(forks, "snapshot", "Make TARGET a snapshot of all that DIR holds", snapshot);
+  snapshot_command.add_option("TARGET", arguments.target, "Absent or empty")->required();
+  snapshot_command.add_flag("--verify", arguments.hashes, "Print the hash of the root's accounts, for restore");
+  CLI::App& restore_command = add(forks, "restore", "Make TARGET a database of the snapshot DIR", restore);
+  restore_command.add_option("TARGET", arguments.target, "Absent or empty")->required();
+  restore_command.add_option("--verify", arguments.expected, "The hash that the root's accounts have to have");
+  for (CLI::App* const command : {&snapshot_command, &restore_command}) {
+    command->add_option("--base", arguments.base, "The full snapshot over which an incremental one is taken");
+  }
   add_forks_replay(forks);
 }
 

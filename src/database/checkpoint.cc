@@ -1,5 +1,8 @@
 // Checkpoint and restore: the live files of one manifest, linked into another directory, and that manifest planted there
-// last. Until then the other directory is no database.
+// last. Until then the other directory is no database. Names are never used twice and files that a checkpoint has never change,
+// so an incremental one leaves out by name what its base has.
+#include <set>
+
 #include "base/error.h"
 #include "database/database_impl.h"
 #include "directory/file_name.h"
@@ -7,37 +10,56 @@
 namespace cairn::database {
 namespace {
 
-/// Links every file of `manifest` and plants it; takes back what it linked if it cannot.
-Result<void> link_and_plant(storage::Storage& source, std::unique_ptr<storage::Storage> target,
+/// A file, and the storage it is linked from.
+struct Part {
+  std::string name;
+  storage::Storage* from;
+};
+
+/// Links them and plants `manifest`; takes back what it linked if it cannot.
+Result<void> link_and_plant(const std::vector<Part>& parts, std::unique_ptr<storage::Storage> target,
                             directory::Environment& environment, const directory::Manifest& manifest, const Progress& progress) {
   CAIRN_TRY(there, target->list());
   if (!there.empty()) return fail(ErrorCode::kConflict, "the directory is not empty", target->describe() + "/" + there.front());
-  const std::vector<std::string> files = manifest.files();
   std::uint64_t total = 0;
   std::vector<std::uint64_t> sizes;
-  for (const std::string& name : files) {
-    CAIRN_TRY(map, source.open(name));
+  for (const Part& part : parts) {
+    CAIRN_TRY(map, part.from->open(part.name));
     sizes.push_back(map->size());
     total += map->size();
   }
   std::uint64_t done = 0;
   Result<void> linked;
   std::size_t count = 0;
-  for (; count < files.size() && linked; ++count) {
-    linked = source.link(files[count], *target);
+  for (; count < parts.size() && linked; ++count) {
+    linked = parts[count].from->link(parts[count].name, *target);
     done += sizes[count];
     if (linked && progress && !progress(done, total)) linked = fail(ErrorCode::kUnavailable, "cancelled");
   }
   if (!linked) {
-    for (std::size_t i = 0; i < count; ++i) (void)target->remove(files[i]);
+    for (std::size_t i = 0; i < count; ++i) (void)target->remove(parts[i].name);
     return linked;
   }
   return directory::Directory::plant(std::move(target), environment, {.owner = "checkpoint"}, manifest);
 }
 
+/// The names in `base`, a whole checkpoint of the database `id`: no name is ever given to other bytes. None without a base.
+Result<std::set<std::string>> names_in(storage::Storage* base, const segment::DatabaseId& id, Clock& clock) {
+  if (base == nullptr) return std::set<std::string>();
+  CAIRN_TRY(manifest, directory::Directory::read_manifest(*base, clock));
+  if (manifest.incremental) {
+    return fail(ErrorCode::kInvalidArgument, "the base is an incremental checkpoint itself; give the full one", base->describe());
+  }
+  if (manifest.database != id) return fail(ErrorCode::kInvalidArgument, "the base is of another database", base->describe());
+  CAIRN_TRY(names, base->list());
+  return std::set<std::string>(names.begin(), names.end());
+}
+
 }  // namespace
 
-Result<void> DatabaseImpl::checkpoint(std::unique_ptr<storage::Storage> target, const Progress& progress) {
+Result<void> DatabaseImpl::checkpoint(std::unique_ptr<storage::Storage> target, const Progress& progress,
+                                      storage::Storage* base) {
+  CAIRN_TRY(in_base, names_in(base, directory_->database_id(), directory_->environment().clock));
   {
     const MutexLock lock(mutex_);
     for (const auto& [name, table] : tables_) CAIRN_TRY_VOID(table->end_log());
@@ -46,12 +68,23 @@ Result<void> DatabaseImpl::checkpoint(std::unique_ptr<storage::Storage> target, 
   }
   const directory::LiveHold hold(*directory_);
   CAIRN_TRY(manifest, directory_->mark_linked());
-  return link_and_plant(directory_->storage(), std::move(target), directory_->environment(), manifest, progress);
+  manifest.incremental = base != nullptr;
+  std::vector<Part> parts;
+  for (const std::string& name : manifest.files()) {
+    if (!in_base.contains(name)) parts.push_back({name, &directory_->storage()});
+  }
+  return link_and_plant(parts, std::move(target), directory_->environment(), manifest, progress);
 }
 
 Result<void> DatabaseImpl::restore(storage::Storage& checkpoint, std::unique_ptr<storage::Storage> target,
-                                   directory::Environment& environment, const Progress& progress) {
+                                   directory::Environment& environment, const Progress& progress, storage::Storage* base) {
   CAIRN_TRY(manifest, directory::Directory::read_manifest(checkpoint, environment.clock));
+  if (manifest.incremental != (base != nullptr)) {
+    return fail(ErrorCode::kInvalidArgument,
+                manifest.incremental ? "an incremental checkpoint needs the full one it was taken over, as the base"
+                                     : "this is a full checkpoint, which has no base",
+                checkpoint.describe());
+  }
   for (std::size_t i = 0; i < manifest.views.size(); ++i) {
     for (directory::SegmentEntry& segment : manifest.views.edit(i).log) {
       if (segment.state == directory::SegmentState::kActive) {
@@ -61,7 +94,18 @@ Result<void> DatabaseImpl::restore(storage::Storage& checkpoint, std::unique_ptr
       segment.linked = true;
     }
   }
-  return link_and_plant(checkpoint, std::move(target), environment, manifest, progress);
+  CAIRN_TRY(in_base, names_in(base, manifest.database, environment.clock));
+  CAIRN_TRY(listed, checkpoint.list());
+  const std::set<std::string> here(listed.begin(), listed.end());
+  std::vector<Part> parts;
+  for (const std::string& name : manifest.files()) {
+    if (!here.contains(name) && !in_base.contains(name)) {
+      return corruption(base != nullptr ? "a file is neither in the checkpoint nor in its base" : "a live file is missing", name);
+    }
+    parts.push_back({name, here.contains(name) ? &checkpoint : base});
+  }
+  manifest.incremental = false;
+  return link_and_plant(parts, std::move(target), environment, manifest, progress);
 }
 
 }  // namespace cairn::database

@@ -296,6 +296,20 @@ Result<void> Database::restore(const std::string& checkpoint, const std::string&
   return database::DatabaseImpl::restore(*source, std::move(target), directory::Environment::process(), progress);
 }
 
+Result<void> Database::incremental_checkpoint(const std::string& base, const std::string& path, const Progress& progress) {
+  CAIRN_TRY(full, storage::PosixStorage::open(base, false));
+  CAIRN_TRY(target, storage::PosixStorage::open(path, true));
+  return impl_->checkpoint(std::move(target), progress, full.get());
+}
+
+Result<void> Database::restore_incremental(const std::string& base, const std::string& checkpoint, const std::string& path,
+                                           const Progress& progress) {
+  CAIRN_TRY(full, storage::PosixStorage::open(base, false));
+  CAIRN_TRY(source, storage::PosixStorage::open(checkpoint, false));
+  CAIRN_TRY(target, storage::PosixStorage::open(path, true));
+  return database::DatabaseImpl::restore(*source, std::move(target), directory::Environment::process(), progress, full.get());
+}
+
 const std::vector<std::string>& Database::open_reports() const { return impl_->directory().reports(); }
 Result<void> Database::close() { return impl_->close(); }
 

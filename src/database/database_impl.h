@@ -38,9 +38,11 @@ class DatabaseImpl {
   /// Of the views of a kind.
   [[nodiscard]] std::vector<std::string> names(const std::string& kind) const;
   Result<VerifyReport> verify(const Progress& progress);
-  Result<void> checkpoint(std::unique_ptr<storage::Storage> target, const Progress& progress) CAIRN_EXCLUDES(mutex_);
+  /// `base`: what has the files that are left out; nullptr: nothing has.
+  Result<void> checkpoint(std::unique_ptr<storage::Storage> target, const Progress& progress, storage::Storage* base = nullptr)
+      CAIRN_EXCLUDES(mutex_);
   static Result<void> restore(storage::Storage& checkpoint, std::unique_ptr<storage::Storage> target,
-                              directory::Environment& environment, const Progress& progress);
+                              directory::Environment& environment, const Progress& progress, storage::Storage* base = nullptr);
   static Result<RepairReport> repair(storage::Storage& source, std::unique_ptr<storage::Storage> target,
                                      directory::Environment& environment, const Progress& progress);
   [[nodiscard]] directory::Directory& directory() { return *directory_; }

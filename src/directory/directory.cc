@@ -155,6 +155,12 @@ Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Stor
   CAIRN_TRY_VOID(newest_manifest(*directory->storage_));  // Before the lease: nothing is written where there is no database.
   CAIRN_TRY_VOID(directory->take_lease(options));
   CAIRN_TRY(manifest, load_manifest(*directory->storage_));  // Only now nobody else changes it.
+  if (manifest.incremental) {
+    directory->environment_.leases.cancel(directory.get());
+    directory->lease_->release();
+    return fail(ErrorCode::kInvalidArgument,
+                "this is an incremental checkpoint: restore it, together with the full one it was taken over");
+  }
   directory->database_ = manifest.database;
   directory->hash_seed_ = manifest.hash_seed;
   CAIRN_TRY(next_file, directory->next_file_of(manifest));

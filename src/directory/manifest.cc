@@ -231,6 +231,11 @@ Result<Manifest> read_manifest(Section& section) {
   CAIRN_TRY(stamp_ceiling, section.integer("stamp_ceiling", ~std::uint64_t{0} >> 1));
   CAIRN_TRY(clock_ms, section.integer("clock_ms"));
   manifest.clock_ms = static_cast<std::int64_t>(clock_ms);
+  if (section.has("incremental")) {
+    CAIRN_TRY(incremental, section.string("incremental"));
+    if (incremental != "yes") return section.wrong("incremental", "is not \"yes\"");
+    manifest.incremental = true;
+  }
   manifest.epoch = epoch;
   manifest.version = version;
   manifest.database = {database[0], database[1]};
@@ -342,6 +347,7 @@ std::string encode_manifest(const Manifest& manifest) {
       "next_file = {}\nnext_view = {}\nversion_ceiling = {}\nstamp_ceiling = {}\nclock_ms = {}\n",
       manifest.epoch, manifest.version, manifest.database[0], manifest.database[1], manifest.hash_seed, manifest.next_file,
       manifest.next_view, manifest.version_ceiling, manifest.stamp_ceiling, manifest.clock_ms);
+  if (manifest.incremental) text += "incremental = \"yes\"\n";
   for (std::size_t i = 0; i < manifest.views.size(); ++i) text += manifest.views.text(i, encode_view);
   // TOML has no way back to the top level after a table, so the checksum goes to the front of the rest.
   const std::size_t at = text.find("format = 1");

@@ -227,6 +227,7 @@ struct Manifest {
   std::uint64_t version_ceiling = 0;  // No write version or stamp above these was ever given out.
   std::uint64_t stamp_ceiling = 0;
   std::int64_t clock_ms = 0;  // When this version was written: no later open reads an earlier time.
+  bool incremental = false;   // Of a checkpoint: files that are in the one it was taken over are not here.
   ViewList views;
   bool operator==(const Manifest&) const = default;
 

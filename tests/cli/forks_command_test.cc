@@ -81,6 +81,27 @@ TEST_F(ForksCommand, ReplaysATraceUpToTheFirstBadLine) {
   EXPECT_NE(errors().find("-:2: there is no fork 0"), std::string::npos) << errors();
 }
 
+TEST_F(ForksCommand, SnapshotsAreFullOrIncrementalAndVerifiedByTheirHash) {
+  ASSERT_EQ(forks("create", {}).code, 0);
+  ASSERT_EQ(forks("store", {"0", hex_key(1), "one"}).code, 0);
+  const std::string full = directory_.file("full");
+  const Ran first = forks("snapshot", {full, "--verify"});
+  ASSERT_EQ(first.code, 0) << errors();
+  ASSERT_EQ(forks("store", {"0", hex_key(1), "two"}).code, 0);
+  const std::string more = directory_.file("more");
+  const Ran second = forks("snapshot", {more, "--base", full, "--verify", "--json"});
+  ASSERT_EQ(second.code, 0) << errors();
+  const std::string hash = nlohmann::json::parse(second.out)["hash"];
+  EXPECT_NE(first.out, hash + "\n");
+  EXPECT_EQ(run({"forks", "restore", more, directory_.file("no")}).code, 2) << "without its base";
+  ASSERT_EQ(run({"forks", "restore", more, directory_.file("r2"), "--base", full, "--verify", hash}).code, 0) << errors();
+  EXPECT_EQ(run({"forks", "load", directory_.file("r2"), "0", hex_key(1)}).out, "two\n");
+  EXPECT_EQ(run({"forks", "restore", full, directory_.file("r1"), "--verify", hash}).code, 5);
+  EXPECT_EQ(run({"forks", "load", directory_.file("r1"), "0", hex_key(1)}).out, "one\n");
+  EXPECT_EQ(run({"restore", more, directory_.file("r3"), "--base", full}).code, 0) << errors();
+  EXPECT_EQ(run({"checkpoint", db_, directory_.file("m2"), "--base", more}).code, 2) << "an incremental base";
+}
+
 /// The forks of the tree, the last batch and what was purged are as they were acknowledged, after every kill.
 TEST_F(ForksCommand, KillsWhileStoringLoseNothingThatWasAcknowledged) {
   const std::string owner_process =

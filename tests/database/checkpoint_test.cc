@@ -35,6 +35,64 @@ void write_some(Process& process, Written& written, int from, int to) {
   }
 }
 
+TEST(Checkpoint, AnIncrementalOneHasWhatChangedAndIsRestoredWithItsBase) {
+  storage::SimulatedDisk disk(1);
+  SimulatedClock clock;
+  Process process(disk, clock);
+  ASSERT_OK(process.open());
+  const auto forks = process.database().forks("bank", {});
+  ASSERT_OK(forks);
+  ForkStore store(*forks);
+  Written written;
+  write_some(process, written, 0, 200);
+  const Bytes key(kAccountKeyBytes, 'k');
+  ASSERT_OK(store.store(0, key, "before"));
+  storage::SimulatedDisk full(2);
+  ASSERT_OK(checkpoint(process, full));
+  const auto base_bytes = contents(full);
+  write_some(process, written, 200, 260);
+  ASSERT_OK(store.store(0, key, "after"));
+  storage::SimulatedDisk incremental(3);
+  storage::SimulatedStorage base(full);
+  ASSERT_OK(process.database().checkpoint(std::make_unique<storage::SimulatedStorage>(incremental), {}, &base));
+  const Model model = written.after(written.writes.size());
+  std::size_t left_out = 0;
+  for (const auto& [name, bytes] : base_bytes) left_out += incremental.file_sizes().contains(name) ? 0 : 1;
+  EXPECT_GT(left_out, 3U);
+  EXPECT_EQ(contents(full), base_bytes);
+  EXPECT_EQ(open_and_scan(incremental).error().code, ErrorCode::kInvalidArgument) << "it is no database by itself";
+
+  storage::SimulatedStorage source(incremental);
+  const auto restore = [&](storage::SimulatedDisk& target, storage::Storage* from) {
+    directory::Environment environment(clock, false);
+    return database::DatabaseImpl::restore(source, std::make_unique<storage::SimulatedStorage>(target), environment, {}, from);
+  };
+  storage::SimulatedDisk restored(4);
+  EXPECT_EQ(restore(restored, nullptr).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(restore(restored, &source).error().code, ErrorCode::kInvalidArgument) << "a base that is incremental";
+  ASSERT_OK(restore(restored, &base));
+  EXPECT_EQ(*open_and_scan(restored), model);
+  Process copy(restored, clock);
+  clock.advance_ms(20'000);
+  ASSERT_OK(copy.open());
+  const auto hit = (*copy.database().forks("bank", {}))->load(0, key);
+  ASSERT_OK(hit);
+  EXPECT_EQ((*hit)->view(), "after");
+
+  storage::SimulatedDisk other(5);
+  Process another(other, clock);
+  ASSERT_OK(another.open());
+  storage::SimulatedDisk none(6);
+  EXPECT_EQ(another.database().checkpoint(std::make_unique<storage::SimulatedStorage>(none), {}, &base).error().code,
+            ErrorCode::kInvalidArgument)
+      << "a base of another database";
+  for (const auto& [name, size] : restored.file_sizes()) {
+    if (base_bytes.contains(name) && !incremental.file_sizes().contains(name)) full.erase(name);
+  }
+  storage::SimulatedDisk missing(7);
+  EXPECT_EQ(restore(missing, &base).error().code, ErrorCode::kCorruption);
+}
+
 TEST(Checkpoint, HoldsWhatWasThereAndStaysSoByteForByteWhateverTheSourceDoes) {
   storage::SimulatedDisk disk(1);
   std::vector<std::unique_ptr<storage::SimulatedDisk>> targets;
