@@ -18,7 +18,7 @@ namespace {
 constexpr std::uint64_t kHugePageBytes = 2 * kMiB;
 constexpr std::uint64_t kHugeFromBytes = 64 * kMiB;  // Of an area: the last page of less than that would weigh.
 constexpr std::uint64_t kRegionSlotsLeast = 64;
-constexpr std::uint64_t kSlotsFew = 256;  // A region that has less gets twice as many: moving often costs more than the room.
+constexpr std::uint64_t kSlotsFew = 128;  // A region that has less gets twice as many: moving often costs more than the room.
 // Slots at the end of a region are nobody's place: those before them may have to give way that far, in one of 10^9 regions
 // that are full farther. The last is empty.
 constexpr std::uint64_t kSpareSlotsMost = 160;

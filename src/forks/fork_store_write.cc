@@ -86,21 +86,20 @@ Result<ForkStoreImpl::Appended> ForkStoreImpl::append(Writer& writer, ForkNumber
 
 /// Returns with a segment that takes `bytes`, and nobody else changing it. Lets go of the lock while it waits.
 Result<void> ForkStoreImpl::make_room(Writer& writer, std::uint64_t bytes) {
-  directory::Log& log = writer.log;
   while (true) {
     CAIRN_TRY_VOID(directory_->state());
-    if (log.closed()) return fail(ErrorCode::kUnavailable, "the fork store is closed");
-    if (log.changing()) {
-      log.wait();
-    } else if (!log.has_segment()) {
-      CAIRN_TRY_VOID(log.start(bytes));
+    if (writer.log.closed()) return fail(ErrorCode::kUnavailable, "the fork store is closed");
+    if (writer.log.changing()) {
+      writer.log.wait();
+    } else if (!writer.log.has_segment()) {
+      CAIRN_TRY_VOID(writer.log.start(bytes));
       CAIRN_TRY_VOID(begin_segment(writer));
-    } else if (log.has_room(bytes)) {
+    } else if (writer.log.has_room(bytes)) {
       return {};
     } else {
-      CAIRN_TRY(left, log.leave(bytes));
+      CAIRN_TRY(left, writer.log.leave(bytes));
       if (left != directory::Log::Left::kReady) continue;
-      log.go_on();
+      writer.log.go_on();
       CAIRN_TRY_VOID(begin_segment(writer));
     }
   }
