@@ -80,6 +80,27 @@ TEST_F(ForkStoreTest, PurgeIsAsIfTheForkHadNeverBeen) {
   EXPECT_EQ(get(2, "ann") + get(2, "new"), "102");
 }
 
+TEST_F(ForkStoreTest, AnOldLogIsEndedIfNothingElseLetsErasesGo) {
+  put(0, "ann", "10");  // In a segment that is not full for long.
+  Result<ForkWriter> writer = store->writer();
+  ASSERT_OK(writer);
+  for (int i = 0; i < 1000; ++i) {
+    const Bytes key = account_key("account" + std::to_string(i));
+    for (const bool erases : {false, true}) {
+      const AccountUpdate update{.key = key, .value = "some", .erase = erases};
+      ASSERT_OK(writer->store(0, {&update, 1}, {.durability = Durability::kKernel}));
+    }
+  }
+  for (int i = 0; i < 3; ++i) {
+    process->run_jobs();
+    ASSERT_OK(impl->end_logs());
+    ASSERT_OK(impl->collect());
+  }
+  EXPECT_TRUE(store->stats().job_errors.empty());
+  EXPECT_LT(store->stats().segment_bytes, 40 * kKiB);
+  EXPECT_EQ(get(0, "ann") + get(0, "account7"), "10(none)");
+}
+
 TEST_F(ForkStoreTest, AfterAPurgeTheStatesOfAllOtherForksAreWhatTheyWere) {
   Random random(3);
   const auto store_some = [&](ForkNumber fork) {
