@@ -207,6 +207,7 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
       CAIRN_EXCLUDES(state_mutex_);
 
   // fork_store_tree.cc
+  [[nodiscard]] Result<void> still_open() const CAIRN_EXCLUDES(state_mutex_);
   using Edit = std::function<void(directory::ForksEntry&)>;
   Result<void> change(const ForkTree& tree, const Edit& edit = {}) CAIRN_REQUIRES(tree_mutex_) CAIRN_EXCLUDES(state_mutex_);
   Result<void> publish_and_sync(ForkState& fork) CAIRN_REQUIRES(tree_mutex_) CAIRN_EXCLUDES(state_mutex_, open_.mutex);

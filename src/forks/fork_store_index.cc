@@ -26,6 +26,8 @@ Result<void> ForkStoreImpl::seal_index() {
   const MutexLock lock(collect_mutex_);  // No segment goes meanwhile.
   CAIRN_TRY_VOID(end_logs());
   CAIRN_TRY_VOID(segments_.count());
+  const auto all = segments_.all();
+  if (!all.empty() && std::ranges::all_of(all, [](const auto& each) { return each.second.sealed; })) return {};
   const Space covered = space();
   std::uint64_t bytes = index_->accounts() * sizeof(AccountIndex::Entry) + index_->list_bytes();
   for (const auto& [number, use] : covered.ended) bytes += sizeof(SealedSegment) + 8 * use.forks.size() + 64;

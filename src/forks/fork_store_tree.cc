@@ -56,9 +56,15 @@ Result<void> ForkStoreImpl::change(const ForkTree& tree, const Edit& edit) {
   return {};
 }
 
+Result<void> ForkStoreImpl::still_open() const {
+  const MutexLock lock(state_mutex_);
+  return check_open();
+}
+
 Result<void> ForkStoreImpl::create_fork(ForkNumber fork, ForkNumber parent) {
   CAIRN_TRY_VOID(check_number(fork));
   const MutexLock lock(tree_mutex_);
+  CAIRN_TRY_VOID(still_open());
   const std::shared_ptr<const ForkTree> now = tree_.get();
   CAIRN_TRY_VOID(now->with(fork, parent, 0));
   const Stopped stopped(*this, {now->find(parent), 1});
@@ -69,6 +75,7 @@ Result<void> ForkStoreImpl::create_fork(ForkNumber fork, ForkNumber parent) {
 
 Result<void> ForkStoreImpl::freeze(ForkNumber fork) {
   const MutexLock lock(tree_mutex_);
+  CAIRN_TRY_VOID(still_open());
   CAIRN_TRY(tree, tree_.get()->frozen(fork));
   const Stopped stopped(*this, {tree.find(fork), 1});
   CAIRN_TRY_VOID(publish_and_sync(*stopped.forks().back()));
@@ -77,6 +84,7 @@ Result<void> ForkStoreImpl::freeze(ForkNumber fork) {
 
 Result<void> ForkStoreImpl::sync(ForkNumber fork) {
   const MutexLock lock(tree_mutex_);
+  CAIRN_TRY_VOID(still_open());
   const std::shared_ptr<const ForkTree> tree = tree_.get();
   if (tree->find(fork) == nullptr) return fail(ErrorCode::kNotFound, "there is no fork " + std::to_string(fork));
   const Stopped stopped(*this, {tree->find(fork), 1});
@@ -85,6 +93,7 @@ Result<void> ForkStoreImpl::sync(ForkNumber fork) {
 
 Result<void> ForkStoreImpl::set_root(ForkNumber fork) {
   const MutexLock lock(tree_mutex_);
+  CAIRN_TRY_VOID(still_open());
   const std::shared_ptr<const ForkTree> now = tree_.get();
   CAIRN_TRY(pruned, now->rooted(fork));
   if (fork == now->root()) return {};
@@ -104,6 +113,7 @@ Result<void> ForkStoreImpl::set_root(ForkNumber fork) {
 
 Result<void> ForkStoreImpl::purge(ForkNumber fork) {
   const MutexLock lock(tree_mutex_);
+  CAIRN_TRY_VOID(still_open());
   CAIRN_TRY(pruned, tree_.get()->purged(fork));
   const Stopped stopped(*this, pruned.gone);
   CAIRN_TRY_VOID(check_not_held(stopped.forks()));

@@ -441,6 +441,8 @@ TEST_F(ForkStoreTest, AfterItWasClosedNothingIsStoredAndReadsGoOn) {
   put(0, "ann", "10");
   ASSERT_OK(process->close());
   EXPECT_EQ(code_of(store->store(0, account_key("ann"), "11")), ErrorCode::kUnavailable);
+  EXPECT_EQ(code_of(store->create_fork(1, 0)), ErrorCode::kUnavailable);
+  EXPECT_EQ(code_of(store->get_mut(0, account_key("ann"))), ErrorCode::kUnavailable);
   EXPECT_EQ(get(0, "ann"), "10");
 }
 
