@@ -135,6 +135,7 @@ Result<void> ForkStoreImpl::prune(const ForkTree::Pruned& pruned, const ForkStat
       pruned.tree, [&](directory::ForksEntry& entry) { entry.purged.insert(entry.purged.end(), purged.begin(), purged.end()); }));
   prunings_.fetch_add(1, std::memory_order_release);  // After the tree: who reads the new count has the new tree too.
   std::vector<ForkNumber> gone;
+  gone.reserve(pruned.gone.size());
   for (const Fork& fork : pruned.gone) gone.push_back(fork.number);
   for (const auto& fork : forks) {
     std::vector<Hash128> touched;
