@@ -39,28 +39,24 @@ Result<void> ForkStoreImpl::seal_index() {
     numbers[number] = next;
     CAIRN_TRY_VOID(writer.add_segment(next, use));
   }
-  // Twice through the parts, as keys ascend: what changes between the two is in segments that an open reads.
+  // Each part is looked at once: a change of the tree, which writes no record, makes accounts of the one kind to such of the
+  // other.
   VersionIndex::Plain plain;
-  std::vector<Place> others;
+  std::vector<std::vector<Place>> others(VersionIndex::kParts);  // Written last, as keys ascend.
   for (std::uint32_t part = 0; part < VersionIndex::kParts; ++part) {
-    others.clear();
-    index_->copy_part(part, plain, others);
+    std::vector<Place> places;
+    index_->copy_part(part, plain, places);
     VersionIndex::Plain kept;
     for (const AccountIndex::Entry& entry : plain) {
       const auto place = sealed_place(VersionIndex::place_of(entry), numbers);
       if (place) kept.push_back(VersionIndex::with_place(entry, *place));
     }
+    for (const Place each : places) {
+      if (const auto place = sealed_place(each, numbers)) others[part].push_back(*place);
+    }
     CAIRN_TRY_VOID(writer.add_plain(part, kept));
   }
-  for (std::uint32_t part = 0; part < VersionIndex::kParts; ++part) {
-    others.clear();
-    index_->copy_part(part, plain, others);
-    std::vector<Place> kept;
-    for (const Place other : others) {
-      if (const auto place = sealed_place(other, numbers)) kept.push_back(*place);
-    }
-    CAIRN_TRY_VOID(writer.add_others(part, kept));
-  }
+  for (std::uint32_t part = 0; part < VersionIndex::kParts; ++part) CAIRN_TRY_VOID(writer.add_others(part, others[part]));
   CAIRN_TRY(files, writer.finish());
   CAIRN_TRY_VOID(sync_logs());
   std::vector<std::string> before;
