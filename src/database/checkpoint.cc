@@ -1,6 +1,7 @@
 // Checkpoint and restore: the live files of one manifest, linked into another directory, and that manifest planted there
 // last. Until then the other directory is no database. Names are never used twice and files that a checkpoint has never change,
 // so an incremental one leaves out by name what its base has.
+#include <algorithm>
 #include <set>
 
 #include "base/error.h"
@@ -57,17 +58,33 @@ Result<std::set<std::string>> names_in(storage::Storage* base, const segment::Da
 
 }  // namespace
 
+/// A manifest in which everything stands that was acknowledged before the call. What a fork store's tree or collector took from a
+/// log after it was ended would be missing in it: then again.
+Result<directory::Manifest> DatabaseImpl::end_logs_and_mark() {
+  constexpr int kTriesMost = 1000;
+  const MutexLock lock(mutex_);
+  for (int tries = 0; tries < kTriesMost; ++tries) {
+    std::vector<std::uint64_t> before;
+    for (const auto& [name, store] : forks_) before.push_back(store->switches());
+    for (const auto& [name, table] : tables_) CAIRN_TRY_VOID(table->end_log());
+    for (const auto& [name, timeline] : timelines_) CAIRN_TRY_VOID(timeline->end_log());
+    for (const auto& [name, store] : forks_) CAIRN_TRY_VOID(store->end_logs());
+    CAIRN_TRY(manifest, directory_->mark_linked());
+    const bool same = std::ranges::equal(before, forks_, {}, {}, [](const auto& each) { return each.second->switches(); });
+    if (same) return manifest;
+  }
+  return fail(ErrorCode::kTimeout, "the forks change too often for a checkpoint; try again");
+}
+
 Result<void> DatabaseImpl::checkpoint(std::unique_ptr<storage::Storage> target, const Progress& progress,
                                       storage::Storage* base) {
   CAIRN_TRY(in_base, names_in(base, directory_->database_id(), directory_->environment().clock));
   {
     const MutexLock lock(mutex_);
-    for (const auto& [name, table] : tables_) CAIRN_TRY_VOID(table->end_log());
-    for (const auto& [name, timeline] : timelines_) CAIRN_TRY_VOID(timeline->end_log());
     for (const auto& [name, store] : forks_) CAIRN_TRY_VOID(store->seal_index());
   }
   const directory::LiveHold hold(*directory_);
-  CAIRN_TRY(manifest, directory_->mark_linked());
+  CAIRN_TRY(manifest, end_logs_and_mark());
   manifest.incremental = base != nullptr;
   std::vector<Part> parts;
   for (const std::string& name : manifest.files()) {

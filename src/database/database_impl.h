@@ -49,6 +49,7 @@ class DatabaseImpl {
   Result<void> close() CAIRN_EXCLUDES(mutex_);
 
  private:
+  Result<directory::Manifest> end_logs_and_mark() CAIRN_EXCLUDES(mutex_);
   std::shared_ptr<directory::Directory> directory_;
   Result<directory::ViewEntry> view(const std::string& kind, const std::string& name, bool create,
                                     const std::function<Result<directory::ViewEntry>()>& make) CAIRN_REQUIRES(mutex_);

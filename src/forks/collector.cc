@@ -288,6 +288,7 @@ Result<void> ForkStoreImpl::list_survivors(const Survivors& survivors) {
     std::erase_if(view.log, [&](const directory::SegmentEntry& segment) { return from.contains(segment.file); });
     for (const Survivors::Made& made : survivors.made) view.log.push_back(made.entry);
     forget_purged(*view.forks, survivors);
+    switches_.fetch_add(1, std::memory_order_release);
     return {};
   });
 }

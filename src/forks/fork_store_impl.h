@@ -114,6 +114,9 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
 
   /// Ends the active segments: everything stored so far then stands in files that do not change.
   Result<void> end_logs() CAIRN_EXCLUDES(state_mutex_);
+  /// How often the manifest was given another tree, or other segments by the collector: what the logs held before that may count
+  /// for what it says now.
+  [[nodiscard]] std::uint64_t switches() const { return switches_.load(std::memory_order_acquire); }
   /// Gives back what no fork sees any more, as far as it stands in segments that have ended.
   Result<void> collect() CAIRN_EXCLUDES(collect_mutex_, state_mutex_);
   /// Writes the index to a sealed file: an open need not read the segments that have ended by then.
@@ -265,6 +268,7 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   std::unique_ptr<VersionIndex> index_;  // Set by open().
   OpenAccounts open_;
   Published<ForkTree> tree_;
+  std::atomic<std::uint64_t> switches_{0};  // Stored while the manifest is held.
   std::atomic<std::uint64_t> prunings_{0};  // That have begun; stored after the tree.
   Copiers stale_at_hand_;                   // Who took something out of the index and has not said yet that it is stale.
 

@@ -39,6 +39,7 @@ Result<void> ForkStoreImpl::change(const ForkTree& tree, const Edit& edit) {
     directory::ForksEntry& entry = *manifest.edit_view(view_).forks;
     entry.forks = tree.forks();
     if (edit) edit(entry);
+    switches_.fetch_add(1, std::memory_order_release);
     return {};
   }));
   const std::vector<Fork> now = tree.forks();

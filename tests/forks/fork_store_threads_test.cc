@@ -114,6 +114,18 @@ TEST(ForkStoreThreads, StorersReadersTheCollectorAndCheckpointsAtOnce) {
         const std::string target = directory.file("checkpoint" + std::to_string(i));
         auto to = storage::PosixStorage::open(target, true);
         EXPECT_OK((*database)->checkpoint(*std::move(to), {}));
+        auto copy = Database::open(target);
+        ASSERT_OK(copy);
+        auto copied = copy->forks("main");
+        ASSERT_OK(copied);
+        for (const ForkInfo& fork : copied->list()) {
+          for (const Bytes& key : shared.keys) {
+            const auto value = copied->load(fork.number, key);
+            ASSERT_OK(value);
+            ASSERT_TRUE(value->has_value()) << "an account of fork " << fork.number << " is not in the checkpoint";
+          }
+        }
+        ASSERT_OK(copy->close());
         std::filesystem::remove_all(target);
       }
     });
