@@ -1,3 +1,4 @@
+#include "base/error.h"
 #include "support/one_fork_store.h"
 
 namespace cairn::test {
@@ -99,6 +100,28 @@ TEST_F(ForkStoreTest, AnOldLogIsEndedIfNothingElseLetsErasesGo) {
   EXPECT_TRUE(store->stats().job_errors.empty());
   EXPECT_LT(store->stats().segment_bytes, 40 * kKiB);
   EXPECT_EQ(get(0, "ann") + get(0, "account7"), "10(none)");
+}
+
+TEST_F(ForkStoreTest, CollectingThatFindsNoRoomIsTriedAgainAndSaysSo) {
+  bool full = false;
+  disk->set_hook([&](storage::Io io, const std::string&, std::uint64_t) -> Result<void> {
+    if (full && (io == storage::Io::kCreate || io == storage::Io::kRecycle)) return fail(ErrorCode::kNoSpace, "full");
+    return {};
+  });
+  put(0, "ann", std::string(3000, 'a'));
+  for (int i = 0; i < 30; ++i) put(0, "busy" + std::to_string(i % 2), std::string(2000, 'b'));
+  ASSERT_OK(impl->end_logs());
+  full = true;
+  process->run_jobs();
+  ASSERT_FALSE(store->stats().job_errors.empty());
+  EXPECT_NE(store->stats().job_errors.front().find("kNoSpace"), std::string::npos) << store->stats().job_errors.front();
+  EXPECT_EQ(get(0, "ann"), std::string(3000, 'a'));
+  full = false;
+  clock.advance_ms(1000);
+  process->run_jobs();
+  EXPECT_TRUE(store->stats().job_errors.empty());
+  EXPECT_GT(store->stats().segments_reclaimed, 0U);
+  EXPECT_EQ(get(0, "ann"), std::string(3000, 'a'));
 }
 
 TEST_F(ForkStoreTest, AfterAPurgeTheStatesOfAllOtherForksAreWhatTheyWere) {
