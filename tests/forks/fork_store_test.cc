@@ -1,5 +1,6 @@
 #include "base/error.h"
 #include "support/one_fork_store.h"
+#include "support/workload.h"
 
 namespace cairn::test {
 namespace {
@@ -103,6 +104,8 @@ TEST_F(ForkStoreTest, AnOldLogIsEndedIfNothingElseLetsErasesGo) {
 }
 
 TEST_F(ForkStoreTest, CollectingThatFindsNoRoomIsTriedAgainAndSaysSo) {
+  tuning.write_wait_ms_max = 500;
+  reopen();
   bool full = false;
   disk->set_hook([&](storage::Io io, const std::string&, std::uint64_t) -> Result<void> {
     if (full && (io == storage::Io::kCreate || io == storage::Io::kRecycle)) return fail(ErrorCode::kNoSpace, "full");
@@ -116,12 +119,33 @@ TEST_F(ForkStoreTest, CollectingThatFindsNoRoomIsTriedAgainAndSaysSo) {
   ASSERT_FALSE(store->stats().job_errors.empty());
   EXPECT_NE(store->stats().job_errors.front().find("kNoSpace"), std::string::npos) << store->stats().job_errors.front();
   EXPECT_EQ(get(0, "ann"), std::string(3000, 'a'));
+  EXPECT_EQ(code_of(store->store(0, account_key("ann"), "late")), ErrorCode::kTimeout) << "there is too much that is stale";
   full = false;
   clock.advance_ms(1000);
   process->run_jobs();
   EXPECT_TRUE(store->stats().job_errors.empty());
   EXPECT_GT(store->stats().segments_reclaimed, 0U);
   EXPECT_EQ(get(0, "ann"), std::string(3000, 'a'));
+}
+
+TEST_F(ForkStoreTest, AVersionThatIsReplacedWhileItMovesCountsNoMore) {
+  put(0, "ann", "10");
+  put(0, "bob", "20");
+  for (int i = 0; i < 30; ++i) put(0, "busy", std::string(100, 'b'));
+  ASSERT_OK(impl->end_logs());
+  put(0, "busy", "last");  // In a segment that takes more.
+  bool stored = false;
+  disk->set_hook([&](storage::Io io, const std::string& name, std::uint64_t) -> Result<void> {
+    if (io != storage::Io::kFinish || stored || !name.ends_with(".segment")) return {};
+    stored = true;
+    aside([&] { put(0, "ann", "11"); });
+    return {};
+  });
+  ASSERT_OK(impl->collect());
+  EXPECT_TRUE(stored);
+  EXPECT_EQ(get(0, "ann") + get(0, "bob") + get(0, "busy"), "1120last");
+  reopen();
+  EXPECT_EQ(get(0, "ann") + get(0, "bob") + get(0, "busy"), "1120last");
 }
 
 TEST_F(ForkStoreTest, AfterAPurgeTheStatesOfAllOtherForksAreWhatTheyWere) {
