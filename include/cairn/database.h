@@ -24,6 +24,11 @@ struct DatabaseOptions {
   std::string owner;
   /// How long this process may own the directory without renewing. 100 ms to 1 h.
   std::int64_t lease_ms = 10'000;
+  /// Directories on further drives, made if their parents exist. Those that are not the database's yet, and empty, are added to
+  /// it for good; of those that it has, only such as have moved need to be given. Segments of fork stores lie on all drives,
+  /// those of its writers in turn; all else lies in the directory itself. At most 64; printable ASCII without quotes, backslashes
+  /// and commas.
+  std::vector<std::string> drives;
 };
 
 /// Called now and then by a long operation with what it has done of what it has to do, in bytes; false cancels it, and it
@@ -53,7 +58,8 @@ class Database {
   /// A new, empty database. kConflict: there is one, or remains of one.
   static Result<Database> create(const std::string& path, const DatabaseOptions& options = {});
   /// Errors: kNotFound, no database there; kBusy, owned by another process, which is named; kCorruption and kUnsupported,
-  /// with the file: it is never opened as less than it was. Its time depends on what is not sealed, not on what is stored.
+  /// with the file: it is never opened as less than it was; kUnavailable, a further drive is not there; kConflict, what is given
+  /// as one is something else. Its time depends on what is not sealed, not on what is stored.
   static Result<Database> open(const std::string& path, const DatabaseOptions& options = {});
 
   explicit Database(std::unique_ptr<database::DatabaseImpl> impl);
@@ -80,7 +86,8 @@ class Database {
   /// Makes `path`, which must not exist or be empty, a database of its own that holds everything acknowledged before the
   /// call, and of each table the first n writes after it, for some n. Files are linked, on another file system copied;
   /// either way the checkpoint stays what it is, whatever this database does. Writes and jobs go on meanwhile; no file is
-  /// deleted until it is done. After an error or a crash `path` is no database. kConflict: there is something at `path`.
+  /// deleted until it is done. What lies on further drives is copied, so that all of it is at `path`. After an error or a crash
+  /// `path` is no database. kConflict: there is something at `path`.
   Result<void> checkpoint(const std::string& path, const Progress& progress = {});
   /// Makes `path` a database with what `checkpoint` holds: one made by checkpoint(), or any that was closed and that
   /// nobody has open (kBusy). Files are linked or copied as above. Errors otherwise as checkpoint() and open().
@@ -94,6 +101,8 @@ class Database {
   static Result<void> restore_incremental(const std::string& base, const std::string& checkpoint, const std::string& path,
                                           const Progress& progress = {});
 
+  /// Its directories on further drives.
+  [[nodiscard]] std::vector<std::string> drives() const;
   /// What opening had to leave out, a sentence each: torn tails with file and offset.
   [[nodiscard]] const std::vector<std::string>& open_reports() const;
 

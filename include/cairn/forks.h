@@ -99,6 +99,12 @@ using AccountVisitor = std::function<Result<void>(ByteView key, const Pinned& va
 using DifferenceVisitor =
     std::function<Result<void>(ByteView key, const std::optional<Pinned>& in_a, const std::optional<Pinned>& in_b)>;
 
+struct DriveStats {
+  std::string path;
+  std::uint64_t segments = 0;  ///< Of one fork store.
+  std::uint64_t bytes = 0;     ///< Of their records, live or stale.
+};
+
 struct ForkStoreStats {
   std::vector<ForkInfo> forks;
   std::uint64_t accounts = 0;     ///< Of all forks, each once; those that were erased as long as that has to be remembered.
@@ -107,6 +113,7 @@ struct ForkStoreStats {
   std::uint64_t segments = 0;
   std::uint64_t segment_bytes = 0;      ///< Of their records, live or stale.
   std::uint64_t live_bytes = 0;         ///< Of records that a fork sees, as far as it has been counted.
+  std::vector<DriveStats> drives;       ///< The directory itself, and further drives.
   std::uint64_t purged_remembered = 0;  ///< Purged forks that segments still have records of.
   std::uint64_t writes = 0;             ///< Batches since open, as are all counts below.
   std::uint64_t written_bytes = 0;      ///< Keys and values.

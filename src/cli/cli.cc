@@ -44,6 +44,10 @@ void add_common(CLI::App& command, TimelineCommon& common) {
 void add_common(CLI::App& command, ForksCommon& common) {
   command.add_option("DIR", common.dir, "Directory of the database")->required();
   command.add_option("--forks", common.forks, "Name of the fork store")->capture_default_str();
+  command
+      .add_option("--drive", common.drives,
+                  "A directory on a further drive: one to be used from now on, or one of the database's that has moved")
+      ->allow_extra_args(false);
   command.add_flag("--json", common.json, "Answer in JSON");
 }
 
@@ -54,8 +58,10 @@ void add_compression(CLI::App& command, Compression& compression) {
       ->transform(CLI::CheckedTransformer(names));
 }
 
-Result<Database> open_database(const std::string& dir, IfMissing if_missing) {
-  CAIRN_TRY(database, Database::open(dir, {.create_if_missing = if_missing == IfMissing::kCreate, .owner = "the cairn command"}));
+Result<Database> open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives) {
+  CAIRN_TRY(database,
+            Database::open(
+                dir, {.create_if_missing = if_missing == IfMissing::kCreate, .owner = "the cairn command", .drives = drives}));
   for (const std::string& report : database.open_reports()) fmt::print(stderr, "cairn: {}\n", report);
   return database;
 }
@@ -78,7 +84,7 @@ Result<OpenedTimeline> open_timeline(const TimelineCommon& common, IfMissing if_
 }
 
 Result<OpenedForks> open_forks(const ForksCommon& common, IfMissing if_missing) {
-  CAIRN_TRY(database, open_database(common.dir, if_missing));
+  CAIRN_TRY(database, open_database(common.dir, if_missing, common.drives));
   CAIRN_TRY(store, database.forks(common.forks, {.create_if_missing = if_missing == IfMissing::kCreate}));
   return OpenedForks{std::move(database), store};
 }

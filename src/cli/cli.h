@@ -35,8 +35,9 @@ void add_common(CLI::App& command, TimelineCommon& common);
 /// What the subcommands of fork stores take.
 struct ForksCommon : Common {
   std::string forks = "main";
+  std::vector<std::string> drives;
 };
-/// Adds DIR, --forks and --json.
+/// Adds DIR, --forks, --drive and --json.
 void add_common(CLI::App& command, ForksCommon& common);
 
 /// An open database with one family of a table of it. Trimmed tails are reported on stderr when it is opened.
@@ -57,7 +58,7 @@ struct OpenedForks {
   ForkStore store;
 };
 Result<OpenedForks> open_forks(const ForksCommon& common, IfMissing if_missing);
-Result<Database> open_database(const std::string& dir, IfMissing if_missing);
+Result<Database> open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives = {});
 
 /// Checkpoints an open database; `base`: the full checkpoint whose files are left out, empty: none.
 Result<void> take_checkpoint(Database& database, const std::string& target, const std::string& base);

@@ -34,7 +34,7 @@ Result<int> run(const Work& work, const nlohmann::ordered_json& answer = {{"ok",
 }
 
 Result<int> create() {
-  CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kCreate));
+  CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kCreate, arguments.common.drives));
   for (const std::string& name : database.fork_stores()) {
     if (name == arguments.common.forks) return fail(ErrorCode::kConflict, "there is a fork store '" + name + "' already");
   }
@@ -155,6 +155,10 @@ nlohmann::ordered_json to_json(const ForkStoreStats& stats) {
   object["segments"] = stats.segments;
   object["segment_bytes"] = stats.segment_bytes;
   object["live_bytes"] = stats.live_bytes;
+  object["drives"] = nlohmann::ordered_json::array();
+  for (const DriveStats& drive : stats.drives) {
+    object["drives"].push_back({{"path", drive.path}, {"segments", drive.segments}, {"bytes", drive.bytes}});
+  }
   object["purged_remembered"] = stats.purged_remembered;
   object["writes"] = stats.writes;
   object["written_bytes"] = stats.written_bytes;
@@ -179,6 +183,9 @@ std::string to_text(const ForkStoreStats& stats) {
   }
   text += fmt::format("{} accounts, {} bytes of index in memory\n", stats.accounts, stats.index_bytes);
   text += fmt::format("{} segments, {} bytes, {} of them live\n", stats.segments, stats.segment_bytes, stats.live_bytes);
+  for (const DriveStats& drive : stats.drives) {
+    if (stats.drives.size() > 1) text += fmt::format("{}: {} segments, {} bytes\n", drive.path, drive.segments, drive.bytes);
+  }
   for (const JobStats& job : stats.jobs) {
     text += fmt::format("job {}: {} of {} bytes\n", job.name, job.bytes_done, job.bytes_total);
   }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "database/database_impl.h"
 #include "directory/file_name.h"
+#include "directory/further_drives.h"
 
 namespace cairn::database {
 namespace {
@@ -42,6 +43,15 @@ Result<void> link_and_plant(const std::vector<Part>& parts, std::unique_ptr<stor
     return linked;
   }
   return directory::Directory::plant(std::move(target), environment, {.owner = "checkpoint"}, manifest);
+}
+
+/// All files in the directory itself.
+void gather(directory::Manifest& manifest) {
+  if (manifest.roots.empty()) return;
+  manifest.roots.clear();
+  for (std::size_t i = 0; i < manifest.views.size(); ++i) {
+    for (directory::SegmentEntry& segment : manifest.views.edit(i).log) segment.root = 0;
+  }
 }
 
 /// The names in `base`, a whole checkpoint of the database `id`: no name is ever given to other bytes. None without a base.
@@ -86,6 +96,7 @@ Result<void> DatabaseImpl::checkpoint(std::unique_ptr<storage::Storage> target, 
   const directory::LiveHold hold(*directory_);
   CAIRN_TRY(manifest, end_logs_and_mark());
   manifest.incremental = base != nullptr;
+  gather(manifest);
   std::vector<Part> parts;
   for (const std::string& name : manifest.files()) {
     if (!in_base.contains(name)) parts.push_back({name, &directory_->storage()});
@@ -112,14 +123,17 @@ Result<void> DatabaseImpl::restore(storage::Storage& checkpoint, std::unique_ptr
     }
   }
   CAIRN_TRY(in_base, names_in(base, manifest.database, environment.clock));
-  CAIRN_TRY(listed, checkpoint.list());
+  storage::Drives source(checkpoint);
+  CAIRN_TRY_VOID(directory::connect_drives(source, manifest));
+  gather(manifest);
+  CAIRN_TRY(listed, source.list());
   const std::set<std::string> here(listed.begin(), listed.end());
   std::vector<Part> parts;
   for (const std::string& name : manifest.files()) {
     if (!here.contains(name) && !in_base.contains(name)) {
       return corruption(base != nullptr ? "a file is neither in the checkpoint nor in its base" : "a live file is missing", name);
     }
-    parts.push_back({name, here.contains(name) ? &checkpoint : base});
+    parts.push_back({name, here.contains(name) ? &source : base});
   }
   manifest.incremental = false;
   return link_and_plant(parts, std::move(target), environment, manifest, progress);

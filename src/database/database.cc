@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <filesystem>
 
 #include "base/error.h"
 #include "database/database_impl.h"
@@ -59,7 +60,8 @@ Result<std::unique_ptr<DatabaseImpl>> DatabaseImpl::open(std::unique_ptr<storage
   if (options.lease_ms < kLeaseLeastMs || options.lease_ms > kLeaseMostMs) {
     return fail(ErrorCode::kInvalidArgument, "lease_ms is " + std::to_string(options.lease_ms) + ", not from 100 to 3600000");
   }
-  const directory::DirectoryOptions lease{.owner = options.owner.empty() ? "cairn" : options.owner, .lease_ms = options.lease_ms};
+  const directory::DirectoryOptions lease{
+      .owner = options.owner.empty() ? "cairn" : options.owner, .lease_ms = options.lease_ms, .drives = options.drives};
   bool create = mode == Mode::kCreate;
   if (mode == Mode::kOpenOrCreate) {
     CAIRN_TRY(names, storage->list());
@@ -238,7 +240,14 @@ namespace {
 
 Result<Database> open_path(const std::string& path, const DatabaseOptions& options, database::DatabaseImpl::Mode mode) {
   CAIRN_TRY(storage, storage::PosixStorage::open(path, mode != database::DatabaseImpl::Mode::kOpen));
-  CAIRN_TRY(impl, database::DatabaseImpl::open(std::move(storage), directory::Environment::process(), mode, options));
+  DatabaseOptions absolute = options;
+  for (std::string& drive : absolute.drives) {
+    std::error_code error;
+    const std::filesystem::path whole = std::filesystem::absolute(drive, error);
+    if (drive.empty() || error) return fail(ErrorCode::kInvalidArgument, "'" + drive + "' is no path of a drive");
+    drive = whole.lexically_normal().string();
+  }
+  CAIRN_TRY(impl, database::DatabaseImpl::open(std::move(storage), directory::Environment::process(), mode, absolute));
   return Database(std::move(impl));
 }
 
@@ -310,6 +319,7 @@ Result<void> Database::restore_incremental(const std::string& base, const std::s
   return database::DatabaseImpl::restore(*source, std::move(target), directory::Environment::process(), progress, full.get());
 }
 
+std::vector<std::string> Database::drives() const { return impl_->directory().manifest().roots; }
 const std::vector<std::string>& Database::open_reports() const { return impl_->directory().reports(); }
 Result<void> Database::close() { return impl_->close(); }
 

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "database/database_impl.h"
 #include "directory/file_name.h"
+#include "directory/further_drives.h"
 #include "forks/rebuild.h"
 #include "sealed/merge_cursor.h"
 #include "sealed/sealed_salvage.h"
@@ -79,7 +80,7 @@ struct FamilyFound {
 class Repair {
  public:
   Repair(storage::Storage& source, directory::Environment& environment, const Progress& progress)
-      : source_(source), environment_(environment), progress_(progress) {}
+      : first_(source), environment_(environment), progress_(progress) {}
 
   Result<RepairReport> run(std::unique_ptr<storage::Storage> target) {
     CAIRN_TRY_VOID(source_.make_lease(environment_.clock)->wait_until_free());
@@ -105,9 +106,18 @@ class Repair {
     return {};
   }
 
+  /// Those that are there.
+  void connect_drives() {
+    for (std::size_t number = 1; manifest_ && number <= manifest_->roots.size(); ++number) {
+      Result<std::unique_ptr<storage::Storage>> drive = directory::open_drive(first_, *manifest_, number);
+      if (drive) source_.add(*std::move(drive));
+      if (!drive) report_.lost.push_back(drive.error());
+    }
+  }
+
   /// Reads the newest readable manifest and decides which files count.
   Result<void> find_files() {
-    CAIRN_TRY(names, source_.list());
+    CAIRN_TRY(names, first_.list());
     std::vector<directory::ManifestName> manifests;
     for (const std::string& name : names) {
       if (const auto parsed = directory::ManifestName::parse(name)) manifests.push_back(*parsed);
@@ -126,6 +136,9 @@ class Repair {
     if (!manifest_)
       report_.lost.push_back(corruption("no readable manifest: options of families are not known", "manifest").error());
     const bool newest = manifest_ && report_.lost.empty();
+    connect_drives();
+    CAIRN_TRY(all_names, source_.list());
+    names = std::move(all_names);
     std::set<std::string> listed;
     if (manifest_) {
       database_ = manifest_->database;
@@ -517,7 +530,8 @@ class Repair {
     return writer.finish();
   }
 
-  storage::Storage& source_;
+  storage::Storage& first_;
+  storage::Drives source_{first_};
   directory::Environment& environment_;
   const Progress& progress_;
   RepairReport report_;

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/reached.h"
 #include "directory/file_name.h"
+#include "directory/further_drives.h"
 #include "storage/file_lease.h"
 
 namespace cairn::directory {
@@ -27,10 +28,10 @@ bool is_ours(const std::string& name) {
 }  // namespace
 
 Directory::Directory(std::unique_ptr<storage::Storage> storage, Environment& environment)
-    : storage_(std::move(storage)), environment_(environment), random_(system_random()) {}
+    : first_storage_(std::move(storage)), environment_(environment), random_(system_random()) {}
 
 Result<void> Directory::take_lease(const DirectoryOptions& options, std::uint64_t epoch_above) {
-  lease_ = storage_->make_lease(environment_.clock);
+  lease_ = storage_.make_lease(environment_.clock);
   lease_ms_ = options.lease_ms;
   CAIRN_TRY(epoch, lease_->acquire(options.owner, options.lease_ms, epoch_above));
   epoch_ = epoch;
@@ -52,7 +53,7 @@ void Directory::schedule_renewal() {
 Result<std::shared_ptr<Directory>> Directory::create(std::unique_ptr<storage::Storage> storage, Environment& environment,
                                                      const DirectoryOptions& options) {
   std::shared_ptr<Directory> directory(new Directory(std::move(storage), environment));
-  CAIRN_TRY(names, directory->storage_->list());
+  CAIRN_TRY(names, directory->storage_.list());
   for (const std::string& name : names) {
     // A lease alone is what a create that did not finish leaves behind.
     if (is_ours(name)) return fail(ErrorCode::kConflict, "the directory holds a database, or what is left of one", name);
@@ -68,6 +69,10 @@ Result<std::shared_ptr<Directory>> Directory::create(std::unique_ptr<storage::St
   directory->version_ceiling_ = manifest.version_ceiling;
   directory->stamp_ceiling_ = manifest.stamp_ceiling;
   const MutexLock lock(directory->manifest_mutex_);
+  CAIRN_TRY_VOID(directory->publish(manifest));
+  if (options.drives.empty()) return directory;
+  // Only now: what marks a drive says of which database.
+  CAIRN_TRY_VOID(connect_drives(directory->storage_, manifest, options.drives));
   CAIRN_TRY_VOID(directory->publish(manifest));
   return directory;
 }
@@ -108,11 +113,11 @@ Result<Manifest> Directory::read_manifest(storage::Storage& storage, Clock& cloc
 Result<void> Directory::plant(std::unique_ptr<storage::Storage> storage, Environment& environment,
                               const DirectoryOptions& options, Manifest manifest) {
   Directory directory(std::move(storage), environment);
-  CAIRN_TRY(names, directory.storage_->list());
+  CAIRN_TRY(names, directory.storage_.list());
   for (const std::string& name : names) {
     if (ManifestName::parse(name)) return fail(ErrorCode::kConflict, "the directory holds a database", name);
   }
-  CAIRN_TRY_VOID(directory.storage_->sync_names());
+  CAIRN_TRY_VOID(directory.storage_.sync_names());
   CAIRN_TRY_VOID(directory.take_lease(options, manifest.epoch));
   directory.next_file_ = manifest.next_file;
   manifest.version = 0;
@@ -152,9 +157,9 @@ Result<Manifest> Directory::mark_linked() {
 Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Storage> storage, Environment& environment,
                                                    const DirectoryOptions& options) {
   std::shared_ptr<Directory> directory(new Directory(std::move(storage), environment));
-  CAIRN_TRY_VOID(newest_manifest(*directory->storage_));  // Before the lease: nothing is written where there is no database.
+  CAIRN_TRY_VOID(newest_manifest(directory->storage_));  // Before the lease: nothing is written where there is no database.
   CAIRN_TRY_VOID(directory->take_lease(options));
-  CAIRN_TRY(manifest, load_manifest(*directory->storage_));  // Only now nobody else changes it.
+  CAIRN_TRY(manifest, load_manifest(directory->storage_));  // Only now nobody else changes it.
   if (manifest.incremental) {
     directory->environment_.leases.cancel(directory.get());
     directory->lease_->release();
@@ -163,6 +168,7 @@ Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Stor
   }
   directory->database_ = manifest.database;
   directory->hash_seed_ = manifest.hash_seed;
+  CAIRN_TRY_VOID(connect_drives(directory->storage_, manifest, options.drives));
   CAIRN_TRY(next_file, directory->next_file_of(manifest));
   directory->next_file_ = next_file;
   directory->next_version_ = manifest.version_ceiling + 1;
@@ -206,7 +212,7 @@ Result<void> Directory::close() {
       const MutexLock lock(spares_mutex_);
       spares.swap(spares_);
     }
-    for (const Spare& spare : spares) (void)storage_->reclaim(spare.name);
+    for (const Spare& spare : spares) (void)storage_.reclaim(spare.name);
   }
   if (state()) lease_->release();
   return result;
@@ -226,7 +232,7 @@ Result<void> Directory::publish(Manifest& manifest) {
   manifest.clock_ms = now_ms();
   CAIRN_TRY_VOID(check_lease());
   const std::string name = ManifestName{manifest.epoch, manifest.version}.to_string();
-  Result<void> published = storage_->publish(name, encode_manifest(manifest));
+  Result<void> published = storage_.publish(name, encode_manifest(manifest));
   if (published) published = check_lease();
   if (!published) {
     // Without room nothing happened. After any other failure the new version may be there or not: whatever we did
@@ -237,7 +243,7 @@ Result<void> Directory::publish(Manifest& manifest) {
   manifest_ = manifest;
   if (previous.version + 1 >= kManifestsKept && previous.epoch == epoch_) {
     const std::uint64_t old = manifest.version - kManifestsKept;
-    (void)storage_->remove(ManifestName{epoch_, old}.to_string());
+    (void)storage_.remove(ManifestName{epoch_, old}.to_string());
   }
   return {};
 }
@@ -365,27 +371,44 @@ FileName Directory::new_name(std::string_view suffix) {
   return {.number = next_file_.fetch_add(1), .epoch = epoch_, .random = static_cast<std::uint32_t>(random()), .suffix = suffix};
 }
 
-std::optional<Directory::Spare> Directory::take_spare(std::uint64_t capacity) {
+std::optional<Directory::Spare> Directory::take_spare(std::uint64_t capacity, std::size_t root) {
   recycle_dropped();  // Deleting may take long, and is for jobs: a log waits here.
   const MutexLock lock(spares_mutex_);
   // Not one far too large: many small logs would keep what one busy log gave back.
-  const auto found = std::find_if(spares_.begin(), spares_.end(),
-                                  [&](const Spare& s) { return s.capacity >= capacity && s.capacity <= 2 * capacity; });
+  const auto found = std::find_if(spares_.begin(), spares_.end(), [&](const Spare& s) {
+    return s.capacity >= capacity && s.capacity <= 2 * capacity && storage_.drive_of(s.name) == root;
+  });
   if (found == spares_.end()) return std::nullopt;
   Spare spare = std::move(*found);
   spares_.erase(found);
   return spare;
 }
 
-Result<Directory::NewSegment> Directory::new_segment(std::uint16_t view, const std::string& view_name, std::uint64_t capacity) {
+/// A spare one, or a new one.
+Result<std::unique_ptr<storage::AppendFile>> Directory::segment_file(const std::string& name, std::uint64_t capacity,
+                                                                     std::size_t root, bool& recycled) {
+  const std::optional<Spare> spare = take_spare(capacity, root);
+  recycled = spare.has_value();
+  if (!spare) return create(name, capacity, root);
+  CAIRN_REACHED("segment recycled");
+  Result<std::unique_ptr<storage::AppendFile>> file = storage_.recycle(spare->name, name);
+  if (!file) keeper_->drop({spare->name, 0});
+  return file;
+}
+
+Result<Directory::NewSegment> Directory::new_segment(std::uint16_t view, const std::string& view_name, std::uint64_t capacity,
+                                                     std::optional<std::uint16_t> root) {
   CAIRN_TRY_VOID(state());
   const FileName name = new_name(kSegmentSuffix);
   const std::string file_name = name.to_string();
-  const std::optional<Spare> spare = take_spare(capacity);
-  if (spare) CAIRN_REACHED("segment recycled");
-  Result<std::unique_ptr<storage::AppendFile>> file =
-      spare ? storage_->recycle(spare->name, file_name) : create(file_name, capacity);
-  if (!file && spare) keeper_->drop({spare->name, 0});
+  bool recycled = false;
+  std::uint16_t on = root.value_or(0);
+  Result<std::unique_ptr<storage::AppendFile>> file = segment_file(file_name, capacity, on, recycled);
+  for (std::uint16_t tried = 1; root && tried < roots() && !file && file.error().code == ErrorCode::kNoSpace; ++tried) {
+    CAIRN_REACHED("segment on another drive, for want of room");
+    on = static_cast<std::uint16_t>((on + 1) % roots());
+    file = segment_file(file_name, capacity, on, recycled);
+  }
   if (!file) return std::unexpected(file.error());
   const segment::SegmentIdentity identity{.database = database_,
                                           .number = name.number,
@@ -393,15 +416,14 @@ Result<Directory::NewSegment> Directory::new_segment(std::uint16_t view, const s
                                           .epoch = epoch_,
                                           .view = view,
                                           .view_name = view_name};
-  Result<std::unique_ptr<segment::SegmentWriter>> writer =
-      segment::SegmentWriter::start(*std::move(file), identity, spare.has_value());
-  Result<void> named = writer ? storage_->sync_names() : std::unexpected(writer.error());
+  Result<std::unique_ptr<segment::SegmentWriter>> writer = segment::SegmentWriter::start(*std::move(file), identity, recycled);
+  Result<void> named = writer ? storage_.sync_names() : std::unexpected(writer.error());
   if (!named) {
     // It holds nothing that was accepted: dropping it makes good for the failed sync.
     abandon(file_name);
     return std::unexpected(named.error());
   }
-  return NewSegment{*std::move(writer), file_name};
+  return NewSegment{*std::move(writer), file_name, on};
 }
 
 Result<std::unique_ptr<storage::AppendFile>> Directory::new_sealed(sealed::SealedIdentity& identity, std::uint64_t capacity) {
@@ -415,13 +437,14 @@ Result<std::unique_ptr<storage::AppendFile>> Directory::new_sealed(sealed::Seale
   return create(name.to_string(), capacity);
 }
 
-Result<std::unique_ptr<storage::AppendFile>> Directory::create(const std::string& name, std::uint64_t capacity) {
-  Result<std::unique_ptr<storage::AppendFile>> file = storage_->create(name, capacity);
-  if (!file && file.error().code == ErrorCode::kNoSpace && reclaim()) file = storage_->create(name, capacity);
+Result<std::unique_ptr<storage::AppendFile>> Directory::create(const std::string& name, std::uint64_t capacity,
+                                                               std::size_t root) {
+  Result<std::unique_ptr<storage::AppendFile>> file = storage_.create_on(root, name, capacity);
+  if (!file && file.error().code == ErrorCode::kNoSpace && reclaim()) file = storage_.create_on(root, name, capacity);
   return file;
 }
 
-void Directory::abandon(const std::string& name) { (void)storage_->remove(name); }
+void Directory::abandon(const std::string& name) { (void)storage_.remove(name); }
 
 void Directory::discard(NewSegment segment) {
   segment.writer.reset();
@@ -448,7 +471,7 @@ bool Directory::reclaim() {
 /// Only what this owner made is known to be mapped by nobody: an older file may be by who read it before this open.
 bool Directory::remove_dropped(const std::string& name) {
   const auto file = FileName::parse(name);
-  return (!file || file->epoch == epoch_ ? storage_->reclaim(name) : storage_->remove(name)).has_value();
+  return (!file || file->epoch == epoch_ ? storage_.reclaim(name) : storage_.remove(name)).has_value();
 }
 
 /// Keeps what it may of the dropped segments for reuse; the others are to be deleted.
@@ -476,7 +499,7 @@ bool Directory::put_aside(const std::string& name, std::uint64_t capacity) {
   if (!smallest.empty()) keeper_->drop({smallest, 0});
   std::string spare = name.substr(0, name.size() - kSegmentSuffix.size());
   spare += kSpareSuffix;
-  if (!storage_->recycle(name, spare)) return false;
+  if (!storage_.recycle(name, spare)) return false;
   const MutexLock lock(spares_mutex_);
   spares_.push_back({spare, capacity});
   return true;

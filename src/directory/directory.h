@@ -24,7 +24,7 @@
 #include "sealed/sealed_writer.h"
 #include "segment/segment_reader.h"
 #include "segment/segment_writer.h"
-#include "storage/storage.h"
+#include "storage/drives.h"
 
 namespace cairn::directory {
 
@@ -124,6 +124,7 @@ struct PinInfo {
 struct DirectoryOptions {
   std::string owner;  // For people: shown to whoever finds the directory taken.
   std::int64_t lease_ms = storage::kLeaseDefaultMs;
+  std::vector<std::string> drives;  // Further ones to be used; those of the manifest need not be given.
 };
 
 class Directory : public std::enable_shared_from_this<Directory> {
@@ -190,9 +191,16 @@ class Directory : public std::enable_shared_from_this<Directory> {
   struct NewSegment {
     std::shared_ptr<segment::SegmentWriter> writer;
     std::string name;
+    std::uint16_t root = 0;  // The drive it is on.
   };
-  /// A segment of at least `capacity` bytes, new or recycled, durable in name and header, not yet in the manifest.
-  Result<NewSegment> new_segment(std::uint16_t view, const std::string& view_name, std::uint64_t capacity);
+  /// A segment of at least `capacity` bytes, new or recycled, durable in name and header, not yet in the manifest. `root`: the
+  /// drive it is to be on; without room there it is on another. Not given: it is on no further one.
+  Result<NewSegment> new_segment(std::uint16_t view, const std::string& view_name, std::uint64_t capacity,
+                                 std::optional<std::uint16_t> root = {});
+  /// The drives in turn, for segments that may be on any.
+  [[nodiscard]] std::uint16_t next_root() { return static_cast<std::uint16_t>(next_root_.fetch_add(1) % storage_.count()); }
+  [[nodiscard]] std::size_t drive_of(const std::string& file) const { return storage_.drive_of(file); }
+  [[nodiscard]] std::uint16_t roots() const { return static_cast<std::uint16_t>(storage_.count()); }
   /// A name and a file for a sealed file; `identity` is completed with what only the directory knows.
   Result<std::unique_ptr<storage::AppendFile>> new_sealed(sealed::SealedIdentity& identity, std::uint64_t capacity);
   /// Deletes a file that never got into the manifest.
@@ -224,7 +232,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
       CAIRN_EXCLUDES(pins_mutex_);
   [[nodiscard]] std::vector<PinInfo> pins() const CAIRN_EXCLUDES(pins_mutex_);
 
-  [[nodiscard]] storage::Storage& storage() { return *storage_; }
+  [[nodiscard]] storage::Storage& storage() { return storage_; }
   [[nodiscard]] Environment& environment() { return environment_; }
   [[nodiscard]] std::uint64_t epoch() const { return epoch_; }
   [[nodiscard]] const segment::DatabaseId& database_id() const { return database_; }
@@ -250,7 +258,8 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<void> recover_view(ViewEntry& view);
   Result<void> recover_segment(ViewEntry& view, const SegmentEntry& active, std::optional<segment::SegmentFrame>& before);
   Result<void> keep_trimmed(const segment::SegmentReader& reader, const segment::Recovered& found);
-  Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const segment::Recovered& found);
+  Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const SegmentEntry& active,
+                                 const segment::Recovered& found);
   Result<void> publish(Manifest& manifest) CAIRN_REQUIRES(manifest_mutex_);
   Result<void> commit_once(const std::function<Result<void>(Manifest&)>& edit, const std::function<void(const Manifest&)>& then)
       CAIRN_EXCLUDES(manifest_mutex_);
@@ -263,14 +272,17 @@ class Directory : public std::enable_shared_from_this<Directory> {
   std::vector<FileKeeper::Dropped> take_dropped(bool all);
   void recycle_dropped() CAIRN_EXCLUDES(spares_mutex_);
   bool remove_dropped(const std::string& name);
-  std::optional<Spare> take_spare(std::uint64_t capacity) CAIRN_EXCLUDES(spares_mutex_);
-  Result<std::unique_ptr<storage::AppendFile>> create(const std::string& name, std::uint64_t capacity);
+  std::optional<Spare> take_spare(std::uint64_t capacity, std::size_t root) CAIRN_EXCLUDES(spares_mutex_);
+  Result<std::unique_ptr<storage::AppendFile>> segment_file(const std::string& name, std::uint64_t capacity, std::size_t root,
+                                                            bool& recycled) CAIRN_EXCLUDES(spares_mutex_);
+  Result<std::unique_ptr<storage::AppendFile>> create(const std::string& name, std::uint64_t capacity, std::size_t root = 0);
   bool put_aside(const std::string& name, std::uint64_t capacity) CAIRN_EXCLUDES(spares_mutex_);
   void unpin(std::uint64_t id) CAIRN_EXCLUDES(pins_mutex_);
   FileName new_name(std::string_view suffix);
   std::uint64_t random() CAIRN_EXCLUDES(state_mutex_);
 
-  std::unique_ptr<storage::Storage> storage_;
+  const std::unique_ptr<storage::Storage> first_storage_;
+  storage::Drives storage_{*first_storage_};
   Environment& environment_;
   std::unique_ptr<storage::Lease> lease_;
   std::int64_t lease_ms_ = 0;
@@ -285,6 +297,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Manifest manifest_ CAIRN_GUARDED_BY(manifest_mutex_);
 
   std::atomic<std::uint64_t> next_file_{1};
+  std::atomic<std::uint64_t> next_root_{0};
   std::atomic<std::uint64_t> next_version_{1};
   std::atomic<std::uint64_t> version_ceiling_{0};
   std::atomic<std::uint64_t> last_stamp_{0};

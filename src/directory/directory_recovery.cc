@@ -39,7 +39,7 @@ Result<void> Directory::recover_view(ViewEntry& view) {
 /// Adds to the log what is left of an active segment. `before`: the active one it follows, if it does; then it itself.
 Result<void> Directory::recover_segment(ViewEntry& view, const SegmentEntry& active,
                                         std::optional<segment::SegmentFrame>& before) {
-  Result<std::shared_ptr<const storage::MappedFile>> file = storage_->open(active.file);
+  Result<std::shared_ptr<const storage::MappedFile>> file = storage_.open(active.file);
   if (!file && file.error().code == ErrorCode::kNotFound) return corruption("a live file is missing", active.file);
   CAIRN_TRY_VOID(file);
   const std::uint64_t number = FileName::parse(active.file)->number;
@@ -64,12 +64,15 @@ Result<void> Directory::recover_segment(ViewEntry& view, const SegmentEntry& act
   if (found.trimmed_end > found.end) CAIRN_TRY_VOID(keep_trimmed(reader, found));
 
   if (found.durable_end > segment::kHeaderBytes) {
-    view.log.push_back({.file = active.file, .state = SegmentState::kEnded, .end = found.durable_end, .writer = active.writer});
+    view.log.push_back({.file = active.file,
+                        .state = SegmentState::kEnded,
+                        .end = found.durable_end,
+                        .root = active.root,
+                        .writer = active.writer});
   }
   if (found.data_end <= found.durable_end) return {};
   // What is not known to be on disk, although it reads well, is written again before anybody sees it.
-  CAIRN_TRY(copy, copy_tail(reader, view, found));
-  copy.writer = active.writer;
+  CAIRN_TRY(copy, copy_tail(reader, view, active, found));
   view.log.push_back(copy);
   return {};
 }
@@ -80,7 +83,7 @@ Result<void> Directory::keep_trimmed(const segment::SegmentReader& reader, const
   std::string aside = segment.substr(0, segment.size() - kSegmentSuffix.size());
   aside += kTrimmedSuffix;
   const ByteView bytes = reader.file()->bytes().substr(found.end, found.trimmed_end - found.end);
-  const Result<void> kept = storage_->publish(aside, bytes);
+  const Result<void> kept = storage_.publish(aside, bytes);
   if (!kept && kept.error().code != ErrorCode::kConflict) return kept;  // An earlier try may have kept it.
   reports_.push_back(
       fmt::format("trimmed a torn tail of {}: {} bytes from offset {} ({}), never acknowledged as durable; "
@@ -90,11 +93,13 @@ Result<void> Directory::keep_trimmed(const segment::SegmentReader& reader, const
 }
 
 /// Writes the records in [durable_end, end) of `reader` again, with their versions, into a segment of this epoch.
-Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, const ViewEntry& view,
+Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const SegmentEntry& active,
                                           const segment::Recovered& found) {
   CAIRN_REACHED("unsynced tail copied at open");
   const std::uint64_t bytes = found.end - found.durable_end;
-  CAIRN_TRY(fresh, new_segment(view.number, view.name, segment::kHeaderBytes + bytes + segment::kBatchFrameBytes + 4096));
+  std::optional<std::uint16_t> root;
+  if (view.forks) root = active.root;
+  CAIRN_TRY(fresh, new_segment(view.number, view.name, segment::kHeaderBytes + bytes + segment::kBatchFrameBytes + 4096, root));
   segment::SegmentWriter& writer = *fresh.writer;
   writer.collect();
   std::uint64_t batch_begin = 0;
@@ -126,14 +131,15 @@ Result<SegmentEntry> Directory::copy_tail(const segment::SegmentReader& reader, 
   CAIRN_TRY_VOID(reader.replay(found.end, copy, found.durable_end));
   close_batch();
   CAIRN_TRY_VOID(writer.finish());
-  return SegmentEntry{.file = fresh.name, .state = SegmentState::kEnded, .end = writer.end()};
+  return SegmentEntry{
+      .file = fresh.name, .state = SegmentState::kEnded, .end = writer.end(), .root = fresh.root, .writer = active.writer};
 }
 
 /// The number of the next file: above those in the manifest and those of files that came after it, which stay for a while.
 Result<std::uint64_t> Directory::next_file_of(const Manifest& manifest) {
   constexpr std::uint64_t kNotOurs = std::uint64_t{1} << 61;  // Nobody can have made as many; a manifest must be able to say it.
   std::uint64_t next = manifest.next_file;
-  CAIRN_TRY(names, storage_->list());
+  CAIRN_TRY(names, storage_.list());
   for (const std::string& name : names) {
     const auto file = FileName::parse(name);
     if (file && file->number < kNotOurs) next = std::max(next, file->number + 1);
@@ -147,7 +153,7 @@ Result<void> Directory::drop_strays() {
   const Manifest now = manifest();
   const std::vector<std::string> live = now.files();
   const std::set<std::string> keep(live.begin(), live.end());
-  CAIRN_TRY(names, storage_->list());
+  CAIRN_TRY(names, storage_.list());
   std::vector<ManifestName> manifests;
   for (const std::string& name : names) {
     if (const auto parsed = ManifestName::parse(name)) manifests.push_back(*parsed);
@@ -157,7 +163,7 @@ Result<void> Directory::drop_strays() {
     if (stray) keeper_->drop({name, 0});
   }
   std::sort(manifests.begin(), manifests.end());
-  for (std::size_t i = 0; i + 3 < manifests.size(); ++i) CAIRN_TRY_VOID(storage_->remove(manifests[i].to_string()));
+  for (std::size_t i = 0; i + 3 < manifests.size(); ++i) CAIRN_TRY_VOID(storage_.remove(manifests[i].to_string()));
   const std::set<std::string> there(names.begin(), names.end());
   for (const std::string& name : keep) {
     if (!there.contains(name)) return corruption("a live file is missing", name);

@@ -26,6 +26,8 @@ struct LogTuning {
   std::int64_t write_wait_ms_max = 10'000;
   /// Segments that end stay as they are: room that they do not use is given back at once.
   bool segments_stay = false;
+  /// Segments may be on any drive: those of log n begin on drive n, of as many as there are.
+  bool on_all_drives = false;
 };
 
 /// All but visible(), visible_version() and the counters with `mutex` held, and what does I/O lets go of it meanwhile.

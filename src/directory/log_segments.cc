@@ -69,7 +69,9 @@ void Log::adopt_next() {
 /// room is written first and, for a log that is synced, synced. On kNoSpace nothing has changed.
 Result<Directory::NewSegment> Log::list_new_segment(std::uint64_t capacity, const NextSegments& dropped,
                                                     std::optional<Durability> write_ahead) {
-  CAIRN_TRY(fresh, directory_->new_segment(view_, view_name_, capacity));
+  std::optional<std::uint16_t> root;
+  if (tuning_.on_all_drives) root = static_cast<std::uint16_t>(number_ % directory_->roots());
+  CAIRN_TRY(fresh, directory_->new_segment(view_, view_name_, capacity, root));
   if (write_ahead) {
     const Result<void> written = fresh.writer->write_ahead(*write_ahead == Durability::kDisk);
     if (!written) directory_->abandon(fresh.name);
@@ -78,7 +80,7 @@ Result<Directory::NewSegment> Log::list_new_segment(std::uint64_t capacity, cons
   const Result<void> listed = directory_->commit([&](Manifest& manifest) -> Result<void> {
     std::vector<SegmentEntry>& log = manifest.edit_view(view_).log;
     drop_from(log, dropped);
-    log.push_back({.file = fresh.name, .durable_end = segment::kHeaderBytes, .writer = number_});
+    log.push_back({.file = fresh.name, .durable_end = segment::kHeaderBytes, .root = fresh.root, .writer = number_});
     return {};
   });
   if (!listed && listed.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh.name);

@@ -41,6 +41,10 @@ Result<SegmentEntry> read_segment(Section& section) {
     if (linked != "yes") return section.wrong("linked", "is not \"yes\"");
     entry.linked = true;
   }
+  if (section.has("root")) {
+    CAIRN_TRY(root, section.integer("root", kDrivesMax));
+    entry.root = static_cast<std::uint16_t>(root);
+  }
   if (section.has("writer")) {
     CAIRN_TRY(writer, section.integer("writer", 0xffff));
     entry.writer = static_cast<std::uint16_t>(writer);
@@ -236,6 +240,11 @@ Result<Manifest> read_manifest(Section& section) {
     if (incremental != "yes") return section.wrong("incremental", "is not \"yes\"");
     manifest.incremental = true;
   }
+  if (section.has("roots")) {
+    CAIRN_TRY(roots, section.strings("roots"));
+    if (roots.size() > kDrivesMax) return section.wrong("roots", "has more than " + std::to_string(kDrivesMax) + " drives");
+    manifest.roots = roots;
+  }
   manifest.epoch = epoch;
   manifest.version = version;
   manifest.database = {database[0], database[1]};
@@ -250,6 +259,9 @@ Result<Manifest> read_manifest(Section& section) {
     CAIRN_TRY(read, read_view(view));
     if (!numbers.insert(read.number).second) return view.wrong("number", "is used twice");
     if (!names.insert({read.kind, read.name}).second) return view.wrong("name", "is used twice");
+    for (const SegmentEntry& segment : read.log) {
+      if (segment.root > manifest.roots.size()) return view.wrong("log", "has a file on a drive that is not listed");
+    }
     manifest.views.push_back(read);
     return {};
   }));
@@ -326,6 +338,7 @@ std::string encode_view(const ViewEntry& view) {
       text += fmt::format("  state = \"ended\"\n  end = {}\n", segment.end);
     }
     if (segment.linked) text += "  linked = \"yes\"\n";
+    if (segment.root != 0) text += fmt::format("  root = {}\n", segment.root);
     if (segment.writer != 0) text += fmt::format("  writer = {}\n", segment.writer);
     if (segment.as_of != 0) text += fmt::format("  as_of = {}\n", segment.as_of);
   }
@@ -348,6 +361,7 @@ std::string encode_manifest(const Manifest& manifest) {
       manifest.epoch, manifest.version, manifest.database[0], manifest.database[1], manifest.hash_seed, manifest.next_file,
       manifest.next_view, manifest.version_ceiling, manifest.stamp_ceiling, manifest.clock_ms);
   if (manifest.incremental) text += "incremental = \"yes\"\n";
+  if (!manifest.roots.empty()) text += fmt::format("roots = [\"{}\"]\n", fmt::join(manifest.roots, "\", \""));
   for (std::size_t i = 0; i < manifest.views.size(); ++i) text += manifest.views.text(i, encode_view);
   // TOML has no way back to the top level after a table, so the checksum goes to the front of the rest.
   const std::size_t at = text.find("format = 1");

@@ -29,6 +29,7 @@ struct SegmentEntry {
   std::uint64_t end = 0;          // kEnded: every record below verifies, nothing above is read.
   std::uint64_t durable_end = 0;  // kActive: a sync covered what is below.
   bool linked = false;            // It is in a checkpoint too: only ever unlinked, never changed or recycled.
+  std::uint16_t root = 0;         // The drive it lies on: 0, the directory itself; else counted from 1 in Manifest::roots.
   std::uint16_t writer = 0;       // Of several that a view has: whose segment it is.
   std::uint64_t as_of = 0;        // Of a fork store's that was made of others: it has no version that one of the root up to
                                   // this one replaces.
@@ -226,8 +227,9 @@ struct Manifest {
   std::uint16_t next_view = 1;
   std::uint64_t version_ceiling = 0;  // No write version or stamp above these was ever given out.
   std::uint64_t stamp_ceiling = 0;
-  std::int64_t clock_ms = 0;  // When this version was written: no later open reads an earlier time.
-  bool incremental = false;   // Of a checkpoint: files that are in the one it was taken over are not here.
+  std::int64_t clock_ms = 0;       // When this version was written: no later open reads an earlier time.
+  bool incremental = false;        // Of a checkpoint: files that are in the one it was taken over are not here.
+  std::vector<std::string> roots;  // Directories on further drives.
   ViewList views;
   bool operator==(const Manifest&) const = default;
 
@@ -241,6 +243,8 @@ struct Manifest {
 std::string encode_manifest(const Manifest& manifest);
 /// `file` is for messages. kCorruption; kUnsupported for what a newer version wrote.
 Result<Manifest> decode_manifest(const std::string& text, const std::string& file);
+
+inline constexpr std::size_t kDrivesMax = 64;  // Besides the directory itself.
 
 /// 1 to 64 of a-z A-Z 0-9 _ - . : what a view or family may be called.
 bool valid_name(const std::string& name);

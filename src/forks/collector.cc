@@ -265,6 +265,7 @@ Result<void> ForkStoreImpl::copy_survivors(directory::Job& job, Survivors& survi
                               .entry = {.file = made.file,
                                         .state = directory::SegmentState::kEnded,
                                         .end = made.all.end,
+                                        .root = made.root,
                                         .writer = kWritersMax,
                                         .as_of = survivors.as_of}});
     counters_.moved_bytes.fetch_add(made.all.end, std::memory_order_relaxed);

@@ -49,6 +49,7 @@ namespace cairn::forks {
 
 /// Sizes that tests shrink.
 struct Tuning : directory::LogTuning {
+  Tuning() { on_all_drives = true; }
   std::size_t uncounted_max = 1U << 16U;          // Stale places; more are counted in the background.
   std::uint64_t collect_bytes_max = 64 * kMiB;    // Of live records that one step of the collector moves.
   std::uint64_t slack_bytes = 256 * kMiB;         // Four segments: what may be stale beside as much as is live.

@@ -216,12 +216,17 @@ Result<void> ForkStoreImpl::close() {
 ForkStoreStats ForkStoreImpl::stats() const {
   ForkStoreStats stats{.forks = list(), .accounts = index_->accounts(), .index_bytes = index_->memory_bytes()};
   stats.open_bytes = open_.bytes();
+  const directory::Manifest manifest = directory_->manifest();
+  stats.drives.push_back({.path = directory_->storage().describe()});
+  for (const std::string& path : manifest.roots) stats.drives.push_back({.path = path});
   for (const auto& [number, use] : segments_.all()) {
     ++stats.segments;
     stats.segment_bytes += use.bytes;
     stats.live_bytes += use.live_bytes;
+    DriveStats& drive = stats.drives[directory_->drive_of(use.file())];
+    ++drive.segments;
+    drive.bytes += use.bytes;
   }
-  const directory::Manifest manifest = directory_->manifest();
   for (const directory::ViewEntry& view : manifest.views) {
     if (view.number == view_) stats.purged_remembered = view.forks->purged.size();
   }

@@ -23,10 +23,11 @@ VersionWriter::~VersionWriter() {
 Result<void> VersionWriter::start(std::uint64_t bytes) {
   const std::uint64_t least = segment::kHeaderBytes + segment::SegmentWriter::with_slack(bytes) + 256;
   const std::uint64_t wanted = std::min(segment::kHeaderBytes + bytes_expected_ + 4 * kKiB, segment_bytes_max_);
-  CAIRN_TRY(fresh, directory_.new_segment(view_, view_name_, round_up(std::max(least, wanted), 4 * kKiB)));
+  const std::uint64_t capacity = round_up(std::max(least, wanted), 4 * kKiB);
+  CAIRN_TRY(fresh, directory_.new_segment(view_, view_name_, capacity, directory_.next_root()));
   writer_ = std::move(fresh.writer);
   writer_->collect();
-  made_.push_back({.file = fresh.name, .map = writer_->view()});
+  made_.push_back({.file = fresh.name, .root = fresh.root, .map = writer_->view()});
   return {};
 }
 

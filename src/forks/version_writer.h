@@ -33,6 +33,7 @@ class VersionWriter {
 
   struct Made {
     std::string file;
+    std::uint16_t root;  // The drive it is on.
     std::shared_ptr<const storage::MappedFile> map;
     Segments::Stored all;
     std::vector<std::uint64_t> forks;  // Ascending.

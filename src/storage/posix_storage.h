@@ -34,6 +34,7 @@ class PosixStorage final : public Storage, public LeaseFiles {
   Result<void> reclaim(const std::string& name) override;
   Result<void> link(const std::string& name, Storage& target) override;
   Result<void> sync_names() override;
+  Result<std::unique_ptr<Storage>> open_beside(const std::string& path, bool create) override { return open(path, create); }
   void set_epoch(std::uint64_t epoch) override { epoch_ = epoch; }
   Result<void> check_epoch() override;
   std::unique_ptr<Lease> make_lease(Clock& clock) override;

@@ -74,9 +74,9 @@ class SimulatedLock final : public HeldLock {
 SimulatedDisk::Inode::Inode(std::uint64_t capacity) : live(capacity), clean(capacity), size(capacity) {}
 
 Result<void> SimulatedDisk::before(Io io, const std::string& name) {
-  const std::uint64_t number = io_count_.fetch_add(1);
-  if (!hook_) return {};
-  return hook_(io, name, number);
+  const std::uint64_t number = hooks_of_->io_count_.fetch_add(1);
+  if (!hooks_of_->hook_) return {};
+  return hooks_of_->hook_(io, name, number);
 }
 
 void SimulatedDisk::sync_inode(Inode& inode, std::uint64_t upto, bool failing) {
@@ -126,6 +126,21 @@ std::unique_ptr<SimulatedDisk> SimulatedDisk::with_files(std::uint64_t seed, std
   return disk;
 }
 
+template <typename Copy>
+void SimulatedDisk::copy_beside_to(SimulatedDisk& disk, Copy copy) const {
+  std::map<std::string, const SimulatedDisk*> others;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [path, other] : beside_) others[path] = other.get();
+  }
+  for (const auto& [path, other] : others) {
+    auto made = copy(*other);
+    made->hooks_of_ = &disk;
+    const MutexLock lock(disk.mutex_);
+    disk.beside_[path] = std::move(made);
+  }
+}
+
 std::unique_ptr<SimulatedDisk> SimulatedDisk::crashed(std::uint64_t seed) const {
   Random random(seed);
   const std::uint64_t next_seed = random.next();
@@ -150,7 +165,9 @@ std::unique_ptr<SimulatedDisk> SimulatedDisk::crashed(std::uint64_t seed) const 
       names[name] = copy;
     }
   }
-  return with_files(next_seed, std::move(names));
+  auto disk = with_files(next_seed, std::move(names));
+  copy_beside_to(*disk, [&](const SimulatedDisk& other) { return other.crashed(random.next()); });
+  return disk;
 }
 
 std::unique_ptr<SimulatedDisk> SimulatedDisk::killed() const {
@@ -165,7 +182,30 @@ std::unique_ptr<SimulatedDisk> SimulatedDisk::killed() const {
       names[name] = copy;
     }
   }
-  return with_files(mix(io_count_.load() + 0x9e3779b97f4a7c15ULL), std::move(names));
+  auto disk = with_files(mix(io_count_.load() + 0x9e3779b97f4a7c15ULL), std::move(names));
+  copy_beside_to(*disk, [](const SimulatedDisk& other) { return other.killed(); });
+  return disk;
+}
+
+SimulatedDisk* SimulatedDisk::beside(const std::string& path) const {
+  const MutexLock lock(mutex_);
+  const auto found = beside_.find(path);
+  return found == beside_.end() ? nullptr : found->second.get();
+}
+
+SimulatedDisk& SimulatedDisk::add_beside(const std::string& path) {
+  const MutexLock lock(mutex_);
+  auto& disk = beside_[path];
+  if (!disk) {
+    disk = std::make_unique<SimulatedDisk>(random_.next());
+    disk->hooks_of_ = this;
+  }
+  return *disk;
+}
+
+void SimulatedDisk::remove_beside(const std::string& path) {
+  const MutexLock lock(mutex_);
+  beside_.erase(path);
 }
 
 std::map<std::string, std::uint64_t> SimulatedDisk::file_sizes() const {
@@ -341,6 +381,12 @@ Result<void> SimulatedStorage::check_epoch() {
   const MutexLock lock(disk_.mutex_);
   if (disk_.names_.contains(lease_name(epoch)) && !disk_.names_.contains(lease_name(epoch + 1))) return {};
   return fail(ErrorCode::kLeaseLost, "another owner has taken over the directory", describe());
+}
+
+Result<std::unique_ptr<Storage>> SimulatedStorage::open_beside(const std::string& path, bool create) {
+  SimulatedDisk* const disk = create ? &disk_.add_beside(path) : disk_.beside(path);
+  if (disk == nullptr) return fail(ErrorCode::kNotFound, "no such disk", path);
+  return std::make_unique<SimulatedStorage>(*disk);
 }
 
 std::unique_ptr<Lease> SimulatedStorage::make_lease(Clock& clock) { return std::make_unique<FileLease>(*this, *this, clock); }

@@ -46,6 +46,13 @@ class SimulatedDisk {
   void set_hook(Hook hook) { hook_ = std::move(hook); }
   [[nodiscard]] std::uint64_t io_count() const { return io_count_.load(); }
 
+  /// Another disk of this machine: it crashes with this one, and its I/O counts, and calls the hook, as this one's. Null: there
+  /// is none by that name.
+  [[nodiscard]] SimulatedDisk* beside(const std::string& path) const CAIRN_EXCLUDES(mutex_);
+  SimulatedDisk& add_beside(const std::string& path) CAIRN_EXCLUDES(mutex_);
+  /// Takes it off, with all that is on it.
+  void remove_beside(const std::string& path) CAIRN_EXCLUDES(mutex_);
+
   /// Room for at most this many bytes of files; creating beyond it is kNoSpace.
   void set_space_max(std::uint64_t bytes) { space_max_ = bytes; }
 
@@ -84,15 +91,19 @@ class SimulatedDisk {
   void sync_inode(Inode& inode, std::uint64_t upto, bool failing) CAIRN_REQUIRES(mutex_);
   [[nodiscard]] std::uint64_t space_used() const CAIRN_REQUIRES(mutex_);
   static std::unique_ptr<SimulatedDisk> with_files(std::uint64_t seed, std::map<std::string, InodePtr> names);
+  template <typename Copy>
+  void copy_beside_to(SimulatedDisk& disk, Copy copy) const CAIRN_EXCLUDES(mutex_);
   static InodePtr survivor(const Inode& inode, Random& random);
 
   Hook hook_;
+  SimulatedDisk* hooks_of_ = this;
   std::atomic<std::uint64_t> io_count_{0};
   std::atomic<std::uint64_t> space_max_{~std::uint64_t{0}};
   mutable Mutex mutex_{Rank::kLeaf};
   Random random_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, InodePtr> names_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, InodePtr> durable_names_ CAIRN_GUARDED_BY(mutex_);
+  std::map<std::string, std::unique_ptr<SimulatedDisk>> beside_ CAIRN_GUARDED_BY(mutex_);
 };
 
 /// One process's door to a SimulatedDisk, which must outlive it.
@@ -111,6 +122,7 @@ class SimulatedStorage final : public Storage, public LeaseFiles {
   Result<void> reclaim(const std::string& name) override;
   Result<void> link(const std::string& name, Storage& target) override;
   Result<void> sync_names() override;
+  Result<std::unique_ptr<Storage>> open_beside(const std::string& path, bool create) override;
   void set_epoch(std::uint64_t epoch) override { epoch_ = epoch; }
   Result<void> check_epoch() override;
   std::unique_ptr<Lease> make_lease(Clock& clock) override;

@@ -116,6 +116,8 @@ class Storage {
   virtual Result<void> link(const std::string& name, Storage& target) = 0;
   /// Makes every name created, recycled or removed so far durable.
   virtual Result<void> sync_names() = 0;
+  /// Another place of the same kind: one for files on another drive. kNotFound: it is not there, and not to be made.
+  virtual Result<std::unique_ptr<Storage>> open_beside(const std::string& path, bool create) = 0;
 
   /// The epoch that later operations carry; 0 (as at first): not an owner, nothing is checked.
   virtual void set_epoch(std::uint64_t epoch) = 0;

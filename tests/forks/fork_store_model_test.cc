@@ -26,13 +26,17 @@ struct ModelFork {
 
 struct ForkHistory {
   explicit ForkHistory(std::uint64_t seed)
-      : random(seed), power_cuts(random.one_in(2)), disk(std::make_unique<storage::SimulatedDisk>(random.next())) {
+      : random(seed),
+        power_cuts(random.one_in(2)),
+        on_drives(seed % 2 == 0),
+        disk(std::make_unique<storage::SimulatedDisk>(random.next())) {
     model[0] = {};
     for (std::uint64_t i = 0; i < kAccounts; ++i) keys.push_back(account_key("account" + std::to_string(i)));
   }
 
   void open() {
     process = std::make_unique<Process>(*disk, clock);
+    if (on_drives) process->drives = {"/a", "/b"};
     process->forks_tuning.load_order = random.next() | 1U;
     process->forks_tuning.slack_bytes = 4 * kKiB << random.below(3);
     process->forks_tuning.uncounted_max = random.below(100);
@@ -283,6 +287,7 @@ struct ForkHistory {
 
   Random random;
   const bool power_cuts;
+  const bool on_drives;
   std::unique_ptr<storage::SimulatedDisk> disk;
   SimulatedClock clock;
   std::unique_ptr<Process> process;

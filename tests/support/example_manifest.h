@@ -52,19 +52,20 @@ inline directory::ViewEntry example_timeline() {
 }
 
 inline directory::ViewEntry example_forks() {
-  return {.name = "bank",
-          .kind = "forks",
-          .number = 3,
-          .families = {},
-          .log = {{.file = "18-3-0000abcf.segment", .state = directory::SegmentState::kEnded, .end = 4096, .as_of = 17},
-                  {.file = "19-3-0000abcf.segment", .durable_end = 512, .writer = 1},
-                  {.file = "22-3-0000abcf.segment", .state = directory::SegmentState::kEnded, .end = 4096},
-                  {.file = "23-3-0000abcf.segment", .durable_end = 256}},
-          .forks = directory::ForksEntry{.forks = {{.number = 4, .parent = 4, .frozen = true, .since = 10},
-                                                   {.number = 6, .parent = 4, .frozen = true, .since = 14},
-                                                   {.number = 9, .parent = 6, .since = 30}},
-                                         .purged = {{.fork = 3, .since = 4, .until = 8}, {.fork = 7, .since = 20, .until = 40}},
-                                         .index = {"21-3-0000abcf.sealed"}}};
+  return {
+      .name = "bank",
+      .kind = "forks",
+      .number = 3,
+      .families = {},
+      .log = {{.file = "18-3-0000abcf.segment", .state = directory::SegmentState::kEnded, .end = 4096, .root = 2, .as_of = 17},
+              {.file = "19-3-0000abcf.segment", .durable_end = 512, .writer = 1},
+              {.file = "22-3-0000abcf.segment", .state = directory::SegmentState::kEnded, .end = 4096},
+              {.file = "23-3-0000abcf.segment", .durable_end = 256}},
+      .forks = directory::ForksEntry{.forks = {{.number = 4, .parent = 4, .frozen = true, .since = 10},
+                                               {.number = 6, .parent = 4, .frozen = true, .since = 14},
+                                               {.number = 9, .parent = 6, .since = 30}},
+                                     .purged = {{.fork = 3, .since = 4, .until = 8}, {.fork = 7, .since = 20, .until = 40}},
+                                     .index = {"21-3-0000abcf.sealed"}}};
 }
 
 inline directory::Manifest example_manifest() {
@@ -77,6 +78,7 @@ inline directory::Manifest example_manifest() {
                                .version_ceiling = 100,
                                .stamp_ceiling = 200,
                                .clock_ms = 300,
+                               .roots = {"/drives/a", "/drives/b"},
                                .views = {}};
   directory::FamilyEntry main{.name = "main",
                               .number = 0,

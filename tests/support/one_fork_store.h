@@ -18,6 +18,7 @@ struct OneForkStore : testing::Test {
   void open() {
     process = std::make_unique<Process>(*disk, clock);
     process->forks_tuning = tuning;
+    process->drives = drives;
     ASSERT_OK(process->open());
     auto opened = process->database().forks("main", {});
     ASSERT_OK(opened);
@@ -62,6 +63,7 @@ struct OneForkStore : testing::Test {
   std::unique_ptr<storage::SimulatedDisk> disk = std::make_unique<storage::SimulatedDisk>(1);
   SimulatedClock clock;
   forks::Tuning tuning = small_forks_tuning();
+  std::vector<std::string> drives;
   std::unique_ptr<Process> process;
   std::shared_ptr<forks::ForkStoreImpl> impl;
   std::optional<ForkStore> store;

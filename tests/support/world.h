@@ -87,12 +87,13 @@ class Process {
   Result<void> open(database::DatabaseImpl::Mode mode = database::DatabaseImpl::Mode::kOpenOrCreate,
                     const table::Tuning& tuning = small_tuning(), const TableOptions& options = small_options()) {
     CAIRN_TRY(database, database::DatabaseImpl::open(std::make_unique<storage::SimulatedStorage>(disk_), *environment_, mode,
-                                                     {.owner = "test"}, tuning, timeline_tuning, forks_tuning));
+                                                     {.owner = "test", .drives = drives}, tuning, timeline_tuning, forks_tuning));
     database_ = std::move(database);
     CAIRN_TRY(opened, database_->table("main", options));
     table_ = opened;
     return {};
   }
+  std::vector<std::string> drives;
   timeline::Tuning timeline_tuning = small_timeline_tuning();
   forks::Tuning forks_tuning = small_forks_tuning();
   [[nodiscard]] database::DatabaseImpl& database() { return *database_; }
