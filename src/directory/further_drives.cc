@@ -98,6 +98,7 @@ Result<void> connect_drives(storage::Drives& storage, Manifest& manifest, const 
     CAIRN_TRY(drive, open_drive(storage, manifest, number));
     storage.add(std::move(drive));
   }
+  for (const std::string& file : manifest.files()) storage.place(file, 0);
   for (const ViewEntry& view : manifest.views) {
     for (const SegmentEntry& segment : view.log) storage.place(segment.file, segment.root);
   }

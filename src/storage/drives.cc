@@ -6,30 +6,31 @@
 namespace cairn::storage {
 
 void Drives::place(const std::string& name, std::size_t drive) {
-  if (drive == 0) return forget(name);
+  if (further_.empty()) return;
   const MutexLock lock(mutex_);
-  elsewhere_[name] = drive;
+  places_[name] = drive;
 }
 
 std::size_t Drives::drive_of(const std::string& name) const {
   if (further_.empty()) return 0;
   const MutexLock lock(mutex_);
-  const auto found = elsewhere_.find(name);
-  return found == elsewhere_.end() ? 0 : found->second;
+  const auto found = places_.find(name);
+  return found == places_.end() ? 0 : found->second;
 }
 
 void Drives::forget(const std::string& name) {
   if (further_.empty()) return;
   const MutexLock lock(mutex_);
-  elsewhere_.erase(name);
+  places_.erase(name);
 }
 
 Result<std::vector<std::string>> Drives::list() {
   CAIRN_TRY(names, first_.list());
   for (std::size_t i = 1; i < count(); ++i) {
     CAIRN_TRY(here, drive(i).list());
+    const MutexLock lock(mutex_);
     for (std::string& name : here) {
-      place(name, i);
+      places_.try_emplace(name, i);
       names.push_back(std::move(name));
     }
   }

@@ -21,8 +21,8 @@ class Drives final : public Storage {
   void add(std::unique_ptr<Storage> drive) { further_.push_back(std::move(drive)); }
   [[nodiscard]] std::size_t count() const { return 1 + further_.size(); }
   [[nodiscard]] Storage& drive(std::size_t i) { return i == 0 ? first_ : *further_[i - 1]; }
-  /// Says where a file lies, as long as it is not removed; of one that nobody says this of, drive 0. list() says it of all it
-  /// finds.
+  /// Says where a file lies, as long as it is not removed. list() says it of what it finds and nobody has said it of; else drive
+  /// 0.
   void place(const std::string& name, std::size_t drive) CAIRN_EXCLUDES(mutex_);
   [[nodiscard]] std::size_t drive_of(const std::string& name) const CAIRN_EXCLUDES(mutex_);
   /// As create(), on that drive.
@@ -55,7 +55,7 @@ class Drives final : public Storage {
   Storage& first_;
   std::vector<std::unique_ptr<Storage>> further_;
   mutable Mutex mutex_{Rank::kLeaf};
-  std::map<std::string, std::size_t> elsewhere_ CAIRN_GUARDED_BY(mutex_);  // Than on drive 0.
+  std::map<std::string, std::size_t> places_ CAIRN_GUARDED_BY(mutex_);
 };
 
 }  // namespace cairn::storage

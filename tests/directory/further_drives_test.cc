@@ -115,6 +115,18 @@ TEST_F(OnDrives, OneThatIsMissingOrAnothersIsRefused) {
             })),
             ErrorCode::kCorruption);
 
+  // Another file by the name of one that is listed on another drive is nothing to anybody.
+  EXPECT_OK(with([&](storage::SimulatedDisk& d) {
+    for (const auto& [name, size] : whole->beside("/a")->file_sizes()) {
+      if (name.ends_with(".segment")) d.beside("/b")->put(name, "another");
+    }
+    for (const auto& [name, size] : whole->file_sizes()) {
+      if (name.ends_with(".segment")) d.beside("/b")->put(name, "another");
+    }
+  }));
+  open();
+  expect_filled(*store);
+
   // Another database, and something else, as a drive.
   end();
   disk = whole->killed();
