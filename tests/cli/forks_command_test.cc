@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -49,6 +50,22 @@ TEST_F(ForksCommand, StoresAndLoadsInForksThatComeAndGo) {
   EXPECT_EQ(stats["forks"].size(), 1U);
   EXPECT_EQ(run({"verify", db_}).code, 0);
   EXPECT_EQ(run({"forks", "stats", db_, "--forks", "other"}).code, 1);
+}
+
+TEST_F(ForksCommand, HasFurtherDrives) {
+  const std::string a = db_ + ".a";
+  const std::string b = db_ + ".b";
+  ASSERT_EQ(forks("create", {"--drive", a, "--drive", b}).code, 0) << errors();
+  ASSERT_EQ(forks("store", {"0", hex_key(1), "one"}).code, 0);
+  const auto stats = nlohmann::json::parse(forks("stats", {"--json"}).out);
+  ASSERT_EQ(stats["drives"].size(), 3U);
+  EXPECT_EQ(stats["drives"][1]["path"], a);
+  EXPECT_EQ(forks("stats", {"--drive", db_}).code, 2) << "a drive of its own is not empty";
+  std::filesystem::rename(b, b + ".moved");
+  EXPECT_EQ(forks("load", {"0", hex_key(1)}).code, 4);
+  EXPECT_NE(errors().find(b), std::string::npos) << errors();
+  EXPECT_EQ(forks("load", {"0", hex_key(1), "--drive", b + ".moved"}).out, "one\n");
+  EXPECT_EQ(forks("load", {"0", hex_key(1)}).out, "one\n");
 }
 
 TEST_F(ForksCommand, ReplaysATraceUpToTheFirstBadLine) {
