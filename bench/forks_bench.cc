@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "base/hash.h"
+#include "bench/forks_device_bench.h"
 #include "bench/forks_store_bench.h"
 #include "bench/measure.h"
 #include "bench/value_of.h"
@@ -183,6 +184,10 @@ Json indexes(const ForksBench& bench) {
 
 std::string run(const ForksBench& bench) {
   Json json;
+  if (bench.only == "device") {
+    json["device"] = run(ForksDeviceBench{.data_bytes = bench.device_bytes, .seconds = bench.seconds, .dir = bench.dir});
+    return json.dump();
+  }
   if (bench.only != "store") json["indexes"] = indexes(bench);
   if (bench.only != "index") {
     json["store"] = run(ForksStoreBench{

@@ -9,7 +9,9 @@ struct ForksBench {
   std::vector<std::uint64_t> n = {1'000'000, 10'000'000};  // Accounts.
   std::uint64_t accounts = 2'000'000;                      // In the stores.
   std::uint64_t append_bytes = std::uint64_t{2} << 30;
-  std::string only;  // "index" or "store"; empty: both.
+  std::uint64_t device_bytes = std::uint64_t{4} << 30;  // Of accounts, with memory for a quarter.
+  std::string only;                                     // "index", "store" or "device"; empty: the first two.
+  unsigned seconds = 4;                                 // For each figure of that run.
   unsigned rounds = 3;
   bool json = true;
   std::string dir = "build/bench";

@@ -12,8 +12,8 @@
 #include <map>
 #include <thread>
 
-#include "base/hash.h"
 #include "base/random.h"
+#include "bench/account_key.h"
 #include "bench/engine.h"
 #include "bench/measure.h"
 #include "bench/value_of.h"
@@ -26,14 +26,7 @@ namespace {
 
 constexpr std::size_t kBatch = 1000;
 constexpr std::size_t kLoadedTogether = 16;
-using Key = std::array<char, kAccountKeyBytes>;
-
-Key key_number(std::uint64_t i) {
-  Key key{};
-  for (std::size_t part = 0; part < 4; ++part) store(key.data() + 8 * part, mix(4 * i + part + 1));
-  return key;
-}
-ByteView view(const Key& key) { return {key.data(), key.size()}; }
+using Key = AccountKey;
 
 /// What a store of accounts is asked for.
 class Accounts {
@@ -125,7 +118,7 @@ nlohmann::ordered_json store_and_load(const ForksStoreBench& bench, const std::s
         std::uint64_t spent_ns = 0;
         for (std::uint64_t i = 0; i < bench.accounts; i += kBatch) {
           for (std::size_t j = 0; j < kBatch; ++j) {
-            keys[j] = key_number(seed == 0 ? i + j : mix(i + j + seed) % bench.accounts);
+            keys[j] = account_key(seed == 0 ? i + j : mix(i + j + seed) % bench.accounts);
           }
           const auto begin = Clock::now();
           accounts->store_all(keys, value);
@@ -140,7 +133,7 @@ nlohmann::ordered_json store_and_load(const ForksStoreBench& bench, const std::s
       const auto load_all = [&](std::uint64_t seed, bool together) {
         std::uint64_t spent_ns = 0;
         for (std::uint64_t i = 0; i < bench.accounts; i += kBatch) {
-          for (std::size_t j = 0; j < kBatch; ++j) keys[j] = key_number(mix(i + j + seed) % bench.accounts);
+          for (std::size_t j = 0; j < kBatch; ++j) keys[j] = account_key(mix(i + j + seed) % bench.accounts);
           const auto begin = Clock::now();
           together ? accounts->load_together(keys, sum) : accounts->load_each(keys, sum);
           spent_ns += ns_between(begin, Clock::now());
@@ -170,7 +163,7 @@ nlohmann::ordered_json append(const ForksStoreBench& bench, std::uint64_t value_
       std::vector<Key> keys(std::max<std::uint64_t>(1, 256 * kKiB / value_bytes));
       std::uint64_t spent_ns = 0;
       for (std::uint64_t i = 0; i < count; i += keys.size()) {
-        for (std::size_t j = 0; j < keys.size(); ++j) keys[j] = key_number(i + j);
+        for (std::size_t j = 0; j < keys.size(); ++j) keys[j] = account_key(i + j);
         const auto begin = Clock::now();
         accounts.store_all(keys, value);
         spent_ns += ns_between(begin, Clock::now());
@@ -211,7 +204,7 @@ nlohmann::ordered_json reopen_and_update(const ForksStoreBench& bench) {
       for (std::uint64_t i = 0; i < bench.accounts; i += kBatch) {
         std::vector<AccountUpdate> batch;
         for (std::size_t j = 0; j < kBatch; ++j) {
-          keys[j] = key_number(i + j);
+          keys[j] = account_key(i + j);
           batch.push_back({.key = view(keys[j]), .value = value});
         }
         value_of(store.store(0, batch, {.durability = Durability::kKernel}));
@@ -240,7 +233,7 @@ nlohmann::ordered_json reopen_and_update(const ForksStoreBench& bench) {
       batch.clear();
       for (std::size_t j = 0; j < kBatch; ++j) {
         const double share = static_cast<double>(random.below(1U << 30U)) / (1U << 30U);
-        keys[j] = key_number(static_cast<std::uint64_t>(std::exp(share * log_n)) % bench.accounts);
+        keys[j] = account_key(static_cast<std::uint64_t>(std::exp(share * log_n)) % bench.accounts);
         batch.push_back({.key = view(keys[j]), .value = value});
       }
       value_of(store.store(0, batch, {.durability = Durability::kKernel}));

@@ -72,11 +72,15 @@ void add_timeline(CLI::App& app, TimelineBench& bench) {
 
 void add_forks(CLI::App& app, ForksBench& bench) {
   CLI::App& forks = *app.add_subcommand("forks", "the index of accounts beside hash maps, and a fork store beside its peers");
-  forks.add_option("--only", bench.only, "index or store")->check(CLI::IsMember({"index", "store"}));
+  forks.add_option("--only", bench.only, "index or store (both if neither is given), or device: more accounts than memory")
+      ->check(CLI::IsMember({"index", "store", "device"}));
+  forks.add_option("--device-bytes", bench.device_bytes, "values in the run with memory for a quarter of them")
+      ->check(CLI::Range(std::uint64_t{1} << 28, std::uint64_t{1} << 40));
   forks.add_option("--n", bench.n, "accounts in the index, one run for each")->check(CLI::Range(1000, 1'000'000'000));
   forks.add_option("--accounts", bench.accounts, "accounts in the stores")->check(CLI::Range(10'000, 1'000'000'000));
   forks.add_option("--append-bytes", bench.append_bytes, "values appended in one run")
       ->check(CLI::Range(std::uint64_t{1'000'000}, std::uint64_t{1} << 40));
+  forks.add_option("--seconds", bench.seconds, "of each figure of that run")->check(CLI::PositiveNumber);
   forks.add_option("--rounds", bench.rounds)->check(CLI::Range(1, 100));
   forks.add_option("--dir", bench.dir, "emptied before and after");
   forks.add_flag("--json", bench.json, "the last line is one JSON object; it always is");

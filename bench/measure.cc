@@ -33,6 +33,18 @@ nlohmann::ordered_json in_child(const std::function<std::string()>& work) {
   return nlohmann::ordered_json::parse(text);
 }
 
+void limit_memory(std::uint64_t bytes) {
+  const std::filesystem::path base = "/sys/fs/cgroup";
+  const bool unified = std::filesystem::exists(base / "cgroup.controllers");
+  const std::filesystem::path group = (unified ? base : base / "memory") / "cairn-bench";
+  std::error_code ignored;
+  std::filesystem::create_directory(group, ignored);
+  std::ofstream(group / (unified ? "memory.max" : "memory.limit_in_bytes")) << bytes;
+  std::ofstream joined(group / "cgroup.procs");
+  joined << getpid() << std::flush;
+  if (!joined) give_up("the memory of a process cannot be limited here: " + group.string());
+}
+
 double cpu_seconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

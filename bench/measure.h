@@ -76,6 +76,8 @@ struct Figures {
 /// What `work` returns, in a process of its own: what one store leaves in memory, and its threads, are nothing to the next.
 nlohmann::ordered_json in_child(const std::function<std::string()>& work);
 
+/// This process and its children have so much from now on, page cache included. Gives up where that cannot be said.
+void limit_memory(std::uint64_t bytes);
 double cpu_seconds();                                  // Of this process so far, all threads.
 void reset_peak_rss();                                 // Where the kernel allows it.
 std::uint64_t status_number(const std::string& line);  // A line of /proc/self/status, such as Threads.

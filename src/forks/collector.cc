@@ -95,7 +95,9 @@ Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
   while (true) {
     CAIRN_TRY_VOID(segments_.count());
     const Space now = space();
-    space_is_short_ = now.bytes > 2 * now.live_bytes + tuning_.slack_bytes;
+    const bool short_now = now.bytes > 2 * now.live_bytes + tuning_.slack_bytes;
+    if (!short_now || !space_is_short_) allowance_ = 0;
+    space_is_short_ = short_now;
     std::vector<std::uint32_t> worst;
     for (const auto& [number, use] : now.ended) {
       if (!made.contains(number)) worst.push_back(number);
@@ -166,10 +168,14 @@ Result<void> ForkStoreImpl::collect_these(directory::Job& job, Survivors& surviv
   move_survivors(survivors);
   index_->wait_for_readers();
   stale_at_hand_.wait_until_left();
+  std::int64_t given_back = 0;
   for (const auto& [number, use] : survivors.from) {
     use.live->set_obsolete(use.recyclable_bytes);
     segments_.remove(number);
+    given_back += static_cast<std::int64_t>(use.bytes);
   }
+  for (const Survivors::Made& made : survivors.made) given_back -= static_cast<std::int64_t>(made.entry.end);
+  allowance_.fetch_add(given_back / 2);
   counters_.reclaimed.fetch_add(survivors.from.size(), std::memory_order_relaxed);
   survivors.from.clear();
   directory_->reclaim();
@@ -305,7 +311,10 @@ void ForkStoreImpl::forget_purged(directory::ForksEntry& entry, const Survivors&
 
 void ForkStoreImpl::move_survivors(const Survivors& survivors) {
   std::vector<Place> stale;
-  for (const Survivors::Version& version : survivors.versions) {
+  for (std::size_t i = 0; i < survivors.versions.size(); ++i) {
+    const Survivors::Version& version = survivors.versions[i];
+    const std::size_t ahead = i + kTogether;
+    if (ahead < survivors.versions.size()) index_->prefetch(account_of(table_.at(survivors.versions[ahead].to)));
     const ByteView key = account_of(table_.at(version.to));
     if (index_->move(key, version.from, version.to)) continue;
     const MutexLock lock(open_.mutex);

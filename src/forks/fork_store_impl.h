@@ -198,7 +198,7 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   void encode(Writer& writer, ForkNumber fork, std::span<const AccountUpdate> batch, const directory::Directory::Stamped& first,
               Appended& appended) CAIRN_REQUIRES(writer.log.mutex);
   Result<void> index(ForkState& fork, const Appended& appended) CAIRN_EXCLUDES(state_mutex_, open_.mutex);
-  Result<void> wait_for_collector() CAIRN_EXCLUDES(state_mutex_);
+  Result<void> wait_for_collector(std::uint64_t bytes) CAIRN_EXCLUDES(state_mutex_);
 
   // fork_store_read.cc
   Result<void> find(ForkNumber fork, std::span<const ByteView> keys, std::span<VersionIndex::Found> found) const;
@@ -288,6 +288,7 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   std::string collect_error_ CAIRN_GUARDED_BY(state_mutex_);
   Mutex collect_mutex_{Rank::kCollect};      // One step at a time.
   std::atomic<bool> space_is_short_{false};  // Who stores waits for the collector.
+  std::atomic<std::int64_t> allowance_{0};   // Bytes that may be stored meanwhile; below 0 by the last that was.
 
   std::vector<std::string> open_reports_;  // Written by open().
 

@@ -55,7 +55,7 @@ Result<ForkStoreImpl::Storing> ForkStoreImpl::begin_storing(ForkNumber fork) {
 Result<WriteVersion> ForkStoreImpl::store(Writer& writer, ForkNumber fork, std::span<const AccountUpdate> batch,
                                           Durability durability) {
   CAIRN_TRY(bytes, check_batch(batch));
-  if (space_is_short_.load(std::memory_order_relaxed)) CAIRN_TRY_VOID(wait_for_collector());
+  if (space_is_short_.load(std::memory_order_relaxed)) CAIRN_TRY_VOID(wait_for_collector(bytes));
   CAIRN_TRY(storing, begin_storing(fork));
   if (batch.empty()) return directory_->versions_used();
   CAIRN_TRY(appended, append(writer, fork, batch, bytes, durability));
@@ -168,11 +168,17 @@ Result<void> ForkStoreImpl::index(ForkState& fork, const Appended& appended) {
   return {};
 }
 
-/// The hard bound: who stores waits rather than let what is stale grow without end.
-Result<void> ForkStoreImpl::wait_for_collector() {
+/// The hard bound: who stores waits rather than let what is stale grow without end. Until there is room again, half of what each
+/// step of the collector gives back may be stored.
+Result<void> ForkStoreImpl::wait_for_collector(std::uint64_t bytes) {
+  constexpr std::int64_t kLookMs = 10;
   CAIRN_REACHED("store waited for the collector");
   const std::int64_t begin_ms = environment_.clock.boot_ms();
   while (space_is_short_.load()) {
+    if (allowance_.load() > 0) {
+      allowance_.fetch_sub(static_cast<std::int64_t>(bytes));
+      return {};
+    }
     const std::int64_t left_ms = begin_ms + tuning_.write_wait_ms_max - environment_.clock.boot_ms();
     if (left_ms <= 0) {
       return fail(ErrorCode::kTimeout, "what no fork sees any more could not be given back in time; nothing was stored");
@@ -186,7 +192,7 @@ Result<void> ForkStoreImpl::wait_for_collector() {
       job = collect_job_;
     }
     std::optional<Result<void>> done;
-    if (job) done = environment_.jobs.wait_for(job, left_ms);
+    if (job) done = environment_.jobs.wait_for(job, std::min(left_ms, kLookMs));
     if (done && !*done) environment_.clock.sleep_ms(std::min<std::int64_t>(left_ms, 100));  // It will be tried again.
   }
   return {};

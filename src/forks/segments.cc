@@ -4,10 +4,15 @@
 
 #include "base/error.h"
 #include "segment/record.h"
+#include "storage/bus_error.h"
 
 namespace cairn::forks {
+namespace {
+constexpr std::size_t kAskedAhead = 64;
+}
 
 Result<std::uint32_t> Segments::add(SegmentUse use) {
+  use.live->map()->expect_random_reads();  // Of loads; whoever walks asks ahead.
   const auto number = table_.add(use.live, use.seed);
   if (!number) return fail(ErrorCode::kUnavailable, "a fork store has at most a million segments");
   const MutexLock lock(mutex_);
@@ -81,7 +86,11 @@ Result<void> Segments::count() {
     std::uint64_t bytes = 0;
     std::uint64_t erase_bytes = 0;
     std::size_t end = begin;
+    std::size_t asked = begin;
     for (; end < stale.size() && stale[end].segment() == number; ++end) {
+      for (; storage::memory_is_short() && asked < std::min(end + kAskedAhead, stale.size()); ++asked) {
+        table_.hold(stale[asked])->map()->will_read(stale[asked].offset(), stale[asked].offset() + 1);
+      }
       const segment::RecordView record = segment::view_record(table_.at(stale[end]), stale[end].offset());
       const std::uint64_t seed = table_.seed(stale[end]);
       const char* why = "";

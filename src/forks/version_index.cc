@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/reached.h"
 #include "segment/record.h"
+#include "storage/bus_error.h"
 
 namespace cairn::forks {
 
@@ -34,6 +35,8 @@ Result<void> verify(VersionIndex::Found& found) {
 namespace {
 
 constexpr std::size_t kRetiredMost = 4096;
+constexpr std::size_t kAskedAhead = 64;
+constexpr std::uint64_t kPageBytes = 4096;
 
 // A word: list or not, tag, number of the fork, place; of a list its address instead of the last two.
 constexpr std::uint64_t kIsList = std::uint64_t{1} << 63;
@@ -267,6 +270,22 @@ Result<void> VersionIndex::find(const ForkTree::Path& path, std::span<const Byte
   return {};
 }
 
+/// Pages that have to come from the device are asked for all at once: those where records begin, then those that they go on to.
+void VersionIndex::ask_for(std::span<const Found> found) {
+  for (const Found& each : found) {
+    if (each.file && found.size() > 1) each.file->map()->will_read(each.place.offset(), each.place.offset() + 1);
+  }
+  for (const Found& each : found) {
+    if (!each.file) continue;
+    const storage::MappedFile& map = *each.file->map();
+    const std::uint64_t offset = each.place.offset();
+    if (offset + segment::kRecordHeaderBytes > map.size()) continue;  // Nothing of it is verified yet.
+    const auto header = load<segment::RecordHeader>(map.data() + offset);
+    const std::uint64_t end = offset + segment::record_bytes(header.key_size, header.value_size, header.flags);
+    if (offset / kPageBytes != (end - 1) / kPageBytes) map.will_read(offset, end);
+  }
+}
+
 Result<void> VersionIndex::find_some(const ForkTree::Path& path, std::span<const ByteView> keys, std::span<Found> found) const {
   std::array<Key, kBatch> hashes;
   for (std::size_t i = 0; i < keys.size(); ++i) {
@@ -290,6 +309,7 @@ Result<void> VersionIndex::find_some(const ForkTree::Path& path, std::span<const
       __builtin_prefetch(record + segment::kRecordHeaderBytes + kRecordKeyBytes);
     }
   }
+  if (storage::memory_is_short()) ask_for(found);
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (!found[i].file) continue;
     const storage::MappedFile& map = *found[i].file->map();
@@ -409,7 +429,12 @@ void VersionIndex::add_versions(std::uint64_t word, std::vector<Version>& versio
 /// Those of one account end at each of `ends`.
 Result<void> VersionIndex::visit_each(std::span<Version> versions, std::span<const std::size_t> ends, const Visitor& visit) {
   std::size_t begin = 0;
+  std::size_t asked = 0;
   for (const std::size_t end : ends) {
+    for (; storage::memory_is_short() && asked < std::min(begin + kAskedAhead, versions.size()); ++asked) {
+      const Found& next = versions[asked].at;
+      next.file->map()->will_read(next.place.offset(), next.place.offset() + 1);
+    }
     const std::span<Version> these = versions.subspan(begin, end - begin);
     for (Version& version : these) {
       const storage::MappedFile& map = *version.at.file->map();

@@ -138,6 +138,7 @@ class VersionIndex {
   bool edit(const Key& key, std::uint64_t root, Edit edit);
   void put_in(const Placed& placed, std::uint64_t root, Change& change) const;
   Result<void> put_in_any_order(const Placed& placed, std::uint64_t root, Change& change) const;
+  static void ask_for(std::span<const Found> found);
   Result<void> find_some(const ForkTree::Path& path, std::span<const ByteView> keys, std::span<Found> found) const;
   [[nodiscard]] std::span<const Placed> versions_of(std::uint64_t word, Placed& alone) const;
   [[nodiscard]] std::uint64_t word_of(std::span<const Placed> versions, std::uint64_t root, std::uint64_t tag);

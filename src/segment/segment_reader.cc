@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/reached.h"
+#include "storage/read_ahead.h"
 
 namespace cairn::segment {
 namespace {
@@ -75,6 +76,7 @@ Result<void> SegmentReader::walk(std::uint64_t begin, std::uint64_t end, Walk& s
   std::vector<RecordView> members;
   std::uint64_t last_version = 0;
   std::uint64_t at = begin;
+  storage::ReadAhead ahead(*file_, begin, end);
   state.end = begin;
   const auto refuse = [&](const char* why) {
     state.refused_at = at;
@@ -95,6 +97,7 @@ Result<void> SegmentReader::walk(std::uint64_t begin, std::uint64_t end, Walk& s
     if (data) last_version = record->header.write_version;
     if (record->kind() == RecordKind::kSyncFrame) state.durable_end = std::max(state.durable_end, durable_end_of(*record));
     at += record->bytes;
+    ahead.forward(record->offset, at);
     if (frame) {
       at = record->offset;
       if (!frame_matches(*record, members)) return refuse("batch frame does not match its batch");
