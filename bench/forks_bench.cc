@@ -103,7 +103,7 @@ struct OurIndex {
         end = segment::kHeaderBytes;
       }
       segment::encode_record(file->data() + end, input, 1);
-      stored.push_back({.key = key.view(), .place = {number, end}});
+      stored.push_back({.key = key.view(), .place = {number, end, forks::SizeClass(segment::encoded_bytes(input), false)}});
       end += segment::encoded_bytes(input);
     }
   }

@@ -55,8 +55,9 @@ ForkStoreImpl::Space ForkStoreImpl::space() const {
   for (auto& [number, use] : segments_.all()) {
     if (use.storing != 0 || !ended.contains(use.file())) continue;
     space.bytes += use.bytes;
-    space.live_bytes += use.live_bytes - use.erase_bytes;
-    space.erase_bytes += use.erase_bytes;
+    const std::uint64_t erase_bytes = use.sizes.live_erase_bytes();
+    space.live_bytes += use.sizes.live_bytes() - erase_bytes;
+    space.erase_bytes += erase_bytes;
     space.ended.emplace(number, use);
   }
   return space;
@@ -93,7 +94,7 @@ Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
   std::set<std::uint32_t> made;  // By this run: it ends though nothing could be given back.
   bool ended_logs = false;
   while (true) {
-    CAIRN_TRY_VOID(segments_.count());
+    segments_.count();
     const Space now = space();
     const bool short_now = now.bytes > 2 * now.live_bytes + tuning_.slack_bytes;
     if (!short_now || !space_is_short_) allowance_ = 0;
@@ -107,17 +108,17 @@ Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
     const auto rank = [&](std::uint32_t number) {
       const SegmentUse& use = now.ended.at(number);
       const double old = static_cast<double>(std::max(use.first_version, use.as_of));
-      return of_erases ? old : static_cast<double>(use.live_bytes) / static_cast<double>(use.bytes);
+      return of_erases ? old : static_cast<double>(use.sizes.live_bytes()) / static_cast<double>(use.bytes);
     };
     std::ranges::sort(worst, {}, rank);
     Survivors survivors;
     std::uint64_t bytes = 0;
     for (const std::uint32_t number : worst) {
       const SegmentUse& use = now.ended.at(number);
-      const bool takes =
-          use.live_bytes == 0 || (due && (survivors.from.empty() || bytes + use.live_bytes <= tuning_.collect_bytes_max));
+      const std::uint64_t live_bytes = use.sizes.live_bytes();
+      const bool takes = live_bytes == 0 || (due && (survivors.from.empty() || bytes + live_bytes <= tuning_.collect_bytes_max));
       if (!takes) break;
-      bytes += use.live_bytes;
+      bytes += live_bytes;
       survivors.from.emplace(number, use);
     }
     if (survivors.from.empty() && due && !std::exchange(ended_logs, true)) {
@@ -137,18 +138,18 @@ Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
 Result<void> ForkStoreImpl::collect() {
   const auto work = [&](directory::Job& job) -> Result<void> {
     const MutexLock lock(collect_mutex_);
-    CAIRN_TRY_VOID(segments_.count());
+    segments_.count();
     Space now = space();
     // Those with little that is stale stay as they are.
     std::erase_if(now.ended, [](const auto& each) {
       const SegmentUse& use = each.second;
-      return use.live_bytes - use.erase_bytes > use.bytes / 8 * 7;
+      return use.sizes.live_bytes() - use.sizes.live_erase_bytes() > use.bytes / 8 * 7;
     });
     while (!now.ended.empty()) {
       Survivors survivors;
       std::uint64_t bytes = 0;
       while (!now.ended.empty() && (survivors.from.empty() || bytes < tuning_.collect_bytes_max)) {
-        bytes += now.ended.begin()->second.live_bytes;
+        bytes += now.ended.begin()->second.sizes.live_bytes();
         survivors.from.insert(now.ended.extract(now.ended.begin()));
       }
       CAIRN_TRY_VOID(collect_these(job, survivors));
@@ -228,7 +229,7 @@ Result<void> ForkStoreImpl::find_survivors(directory::Job& job, Survivors& survi
 void ForkStoreImpl::sort_out(std::span<const segment::RecordView> records, std::uint32_t segment, Survivors& survivors) {
   for (const segment::RecordView& record : records) index_->prefetch(record.key.substr(8));
   for (const segment::RecordView& record : records) {
-    const Place place(segment, record.offset);
+    const Place place(segment, record.offset, SizeClass(record.bytes, record.kind() == RecordKind::kTombstone));
     const std::uint64_t version = record.header.write_version;
     directory::StoredAccount stored{.referred = index_->refers(record.key.substr(8), place)};
     if (!stored.referred && open_.any()) {
@@ -278,7 +279,7 @@ Result<void> ForkStoreImpl::copy_survivors(directory::Job& job, Survivors& survi
     CAIRN_TRY_VOID(job.progress(made.all.end));
   }
   for (std::size_t i = 0; i < places.size(); ++i) {
-    survivors.versions[i].to = Place(survivors.made[places[i].made].number, places[i].offset);
+    survivors.versions[i].to = Place(survivors.made[places[i].made].number, places[i].offset, places[i].size);
   }
   const Result<void> listed = list_survivors(survivors);
   if (listed) writer.keep();

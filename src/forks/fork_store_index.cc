@@ -25,7 +25,7 @@ bool ForkStoreImpl::seal_is_due() const {
 Result<void> ForkStoreImpl::seal_index() {
   const MutexLock lock(collect_mutex_);  // No segment goes meanwhile.
   CAIRN_TRY_VOID(end_logs());
-  CAIRN_TRY_VOID(segments_.count());
+  segments_.count();
   const auto all = segments_.all();
   if (!all.empty() && std::ranges::all_of(all, [](const auto& each) { return each.second.sealed; })) return {};
   const Space covered = space();
@@ -80,7 +80,7 @@ std::optional<Place> ForkStoreImpl::sealed_place(Place place, const std::map<std
   }
   const auto found = numbers.find(place.segment());
   if (place.word() == 0 || found == numbers.end()) return std::nullopt;
-  return Place(found->second, place.offset());
+  return place.in(found->second);
 }
 
 /// Puts what is sealed into the index; the files of segments that need not be read are added to `covered`.
@@ -102,8 +102,7 @@ Result<void> ForkStoreImpl::load_sealed(const directory::ViewEntry& entry, std::
          if (found == listed.end() || found->second->end != segment.bytes) return {};  // It has gone.
          segments[number] = {.entry = found->second,
                              .use = {.bytes = segment.bytes,
-                                     .live_bytes = segment.live_bytes,
-                                     .erase_bytes = segment.erase_bytes,
+                                     .sizes = SizeCounts(segment.sizes),
                                      .first_version = segment.first_version,
                                      .as_of = segment.as_of,
                                      .forks = std::move(forks),
@@ -130,7 +129,7 @@ Result<void> ForkStoreImpl::load_sealed(const directory::ViewEntry& entry, std::
   const auto place_now = [&](Place place) -> std::optional<Place> {
     const auto found = segments.find(place.segment());
     if (found == segments.end()) return std::nullopt;
-    return Place(found->second.number, place.offset());
+    return place.in(found->second.number);
   };
   std::vector<Place> others;
   CAIRN_TRY_VOID(read_sealed_index(

@@ -74,7 +74,8 @@ Result<void> ForkStoreImpl::load_segments(const directory::ViewEntry& entry, con
   environment_.jobs.share("read segments of " + name_, log.size(),
                           [&](std::size_t i, std::size_t /*worker*/) { loaded[i] = load_segment(log[i], *entry.forks); });
   for (const Result<void>& each : loaded) CAIRN_TRY_VOID(each);
-  return segments_.count();
+  segments_.count();
+  return {};
 }
 
 /// Puts the versions in it into the index.
@@ -108,12 +109,15 @@ Result<void> ForkStoreImpl::load_segment(const directory::SegmentEntry& segment,
     const ForkNumber of = fork_in(record.key);
     if (all.first_version == 0) all.first_version = record.header.write_version;
     if (of_forks.empty() || of_forks.back() != of) of_forks.push_back(of);
-    if (!versions.count(of, record.header.write_version)) return {};
+    const SizeClass size(record.bytes, record.kind() == RecordKind::kTombstone);
+    all.sizes.add(size, record.bytes);
+    if (!versions.count(of, record.header.write_version)) {
+      all.sizes.set_stale(size);
+      return {};
+    }
     if (of != fork || some.size() == kLoadedTogether) CAIRN_TRY_VOID(store_some());
     fork = of;
-    some.push_back({.key = record.key.substr(8), .place = Place(number, record.offset)});
-    all.live_bytes += record.bytes;
-    all.erase_bytes += record.kind() == RecordKind::kTombstone ? record.bytes : 0;
+    some.push_back({.key = record.key.substr(8), .place = Place(number, record.offset, size)});
     return {};
   };
   CAIRN_TRY_VOID(reader.replay(segment.end, visit));
@@ -222,7 +226,7 @@ ForkStoreStats ForkStoreImpl::stats() const {
   for (const auto& [number, use] : segments_.all()) {
     ++stats.segments;
     stats.segment_bytes += use.bytes;
-    stats.live_bytes += use.live_bytes;
+    stats.live_bytes += use.sizes.live_bytes();
     DriveStats& drive = stats.drives[directory_->drive_of(use.file())];
     ++drive.segments;
     drive.bytes += use.bytes;

@@ -135,11 +135,11 @@ void ForkStoreImpl::encode(Writer& writer, ForkNumber fork, std::span<const Acco
     input.kind = update.erase ? RecordKind::kTombstone : RecordKind::kPut;
     input.key = key.view();
     input.value = update.erase ? ByteView() : update.value;
-    appended.stored.push_back({.key = update.key, .place = Place(writer.segment, log.tail())});
     const segment::RecordView record = log.append(input);
+    const SizeClass size(record.bytes, update.erase);
+    appended.stored.push_back({.key = update.key, .place = Place(writer.segment, record.offset, size)});
     if (is_batch) writer.checksums.push_back(record.header.checksum);
-    stored.live_bytes += record.bytes;
-    stored.erase_bytes += update.erase ? record.bytes : 0;
+    stored.sizes.add(size, record.bytes);
     ++input.write_version;
   }
   appended.last = --input.write_version;

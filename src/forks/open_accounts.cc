@@ -41,7 +41,7 @@ Result<OpenAccounts::Chunk*> OpenAccounts::room(OfFork& fork, std::uint64_t byte
   auto memory = std::make_shared<Memory>(std::unique_ptr<char[]>(new char[size]), size);
   const auto file = std::make_shared<const directory::LiveFile>(memory, nullptr);
   const auto number = table_.add(file);
-  if (!number) return fail(ErrorCode::kUnavailable, "a fork store has at most a million segments");
+  if (!number) return fail(ErrorCode::kUnavailable, "a fork store has at most 262,144 segments");
   fork.chunks.push_back({.number = *number, .file = file, .end = segment::kRecordAlign, .size = size});
   sizes_[*number] = size;
   bytes_ += size;
@@ -58,7 +58,7 @@ Result<std::shared_ptr<OpenAccount>> OpenAccounts::add(std::uint64_t fork, ByteV
   numbers_[chunk->number] = fork;
   auto account = std::make_shared<OpenAccount>();
   account->fork = fork;
-  account->place = Place(chunk->number, chunk->end);
+  account->place = Place(chunk->number, chunk->end, SizeClass(bytes, false));
   account->memory = chunk->file;
   segment::encode_record(const_cast<char*>(chunk->file->map()->data()) + chunk->end, input, 0);  // NOLINT: it is our own.
   chunk->end += bytes;

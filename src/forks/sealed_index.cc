@@ -69,10 +69,9 @@ Result<void> SealedIndexWriter::add(char kind, std::uint32_t number, ByteView va
 Result<void> SealedIndexWriter::add_segment(std::uint32_t number, const SegmentUse& use) {
   const SealedSegment segment{.file = directory::FileName::parse(use.file())->number,
                               .bytes = use.bytes,
-                              .live_bytes = use.live_bytes,
-                              .erase_bytes = use.erase_bytes,
                               .first_version = use.first_version,
-                              .as_of = use.as_of};
+                              .as_of = use.as_of,
+                              .sizes = use.sizes.all()};
   Bytes value(bytes_of(segment));
   value += view_of(use.forks);
   return add(kSegment, number, value);

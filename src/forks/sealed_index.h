@@ -27,12 +27,11 @@ namespace cairn::forks {
 struct SealedSegment {
   std::uint64_t file;  // The number in its name.
   std::uint64_t bytes;
-  std::uint64_t live_bytes;
-  std::uint64_t erase_bytes;
   std::uint64_t first_version;
   std::uint64_t as_of;
+  SizeCounts::All sizes;
 };
-static_assert(sizeof(SealedSegment) == 48);
+static_assert(sizeof(SealedSegment) == 32 + 16 * SizeClass::kCount);
 
 class SealedIndexWriter {
  public:

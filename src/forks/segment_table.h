@@ -1,7 +1,9 @@
 // The segments of a fork store by small numbers, so that a place in one of them fits into a word.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,16 +16,41 @@
 
 namespace cairn::forks {
 
-/// Where a record lies.
+/// How large a record is, roughly, so that who replaces it need not read it to count it as stale: 0, an erase; else from one to
+/// the next twice as many bytes up to 128 KiB, and eight times as many above.
+class SizeClass {
+ public:
+  static constexpr unsigned kBits = 4;
+  static constexpr unsigned kCount = 1U << kBits;
+
+  SizeClass() = default;
+  SizeClass(std::uint64_t bytes, bool erase) {
+    constexpr unsigned kFine = 10;
+    const auto bits = static_cast<unsigned>(std::bit_width(bytes / 128));
+    if (!erase) number_ = bits <= kFine ? 1 + bits : std::min(2 + kFine + (bits - kFine - 1) / 3, kCount - 1);
+  }
+  static SizeClass of_number(std::uint64_t number) {
+    SizeClass size;
+    size.number_ = static_cast<unsigned>(number);
+    return size;
+  }
+  [[nodiscard]] unsigned number() const { return number_; }
+
+ private:
+  unsigned number_ = 0;
+};
+
+/// Where a record lies, and how large it is.
 class Place {
  public:
-  static constexpr unsigned kSegmentBits = 20;
+  static constexpr unsigned kSegmentBits = 18;
   static constexpr unsigned kUnitBits = 27;  // Of 8 bytes: a segment has at most 1 GiB.
-  static constexpr unsigned kBits = kSegmentBits + kUnitBits;
+  static constexpr unsigned kBits = SizeClass::kBits + kSegmentBits + kUnitBits;
 
   Place() = default;
-  Place(std::uint32_t segment, std::uint64_t offset)
-      : word_(std::uint64_t{segment} << kUnitBits | offset / segment::kRecordAlign) {}
+  Place(std::uint32_t segment, std::uint64_t offset, SizeClass size)
+      : word_(std::uint64_t{size.number()} << (kSegmentBits + kUnitBits) | std::uint64_t{segment} << kUnitBits |
+              offset / segment::kRecordAlign) {}
   static Place of(std::uint64_t word) {
     Place place;
     place.word_ = word;
@@ -31,7 +58,12 @@ class Place {
   }
   /// Never 0: a segment begins with its header.
   [[nodiscard]] std::uint64_t word() const { return word_; }
-  [[nodiscard]] std::uint32_t segment() const { return static_cast<std::uint32_t>(word_ >> kUnitBits); }
+  [[nodiscard]] std::uint32_t segment() const {
+    return static_cast<std::uint32_t>(word_ >> kUnitBits & ((std::uint64_t{1} << kSegmentBits) - 1));
+  }
+  [[nodiscard]] SizeClass size() const { return SizeClass::of_number(word_ >> (kSegmentBits + kUnitBits)); }
+  /// The same in a segment that has another number.
+  [[nodiscard]] Place in(std::uint32_t segment) const { return {segment, offset(), size()}; }
   [[nodiscard]] std::uint64_t offset() const { return (word_ & ((std::uint64_t{1} << kUnitBits) - 1)) * segment::kRecordAlign; }
   bool operator==(const Place&) const = default;
 
@@ -47,7 +79,7 @@ class SegmentTable {
   SegmentTable(const SegmentTable&) = delete;
   SegmentTable& operator=(const SegmentTable&) = delete;
 
-  /// Its number, which none of those that are there has. nullopt: there are a million.
+  /// Its number, which none of those that are there has. nullopt: there are as many as numbers.
   /// `seed`: of its records, if they have to be verified when they are read; else 0.
   std::optional<std::uint32_t> add(const std::shared_ptr<const directory::LiveFile>& file, std::uint64_t seed = 0)
       CAIRN_EXCLUDES(mutex_);

@@ -3,18 +3,36 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "segment/record.h"
-#include "storage/bus_error.h"
 
 namespace cairn::forks {
-namespace {
-constexpr std::size_t kAskedAhead = 64;
+
+void SizeCounts::add(const SizeCounts& other) {
+  for (std::size_t i = 0; i < all_.size(); ++i) {
+    all_[i].records += other.all_[i].records;
+    all_[i].stale += other.all_[i].stale;
+    all_[i].bytes += other.all_[i].bytes;
+  }
 }
+
+namespace {
+/// Never above all there is, whatever a damaged file says.
+std::uint64_t live_of(const SizeCount& count) {
+  return count.stale >= count.records ? 0 : count.bytes * (count.records - count.stale) / count.records;
+}
+}  // namespace
+
+std::uint64_t SizeCounts::live_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const SizeCount& count : all_) bytes += live_of(count);
+  return bytes;
+}
+
+std::uint64_t SizeCounts::live_erase_bytes() const { return live_of(all_[SizeClass(0, true).number()]); }
 
 Result<std::uint32_t> Segments::add(SegmentUse use) {
   use.live->map()->expect_random_reads();  // Of loads; whoever walks asks ahead.
   const auto number = table_.add(use.live, use.seed);
-  if (!number) return fail(ErrorCode::kUnavailable, "a fork store has at most a million segments");
+  if (!number) return fail(ErrorCode::kUnavailable, "a fork store has at most 262,144 segments");
   const MutexLock lock(mutex_);
   segments_.emplace(*number, std::move(use));
   return *number;
@@ -36,8 +54,7 @@ void Segments::stored(std::uint32_t number, const Stored& batch) {
   const MutexLock lock(mutex_);
   SegmentUse& use = segments_.at(number);
   if (use.first_version == 0) use.first_version = batch.first_version;
-  use.live_bytes += batch.live_bytes;
-  use.erase_bytes += batch.erase_bytes;
+  use.sizes.add(batch.sizes);
   use.bytes = batch.end;
   ++use.storing;
   pending_.push_back(batch.first_version);
@@ -63,8 +80,7 @@ void Segments::loaded(std::uint32_t number, const Stored& all, std::vector<std::
   const MutexLock lock(mutex_);
   SegmentUse& use = segments_.at(number);
   use.first_version = all.first_version;
-  use.live_bytes = all.live_bytes;
-  use.erase_bytes = all.erase_bytes;
+  use.sizes = all.sizes;
   use.bytes = all.end;
   use.forks = std::move(forks);
 }
@@ -74,44 +90,11 @@ void Segments::add_stale(std::span<const Place> stale) {
   stale_.insert(stale_.end(), stale.begin(), stale.end());
 }
 
-Result<void> Segments::count() {
+void Segments::count() {
   std::vector<Place> stale;
-  {
-    const MutexLock lock(mutex_);
-    stale.swap(stale_);
-  }
-  std::ranges::sort(stale, {}, &Place::word);
-  for (std::size_t begin = 0; begin < stale.size();) {
-    const std::uint32_t number = stale[begin].segment();
-    std::uint64_t bytes = 0;
-    std::uint64_t erase_bytes = 0;
-    std::size_t end = begin;
-    std::size_t asked = begin;
-    for (; end < stale.size() && stale[end].segment() == number; ++end) {
-      for (; storage::memory_is_short() && asked < std::min(end + kAskedAhead, stale.size()); ++asked) {
-        table_.hold(stale[asked])->map()->will_read(stale[asked].offset(), stale[asked].offset() + 1);
-      }
-      const segment::RecordView record = segment::view_record(table_.at(stale[end]), stale[end].offset());
-      const std::uint64_t seed = table_.seed(stale[end]);
-      const char* why = "";
-      if (seed != 0 &&
-          !segment::check_header(table_.at(stale[end]), record.bytes, segment::record_seed(seed, record.offset), why)) {
-        add_stale(std::span(stale).subspan(begin));
-        return corruption(why, table_.hold(stale[end])->map()->name(), record.offset);
-      }
-      bytes += record.bytes;
-      if (record.kind() == RecordKind::kTombstone) erase_bytes += record.bytes;
-    }
-    const Result<void> read = table_.hold(stale[begin])->map()->status();
-    if (!read) add_stale(std::span(stale).subspan(begin));
-    CAIRN_TRY_VOID(read);
-    const MutexLock lock(mutex_);
-    SegmentUse& use = segments_.at(number);
-    use.live_bytes -= bytes;
-    use.erase_bytes -= erase_bytes;
-    begin = end;
-  }
-  return {};
+  const MutexLock lock(mutex_);
+  stale.swap(stale_);
+  for (const Place place : stale) segments_.at(place.segment()).sizes.set_stale(place.size());
 }
 
 void Segments::set_sealed(const std::map<std::uint32_t, SegmentUse>& numbers) {

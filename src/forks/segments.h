@@ -1,8 +1,10 @@
 // The segments of a fork store and how much of each still counts.
 //
-// What is stale is noted by its place alone, and its size is looked up later, much of it together and by place: that may read
-// from the device, which nobody who stores should wait for.
+// What is stale is counted by the classes of sizes that places have: nothing that was stored is read for it. Of a class in a
+// segment what is stale is taken to be as large as the average, which is right where sizes are equal or do not depend on what is
+// replaced.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -18,12 +20,39 @@
 
 namespace cairn::forks {
 
+/// Records of one class.
+struct SizeCount {
+  std::uint32_t records = 0;
+  std::uint32_t stale = 0;  // Of those.
+  std::uint64_t bytes = 0;  // Of all.
+};
+
+class SizeCounts {
+ public:
+  using All = std::array<SizeCount, SizeClass::kCount>;
+  SizeCounts() = default;
+  explicit SizeCounts(const All& all) : all_(all) {}
+  [[nodiscard]] const All& all() const { return all_; }
+
+  void add(SizeClass size, std::uint64_t bytes) {
+    ++all_[size.number()].records;
+    all_[size.number()].bytes += bytes;
+  }
+  void add(const SizeCounts& other);
+  void set_stale(SizeClass size) { ++all_[size.number()].stale; }
+  /// Of what is not stale.
+  [[nodiscard]] std::uint64_t live_bytes() const;
+  [[nodiscard]] std::uint64_t live_erase_bytes() const;
+
+ private:
+  All all_{};
+};
+
 struct SegmentUse {
   std::shared_ptr<directory::LiveFile> live;
   std::uint64_t recyclable_bytes = 0;  // Its capacity; 0: not to be recycled.
   std::uint64_t bytes = 0;             // Up to its last record.
-  std::uint64_t live_bytes = 0;        // Of records that were not counted as stale.
-  std::uint64_t erase_bytes = 0;       // Of those, erases.
+  SizeCounts sizes;                    // Of versions of accounts.
   std::uint64_t first_version = 0;     // Of what is in it; 0: nothing.
   std::uint64_t as_of = 0;             // It has no version that one of the root up to this one replaces.
   std::vector<std::uint64_t> forks;    // It has records of, ascending.
@@ -45,7 +74,7 @@ class Segments {
   Segments(const Segments&) = delete;
   Segments& operator=(const Segments&) = delete;
 
-  /// One that counts from now on; its number. kUnavailable: there are a million.
+  /// One that counts from now on; its number. kUnavailable: there are too many.
   Result<std::uint32_t> add(SegmentUse use) CAIRN_EXCLUDES(mutex_);
   /// It is gone from the manifest, no place in it is referred to, and no reader has one.
   void remove(std::uint32_t number) CAIRN_EXCLUDES(mutex_);
@@ -53,8 +82,7 @@ class Segments {
   struct Stored {
     std::uint64_t fork = 0;
     std::uint64_t first_version = 0;
-    std::uint64_t live_bytes = 0;
-    std::uint64_t erase_bytes = 0;
+    SizeCounts sizes;
     std::uint64_t end = 0;  // Of the records.
   };
   /// A batch is in the segment, and not in the index before indexed().
@@ -67,8 +95,8 @@ class Segments {
   void loaded(std::uint32_t number, const Stored& all, std::vector<std::uint64_t> forks) CAIRN_EXCLUDES(mutex_);
   void add_stale(std::span<const Place> stale) CAIRN_EXCLUDES(mutex_);
 
-  /// Counts what is stale. Reads from segments, which are not removed meanwhile. kIo.
-  Result<void> count() CAIRN_EXCLUDES(mutex_);
+  /// Counts what is stale.
+  void count() CAIRN_EXCLUDES(mutex_);
 
   /// The index that the manifest lists has what is in these, and in no other.
   void set_sealed(const std::map<std::uint32_t, SegmentUse>& numbers) CAIRN_EXCLUDES(mutex_);

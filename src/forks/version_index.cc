@@ -40,11 +40,12 @@ constexpr std::uint64_t kPageBytes = 4096;
 
 // A word: list or not, tag, number of the fork, place; of a list its address instead of the last two.
 constexpr std::uint64_t kIsList = std::uint64_t{1} << 63;
-constexpr unsigned kTagShift = 56;
-constexpr std::uint64_t kTagMask = std::uint64_t{127} << kTagShift;
 constexpr unsigned kNumberBits = 9;
-constexpr unsigned kNumberShift = kTagShift - kNumberBits;
-static_assert(Place::kBits == kNumberShift);
+constexpr unsigned kNumberShift = Place::kBits;
+constexpr unsigned kTagShift = kNumberShift + kNumberBits;
+constexpr unsigned kTagBits = 63 - kTagShift;
+constexpr std::uint64_t kTagMask = ((std::uint64_t{1} << kTagBits) - 1) << kTagShift;
+static_assert(kTagBits == 5);
 constexpr std::uint64_t kPlaceMask = (std::uint64_t{1} << Place::kBits) - 1;
 
 bool is_list(std::uint64_t word) { return (word & kIsList) != 0; }
@@ -94,7 +95,7 @@ VersionIndex::~VersionIndex() {
 }
 
 VersionIndex::Key VersionIndex::key_of(Hash128 hash) const {
-  const std::uint64_t tag = hash.high >> 57U << kTagShift;
+  const std::uint64_t tag = hash.high >> (64 - kTagBits) << kTagShift;
   if (hash_mask_ != ~std::uint64_t{0}) hash = {.low = hash.low & hash_mask_, .high = 0};
   return {.hash = AccountIndex::Hash::of(hash), .tag = tag};
 }

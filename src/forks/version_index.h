@@ -1,9 +1,9 @@
 // Which versions of each account there are, and where they lie: for almost all accounts one, which is a word of the AccountIndex;
 // for those that were stored in several forks that are not rooted yet a small list beside it.
 //
-// A word has a tag, seven more bits of the account's hash; a number for the fork, 0 for all that is not above the root; and the
-// place. Nothing that is stored is looked at to put a version in. Two accounts are taken for one if 83 bits of a keyed hash are
-// equal, which happens to one of 10^10 stores with 50 million accounts; find() reads the record and reports it.
+// A word has a tag, five more bits of the account's hash; a number for the fork, 0 for all that is not above the root; and the
+// place. Nothing that is stored is looked at to put a version in. Two accounts are taken for one if 81 bits of a keyed hash are
+// equal, which happens to one of 10^9 stores with 50 million accounts; find() reads the record and reports it.
 #pragma once
 #include <array>
 #include <atomic>

@@ -37,11 +37,11 @@ Result<VersionWriter::At> VersionWriter::add(const segment::RecordView& record, 
   bytes_expected_ -= std::min(bytes_expected_, record.bytes);
   Made& made = made_.back();
   if (made.all.first_version == 0) made.all.first_version = write_version;
-  made.all.live_bytes += record.bytes;
-  if (record.kind() == RecordKind::kTombstone) made.all.erase_bytes += record.bytes;
+  const SizeClass size(record.bytes, record.kind() == RecordKind::kTombstone);
+  made.all.sizes.add(size, record.bytes);
   if (made.forks.empty() || made.forks.back() != fork) made.forks.push_back(fork);
   const RecordKey key(fork, record.key.substr(8));
-  const At at{.made = made_.size() - 1, .offset = writer_->tail()};
+  const At at{.made = made_.size() - 1, .offset = writer_->tail(), .size = size};
   writer_->append({.kind = record.kind(),
                    .flags = 0,  // What was in a batch is durable as a whole by now.
                    .write_version = write_version,

@@ -26,6 +26,7 @@ class VersionWriter {
   struct At {
     std::size_t made;  // In made().
     std::uint64_t offset;
+    SizeClass size;
   };
   /// `record` as a version of `fork`.
   Result<At> add(const segment::RecordView& record, std::uint64_t fork, std::uint64_t write_version);

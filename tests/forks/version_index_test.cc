@@ -22,8 +22,8 @@ using forks::VersionIndex;
 constexpr Hash128 kHashKey{.low = 77, .high = 88};
 
 /// Those below kTags have tags of their own: what else there is of their hashes may be the same.
-constexpr std::uint64_t kTags = 60;
-constexpr std::uint64_t kAccounts = 40;
+constexpr std::uint64_t kTags = 32;
+constexpr std::uint64_t kAccounts = 32;
 std::string account_number(std::uint64_t i) {
   static const std::vector<std::string> with_tags = [] {
     std::vector<std::string> keys;
@@ -32,7 +32,7 @@ std::string account_number(std::uint64_t i) {
       std::string key(kAccountKeyBytes, 't');
       store(key.data(), n);
       store(key.data() + 24, keys.size());
-      if (tags.insert(sip_hash(key, kHashKey).high >> 57U).second) keys.push_back(key);
+      if (tags.insert(sip_hash(key, kHashKey).high >> 59U).second) keys.push_back(key);
     }
     return keys;
   }();
@@ -73,7 +73,7 @@ struct Versions {
   }
   Place write(std::uint64_t fork, std::uint64_t account, std::uint64_t write_version) {
     if (files.empty() || end + kRecordBytes > kSegmentBytes) number = add_segment();
-    const Place place(number, end);
+    const Place place(number, end, forks::SizeClass(kRecordBytes, false));
     end += encode(files.back()->data() + end, fork, account, write_version);
     return place;
   }
@@ -317,7 +317,7 @@ TEST(VersionIndex, WhatTheDeviceDoesNotGiveIsAnErrorAndNoOtherAccount) {
   const auto number = versions.segments.add(std::make_shared<directory::LiveFile>(file, versions.keeper));
   encode(bytes->data() + 64, 0, 1, 1);
   const std::string key = account_number(1);
-  std::vector<VersionIndex::Stored> stored = {{.key = key, .place = {*number, 64}}};
+  std::vector<VersionIndex::Stored> stored = {{.key = key, .place = {*number, 64, {}}}};
   VersionIndex::Outcome stale;
   ASSERT_OK(versions.index->store(0, 0, stored, stale));
   std::ranges::fill(*bytes, '\0');
@@ -396,7 +396,7 @@ TEST(VersionIndex, ReadersSeeWholeListsWhileOthersStoreAndMove) {
       std::uint64_t to = 64;
       for (std::uint64_t i = 0; i < kMany; ++i) {
         to += encode(bytes->data() + to, 0, i, 1);
-        ASSERT_TRUE(versions.index->move(views[i], found[i].place, Place(*next, to - kRecordBytes)));
+        ASSERT_TRUE(versions.index->move(views[i], found[i].place, Place(*next, to - kRecordBytes, found[i].place.size())));
       }
       found.clear();
       versions.index->wait_for_readers();
