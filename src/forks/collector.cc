@@ -5,6 +5,7 @@
 // beyond it who stores waits. An erase of the root stays as long as another segment may have an older version of its account:
 // one that was made when the erase was the root's already has none (as_of), so in time the oldest are taken too.
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "base/error.h"
@@ -19,6 +20,7 @@ namespace {
 
 constexpr std::size_t kTogether = 16;  // Looked up in the index.
 constexpr std::int64_t kRetryMs = 1000;
+constexpr std::uint64_t kAskedBytes = 512 * kKiB;  // Of a segment that is read with others at once.
 
 }  // namespace
 
@@ -30,11 +32,13 @@ struct ForkStoreImpl::Survivors {
   std::uint64_t as_of = 0;
   struct Version {
     std::uint64_t write_version;
+    Hash128 account;
     Place from;
     Place to;
   };
   std::vector<Version> versions;
-  std::vector<Place> erases;  // That nobody needs any more though the index refers to them.
+  std::uint64_t bytes = 0;      // Of them.
+  std::vector<Version> erases;  // That nobody needs any more though the index refers to them.
   struct Made {
     std::uint32_t number;
     directory::SegmentEntry entry;
@@ -227,11 +231,16 @@ Result<void> ForkStoreImpl::find_survivors(directory::Job& job, Survivors& survi
 }
 
 void ForkStoreImpl::sort_out(std::span<const segment::RecordView> records, std::uint32_t segment, Survivors& survivors) {
-  for (const segment::RecordView& record : records) index_->prefetch(record.key.substr(8));
-  for (const segment::RecordView& record : records) {
+  std::array<Hash128, kTogether> accounts;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    accounts[i] = index_->hash_of(records[i].key.substr(8));
+    index_->prefetch(accounts[i]);
+  }
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const segment::RecordView& record = records[i];
     const Place place(segment, record.offset, SizeClass(record.bytes, record.kind() == RecordKind::kTombstone));
     const std::uint64_t version = record.header.write_version;
-    directory::StoredAccount stored{.referred = index_->refers(record.key.substr(8), place)};
+    directory::StoredAccount stored{.referred = index_->refers(accounts[i], place)};
     if (!stored.referred && open_.any()) {
       const MutexLock lock(open_.mutex);
       stored.after_crash = open_.standing_for(place) != nullptr;
@@ -242,22 +251,25 @@ void ForkStoreImpl::sort_out(std::span<const segment::RecordView> records, std::
           std::ranges::none_of(survivors.others, [&](const auto& other) { return other.second.may_hide(version); });
     }
     if (directory::live_account(stored)) {
-      survivors.versions.push_back({.write_version = version, .from = place, .to = {}});
+      survivors.versions.push_back({.write_version = version, .account = accounts[i], .from = place, .to = {}});
+      survivors.bytes += record.bytes;
     } else if (stored.referred) {
       CAIRN_REACHED("erase of the root forgotten");
-      survivors.erases.push_back(place);
+      survivors.erases.push_back({.write_version = version, .account = accounts[i], .from = place, .to = {}});
     }
   }
 }
 
 Result<void> ForkStoreImpl::copy_survivors(directory::Job& job, Survivors& survivors) {
-  std::uint64_t bytes = 0;
-  for (const Survivors::Version& version : survivors.versions) {
-    bytes += segment::view_record(table_.at(version.from), 0).bytes;
-  }
-  VersionWriter writer(*directory_, view_, name_, tuning_.segment_bytes_max, bytes);
+  VersionWriter writer(*directory_, view_, name_, tuning_.segment_bytes_max, survivors.bytes);
   std::vector<VersionWriter::At> places;
+  std::map<std::uint32_t, std::uint64_t> asked;  // How far, of each segment: its versions come in its order.
   for (const Survivors::Version& version : survivors.versions) {
+    std::uint64_t& upto = asked[version.from.segment()];
+    if (const std::uint64_t offset = version.from.offset(); offset + kAskedBytes / 2 > upto) {
+      survivors.from.at(version.from.segment()).live->map()->will_read(std::max(offset, upto), offset + kAskedBytes);
+      upto = offset + kAskedBytes;
+    }
     const segment::RecordView record = segment::view_record(table_.at(version.from), version.from.offset());
     // What the root has is part of every fork from now on: which fork it came from is nothing to anybody.
     const ForkNumber fork = fork_in(record.key) <= survivors.root ? 0 : fork_in(record.key);
@@ -315,9 +327,8 @@ void ForkStoreImpl::move_survivors(const Survivors& survivors) {
   for (std::size_t i = 0; i < survivors.versions.size(); ++i) {
     const Survivors::Version& version = survivors.versions[i];
     const std::size_t ahead = i + kTogether;
-    if (ahead < survivors.versions.size()) index_->prefetch(account_of(table_.at(survivors.versions[ahead].to)));
-    const ByteView key = account_of(table_.at(version.to));
-    if (index_->move(key, version.from, version.to)) continue;
+    if (ahead < survivors.versions.size()) index_->prefetch(survivors.versions[ahead].account);
+    if (index_->move(version.account, version.from, version.to)) continue;
     const MutexLock lock(open_.mutex);
     OpenAccount* const open = open_.standing_for(version.from);
     if (open != nullptr) {
@@ -327,7 +338,7 @@ void ForkStoreImpl::move_survivors(const Survivors& survivors) {
       stale.push_back(version.to);
     }
   }
-  for (const Place place : survivors.erases) index_->drop(account_of(table_.at(place)), place);
+  for (const Survivors::Version& erase : survivors.erases) index_->drop(erase.account, erase.from);
   segments_.add_stale(stale);
 }
 

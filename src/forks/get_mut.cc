@@ -99,7 +99,7 @@ void ForkStoreImpl::move_to_segments(const OpenPublished& published) {
       const OpenAccount& account = *published.accounts[i];
       const VersionIndex::Stored& stored = published.appended.stored[i];
       const MutexLock lock(open_.mutex);
-      CAIRN_ASSERT(index_->move(stored.key, account.place, stored.place));  // Nobody else stores in the fork.
+      CAIRN_ASSERT(index_->move(index_->hash_of(stored.key), account.place, stored.place));  // Nobody else stores in the fork.
       if (account.replaced.word() != 0) stale.push_back(account.replaced);
       open_.erase(account);
     }

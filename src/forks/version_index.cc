@@ -371,8 +371,8 @@ void VersionIndex::prune(std::span<const Hash128> accounts, std::span<const std:
   }
 }
 
-bool VersionIndex::move(ByteView key, Place from, Place to) {
-  const Key hash = key_of(key);
+bool VersionIndex::move(const Hash128& account, Place from, Place to) {
+  const Key hash = key_of(account);
   {
     AccountIndex::Locked locked(*index_, hash.hash);
     const int slot = slot_of(locked, hash.tag);
@@ -394,8 +394,8 @@ bool VersionIndex::move(ByteView key, Place from, Place to) {
   });
 }
 
-void VersionIndex::drop(ByteView key, Place place) {
-  edit(key_of(key), 0, [&](std::span<const Placed> before, std::vector<Placed>& after) {
+void VersionIndex::drop(const Hash128& account, Place place) {
+  edit(key_of(account), 0, [&](std::span<const Placed> before, std::vector<Placed>& after) {
     for (const Placed& version : before) {
       if (version.place != place) after.push_back(version);
     }
@@ -410,9 +410,9 @@ std::uint64_t VersionIndex::word_of(const Key& key) const {
   return word;
 }
 
-bool VersionIndex::refers(ByteView key, Place place) const {
+bool VersionIndex::refers(const Hash128& account, Place place) const {
   const auto inside = readers_.enter();
-  const std::uint64_t word = word_of(key_of(key));
+  const std::uint64_t word = word_of(key_of(account));
   if (word == 0) return false;
   Placed alone{};
   const std::span<const Placed> versions = versions_of(word, alone);

@@ -70,14 +70,15 @@ class VersionIndex {
              std::vector<Place>& stale);
   /// All accounts were pruned that had versions of `fork`: it is gone, or not above the root, and nobody stores in it.
   void forget(std::uint64_t fork) CAIRN_EXCLUDES(forks_mutex_);
+  // Of accounts by their hashes:
   /// Whether the version of the account that lies at `from` was there; it lies at `to` from now on.
-  bool move(ByteView key, Place from, Place to);
+  bool move(const Hash128& account, Place from, Place to);
   /// Whether the version that lies at `place` counts.
-  [[nodiscard]] bool refers(ByteView key, Place place) const;
+  [[nodiscard]] bool refers(const Hash128& account, Place place) const;
   /// Takes out the version that lies at `place`, if it counts.
-  void drop(ByteView key, Place place);
+  void drop(const Hash128& account, Place place);
   /// Asks for the memory that any of these will look at.
-  void prefetch(ByteView key) const { index_->prefetch(key_of(key).hash); }
+  void prefetch(const Hash128& account) const { index_->prefetch(key_of(account).hash); }
   [[nodiscard]] Hash128 hash_of(ByteView key) const { return sip_hash(key, hash_key_); }
 
   struct Version {

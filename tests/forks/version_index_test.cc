@@ -224,15 +224,15 @@ void run_history(std::uint64_t seed) {
       if (found == model.end()) continue;
       auto& [fork, version] = *found->second.begin();
       const Place to = versions.write(fork, account, version.write_version);
-      EXPECT_FALSE(versions.index->move(account_number(account), to, to)) << "it lies elsewhere";
-      EXPECT_TRUE(versions.index->refers(account_number(account), version.place));
-      EXPECT_TRUE(versions.index->move(account_number(account), version.place, to));
-      EXPECT_FALSE(versions.index->refers(account_number(account), version.place));
+      EXPECT_FALSE(versions.index->move(versions.index->hash_of(account_number(account)), to, to)) << "it lies elsewhere";
+      EXPECT_TRUE(versions.index->refers(versions.index->hash_of(account_number(account)), version.place));
+      EXPECT_TRUE(versions.index->move(versions.index->hash_of(account_number(account)), version.place, to));
+      EXPECT_FALSE(versions.index->refers(versions.index->hash_of(account_number(account)), version.place));
       live.erase(version.place);
       version.place = to;
       live.insert(to);
       if (random.one_in(3)) {
-        versions.index->drop(account_number(account), to);
+        versions.index->drop(versions.index->hash_of(account_number(account)), to);
         live.erase(to);
         found->second.erase(fork);
         if (found->second.empty()) model.erase(found);
@@ -396,7 +396,8 @@ TEST(VersionIndex, ReadersSeeWholeListsWhileOthersStoreAndMove) {
       std::uint64_t to = 64;
       for (std::uint64_t i = 0; i < kMany; ++i) {
         to += encode(bytes->data() + to, 0, i, 1);
-        ASSERT_TRUE(versions.index->move(views[i], found[i].place, Place(*next, to - kRecordBytes, found[i].place.size())));
+        ASSERT_TRUE(versions.index->move(versions.index->hash_of(views[i]), found[i].place,
+                                         Place(*next, to - kRecordBytes, found[i].place.size())));
       }
       found.clear();
       versions.index->wait_for_readers();
