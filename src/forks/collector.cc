@@ -57,14 +57,23 @@ ForkStoreImpl::Space ForkStoreImpl::space() const {
     }
   }
   for (auto& [number, use] : segments_.all()) {
+    const std::uint64_t erase_bytes = use.sizes.live_erase_bytes();
+    const std::uint64_t live_bytes = use.sizes.live_bytes() - erase_bytes;
     if (use.storing != 0 || !ended.contains(use.file())) continue;
     space.bytes += use.bytes;
-    const std::uint64_t erase_bytes = use.sizes.live_erase_bytes();
-    space.live_bytes += use.sizes.live_bytes() - erase_bytes;
+    space.live_bytes += live_bytes;
     space.erase_bytes += erase_bytes;
     space.ended.emplace(number, use);
   }
   return space;
+}
+
+/// Whether more is stale than may be.
+bool ForkStoreImpl::look_at_space() {
+  const Segments::Totals now = segments_.count();
+  const bool is_short = now.bytes > 2 * now.live_bytes + tuning_.slack_bytes;
+  if (space_is_short_.exchange(is_short) != is_short) allowance_ = 0;
+  return is_short;
 }
 
 void ForkStoreImpl::schedule_collect() {
@@ -98,11 +107,8 @@ Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
   std::set<std::uint32_t> made;  // By this run: it ends though nothing could be given back.
   bool ended_logs = false;
   while (true) {
-    segments_.count();
+    const bool is_short = look_at_space();
     const Space now = space();
-    const bool short_now = now.bytes > 2 * now.live_bytes + tuning_.slack_bytes;
-    if (!short_now || !space_is_short_) allowance_ = 0;
-    space_is_short_ = short_now;
     std::vector<std::uint32_t> worst;
     for (const auto& [number, use] : now.ended) {
       if (!made.contains(number)) worst.push_back(number);
@@ -125,7 +131,7 @@ Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
       bytes += live_bytes;
       survivors.from.emplace(number, use);
     }
-    if (survivors.from.empty() && due && !std::exchange(ended_logs, true)) {
+    if (survivors.from.empty() && (due || is_short) && !std::exchange(ended_logs, true)) {
       CAIRN_REACHED("collector ended the logs");
       CAIRN_TRY_VOID(end_logs());
       made.clear();
@@ -142,7 +148,7 @@ Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
 Result<void> ForkStoreImpl::collect() {
   const auto work = [&](directory::Job& job) -> Result<void> {
     const MutexLock lock(collect_mutex_);
-    segments_.count();
+    (void)segments_.count();
     Space now = space();
     // Those with little that is stale stay as they are.
     std::erase_if(now.ended, [](const auto& each) {

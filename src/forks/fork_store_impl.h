@@ -244,6 +244,7 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   };
   struct Survivors;
   [[nodiscard]] Space space() const;
+  bool look_at_space();
   Result<void> collect_as_due(directory::Job& job) CAIRN_EXCLUDES(collect_mutex_, state_mutex_);
   Result<void> collect_these(directory::Job& job, Survivors& survivors) CAIRN_REQUIRES(collect_mutex_)
       CAIRN_EXCLUDES(state_mutex_);

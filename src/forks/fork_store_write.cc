@@ -111,7 +111,9 @@ Result<void> ForkStoreImpl::begin_segment(Writer& writer) {
   if (!number) directory_->stop_writing(number.error());  // The log has a segment that nobody could refer to.
   CAIRN_TRY_VOID(number);
   writer.segment = *number;
-  if (tuning_.collect_by_itself) schedule_collect();
+  if (!tuning_.collect_by_itself) return {};
+  look_at_space();
+  schedule_collect();
   return {};
 }
 

@@ -90,11 +90,17 @@ void Segments::add_stale(std::span<const Place> stale) {
   stale_.insert(stale_.end(), stale.begin(), stale.end());
 }
 
-void Segments::count() {
+Segments::Totals Segments::count() {
   std::vector<Place> stale;
   const MutexLock lock(mutex_);
   stale.swap(stale_);
   for (const Place place : stale) segments_.at(place.segment()).sizes.set_stale(place.size());
+  Totals totals;
+  for (const auto& [number, use] : segments_) {
+    totals.bytes += use.bytes;
+    totals.live_bytes += use.sizes.live_bytes() - use.sizes.live_erase_bytes();
+  }
+  return totals;
 }
 
 void Segments::set_sealed(const std::map<std::uint32_t, SegmentUse>& numbers) {

@@ -95,8 +95,12 @@ class Segments {
   void loaded(std::uint32_t number, const Stored& all, std::vector<std::uint64_t> forks) CAIRN_EXCLUDES(mutex_);
   void add_stale(std::span<const Place> stale) CAIRN_EXCLUDES(mutex_);
 
-  /// Counts what is stale.
-  void count() CAIRN_EXCLUDES(mutex_);
+  /// Of all segments, what is stale counted by now.
+  struct Totals {
+    std::uint64_t bytes = 0;
+    std::uint64_t live_bytes = 0;  // Erases not counted: they are for what is stale.
+  };
+  [[nodiscard]] Totals count() CAIRN_EXCLUDES(mutex_);
 
   /// The index that the manifest lists has what is in these, and in no other.
   void set_sealed(const std::map<std::uint32_t, SegmentUse>& numbers) CAIRN_EXCLUDES(mutex_);

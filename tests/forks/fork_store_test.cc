@@ -105,15 +105,18 @@ TEST_F(ForkStoreTest, AnOldLogIsEndedIfNothingElseLetsErasesGo) {
 
 TEST_F(ForkStoreTest, CollectingThatFindsNoRoomIsTriedAgainAndSaysSo) {
   tuning.write_wait_ms_max = 500;
+  tuning.collect_by_itself = false;
+  reopen();
+  put(0, "ann", std::string(3000, 'a'));
+  for (int i = 0; i < 30; ++i) put(0, "busy" + std::to_string(i % 2), std::string(2000, 'b'));
+  tuning.collect_by_itself = true;
   reopen();
   bool full = false;
   disk->set_hook([&](storage::Io io, const std::string&, std::uint64_t) -> Result<void> {
     if (full && (io == storage::Io::kCreate || io == storage::Io::kRecycle)) return fail(ErrorCode::kNoSpace, "full");
     return {};
   });
-  put(0, "ann", std::string(3000, 'a'));
-  for (int i = 0; i < 30; ++i) put(0, "busy" + std::to_string(i % 2), std::string(2000, 'b'));
-  ASSERT_OK(impl->end_logs());
+  put(0, "late", "in a segment of its own, with which it is seen");
   full = true;
   process->run_jobs();
   ASSERT_FALSE(store->stats().job_errors.empty());
