@@ -1,5 +1,6 @@
 #include "forks/sealed_index.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -103,6 +104,7 @@ Result<std::vector<std::string>> SealedIndexWriter::finish() {
 
 Result<void> read_sealed_index(directory::Directory& directory, std::uint16_t view, const std::vector<std::string>& files,
                                const SealedIndexVisitor& visitor) {
+  Bytes last_key;
   for (const std::string& file : files) {
     CAIRN_TRY(map, directory.storage().open(file));
     CAIRN_TRY(reader, sealed::SealedReader::open(map, {.database = directory.database_id(),
@@ -114,14 +116,18 @@ Result<void> read_sealed_index(directory::Directory& directory, std::uint16_t vi
     while (cursor->valid()) {
       const sealed::Entry& entry = cursor->entry();
       const auto wrong = [&] { return corruption("a record of an index of accounts that is none", file); };
-      if (entry.key.size() != kKeyBytes) return wrong();
+      if (entry.key.size() != kKeyBytes || entry.key <= last_key) return wrong();
+      last_key = entry.key;
       const std::uint32_t number = std::byteswap(load<std::uint32_t>(entry.key.data() + 1));
       const ByteView value = entry.value;
       if (entry.key[0] == kSegment && value.size() >= sizeof(SealedSegment) && value.size() % 8 == 0) {
         CAIRN_TRY_VOID(visitor.segment(number, load<SealedSegment>(value.data()),
                                        many_of<std::uint64_t>(value.substr(sizeof(SealedSegment)))));
       } else if (entry.key[0] == kPlain && number < VersionIndex::kParts && value.size() % sizeof(AccountIndex::Entry) == 0) {
-        CAIRN_TRY_VOID(visitor.plain(number, many_of<AccountIndex::Entry>(value)));
+        const auto accounts = many_of<AccountIndex::Entry>(value);
+        if (!std::ranges::is_sorted(accounts, {}, &AccountIndex::Entry::hash)) return wrong();
+        if (std::ranges::any_of(accounts, [](const AccountIndex::Entry& account) { return account.hash == 0; })) return wrong();
+        CAIRN_TRY_VOID(visitor.plain(number, accounts));
       } else if (entry.key[0] == kOthers && number < VersionIndex::kParts && value.size() % 8 == 0) {
         std::vector<Place> places;
         for (const std::uint64_t word : many_of<std::uint64_t>(value)) places.push_back(Place::of(word));

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "directory/file_name.h"
 #include "storage/posix_storage.h"
+#include "support/one_fork_store.h"
 #include "support/temporary_directory.h"
 #include "support/workload.h"
 
@@ -64,6 +65,38 @@ void write_golden_timeline(database::DatabaseImpl& database) {
   ASSERT_OK(timeline.rollback(golden_time(40)));
 }
 
+Bytes golden_account(int i) { return account_key("account" + std::to_string(i)); }
+
+/// A tree above a root that has moved, a purged fork whose records are still there, a collected segment, a sealed index, a log of
+/// a second writer.
+void write_golden_forks(database::DatabaseImpl& database) {
+  auto impl = database.forks("bank", {});
+  ASSERT_OK(impl);
+  ForkStore store(*impl);
+  for (int i = 0; i < 60; ++i) ASSERT_OK(store.store(0, golden_account(i % 40), value_of(i)));
+  ASSERT_OK(store.erase(0, golden_account(39)));
+  ASSERT_OK(store.create_fork(2, 0));
+  ASSERT_OK(store.store(2, golden_account(0), "of two"));
+  ASSERT_OK(store.set_root(2));
+  ASSERT_OK(store.create_fork(5, 2));
+  ASSERT_OK(store.create_fork(6, 2));
+  ASSERT_OK(store.store(5, golden_account(1), "of five"));
+  ASSERT_OK((*impl)->end_logs());
+  ASSERT_OK((*impl)->collect());
+  ASSERT_OK(store.store(6, golden_account(1), "of six"));
+  ASSERT_OK(store.erase(6, golden_account(2)));
+  ASSERT_OK(store.create_fork(7, 2));
+  ASSERT_OK(store.store(7, golden_account(1), "never"));
+  ASSERT_OK((*impl)->end_logs());
+  ASSERT_OK((*impl)->seal_index());
+  ASSERT_OK(store.purge(7));
+  auto writer = store.writer();
+  ASSERT_OK(writer);
+  const Bytes key = golden_account(3);
+  const AccountUpdate update{.key = key, .value = "behind the index"};
+  ASSERT_OK(writer->store(6, {&update, 1}));
+}
+
 /// Families of all compressions, an index, a time to live, an erased range, large values, a run of several files, ingested
 /// files, a log; and a file to be ingested.
 void write_golden(const std::string& path) {
@@ -72,7 +105,7 @@ void write_golden(const std::string& path) {
   auto storage = storage::PosixStorage::open(path, true);
   ASSERT_OK(storage);
   auto database = database::DatabaseImpl::open(*std::move(storage), environment, database::DatabaseImpl::Mode::kCreate,
-                                               {.owner = "golden"}, small_tuning());
+                                               {.owner = "golden"}, small_tuning(), timeline::Tuning{}, small_forks_tuning());
   ASSERT_OK(database);
   {
     auto impl = (*database)->table("users", small_options());
@@ -106,6 +139,7 @@ void write_golden(const std::string& path) {
     for (Table& family : families) batch.put(family, "last", "in the log");
     ASSERT_OK(table.write(batch));
     write_golden_timeline(**database);
+    write_golden_forks(**database);
   }
   ASSERT_OK((*database)->close());
 }
@@ -185,6 +219,33 @@ TEST(Golden, ATimelineOfVersion1HoldsWhatWasSaved) {
   EXPECT_EQ(get("cut off", kEndOfTime), "later");
   EXPECT_EQ(get("nothing", kEndOfTime), "");
   EXPECT_EQ(get("key3", kEndOfTime), "(none)") << "all were erased";
+}
+
+TEST(Golden, AForkStoreOfVersion1HoldsWhatItsForksSee) {
+  const TemporaryDirectory directory;
+  fs::copy(kGolden, directory.file("copy"));
+  auto database = Database::open(directory.file("copy"));
+  ASSERT_OK(database);
+  auto store = database->forks("bank", {.create_if_missing = false});
+  ASSERT_OK(store);
+  const auto get = [&](ForkNumber fork, int i) {
+    const auto hit = store->load(fork, golden_account(i));
+    return hit ? (*hit ? Bytes((*hit)->view()) : "(none)") : std::string(name_of(hit.error().code));
+  };
+  EXPECT_EQ(store->list().size(), 3U);
+  EXPECT_EQ(store->list().front().number, 2U);
+  EXPECT_EQ(get(5, 0), "of two");
+  EXPECT_EQ(get(5, 1), "of five");
+  EXPECT_EQ(get(6, 1), "of six");
+  EXPECT_EQ(get(2, 1), value_of(41));
+  EXPECT_EQ(get(6, 2), "(none)");
+  EXPECT_EQ(get(6, 3), "behind the index");
+  EXPECT_EQ(get(5, 3), value_of(43));
+  EXPECT_EQ(get(6, 30), value_of(30));
+  EXPECT_EQ(get(6, 39), "(none)");
+  EXPECT_EQ(get(7, 1), "kNotFound");
+  ASSERT_OK(store->set_root(6));
+  EXPECT_EQ(get(6, 1), "of six");
 }
 
 TEST(Golden, ADirectoryOfANewerVersionIsRefusedByName) {

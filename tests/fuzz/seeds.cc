@@ -1,11 +1,15 @@
 // Writes the seeds of the fuzzing corpus: fuzz_seeds DIRECTORY
 #include <fstream>
+#include <map>
 #include <string>
 
+#include "database/database_impl.h"
+#include "directory/file_name.h"
 #include "directory/manifest.h"
 #include "sealed/sealed_writer.h"
 #include "segment/segment_writer.h"
 #include "storage/file_lease.h"
+#include "storage/simulated_storage.h"
 #include "support/example_manifest.h"
 #include "support/memory_file.h"
 #include "support/outside_file.h"
@@ -61,6 +65,33 @@ Bytes outside_seed_file(Compression compression) {
   return Bytes((*file)->bytes());
 }
 
+/// Files of a fork store that has an index and was closed.
+std::map<std::string, Bytes> fork_store_files() {
+  storage::SimulatedDisk disk(1);
+  SimulatedClock clock;
+  directory::Environment environment(clock, false);
+  forks::Tuning tuning;
+  tuning.segment_bytes_first = tuning.segment_bytes_max = 4 * kKiB;
+  auto database = *database::DatabaseImpl::open(std::make_unique<storage::SimulatedStorage>(disk), environment,
+                                                database::DatabaseImpl::Mode::kCreate, DatabaseOptions{}, table::Tuning{},
+                                                timeline::Tuning{}, tuning);
+  {
+    const auto impl = *database->forks("main", {});
+    ForkStore store(impl);
+    for (char c = 'a'; c < 'u'; ++c) (void)store.store(0, Bytes(31, 'k') + c, "value");
+    (void)store.create_fork(1, 0);
+    (void)store.create_fork(2, 0);
+    (void)store.store(1, Bytes(31, 'k') + 'a', "one");
+    (void)store.erase(2, Bytes(31, 'k') + 'b');
+    (void)impl->end_logs();
+    (void)impl->seal_index();
+  }
+  (void)database->close();
+  std::map<std::string, Bytes> files;
+  for (const auto& [name, size] : disk.file_sizes()) files[name] = disk.contents(name);
+  return files;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -74,6 +105,12 @@ int main(int argc, char** argv) {
     save(to + "/sealed/zstd" + suffix, mode + sealed_seed_file(sealed::Compression::kZstd));
     save(to + "/ingest/plain" + suffix, mode + outside_seed_file(Compression::kNone));
     save(to + "/ingest/zstd" + suffix, mode + outside_seed_file(Compression::kZstd));
+  }
+  for (const auto& [name, bytes] : fork_store_files()) {
+    save(to + "/forks-store/" + name, bytes);
+    if (!name.ends_with(directory::kSealedSuffix)) continue;
+    save(to + "/forks/whole", '\0' + bytes);
+    save(to + "/forks/whole-repaired", '\1' + bytes);
   }
   save(to + "/manifest/whole", directory::encode_manifest(test::example_manifest()));
   const std::string text = directory::encode_manifest(test::example_manifest());

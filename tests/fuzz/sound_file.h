@@ -4,7 +4,8 @@
 
 namespace cairn::test {
 
-inline void make_sound(Bytes& bytes, const sealed::DatabaseId& database, std::uint64_t number, std::uint16_t view) {
+inline void make_sound(Bytes& bytes, const sealed::DatabaseId& database, std::uint64_t number, std::uint16_t view,
+                       std::uint16_t family = 0) {
   using namespace sealed;  // NOLINT(google-build-using-namespace)
   if (bytes.size() < 3 * kPageBytes) bytes.resize(3 * kPageBytes);
   auto preamble = load<Preamble>(bytes.data());
@@ -13,7 +14,7 @@ inline void make_sound(Bytes& bytes, const sealed::DatabaseId& database, std::ui
   preamble.database = database;
   preamble.number = number;
   preamble.view = view;
-  preamble.family = 0;
+  preamble.family = family;
   preamble.flags &= kOneVersion;
   preamble.reserved = {};
   bytes.resize(round_up(bytes.size(), kPageBytes));
