@@ -52,6 +52,7 @@ struct Tuning : directory::LogTuning {
   Tuning() { on_all_drives = true; }
   std::size_t uncounted_max = 1U << 16U;          // Stale places; more are counted in the background.
   std::uint64_t collect_bytes_max = 64 * kMiB;    // Of live records that one step of the collector moves.
+  std::uint64_t open_bytes_max = 512 * kMiB;      // Of accounts changed in place: what is synced of a fork is one batch.
   std::uint64_t slack_bytes = 256 * kMiB;         // Four segments: what may be stale beside as much as is live.
   std::uint64_t unsealed_bytes_max = 256 * kMiB;  // Of segments whose versions the sealed index does not have.
   std::size_t unsealed_at_close_max = 4;          // Of such segments: more are sealed when the store is closed.

@@ -26,7 +26,7 @@ ForkStoreImpl::ForkStoreImpl(std::shared_ptr<directory::Directory> directory, co
       name_(entry.name),
       options_(options),
       tuning_(tuning),
-      open_(table_, environment_.memory),
+      open_(table_, environment_.memory, tuning_.open_bytes_max),
       tree_(std::make_shared<const ForkTree>(std::move(tree))),
       first_writer_(std::make_shared<Writer>(directory_, view_, name_, tuning_, 0)) {
   const MutexLock lock(state_mutex_);

@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::uint64_t kChunkLeast = 64 * kKiB;
 constexpr std::uint64_t kChunkMost = 4 * kMiB;
-constexpr std::uint64_t kBytesMost = 512 * kMiB;  // Of a store: what is synced of a fork is one batch.
 
 /// Memory that looks like a segment.
 class Memory final : public storage::MappedFile {
@@ -34,7 +33,7 @@ Result<OpenAccounts::Chunk*> OpenAccounts::room(OfFork& fork, std::uint64_t byte
   const std::uint64_t wanted = fork.chunks.empty() ? kChunkLeast : std::min(2 * fork.chunks.back().size, kChunkMost);
   // Its first bytes stay empty: no place is 0.
   const std::uint64_t size = std::max(wanted, bytes + segment::kRecordAlign);
-  if (bytes_.load() + size > kBytesMost) {
+  if (bytes_.load() + size > bytes_max_) {
     return fail(ErrorCode::kNoSpace, "accounts that are changed in place take " + std::to_string(bytes_.load()) +
                                          " bytes of memory; sync or freeze their forks");
   }

@@ -27,7 +27,9 @@ struct OpenAccount {
 /// index does not refer to and is not `replaced` here counts no more.
 class OpenAccounts {
  public:
-  OpenAccounts(SegmentTable& table, MemoryBudget& budget) : table_(table), budget_(budget) {}
+  /// `bytes_max`: of all.
+  OpenAccounts(SegmentTable& table, MemoryBudget& budget, std::uint64_t bytes_max)
+      : table_(table), budget_(budget), bytes_max_(bytes_max) {}
   ~OpenAccounts();
   OpenAccounts(const OpenAccounts&) = delete;
   OpenAccounts& operator=(const OpenAccounts&) = delete;
@@ -70,6 +72,7 @@ class OpenAccounts {
 
   SegmentTable& table_;
   MemoryBudget& budget_;
+  const std::uint64_t bytes_max_;
   std::unordered_map<std::uint64_t, OfFork> forks_ CAIRN_GUARDED_BY(mutex);
   std::unordered_map<std::uint32_t, std::uint64_t> numbers_ CAIRN_GUARDED_BY(mutex);  // Of chunks, and their forks.
   std::unordered_map<std::uint64_t, OpenAccount*> replaced_ CAIRN_GUARDED_BY(mutex);  // By the place that they stand for.

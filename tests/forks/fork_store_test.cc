@@ -251,6 +251,24 @@ TEST_F(ForkStoreTest, AnAccountThatIsBeingChangedIsLeftAlone) {
   EXPECT_EQ(store->stats().open_bytes, 0U);
 }
 
+TEST_F(ForkStoreTest, WhatIsChangedInPlaceTakesNoMoreMemoryThanItMay) {
+  tuning.open_bytes_max = 200 * kKiB;
+  reopen();
+  for (int i = 0; i < 5; ++i) put(0, "large" + std::to_string(i), std::string(60'000, 'x'));
+  std::size_t changed = 0;
+  Result<std::optional<MutableAccount>> last = std::nullopt;
+  while ((last = store->get_mut(0, account_key("large" + std::to_string(changed))))) {
+    (*last)->bytes()[0] = 'y';
+    last = std::nullopt;
+    ASSERT_LT(++changed, 5U);
+  }
+  EXPECT_EQ(code_of(last), ErrorCode::kNoSpace);
+  EXPECT_GE(changed, 2U);
+  ASSERT_OK(store->sync(0));
+  change(0, "large4", std::string(60'000, 'z'));
+  for (std::size_t i = 0; i < changed; ++i) EXPECT_EQ(get(0, "large" + std::to_string(i))[0], 'y');
+}
+
 TEST_F(ForkStoreTest, WhatACrashLeavesOfAChangedAccountIsCollectedWithIt) {
   ASSERT_OK(store->create_fork(1, 0));
   put(1, "ann", "10");
@@ -416,6 +434,49 @@ TEST_F(ForkStoreTest, ASealedIndexSparesTheSegmentsUnlessItIsDamaged) {
     EXPECT_TRUE(reports.empty() || reports.front().find(index) != std::string::npos);
     end();
   }
+}
+
+TEST_F(ForkStoreTest, ARootThatIsSetWhileTheIndexIsSealedLosesNoAccount) {
+  constexpr int kMany = 20'000;
+  tuning.segment_bytes_first = tuning.segment_bytes_max = 4 * kMiB;
+  reopen();
+  const auto store_all = [&](ForkNumber fork, int from, const std::string& value) {
+    std::vector<Bytes> keys;
+    std::vector<AccountUpdate> batch;
+    for (int i = from; i < kMany; i += 2) keys.push_back(account_key("account" + std::to_string(i)));
+    for (const Bytes& key : keys) batch.push_back({.key = key, .value = value});
+    ASSERT_OK(store->store(fork, batch));
+  };
+  store_all(0, 0, "zero");
+  ASSERT_OK(store->create_fork(1, 0));
+  store_all(1, 1, "one");
+  const auto before = disk->killed();
+  std::uint64_t writes = 0;
+  for (std::uint64_t at = 0; at <= writes; ++at) {
+    SCOPED_TRACE("root set at write " + std::to_string(at));
+    go_on_with(before->killed());
+    writes = 0;
+    bool setting = false;
+    disk->set_hook([&](storage::Io io, const std::string& name, std::uint64_t) -> Result<void> {
+      if (setting || io != storage::Io::kWrite || !name.ends_with(".sealed")) return {};
+      setting = writes++ == at;
+      return setting ? store->set_root(1) : Result<void>();
+    });
+    ASSERT_OK(impl->seal_index());
+    if (!setting) break;
+    setting = false;
+    disk->set_hook({});
+    go_on_with(disk->killed());
+    EXPECT_EQ(store->stats().accounts, static_cast<std::uint64_t>(kMany));
+    EXPECT_EQ(get(1, "account0") + get(1, "account1"), "zeroone");
+    std::uint64_t seen = 0;
+    ASSERT_OK(store->scan(1, [&](ByteView, const Pinned&) {
+      ++seen;
+      return Result<void>();
+    }));
+    ASSERT_EQ(seen, static_cast<std::uint64_t>(kMany));
+  }
+  EXPECT_GT(writes, 2U) << "nothing was in the middle";
 }
 
 TEST_F(ForkStoreTest, VerifyAndCheckpointsHoldWhatIsStored) {
