@@ -129,6 +129,7 @@ TEST_F(ForkStoreTest, CollectingThatFindsNoRoomIsTriedAgainAndSaysSo) {
   EXPECT_TRUE(store->stats().job_errors.empty());
   EXPECT_GT(store->stats().segments_reclaimed, 0U);
   EXPECT_EQ(get(0, "ann"), std::string(3000, 'a'));
+  disk->set_hook({});
 }
 
 TEST_F(ForkStoreTest, AVersionThatIsReplacedWhileItMovesCountsNoMore) {
@@ -463,9 +464,8 @@ TEST_F(ForkStoreTest, ARootThatIsSetWhileTheIndexIsSealedLosesNoAccount) {
       return setting ? store->set_root(1) : Result<void>();
     });
     ASSERT_OK(impl->seal_index());
-    if (!setting) break;
-    setting = false;
     disk->set_hook({});
+    if (!setting) break;
     go_on_with(disk->killed());
     EXPECT_EQ(store->stats().accounts, static_cast<std::uint64_t>(kMany));
     EXPECT_EQ(get(1, "account0") + get(1, "account1"), "zeroone");
