@@ -75,6 +75,7 @@ Result<directory::Manifest> DatabaseImpl::end_logs_and_mark() {
   const MutexLock lock(mutex_);
   for (int tries = 0; tries < kTriesMost; ++tries) {
     std::vector<std::uint64_t> before;
+    before.reserve(forks_.size());
     for (const auto& [name, store] : forks_) before.push_back(store->switches());
     for (const auto& [name, table] : tables_) CAIRN_TRY_VOID(table->end_log());
     for (const auto& [name, timeline] : timelines_) CAIRN_TRY_VOID(timeline->end_log());

@@ -110,8 +110,11 @@ class Repair {
   void connect_drives() {
     for (std::size_t number = 1; manifest_ && number <= manifest_->roots.size(); ++number) {
       Result<std::unique_ptr<storage::Storage>> drive = directory::open_drive(first_, *manifest_, number);
-      if (drive) source_.add(*std::move(drive));
-      if (!drive) report_.lost.push_back(drive.error());
+      if (drive) {
+        source_.add(*std::move(drive));
+      } else {
+        report_.lost.push_back(drive.error());
+      }
     }
   }
 

@@ -252,6 +252,7 @@ Result<std::vector<std::string>> SimulatedStorage::list() {
   CAIRN_TRY_VOID(disk_.before(Io::kList, ""));
   const MutexLock lock(disk_.mutex_);
   std::vector<std::string> names;
+  names.reserve(disk_.names_.size());
   for (const auto& [name, inode] : disk_.names_) names.push_back(name);
   return names;
 }
