@@ -118,8 +118,8 @@ class Repair {
     }
   }
 
-  /// Reads the newest readable manifest and decides which files count.
-  Result<void> find_files() {
+  /// The newest that is readable, if one is.
+  Result<void> read_manifest() {
     CAIRN_TRY(names, first_.list());
     std::vector<directory::ManifestName> manifests;
     for (const std::string& name : names) {
@@ -127,21 +127,25 @@ class Repair {
     }
     std::sort(manifests.rbegin(), manifests.rend());
     for (const directory::ManifestName& name : manifests) {
-      const Result<Bytes> text = source_.read(name.to_string());
+      const Result<Bytes> text = first_.read(name.to_string());
       Result<directory::Manifest> manifest =
           text ? directory::decode_manifest(*text, name.to_string()) : std::unexpected(text.error());
       if (manifest) {
         manifest_ = *std::move(manifest);
-        break;
+        return {};
       }
       report_.lost.push_back(manifest.error());
     }
-    if (!manifest_)
-      report_.lost.push_back(corruption("no readable manifest: options of families are not known", "manifest").error());
+    report_.lost.push_back(corruption("no readable manifest: options of families are not known", "manifest").error());
+    return {};
+  }
+
+  /// Decides which files count.
+  Result<void> find_files() {
+    CAIRN_TRY_VOID(read_manifest());
     const bool newest = manifest_ && report_.lost.empty();
     connect_drives();
-    CAIRN_TRY(all_names, source_.list());
-    names = std::move(all_names);
+    CAIRN_TRY(names, source_.list());
     std::set<std::string> listed;
     if (manifest_) {
       database_ = manifest_->database;
