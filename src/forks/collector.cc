@@ -148,7 +148,7 @@ Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
 Result<void> ForkStoreImpl::collect() {
   const auto work = [&](directory::Job& job) -> Result<void> {
     const MutexLock lock(collect_mutex_);
-    (void)segments_.count();
+    segments_.count();
     Space now = space();
     // Those with little that is stale stay as they are.
     std::erase_if(now.ended, [](const auto& each) {

@@ -25,7 +25,7 @@ bool ForkStoreImpl::seal_is_due() const {
 Result<void> ForkStoreImpl::seal_index() {
   const MutexLock lock(collect_mutex_);  // No segment goes meanwhile.
   CAIRN_TRY_VOID(end_logs());
-  (void)segments_.count();
+  segments_.count();
   const auto all = segments_.all();
   if (!all.empty() && std::ranges::all_of(all, [](const auto& each) { return each.second.sealed; })) return {};
   const Space covered = space();

@@ -74,7 +74,7 @@ Result<void> ForkStoreImpl::load_segments(const directory::ViewEntry& entry, con
   environment_.jobs.share("read segments of " + name_, log.size(),
                           [&](std::size_t i, std::size_t /*worker*/) { loaded[i] = load_segment(log[i], *entry.forks); });
   for (const Result<void>& each : loaded) CAIRN_TRY_VOID(each);
-  (void)segments_.count();
+  segments_.count();
   return {};
 }
 

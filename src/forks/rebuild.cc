@@ -53,8 +53,11 @@ Result<directory::ViewEntry> rebuild(directory::Directory& directory, std::uint1
   for (const Version& version : kept) CAIRN_TRY_VOID(writer.add(*version.record, version.fork, write_version++));
   CAIRN_TRY_VOID(writer.finish());
   for (const VersionWriter::Made& made : writer.made()) {
-    entry.log.push_back(
-        {.file = made.file, .state = directory::SegmentState::kEnded, .end = made.all.end, .writer = kWritersMax});
+    entry.log.push_back({.file = made.file,
+                         .state = directory::SegmentState::kEnded,
+                         .end = made.all.end,
+                         .root = made.root,
+                         .writer = kWritersMax});
   }
   writer.keep();
   return entry;

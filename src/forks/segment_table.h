@@ -17,7 +17,7 @@
 namespace cairn::forks {
 
 /// How large a record is, roughly, so that who replaces it need not read it to count it as stale: 0, an erase; else from one to
-/// the next twice as many bytes up to 128 KiB, and eight times as many above.
+/// the next twice as many bytes up to 128 KiB, and eight or sixteen times as many above.
 class SizeClass {
  public:
   static constexpr unsigned kBits = 4;

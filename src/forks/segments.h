@@ -100,7 +100,7 @@ class Segments {
     std::uint64_t bytes = 0;
     std::uint64_t live_bytes = 0;  // Erases not counted: they are for what is stale.
   };
-  [[nodiscard]] Totals count() CAIRN_EXCLUDES(mutex_);
+  Totals count() CAIRN_EXCLUDES(mutex_);
 
   /// The index that the manifest lists has what is in these, and in no other.
   void set_sealed(const std::map<std::uint32_t, SegmentUse>& numbers) CAIRN_EXCLUDES(mutex_);
