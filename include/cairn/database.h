@@ -90,8 +90,11 @@ class Database {
   /// `path` is no database. kConflict: there is something at `path`.
   Result<void> checkpoint(const std::string& path, const Progress& progress = {});
   /// Makes `path` a database with what `checkpoint` holds: one made by checkpoint(), or any that was closed and that
-  /// nobody has open (kBusy). Files are linked or copied as above. Errors otherwise as checkpoint() and open().
-  static Result<void> restore(const std::string& checkpoint, const std::string& path, const Progress& progress = {});
+  /// nobody has open (kBusy). Files are linked or copied as above, after each was seen to be the file that the checkpoint says
+  /// and as long as it says; with `verify` every byte is checked too. kCorruption: one is not, and nothing was linked. Errors
+  /// otherwise as checkpoint() and open().
+  static Result<void> restore(const std::string& checkpoint, const std::string& path, const Progress& progress = {},
+                              bool verify = false);
 
   /// As checkpoint(), but without the files that `base`, a full checkpoint of this database, has: what changed since. `path` is
   /// no database by itself. kInvalidArgument: `base` is of another database, or incremental itself. Otherwise as checkpoint().
@@ -99,25 +102,29 @@ class Database {
   /// As restore(), of an incremental checkpoint and the full one it was taken over, which has to be as it was. Errors as there,
   /// and kCorruption: a file is in neither.
   static Result<void> restore_incremental(const std::string& base, const std::string& checkpoint, const std::string& path,
-                                          const Progress& progress = {});
+                                          const Progress& progress = {}, bool verify = false);
 
   /// Its directories on further drives.
   [[nodiscard]] std::vector<std::string> drives() const;
   /// What opening had to leave out, a sentence each: torn tails with file and offset.
   [[nodiscard]] const std::vector<std::string>& open_reports() const;
 
-  /// Makes `target`, which must not exist or be empty, a new database of every record that is still readable in the one
-  /// at `path`, also without a manifest or any index; `path` is only read. Names of tables and families are kept where
-  /// a manifest, a sealed file or, of tables, a log has them; time to live, compression and indexes only where a manifest has
-  /// them. What could not be had is in the report, not an error. kBusy: somebody has it open. kConflict: there is something at
-  /// `target`.
+  /// Makes `target`, which must not exist or be empty, a new database, all at once at the end, of every record that is still
+  /// readable in the one at `path`, also without a manifest or any index; `path` is only read. Names of tables and families are
+  /// kept where a manifest, a sealed file or, of tables, a log has them; time to live, compression and indexes only where a
+  /// manifest has them. What could not be had is in the report, not an error. kBusy: somebody has it open. kConflict: there is
+  /// something at `target`.
   static Result<RepairReport> repair(const std::string& path, const std::string& target, const Progress& progress = {});
 
-  /// Waits for background work, ends the logs and gives the lease back. Every write was durable before as it promised.
+  /// Waits for background work, ends the logs and gives the lease back. Every write was durable before as it promised. Calls
+  /// after it are kUnavailable, "closed"; reads through handles and values that are still held go on. Closing what is
+  /// closed is no error. Errors: kConflict, an account is being changed in place (MutableAccount): everything stays open;
+  /// kNoSpace, kUnavailable, kPermissionDenied: short of something, the database still owns its directory, call again;
+  /// kReadOnly, kLeaseLost: all is closed, but writing had ended before.
   Result<void> close();
 
  private:
-  std::unique_ptr<database::DatabaseImpl> impl_;
+  std::shared_ptr<database::DatabaseImpl> impl_;  // Not shared: a shared_ptr for its deleter.
 };
 
 }  // namespace cairn

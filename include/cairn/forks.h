@@ -103,6 +103,7 @@ struct DriveStats {
   std::string path;
   std::uint64_t segments = 0;  ///< Of one fork store.
   std::uint64_t bytes = 0;     ///< Of their records, live or stale.
+  std::string error;           ///< Why new segments are on other drives at the moment; empty: they are not.
 };
 
 struct ForkStoreStats {

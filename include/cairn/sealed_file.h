@@ -37,7 +37,7 @@ class SealedFileWriter {
   Result<void> finish();
 
  private:
-  std::unique_ptr<table::SealedFile> impl_;
+  std::shared_ptr<table::SealedFile> impl_;  // Not shared: a shared_ptr for its deleter.
 };
 
 }  // namespace cairn

@@ -30,7 +30,9 @@ class Pin;
 enum class Compression : std::uint8_t { kNone, kLz4, kZstd };
 
 /// Takes the term of a record out of its value; nullopt: it has none. Must give the same term for the same value, for
-/// good, and be safe to call from any thread.
+/// good, and be safe to call from any thread. It is called before a write is logged: if it throws, the write is
+/// kInvalidArgument and nothing is applied. If it throws later, for a record that is stored, that record is in no index of it
+/// and is counted (TableStats::extractor_failures).
 using Extractor = std::function<std::optional<Bytes>(ByteView value)>;
 
 /// Makes `extractor` known as `name` in this process, for index definitions in manifests to refer to. Call it before
@@ -47,12 +49,17 @@ struct IndexOptions {
   std::string extractor;
 };
 
+/// A table has at most so many families, `main` included: each memtable has an index for every one.
+inline constexpr std::size_t kFamiliesMax = 256;
+
 /// What a family is made with. All of it is fixed then, and ignored for one that exists.
 struct FamilyOptions {
   bool create_if_missing = true;
   Compression compression = Compression::kNone;  ///< Of sealed files.
-  std::chrono::milliseconds ttl{0};              ///< A record is gone this long after it was written; 0: never.
-  std::vector<IndexOptions> indexes;             ///< At most 16.
+  /// A record is gone this long after it was written, by the clock as it is when it is read; 0: never. More than 4,000 years are
+  /// for ever too.
+  std::chrono::milliseconds ttl{0};
+  std::vector<IndexOptions> indexes;  ///< At most 16.
 };
 
 struct TableOptions {
@@ -74,13 +81,21 @@ class Snapshot {
  public:
   Snapshot() = default;
   explicit Snapshot(std::shared_ptr<const directory::Pin> pin) : pin_(std::move(pin)) {}
-  [[nodiscard]] bool is_now() const { return pin_ == nullptr; }
+  [[nodiscard]] bool is_now() const { return pin_ == nullptr && !of_nothing_; }
   /// The version it stands on; of a snapshot that is not "now".
   [[nodiscard]] WriteVersion write_version() const;
   [[nodiscard]] const std::shared_ptr<const directory::Pin>& pin() const { return pin_; }
+  /// Taken of a handle that can no longer be used: every read of it is refused.
+  [[nodiscard]] static Snapshot of_nothing() {
+    Snapshot snapshot;
+    snapshot.of_nothing_ = true;
+    return snapshot;
+  }
+  [[nodiscard]] bool is_of_nothing() const { return of_nothing_; }
 
  private:
   std::shared_ptr<const directory::Pin> pin_;
+  bool of_nothing_ = false;
 };
 inline const Snapshot kNow;
 
@@ -141,7 +156,7 @@ class Scan {
   static std::default_sentinel_t end() { return {}; }
 
  private:
-  std::unique_ptr<table::EntrySource> impl_;
+  std::shared_ptr<table::EntrySource> impl_;  // Not shared: a shared_ptr for its deleter.
 };
 
 struct LayerStats {
@@ -196,10 +211,11 @@ struct TableStats {
   std::uint64_t sealed_bytes_written = 0;
   std::uint64_t syncs = 0;
   std::uint64_t flushes = 0;
-  std::uint64_t compactions = 0;   ///< Those that only joined runs too.
-  double write_amplification = 0;  ///< (log + sealed bytes) / written bytes.
-  std::uint64_t memory_bytes = 0;  ///< Memtable indexes of this table.
-  std::uint32_t maps_open = 0;     ///< Of the process, at most maps_max.
+  std::uint64_t compactions = 0;         ///< Those that only joined runs too.
+  double write_amplification = 0;        ///< (log + sealed bytes) / written bytes.
+  std::uint64_t memory_bytes = 0;        ///< Memtable indexes of this table, range tombstones included.
+  std::uint64_t extractor_failures = 0;  ///< Stored records that an extractor threw for: it is in no index of it.
+  std::uint32_t maps_open = 0;           ///< Of the process, at most maps_max.
   std::uint32_t maps_max = 0;
   std::optional<PinStats> oldest_pin;
   std::vector<JobStats> jobs;             ///< Of the process.
@@ -214,8 +230,8 @@ class Table {
   explicit Table(std::shared_ptr<table::TableImpl> impl, std::uint16_t family = 0) : impl_(std::move(impl)), family_(family) {}
 
   /// The family `name` of this table, made on first use. Families share log, snapshots and batches, each has its own
-  /// keys and options. Errors: kNotFound, there is none and options.create_if_missing is false; kInvalidArgument; and as
-  /// write().
+  /// keys and options. Errors: kNotFound, there is none and options.create_if_missing is false; kInvalidArgument, also beyond
+  /// kFamiliesMax families; and as write().
   [[nodiscard]] Result<Table> family(const std::string& name, const FamilyOptions& options = {}) const;
   [[nodiscard]] std::vector<std::string> families() const;
 
@@ -237,7 +253,8 @@ class Table {
 
   /// The newest value of `key` visible to `snapshot`, or nullopt: absence is an answer, no error. The value stays valid
   /// as long as the Pinned is held. Never waits for a writer or a job.
-  /// Errors: kCorruption, with file and offset; kIo. Neither harms later calls.
+  /// Errors: kCorruption, with file and offset; kIo; kInvalidArgument, the snapshot is of another table or another open of this
+  /// one; kUnavailable, the snapshot was ended. None harms later calls.
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, const Snapshot& snapshot = kNow) const;
   /// get() of each key, all of one moment.
   [[nodiscard]] Result<std::vector<std::optional<Pinned>>> multi_get(std::span<const ByteView> keys,
@@ -300,7 +317,7 @@ class Batch {
   friend class Table;
   enum class Kind : std::uint8_t { kPut, kErase, kEraseRange };
   struct Write {
-    const table::TableImpl* table;  // nullptr: the one that write() is called on.
+    std::uint64_t table;  // An id; 0: the one that write() is called on.
     std::uint16_t family;
     Kind kind;
     Bytes key;

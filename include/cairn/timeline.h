@@ -35,6 +35,10 @@ struct Stamp {
   static constexpr unsigned kSequenceBits = 16;
   std::uint64_t value = 0;  ///< Milliseconds since 1970 << 16 | sequence.
 
+  /// "MILLISECONDS-SEQUENCE", such as "1795802203465-3": the one way a stamp is written, by the command and the server too.
+  [[nodiscard]] std::string to_string() const;
+  /// What to_string() wrote; nullopt: `text` is nothing of the kind.
+  static std::optional<Stamp> parse(ByteView text);
   [[nodiscard]] Time time() const { return Time(std::chrono::milliseconds(static_cast<std::int64_t>(value >> kSequenceBits))); }
   auto operator<=>(const Stamp&) const = default;
 };
@@ -134,6 +138,20 @@ struct SaveInfo {
 struct Applied {
   Stamp stamp;
   WriteVersion version = 0;
+  std::uint64_t timeline = 0;  ///< Which open timeline applied them.
+};
+
+struct RollbackOptions {
+  /// Also to a moment before the first save, which empties the timeline.
+  bool force = false;
+};
+
+/// The saves that a rollback has cut off.
+struct RolledBack {
+  std::uint64_t saves = 0;     ///< An erase of all keys counts as one.
+  bool at_least = false;       ///< There may be more: counting them all would have taken longer than 100 ms.
+  std::optional<Stamp> since;  ///< The first of them; none: nothing came after the moment, and nothing was changed.
+  Time undo_until{};           ///< undo() brings them back until then.
 };
 
 /// What a lookup sees.
@@ -189,7 +207,7 @@ class SaveList {
   static std::default_sentinel_t end() { return {}; }
 
  private:
-  std::unique_ptr<timeline::SaveSource> source_;
+  std::shared_ptr<timeline::SaveSource> source_;  // Not shared: a shared_ptr for its deleter.
 };
 
 /// What a Watch says.
@@ -212,6 +230,8 @@ struct WatchEvent {
 class Watch {
  public:
   explicit Watch(std::unique_ptr<timeline::Watcher> watcher);
+  /// One that could not begin: next() gives `why`.
+  explicit Watch(Error why);
   Watch(Watch&&) noexcept;
   Watch& operator=(Watch&&) noexcept;
   ~Watch();
@@ -223,7 +243,8 @@ class Watch {
   [[nodiscard]] bool behind() const;
 
  private:
-  std::unique_ptr<timeline::Watcher> watcher_;
+  std::shared_ptr<timeline::Watcher> watcher_;  // Not shared: a shared_ptr for its deleter.
+  std::optional<Error> why_not_;
 };
 
 /// One of the lines of a timeline: "main", "persistent", "next".
@@ -362,9 +383,10 @@ class Timeline {
   /// Saves under `prefix` from `from` on: all that are there, then those to come.
   [[nodiscard]] Watch watch(ByteView prefix, Moment from = kBeginning) const;
 
-  /// Takes the timeline back to what it was at `to`: later saves do not count any more. They can be brought back with undo(), for
-  /// options.undo_time. Writes wait meanwhile. kInvalidArgument: `to` lies before what the timeline still has. Others as write().
-  Result<void> rollback(Moment to);
+  /// Takes the timeline back to what it was at `to`: later saves do not count any more. Says how many these are; they can be
+  /// brought back with undo(), for options.undo_time. Writes wait meanwhile. Errors: kInvalidArgument, `to` lies before what the
+  /// timeline still has, or, unless forced, before its first save: that would empty it. Others as write().
+  Result<RolledBack> rollback(Moment to, const RollbackOptions& options = {});
   /// Takes back the last rollback that was not confirmed. kNotFound: there is none. kConflict: there are saves since, which
   /// `discard` gives up for good.
   Result<void> undo(bool discard = false);

@@ -48,6 +48,9 @@ std::unexpected<Error> system_error(int error_number, const std::string& doing, 
     case EROFS: code = ErrorCode::kPermissionDenied; break;
     case EMFILE:
     case ENFILE:
+    case EAGAIN:
+    case ENOLCK:
+    case ENOBUFS:
     case ENOMEM: code = ErrorCode::kUnavailable; break;
     default: break;
   }

@@ -29,7 +29,8 @@ enum class Rank : std::uint8_t {
   kJobs = 12,          // JobRunner's queue. Never held while a job runs.
   kTicker = 13,        // Ticker's list. Never held while a callback runs.
   kMoves = 14,         // AccountIndex: one region is moved at a time.
-  kLeaf = 15,          // Anything that calls nothing while it is held.
+  kLease = 15,         // FileLease: one renewal at a time. Held across its I/O.
+  kLeaf = 16,          // Anything that calls nothing while it is held.
 };
 
 /// How often this thread had to wait for a Mutex that another held. A reader of what is mapped never does: tests and benchmarks

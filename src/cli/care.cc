@@ -35,6 +35,7 @@ struct Arguments {
   Common common;
   std::string target;
   std::string base;
+  bool verify = false;
 };
 
 Result<int> checkpoint(const Arguments& arguments) {
@@ -46,7 +47,7 @@ Result<int> checkpoint(const Arguments& arguments) {
 }
 
 Result<int> restore(const Arguments& arguments) {
-  CAIRN_TRY_VOID(restore_checkpoint(arguments.common.dir, arguments.base, arguments.target));
+  CAIRN_TRY_VOID(restore_checkpoint(arguments.common.dir, arguments.base, arguments.target, arguments.verify));
   if (arguments.common.json) fmt::print("{}", to_line({{"ok", true}}));
   return 0;
 }
@@ -78,10 +79,10 @@ Result<void> take_checkpoint(Database& database, const std::string& target, cons
   return {};
 }
 
-Result<void> restore_checkpoint(const std::string& checkpoint, const std::string& base, const std::string& dir) {
+Result<void> restore_checkpoint(const std::string& checkpoint, const std::string& base, const std::string& dir, bool verify) {
   const Progress progress = progress_bar("linked");
-  CAIRN_TRY_VOID(base.empty() ? Database::restore(checkpoint, dir, progress)
-                              : Database::restore_incremental(base, checkpoint, dir, progress));
+  CAIRN_TRY_VOID(base.empty() ? Database::restore(checkpoint, dir, progress, verify)
+                              : Database::restore_incremental(base, checkpoint, dir, progress, verify));
   end_progress_bar();
   return {};
 }
@@ -105,6 +106,7 @@ void add_care(CLI::App& app) {
   restore_command.add_option("TARGET", arguments.common.dir, "A checkpoint, or a database that was closed")->required();
   restore_command.add_option("DIR", arguments.target, "Absent or empty directory")->required();
   restore_command.add_option("--base", arguments.base, "Of an incremental checkpoint: the full one");
+  restore_command.add_flag("--verify", arguments.verify, "Check every byte first, not only sizes and headers");
   restore_command.add_flag("--json", arguments.common.json, "Answer in JSON");
   set_action(restore_command, arguments.common, [] { return restore(arguments); });
 

@@ -130,6 +130,7 @@ Result<std::string> read_all() {
   char chunk[64 * 1024];
   while (true) {
     const ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
+    if (n < 0 && errno == EINTR) continue;
     if (n < 0) return system_error(errno, "reading standard input");
     if (n == 0) return text;
     text.append(chunk, static_cast<std::size_t>(n));

@@ -62,8 +62,8 @@ Result<Database> open_database(const std::string& dir, IfMissing if_missing, con
 
 /// Checkpoints an open database; `base`: the full checkpoint whose files are left out, empty: none.
 Result<void> take_checkpoint(Database& database, const std::string& target, const std::string& base);
-/// And makes `dir` a database of one.
-Result<void> restore_checkpoint(const std::string& checkpoint, const std::string& base, const std::string& dir);
+/// And makes `dir` a database of one; `verify`: after every byte of it was checked.
+Result<void> restore_checkpoint(const std::string& checkpoint, const std::string& base, const std::string& dir, bool verify);
 
 /// Registers `run` as what `command` does; its error is printed, with --json as an object, and becomes the exit code.
 void set_action(CLI::App& command, const Common& common, std::function<Result<int>()> run);
@@ -77,8 +77,9 @@ Result<void> print(const std::string& text);
 Result<std::string> read_all();
 /// A number and ms, s, m, h or d; for what CLI11 parses.
 std::chrono::milliseconds parse_duration(const std::string& text);
-/// RFC 3339, or milliseconds since 1970; likewise.
-Time parse_time(const std::string& text);
+/// A stamp as it is printed (MS-SEQ), RFC 3339, or milliseconds since 1970; likewise. Numbers that would be before 1973 or after
+/// the year 9999 are refused with a hint: they are seconds, or a stamp in another form.
+Moment parse_moment(const std::string& text);
 /// RFC 3339, UTC, with milliseconds.
 std::string format_time(Time time);
 

@@ -127,7 +127,7 @@ Result<int> snapshot() {
 
 /// DIR is the snapshot.
 Result<int> restore() {
-  CAIRN_TRY_VOID(restore_checkpoint(arguments.common.dir, arguments.base, arguments.target));
+  CAIRN_TRY_VOID(restore_checkpoint(arguments.common.dir, arguments.base, arguments.target, !arguments.expected.empty()));
   if (!arguments.expected.empty()) {
     arguments.common.dir = arguments.target;
     CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
@@ -157,7 +157,8 @@ nlohmann::ordered_json to_json(const ForkStoreStats& stats) {
   object["live_bytes"] = stats.live_bytes;
   object["drives"] = nlohmann::ordered_json::array();
   for (const DriveStats& drive : stats.drives) {
-    object["drives"].push_back({{"path", drive.path}, {"segments", drive.segments}, {"bytes", drive.bytes}});
+    object["drives"].push_back(
+        {{"path", drive.path}, {"segments", drive.segments}, {"bytes", drive.bytes}, {"error", drive.error}});
   }
   object["purged_remembered"] = stats.purged_remembered;
   object["writes"] = stats.writes;
@@ -185,6 +186,7 @@ std::string to_text(const ForkStoreStats& stats) {
   text += fmt::format("{} segments, {} bytes, {} of them live\n", stats.segments, stats.segment_bytes, stats.live_bytes);
   for (const DriveStats& drive : stats.drives) {
     if (stats.drives.size() > 1) text += fmt::format("{}: {} segments, {} bytes\n", drive.path, drive.segments, drive.bytes);
+    if (!drive.error.empty()) text += fmt::format("{}: new segments are on other drives: {}\n", drive.path, drive.error);
   }
   for (const JobStats& job : stats.jobs) {
     text += fmt::format("job {}: {} of {} bytes\n", job.name, job.bytes_done, job.bytes_total);
@@ -219,7 +221,10 @@ CLI::App& add_of_fork(CLI::App& forks, const char* name, const char* help, std::
 }  // namespace
 
 void add_forks_commands(CLI::App& app) {
-  CLI::App& forks = *app.add_subcommand("forks", "Account states over forks");
+  CLI::App& forks =
+      *app.add_subcommand("forks",
+                          "Account states over forks. As long as the tree is one line, a read of a number that was never "
+                          "given answers as the fork below it; a number that was purged or pruned has no fork");
   forks.require_subcommand(1);
   add(forks, "create", "Make a fork store, and the database if there is none", create);
   CLI::App& fork_command = add_of_fork(forks, "fork", "Make fork FORK below PARENT, which is frozen", [] {

@@ -1,4 +1,6 @@
 // cairn timeline create, put, get, erase, keys, history, watch, housekeep, rollback, undo and confirm.
+#include <fmt/format.h>
+
 #include <cstdio>
 
 #include "base/error.h"
@@ -24,7 +26,10 @@ struct Arguments {
   std::uint64_t limit = 0;
   bool until_done = false;
   bool discard = false;
+  bool force = false;
 };
+
+constexpr const char* kMomentHelp = "RFC 3339, milliseconds since 1970, or a stamp as it is printed (MS-SEQ)";
 
 Result<int> finish(Database& database, bool json, const nlohmann::ordered_json& answer = {{"ok", true}}) {
   CAIRN_TRY_VOID(database.close());
@@ -33,7 +38,7 @@ Result<int> finish(Database& database, bool json, const nlohmann::ordered_json& 
 }
 
 nlohmann::ordered_json stamped(Stamp stamp) {
-  return {{"time", stamp.time().time_since_epoch().count()}, {"stamp", stamp.value}};
+  return {{"time", stamp.time().time_since_epoch().count()}, {"stamp", stamp.to_string()}};
 }
 
 Result<int> create(const Arguments& arguments) {
@@ -140,6 +145,25 @@ Result<int> care(const Arguments& arguments, const std::function<Result<void>(Ti
   return finish(opened.database, arguments.common.json);
 }
 
+Result<int> rollback(const Arguments& arguments) {
+  CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kFail));
+  CAIRN_TRY(cut, opened.timeline.rollback(arguments.at, {.force = arguments.force}));
+  nlohmann::ordered_json answer{{"ok", true}, {"saves", cut.saves}, {"at_least", cut.at_least}};
+  answer["since"] = nullptr;
+  answer["undo_until"] = nullptr;
+  if (cut.since) {
+    answer["since"] = cut.since->to_string();
+    answer["undo_until"] = format_time(cut.undo_until);
+  }
+  if (!arguments.common.json && !cut.since) fmt::print(stderr, "no saves since then; nothing was changed\n");
+  if (!arguments.common.json && cut.since) {
+    fmt::print(stderr, "{}{} {} cut off, since {}; `undo` brings {} back until {}\n", cut.at_least ? "at least " : "", cut.saves,
+               cut.saves == 1 ? "save" : "saves", format_time(cut.since->time()), cut.saves == 1 ? "it" : "them",
+               format_time(cut.undo_until));
+  }
+  return finish(opened.database, arguments.common.json, answer);
+}
+
 Arguments arguments;  // One subcommand runs.
 
 CLI::App& add(CLI::App& timeline, const char* name, const char* help, std::function<Result<int>()> run) {
@@ -150,7 +174,7 @@ CLI::App& add(CLI::App& timeline, const char* name, const char* help, std::funct
 }
 
 void add_moment(CLI::App& command, const char* name, Moment& moment, const char* help) {
-  command.add_option_function<std::string>(name, [&moment](const std::string& text) { moment = parse_time(text); }, help);
+  command.add_option_function<std::string>(name, [&moment](const std::string& text) { moment = parse_moment(text); }, help);
 }
 
 /// A duration; 0 too.
@@ -177,6 +201,21 @@ void add_create(CLI::App& timeline) {
   command.add_option("--block-bytes", options.block_bytes_max, "... or of so many bytes");
   add_duration("--block-span", options.block_span_max, "... or when it would span more time");
   add_duration("--undo-time", options.undo_time, "How long a rollback can be undone");
+}
+
+void add_rollback(CLI::App& timeline) {
+  CLI::App& rollback_command =
+      add(timeline, "rollback", "Take the timeline back to what it was at TIME", [] { return rollback(arguments); });
+  rollback_command
+      .add_option_function<std::string>(
+          "TIME", [](const std::string& text) { arguments.at = parse_moment(text); }, kMomentHelp)
+      ->required();
+  rollback_command.add_flag("--force", arguments.force, "Also to a moment before the first save, which empties the timeline");
+  CLI::App& undo_command = add(timeline, "undo", "Take the last rollback back",
+                               [] { return care(arguments, [](Timeline& of) { return of.undo(arguments.discard); }); });
+  undo_command.add_flag("--discard", arguments.discard, "Give up the saves since then");
+  add(timeline, "confirm", "Give up what rollbacks have cut off",
+      [] { return care(arguments, [](Timeline& of) { return of.confirm(); }); });
 }
 
 }  // namespace
@@ -206,10 +245,10 @@ void add_timeline_commands(CLI::App& app) {
   get_command.add_option_function<std::string>(
       "--at",
       [](const std::string& text) {
-        arguments.at = parse_time(text);
+        arguments.at = parse_moment(text);
         arguments.has_at = true;
       },
-      "As of then: RFC 3339, or milliseconds since 1970");
+      kMomentHelp);
 
   CLI::App& erase_command = add(timeline, "erase", "Erase KEY", [] { return save(arguments, true); });
   erase_command.add_option("KEY", arguments.key, "The key")->required();
@@ -237,17 +276,7 @@ void add_timeline_commands(CLI::App& app) {
     return care(arguments, [](Timeline& of) { return of.housekeep(arguments.until_done); });
   });
   housekeep_command.add_flag("--until-done", arguments.until_done, "And a whole cycle of the persistent line");
-  CLI::App& rollback_command = add(timeline, "rollback", "Take the timeline back to what it was at TIME",
-                                   [] { return care(arguments, [](Timeline& of) { return of.rollback(arguments.at); }); });
-  rollback_command
-      .add_option_function<std::string>(
-          "TIME", [](const std::string& text) { arguments.at = parse_time(text); }, "RFC 3339, or milliseconds since 1970")
-      ->required();
-  CLI::App& undo_command = add(timeline, "undo", "Take the last rollback back",
-                               [] { return care(arguments, [](Timeline& of) { return of.undo(arguments.discard); }); });
-  undo_command.add_flag("--discard", arguments.discard, "Give up the saves since then");
-  add(timeline, "confirm", "Give up what rollbacks have cut off",
-      [] { return care(arguments, [](Timeline& of) { return of.confirm(); }); });
+  add_rollback(timeline);
   add_timeline_load(timeline);
   add_timeline_stats(timeline);
 }

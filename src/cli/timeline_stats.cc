@@ -19,8 +19,8 @@ nlohmann::ordered_json to_json(const TimelineStats& stats) {
                                {"bytes", line.bytes},
                                {"saves", line.saves},
                                {"live_saves_max", line.live_saves_max},
-                               {"first_stamp", line.first.value},
-                               {"last_stamp", line.last.value}});
+                               {"first_stamp", line.first.to_string()},
+                               {"last_stamp", line.last.to_string()}});
   }
   object["blocks"] = nlohmann::ordered_json::array();
   for (const BlockStats& block : stats.blocks) {
@@ -29,13 +29,13 @@ nlohmann::ordered_json to_json(const TimelineStats& stats) {
                                 {"state", block.state},
                                 {"bytes", block.bytes},
                                 {"saves", block.saves},
-                                {"first_stamp", block.first.value},
-                                {"last_stamp", block.last.value}});
+                                {"first_stamp", block.first.to_string()},
+                                {"last_stamp", block.last.to_string()}});
   }
   object["rollbacks"] = nlohmann::ordered_json::array();
   for (const RollbackStats& rollback : stats.rollbacks) {
-    object["rollbacks"].push_back({{"to_stamp", rollback.to.value},
-                                   {"until_stamp", rollback.until.value},
+    object["rollbacks"].push_back({{"to_stamp", rollback.to.to_string()},
+                                   {"until_stamp", rollback.until.to_string()},
                                    {"undoable", rollback.undoable},
                                    {"undo_until_ms", rollback.undo_until.time_since_epoch().count()}});
   }

@@ -2,6 +2,7 @@
 // last. Until then the other directory is no database. Names are never used twice and files that a checkpoint has never change,
 // so an incremental one leaves out by name what its base has.
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/error.h"
@@ -21,8 +22,7 @@ struct Part {
 /// Links them and plants `manifest`; takes back what it linked if it cannot.
 Result<void> link_and_plant(const std::vector<Part>& parts, std::unique_ptr<storage::Storage> target,
                             directory::Environment& environment, const directory::Manifest& manifest, const Progress& progress) {
-  CAIRN_TRY(there, target->list());
-  if (!there.empty()) return fail(ErrorCode::kConflict, "the directory is not empty", target->describe() + "/" + there.front());
+  CAIRN_TRY_VOID(target->check_empty());
   std::uint64_t total = 0;
   std::vector<std::uint64_t> sizes;
   for (const Part& part : parts) {
@@ -32,17 +32,46 @@ Result<void> link_and_plant(const std::vector<Part>& parts, std::unique_ptr<stor
   }
   std::uint64_t done = 0;
   Result<void> linked;
-  std::size_t count = 0;
-  for (; count < parts.size() && linked; ++count) {
-    linked = parts[count].from->link(parts[count].name, *target);
-    done += sizes[count];
-    if (linked && progress && !progress(done, total)) linked = fail(ErrorCode::kUnavailable, "cancelled");
+  std::vector<std::string> made;  // Not what was there: another process may be filling the same target.
+  const auto take_back = [&] {
+    for (const std::string& name : made) (void)target->remove(name);
+  };
+  try {
+    for (std::size_t i = 0; i < parts.size() && linked; ++i) {
+      linked = parts[i].from->link(parts[i].name, *target);
+      if (!linked) break;
+      made.push_back(parts[i].name);
+      done += sizes[i];
+      if (progress && !progress(done, total)) linked = fail(ErrorCode::kUnavailable, "cancelled");
+    }
+  } catch (...) {
+    take_back();  // `progress` threw: its exception goes on to the caller, with nothing half-done.
+    throw;
   }
   if (!linked) {
-    for (std::size_t i = 0; i < count; ++i) (void)target->remove(parts[i].name);
+    take_back();
     return linked;
   }
   return directory::Directory::plant(std::move(target), environment, {.owner = "checkpoint"}, manifest);
+}
+
+/// Checks the files of a restore before it links them: sizes and headers or, with `verify`, every byte.
+Result<void> check_parts(const std::vector<Part>& parts, const directory::Manifest& manifest, bool verify) {
+  std::map<std::string, storage::Storage*> from;
+  for (const Part& part : parts) from[part.name] = part.from;
+  for (const LiveEntry& entry : live_entries(manifest)) {
+    storage::Storage& storage = *from.at(entry.name);
+    CAIRN_TRY(map, storage.open(entry.name));
+    Result<void> checked = check_file(map, manifest.database, entry);
+    if (checked && verify) {
+      const auto bytes = verify_file(map, manifest.database, entry, [](std::uint64_t) { return Result<void>{}; });
+      if (!bytes) checked = std::unexpected(bytes.error());
+    }
+    if (checked) continue;
+    checked.error().file = storage.describe() + "/" + entry.name;
+    return checked;
+  }
+  return {};
 }
 
 /// All files in the directory itself.
@@ -68,23 +97,16 @@ Result<std::set<std::string>> names_in(storage::Storage* base, const segment::Da
 
 }  // namespace
 
-/// A manifest in which everything stands that was acknowledged before the call. What a fork store's tree or collector took from a
-/// log after it was ended would be missing in it: then again.
+/// A manifest in which everything stands that was acknowledged before the call. Between the end of a log and the mark no fork
+/// store may go on to a tree, or to segments, that stand on what a log got since.
 Result<directory::Manifest> DatabaseImpl::end_logs_and_mark() {
-  constexpr int kTriesMost = 1000;
   const MutexLock lock(mutex_);
-  for (int tries = 0; tries < kTriesMost; ++tries) {
-    std::vector<std::uint64_t> before;
-    before.reserve(forks_.size());
-    for (const auto& [name, store] : forks_) before.push_back(store->switches());
-    for (const auto& [name, table] : tables_) CAIRN_TRY_VOID(table->end_log());
-    for (const auto& [name, timeline] : timelines_) CAIRN_TRY_VOID(timeline->end_log());
-    for (const auto& [name, store] : forks_) CAIRN_TRY_VOID(store->end_logs());
-    CAIRN_TRY(manifest, directory_->mark_linked());
-    const bool same = std::ranges::equal(before, forks_, {}, {}, [](const auto& each) { return each.second->switches(); });
-    if (same) return manifest;
-  }
-  return fail(ErrorCode::kTimeout, "the forks change too often for a checkpoint; try again");
+  std::vector<std::unique_ptr<forks::ForkStoreImpl::SwitchesStopped>> stopped;
+  for (const auto& [name, store] : forks_) stopped.push_back(std::make_unique<forks::ForkStoreImpl::SwitchesStopped>(store));
+  for (const auto& [name, table] : tables_) CAIRN_TRY_VOID(table->end_log());
+  for (const auto& [name, timeline] : timelines_) CAIRN_TRY_VOID(timeline->end_log());
+  for (const auto& [name, store] : forks_) CAIRN_TRY_VOID(store->end_logs());
+  return directory_->mark_linked();
 }
 
 Result<void> DatabaseImpl::checkpoint(std::unique_ptr<storage::Storage> target, const Progress& progress,
@@ -92,7 +114,8 @@ Result<void> DatabaseImpl::checkpoint(std::unique_ptr<storage::Storage> target, 
   CAIRN_TRY(in_base, names_in(base, directory_->database_id(), directory_->environment().clock));
   {
     const MutexLock lock(mutex_);
-    for (const auto& [name, store] : forks_) CAIRN_TRY_VOID(store->seal_index());
+    CAIRN_TRY_VOID(check_open());
+    for (const auto& [name, store] : forks_) CAIRN_TRY_VOID(store->seal_index_if_idle());  // An open can do without.
   }
   const directory::LiveHold hold(*directory_);
   CAIRN_TRY(manifest, end_logs_and_mark());
@@ -106,7 +129,8 @@ Result<void> DatabaseImpl::checkpoint(std::unique_ptr<storage::Storage> target, 
 }
 
 Result<void> DatabaseImpl::restore(storage::Storage& checkpoint, std::unique_ptr<storage::Storage> target,
-                                   directory::Environment& environment, const Progress& progress, storage::Storage* base) {
+                                   directory::Environment& environment, const Progress& progress, storage::Storage* base,
+                                   bool verify) {
   CAIRN_TRY(manifest, directory::Directory::read_manifest(checkpoint, environment.clock));
   if (manifest.incremental != (base != nullptr)) {
     return fail(ErrorCode::kInvalidArgument,
@@ -136,6 +160,7 @@ Result<void> DatabaseImpl::restore(storage::Storage& checkpoint, std::unique_ptr
     }
     parts.push_back({name, here.contains(name) ? &source : base});
   }
+  CAIRN_TRY_VOID(check_parts(parts, manifest, verify));
   manifest.incremental = false;
   return link_and_plant(parts, std::move(target), environment, manifest, progress);
 }

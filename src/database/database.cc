@@ -1,7 +1,10 @@
+#include <errno.h>
+
 #include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/handle.h"
 #include "database/database_impl.h"
 #include "directory/file_name.h"
 #include "sealed/sealed_reader.h"
@@ -32,25 +35,63 @@ Result<std::uint64_t> bytes_of_files(storage::Storage& storage, const directory:
   return bytes;
 }
 
-/// Verifies one live file; what is wrong with it is an error with its place.
-Result<std::uint64_t> verify_file(directory::Directory& directory, const std::string& name, std::uint16_t view,
-                                  std::uint16_t family, std::uint64_t segment_end,
-                                  const std::function<Result<void>(std::uint64_t)>& progress) {
-  const auto parsed = directory::FileName::parse(name);
-  CAIRN_TRY(map, directory.storage().open(name));
+}  // namespace
+
+std::vector<LiveEntry> live_entries(const directory::Manifest& manifest) {
+  std::vector<LiveEntry> entries;
+  for (const directory::ViewEntry& view : manifest.views) {
+    for (const directory::FamilyEntry& family : view.families) {
+      for (const directory::RunEntry& run : family.runs) {
+        for (const std::string& name : run.files) entries.push_back({name, view.number, family.number, 0});
+      }
+    }
+    for (const directory::LargeEntry& large : view.large) entries.push_back({large.file, view.number, 0, large.end});
+    for (const directory::SegmentEntry& segment : view.log) {
+      if (segment.state == directory::SegmentState::kEnded) entries.push_back({segment.file, view.number, 0, segment.end});
+    }
+    if (view.forks) {
+      for (const std::string& name : view.forks->index) entries.push_back({name, view.number, kForksFamily, 0});
+    }
+    if (!view.timeline) continue;
+    for (const directory::BlockEntry& block : view.timeline->blocks) entries.push_back({block.file, view.number, 0, block.end});
+    for (const directory::BlockIndexEntry& index : view.timeline->indexes) {
+      entries.push_back({index.file, view.number, kTimelineFamily, 0});
+    }
+  }
+  return entries;
+}
+
+Result<std::uint64_t> verify_file(const std::shared_ptr<const storage::MappedFile>& map, const segment::DatabaseId& database,
+                                  const LiveEntry& entry, const std::function<Result<void>(std::uint64_t)>& progress) {
+  const auto parsed = directory::FileName::parse(entry.name);
   if (parsed->suffix == directory::kSegmentSuffix) {
-    CAIRN_TRY(reader, segment::SegmentReader::open(map, directory.database_id(), parsed->number, view));
-    CAIRN_TRY_VOID(reader.replay(segment_end, [](const segment::RecordView&) { return Result<void>{}; }));
-    CAIRN_TRY_VOID(progress(segment_end));
-    return segment_end;
+    CAIRN_TRY(reader, segment::SegmentReader::open(map, database, parsed->number, entry.view));
+    CAIRN_TRY_VOID(reader.replay(entry.end, [](const segment::RecordView&) { return Result<void>{}; }));
+    CAIRN_TRY_VOID(progress(entry.end));
+    return entry.end;
   }
   CAIRN_TRY(reader, sealed::SealedReader::open(
-                        map, {.database = directory.database_id(), .number = parsed->number, .view = view, .family = family}));
+                        map, {.database = database, .number = parsed->number, .view = entry.view, .family = entry.family}));
   CAIRN_TRY_VOID(reader->verify(progress));
   return map->size();
 }
 
-}  // namespace
+Result<void> check_file(const std::shared_ptr<const storage::MappedFile>& map, const segment::DatabaseId& database,
+                        const LiveEntry& entry) {
+  const auto parsed = directory::FileName::parse(entry.name);
+  if (parsed->suffix == directory::kSegmentSuffix) {
+    if (map->size() < entry.end) {
+      return corruption("the segment has " + std::to_string(map->size()) + " bytes, fewer than the " + std::to_string(entry.end) +
+                            " that the manifest says",
+                        entry.name, map->size());
+    }
+    CAIRN_TRY_VOID(segment::SegmentReader::open(map, database, parsed->number, entry.view));
+    return {};
+  }
+  CAIRN_TRY_VOID(sealed::SealedReader::open(
+      map, {.database = database, .number = parsed->number, .view = entry.view, .family = entry.family}));
+  return {};
+}
 
 Result<std::unique_ptr<DatabaseImpl>> DatabaseImpl::open(std::unique_ptr<storage::Storage> storage,
                                                          directory::Environment& environment, Mode mode,
@@ -60,14 +101,13 @@ Result<std::unique_ptr<DatabaseImpl>> DatabaseImpl::open(std::unique_ptr<storage
   if (options.lease_ms < kLeaseLeastMs || options.lease_ms > kLeaseMostMs) {
     return fail(ErrorCode::kInvalidArgument, "lease_ms is " + std::to_string(options.lease_ms) + ", not from 100 to 3600000");
   }
-  const directory::DirectoryOptions lease{
-      .owner = options.owner.empty() ? "cairn" : options.owner, .lease_ms = options.lease_ms, .drives = options.drives};
+  const directory::DirectoryOptions lease{.owner = options.owner.empty() ? program_invocation_short_name : options.owner,
+                                          .lease_ms = options.lease_ms,
+                                          .drives = options.drives};
   bool create = mode == Mode::kCreate;
   if (mode == Mode::kOpenOrCreate) {
-    CAIRN_TRY(names, storage->list());
-    create = std::none_of(names.begin(), names.end(), [](const std::string& name) {
-      return directory::ManifestName::parse(name) || directory::FileName::parse(name);
-    });
+    CAIRN_TRY(there, directory::Directory::holds_database(*storage));
+    create = !there;
   }
   Result<std::shared_ptr<directory::Directory>> directory =
       create ? directory::Directory::create(std::move(storage), environment, lease)
@@ -76,7 +116,19 @@ Result<std::unique_ptr<DatabaseImpl>> DatabaseImpl::open(std::unique_ptr<storage
   return std::make_unique<DatabaseImpl>(*directory, tuning, timeline_tuning, forks_tuning);
 }
 
-DatabaseImpl::~DatabaseImpl() { (void)close(); }
+DatabaseImpl::~DatabaseImpl() {
+  if (close()) return;
+  // Short of something, or an account is still being changed in place: nothing of it may run any more all the same.
+  const MutexLock lock(mutex_);
+  for (const auto& [name, table] : tables_) (void)table->close(true);
+  for (const auto& [name, timeline] : timelines_) (void)timeline->close(true);
+  for (const auto& [name, store] : forks_) (void)store->close(true);
+  directory_->let_go(false);
+}
+
+Result<void> DatabaseImpl::check_open() const {
+  return closed_ ? fail(ErrorCode::kUnavailable, "the database is closed") : Result<void>{};
+}
 
 /// The entry of a view in the manifest, made by `make` if there is none.
 Result<directory::ViewEntry> DatabaseImpl::view(const std::string& kind, const std::string& name, bool create,
@@ -103,6 +155,7 @@ Result<directory::ViewEntry> DatabaseImpl::view(const std::string& kind, const s
 
 Result<std::shared_ptr<table::TableImpl>> DatabaseImpl::table(const std::string& name, const TableOptions& options) {
   const MutexLock lock(mutex_);
+  CAIRN_TRY_VOID(check_open());
   if (const auto found = tables_.find(name); found != tables_.end()) return found->second;
   CAIRN_TRY(entry, view("table", name, options.create_if_missing, [&]() -> Result<directory::ViewEntry> {
               CAIRN_TRY(main, table::family_entry("main", options.main));
@@ -117,6 +170,7 @@ Result<std::shared_ptr<table::TableImpl>> DatabaseImpl::table(const std::string&
 
 Result<std::shared_ptr<timeline::TimelineImpl>> DatabaseImpl::timeline(const std::string& name, const TimelineOptions& options) {
   const MutexLock lock(mutex_);
+  CAIRN_TRY_VOID(check_open());
   if (const auto found = timelines_.find(name); found != timelines_.end()) return found->second;
   CAIRN_TRY(entry, view("timeline", name, options.create_if_missing, [&]() -> Result<directory::ViewEntry> {
               CAIRN_TRY(configured, timeline::TimelineImpl::configure(timeline::TimelineImpl::defaults(), options));
@@ -139,6 +193,7 @@ Result<std::shared_ptr<timeline::TimelineImpl>> DatabaseImpl::timeline(const std
 
 Result<std::shared_ptr<forks::ForkStoreImpl>> DatabaseImpl::forks(const std::string& name, const ForkStoreOptions& options) {
   const MutexLock lock(mutex_);
+  CAIRN_TRY_VOID(check_open());
   if (const auto found = forks_.find(name); found != forks_.end()) return found->second;
   CAIRN_TRY(entry, view("forks", name, options.create_if_missing, []() -> Result<directory::ViewEntry> {
               directory::ViewEntry made;
@@ -160,6 +215,10 @@ std::vector<std::string> DatabaseImpl::names(const std::string& kind) const {
 }
 
 Result<VerifyReport> DatabaseImpl::verify(const Progress& progress) {
+  {
+    const MutexLock lock(mutex_);
+    CAIRN_TRY_VOID(check_open());
+  }
   // What is being written has its end in memory only: seal it first.
   for (const std::string& name : names("table")) {
     Result<std::shared_ptr<table::TableImpl>> opened = table(name, {.create_if_missing = false});
@@ -184,52 +243,57 @@ Result<VerifyReport> DatabaseImpl::verify(const Progress& progress) {
     cancelled = cancelled || (progress && !progress(done, total));
     return cancelled ? fail(ErrorCode::kUnavailable, "cancelled") : Result<void>{};
   };
-  const auto check = [&](const std::string& name, std::uint16_t view, std::uint16_t family, std::uint64_t end) {
+  for (const LiveEntry& entry : live_entries(manifest)) {
     ++report.files;
-    const Result<std::uint64_t> bytes = verify_file(*directory_, name, view, family, end, count);
+    const Result<std::shared_ptr<const storage::MappedFile>> map = directory_->storage().open(entry.name);
+    const Result<std::uint64_t> bytes =
+        map ? verify_file(*map, directory_->database_id(), entry, count) : std::unexpected(map.error());
     if (bytes) {
       report.bytes += *bytes;
     } else {
-      report.damages.push_back(bytes.error());
-      if (report.damages.back().file.empty()) report.damages.back().file = name;
+      Error damage = bytes.error();
+      if (damage.file.empty()) damage.file = entry.name;
+      report.damages.push_back(directory_->with_drive(std::move(damage)));
     }
-  };
-  for (const directory::ViewEntry& view : manifest.views) {
-    for (const directory::FamilyEntry& family : view.families) {
-      for (const directory::RunEntry& run : family.runs) {
-        for (const std::string& name : run.files) check(name, view.number, family.number, 0);
-      }
-    }
-    for (const directory::LargeEntry& large : view.large) check(large.file, view.number, 0, large.end);
-    for (const directory::SegmentEntry& segment : view.log) {
-      if (segment.state == directory::SegmentState::kEnded) check(segment.file, view.number, 0, segment.end);
-    }
-    if (view.forks) {
-      for (const std::string& name : view.forks->index) check(name, view.number, kForksFamily, 0);
-    }
-    if (!view.timeline) continue;
-    for (const directory::BlockEntry& block : view.timeline->blocks) check(block.file, view.number, 0, block.end);
-    for (const directory::BlockIndexEntry& index : view.timeline->indexes) check(index.file, view.number, kTimelineFamily, 0);
   }
   if (cancelled) return fail(ErrorCode::kUnavailable, "cancelled");
   return report;
 }
 
-Result<void> DatabaseImpl::close() {
-  const MutexLock lock(mutex_);
+/// What can fail for the moment does so before anything that cannot be called again.
+Result<void> DatabaseImpl::close_views() {
+  for (const auto& [name, store] : forks_) CAIRN_TRY_VOID(store->check_nothing_held());
+  for (auto store = forks_.begin(); store != forks_.end(); ++store) {
+    const Result<void> stopped = store->second->stop_storing();
+    if (stopped) continue;
+    while (store != forks_.begin()) (--store)->second->resume_storing();
+    return stopped;
+  }
   Result<void> result;
-  const auto close_all = [&](auto& views) {
+  const auto close_all = [&](auto& views) -> bool {
     for (const auto& [name, view] : views) {
       const Result<void> closed = view->close();
       if (!closed && result) result = closed;
+      if (!closed && directory_->state()) return false;
     }
-    views.clear();
+    return true;
   };
-  close_all(tables_);
-  close_all(timelines_);
-  close_all(forks_);
+  if (close_all(tables_) && close_all(timelines_)) close_all(forks_);
+  return result;
+}
+
+Result<void> DatabaseImpl::close() {
+  const MutexLock lock(mutex_);
+  if (closed_) return {};
+  Result<void> result = close_views();
+  if (!result && directory_->state()) return result;
   const Result<void> closed = directory_->close();
+  if (!closed && directory_->state()) return closed;
   if (!closed && result) result = closed;
+  closed_ = true;
+  tables_.clear();
+  timelines_.clear();
+  forks_.clear();
   return result;
 }
 
@@ -253,7 +317,7 @@ Result<Database> open_path(const std::string& path, const DatabaseOptions& optio
 
 }  // namespace
 
-Database::Database(std::unique_ptr<database::DatabaseImpl> impl) : impl_(std::move(impl)) {}
+Database::Database(std::unique_ptr<database::DatabaseImpl> impl) : impl_(share_at_home(impl.release())) {}
 Database::Database(Database&&) noexcept = default;
 Database& Database::operator=(Database&&) noexcept = default;
 Database::~Database() = default;
@@ -268,6 +332,7 @@ Result<Database> Database::open(const std::string& path, const DatabaseOptions& 
 }
 
 Result<Table> Database::table(const std::string& name, const TableOptions& options) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   CAIRN_TRY_VOID(database::check_options(options));
   CAIRN_TRY(impl, impl_->table(name, options));
   return Table(impl);
@@ -280,47 +345,74 @@ Result<RepairReport> Database::repair(const std::string& path, const std::string
 }
 
 Result<Timeline> Database::timeline(const std::string& name, const TimelineOptions& options) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   CAIRN_TRY(impl, impl_->timeline(name, options));
   return Timeline(impl);
 }
 
 Result<ForkStore> Database::forks(const std::string& name, const ForkStoreOptions& options) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   CAIRN_TRY(impl, impl_->forks(name, options));
   return ForkStore(impl);
 }
 
-std::vector<std::string> Database::tables() const { return impl_->names("table"); }
-std::vector<std::string> Database::timelines() const { return impl_->names("timeline"); }
-std::vector<std::string> Database::fork_stores() const { return impl_->names("forks"); }
-Result<VerifyReport> Database::verify(const Progress& progress) { return impl_->verify(progress); }
+std::vector<std::string> Database::tables() const {
+  if (!is_usable(impl_)) return {};
+  return impl_->names("table");
+}
+std::vector<std::string> Database::timelines() const {
+  if (!is_usable(impl_)) return {};
+  return impl_->names("timeline");
+}
+std::vector<std::string> Database::fork_stores() const {
+  if (!is_usable(impl_)) return {};
+  return impl_->names("forks");
+}
+Result<VerifyReport> Database::verify(const Progress& progress) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
+  return impl_->verify(progress);
+}
 
 Result<void> Database::checkpoint(const std::string& path, const Progress& progress) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   CAIRN_TRY(target, storage::PosixStorage::open(path, true));
   return impl_->checkpoint(std::move(target), progress);
 }
 
-Result<void> Database::restore(const std::string& checkpoint, const std::string& path, const Progress& progress) {
+Result<void> Database::restore(const std::string& checkpoint, const std::string& path, const Progress& progress, bool verify) {
   CAIRN_TRY(source, storage::PosixStorage::open(checkpoint, false));
   CAIRN_TRY(target, storage::PosixStorage::open(path, true));
-  return database::DatabaseImpl::restore(*source, std::move(target), directory::Environment::process(), progress);
+  return database::DatabaseImpl::restore(*source, std::move(target), directory::Environment::process(), progress, nullptr,
+                                         verify);
 }
 
 Result<void> Database::incremental_checkpoint(const std::string& base, const std::string& path, const Progress& progress) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   CAIRN_TRY(full, storage::PosixStorage::open(base, false));
   CAIRN_TRY(target, storage::PosixStorage::open(path, true));
   return impl_->checkpoint(std::move(target), progress, full.get());
 }
 
 Result<void> Database::restore_incremental(const std::string& base, const std::string& checkpoint, const std::string& path,
-                                           const Progress& progress) {
+                                           const Progress& progress, bool verify) {
   CAIRN_TRY(full, storage::PosixStorage::open(base, false));
   CAIRN_TRY(source, storage::PosixStorage::open(checkpoint, false));
   CAIRN_TRY(target, storage::PosixStorage::open(path, true));
-  return database::DatabaseImpl::restore(*source, std::move(target), directory::Environment::process(), progress, full.get());
+  return database::DatabaseImpl::restore(*source, std::move(target), directory::Environment::process(), progress, full.get(),
+                                         verify);
 }
 
-std::vector<std::string> Database::drives() const { return impl_->directory().manifest().roots; }
-const std::vector<std::string>& Database::open_reports() const { return impl_->directory().reports(); }
-Result<void> Database::close() { return impl_->close(); }
+std::vector<std::string> Database::drives() const {
+  if (!is_usable(impl_)) return {};
+  return impl_->directory().manifest().roots;
+}
+const std::vector<std::string>& Database::open_reports() const {
+  static const std::vector<std::string> none;
+  return is_usable(impl_) ? impl_->directory().reports() : none;
+}
+Result<void> Database::close() {
+  if (!is_usable(impl_)) return why_unusable(impl_);
+  return impl_->close();
+}
 
 }  // namespace cairn

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/home_process.h"
 #include "base/mutex.h"
 #include "cairn/database.h"
 #include "directory/directory.h"
@@ -14,6 +15,22 @@
 #include "timeline/timeline_impl.h"
 
 namespace cairn::database {
+
+/// A live file as the manifest knows it.
+struct LiveEntry {
+  std::string name;
+  std::uint16_t view = 0;
+  std::uint16_t family = 0;
+  std::uint64_t end = 0;  // Segments only: where their records end.
+};
+/// All files of `manifest` but active segments, whose ends are not known.
+std::vector<LiveEntry> live_entries(const directory::Manifest& manifest);
+/// Checks every byte of a live file that `map` has; bytes checked. kCorruption, kIo: what is wrong with it, with its place.
+Result<std::uint64_t> verify_file(const std::shared_ptr<const storage::MappedFile>& map, const segment::DatabaseId& database,
+                                  const LiveEntry& entry, const std::function<Result<void>(std::uint64_t)>& progress);
+/// The same, but only that it is the file it should be and as long as it should be.
+Result<void> check_file(const std::shared_ptr<const storage::MappedFile>& map, const segment::DatabaseId& database,
+                        const LiveEntry& entry);
 
 class DatabaseImpl {
  public:
@@ -41,15 +58,24 @@ class DatabaseImpl {
   /// `base`: what has the files that are left out; nullptr: nothing has.
   Result<void> checkpoint(std::unique_ptr<storage::Storage> target, const Progress& progress, storage::Storage* base = nullptr)
       CAIRN_EXCLUDES(mutex_);
+  /// `verify`: every byte, before anything is linked.
   static Result<void> restore(storage::Storage& checkpoint, std::unique_ptr<storage::Storage> target,
-                              directory::Environment& environment, const Progress& progress, storage::Storage* base = nullptr);
+                              directory::Environment& environment, const Progress& progress, storage::Storage* base = nullptr,
+                              bool verify = false);
   static Result<RepairReport> repair(storage::Storage& source, std::unique_ptr<storage::Storage> target,
                                      directory::Environment& environment, const Progress& progress);
   [[nodiscard]] directory::Directory& directory() { return *directory_; }
+  [[nodiscard]] const HomeProcess& home() const { return home_; }
+  /// Closes every view, then the directory. An error while writing goes on otherwise leaves the database to be closed again:
+  /// kConflict, an account is being changed in place, and all stays open; kNoSpace, kUnavailable: short of something. After
+  /// any other error everything is closed as far as it can be.
   Result<void> close() CAIRN_EXCLUDES(mutex_);
 
  private:
   Result<directory::Manifest> end_logs_and_mark() CAIRN_EXCLUDES(mutex_);
+  [[nodiscard]] Result<void> check_open() const CAIRN_REQUIRES(mutex_);
+  Result<void> close_views() CAIRN_REQUIRES(mutex_);
+  const HomeProcess home_;
   std::shared_ptr<directory::Directory> directory_;
   Result<directory::ViewEntry> view(const std::string& kind, const std::string& name, bool create,
                                     const std::function<Result<directory::ViewEntry>()>& make) CAIRN_REQUIRES(mutex_);
@@ -58,6 +84,7 @@ class DatabaseImpl {
   const timeline::Tuning timeline_tuning_;
   const forks::Tuning forks_tuning_;
   Mutex mutex_{Rank::kDatabase};
+  bool closed_ CAIRN_GUARDED_BY(mutex_) = false;
   std::map<std::string, std::shared_ptr<table::TableImpl>> tables_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<timeline::TimelineImpl>> timelines_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<forks::ForkStoreImpl>> forks_ CAIRN_GUARDED_BY(mutex_);

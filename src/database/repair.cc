@@ -5,6 +5,8 @@
 // there, so that erased keys stay erased. Everything else is merged, the newest version of each key winning.
 // Of a timeline every save counts, and its indexes are made anew: its segments say all that they do. Of a fork store every
 // version counts that is of one of its forks, which a manifest alone says.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -14,6 +16,7 @@
 #include "directory/file_name.h"
 #include "directory/further_drives.h"
 #include "forks/rebuild.h"
+#include "forks/record_key.h"
 #include "sealed/merge_cursor.h"
 #include "sealed/sealed_salvage.h"
 #include "segment/segment_salvage.h"
@@ -412,9 +415,19 @@ class Repair {
   }
 
   Result<void> write(std::unique_ptr<storage::Storage> target) {
-    CAIRN_TRY(there, target->list());
-    if (!there.empty()) return fail(ErrorCode::kConflict, "the directory is not empty", target->describe() + "/" + there.front());
-    CAIRN_TRY(directory, directory::Directory::create(std::move(target), environment_, {.owner = "repair"}));
+    CAIRN_TRY_VOID(target->check_empty());
+    CAIRN_TRY(directory, directory::Directory::draft(std::move(target), environment_, {.owner = "repair"}));
+    const Result<void> written = write_views(*directory);
+    const Result<void> published = written ? directory->publish_draft() : written;
+    if (published) {
+      (void)directory->close();  // The target is whole, whether the ceilings in its manifest can still be lowered or not.
+      return {};
+    }
+    directory->discard_all();  // A part of it would look like a whole database.
+    return published;
+  }
+
+  Result<void> write_views(directory::Directory& directory) {
     std::set<std::uint16_t> views;
     if (manifest_) {
       for (const directory::ViewEntry& view : manifest_->views) views.insert(view.number);
@@ -425,13 +438,13 @@ class Repair {
     for (const std::uint16_t view : views) {
       const directory::ViewEntry* const old = old_entry(view);
       if (old != nullptr ? old->forks.has_value() : versions_.contains(view)) {
-        CAIRN_TRY_VOID(write_forks(*directory, view));
+        CAIRN_TRY_VOID(write_forks(directory, view));
         continue;
       }
       const bool is_timeline = old != nullptr ? old->timeline.has_value() : saves_.contains(view);
-      CAIRN_TRY_VOID(is_timeline ? write_timeline(*directory, view) : write_table(*directory, view));
+      CAIRN_TRY_VOID(is_timeline ? write_timeline(directory, view) : write_table(directory, view));
     }
-    return directory->close();
+    return {};
   }
 
   Result<void> write_timeline(directory::Directory& directory, std::uint16_t view) {
@@ -440,7 +453,11 @@ class Repair {
         .name = new_name(directory, view, "timeline"), .kind = "timeline", .number = directory.manifest().next_view};
     if (old == nullptr) {
       report_.lost.push_back(
-          corruption("timeout and rollbacks of timeline '" + entry.name + "' are not known", "manifest").error());
+          corruption(fmt::format("timeout and rollbacks of timeline '{}' are not known: of its {} saves, those that "
+                                 "were rolled back or had expired with the timeout are there again",
+                                 entry.name, saves_[view].size()),
+                     "manifest")
+              .error());
     }
     CAIRN_TRY(made,
               timeline::rebuild(directory, entry.number, entry.name,
@@ -455,10 +472,14 @@ class Repair {
     const directory::ViewEntry* const old = old_entry(view);
     const std::string name = new_name(directory, view, "forks");
     if (old == nullptr) {
-      report_.lost.push_back(corruption("the forks of fork store '" + name +
-                                            "' are not known: the newest version of each account is taken for the root's",
-                                        "manifest")
-                                 .error());
+      std::set<std::uint64_t> forks;
+      for (const segment::RecordView& record : versions_[view]) forks.insert(forks::fork_in(record.key));
+      report_.lost.push_back(
+          corruption(fmt::format("the forks of fork store '{}' are not known: of {} versions in {} forks, purged ones "
+                                 "included, the newest of each account is taken for the root's",
+                                 name, versions_[view].size(), forks.size()),
+                     "manifest")
+              .error());
     }
     CAIRN_TRY(entry, forks::rebuild(directory, directory.manifest().next_view, name, old != nullptr ? &*old->forks : nullptr,
                                     versions_[view], report_.records));
@@ -471,6 +492,7 @@ class Repair {
   Result<void> write_table(directory::Directory& directory, std::uint16_t view) {
     directory::ViewEntry entry = table_entry(view, directory.manifest().next_view);
     entry.name = new_name(directory, view, "table");
+    const std::uint64_t expiring_before = expiring_;
     CAIRN_TRY_VOID(directory.prepare_versions(1));
     const auto stamped = directory.reserve_versions(1);
     if (!stamped) return fail(ErrorCode::kUnavailable, "the clock ran away during repair; try again");
@@ -485,6 +507,15 @@ class Repair {
                                .from = {},
                                .starts = {}});
       }
+    }
+    if (old_entry(view) == nullptr && expiring_ != expiring_before) {
+      report_.lost.push_back(
+          corruption(
+              fmt::format("the times to live of table '{}' are not known: {} records keep the expiry they carry, later ones have "
+                          "none until its families are given one",
+                          entry.name, expiring_ - expiring_before),
+              "manifest")
+              .error());
     }
     ++report_.tables;
     return list(directory, entry);
@@ -514,7 +545,8 @@ class Repair {
                              .file_bytes_max = table::Tuning{}.sealed_bytes_max,
                              .bounds = found.bounds,
                              .range_tombstones = {},
-                             .large_value = {}},
+                             .large_value = {},
+                             .extractor_failures = &extractor_failures_},
                             [&](const std::shared_ptr<const table::RunFile>& file) -> Result<void> {
                               files.push_back(file->name());
                               return {};
@@ -531,6 +563,7 @@ class Repair {
       if (!is_value(newest.kind) || ranges.newest_over(key, ~std::uint64_t{0}) > newest.write_version) continue;
       if (!resolve(newest)) continue;
       newest.write_version = version;
+      if (newest.expiry_ms != 0) ++expiring_;
       CAIRN_TRY_VOID(writer.add({&newest, 1}));
       ++report_.records;
     }
@@ -559,6 +592,8 @@ class Repair {
   std::map<std::pair<std::uint64_t, std::uint64_t>, sealed::Entry> puts_;  // The first of each segment, by the value's place.
   std::vector<std::shared_ptr<const storage::MappedFile>> maps_;
   std::vector<std::shared_ptr<sealed::SealedSalvage>> salvages_;
+  std::atomic<std::uint64_t> extractor_failures_{0};
+  std::uint64_t expiring_ = 0;  // Records written that carry an expiry.
 };
 
 }  // namespace

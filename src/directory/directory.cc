@@ -17,48 +17,92 @@ constexpr std::uint64_t kVersionsAhead = std::uint64_t{1} << 24;
 constexpr std::uint64_t kStampMsAhead = 120'000;
 constexpr std::int64_t kRaiseRetryMs = 1000;
 constexpr std::size_t kManifestsKept = 3;
-constexpr std::size_t kSparesMax = 4;
 
 std::uint64_t stamp_of(std::int64_t wall_ms) { return static_cast<std::uint64_t>(wall_ms) << kStampSequenceBits; }
 
-bool is_ours(const std::string& name) {
-  return FileName::parse(name) || ManifestName::parse(name) || name.ends_with(kTrimmedSuffix) || name.ends_with(kSpareSuffix);
+bool is_of_database(const std::string& name) {
+  return FileName::parse(name) || ManifestName::parse(name) || is_trimmed_name(name) || is_spare_name(name);
+}
+
+/// Errors after which nothing of a manifest was published: the same switch can be tried again.
+bool nothing_published(ErrorCode code) {
+  return code == ErrorCode::kNoSpace || code == ErrorCode::kUnavailable || code == ErrorCode::kPermissionDenied;
+}
+
+/// The lease was taken over, or its record was deleted. After any other error it may still be renewed.
+bool ends_ownership(ErrorCode code) { return code == ErrorCode::kLeaseLost || code == ErrorCode::kReadOnly; }
+
+/// kConflict, unless the directory holds nothing but what a create that did not finish leaves behind: a lease and temporary
+/// files. Another program's files stay its own.
+Result<void> check_creatable(storage::Storage& storage) {
+  CAIRN_TRY(names, storage.list());
+  for (const std::string& name : names) {
+    if (name == storage::kLostAndFound || storage::is_temporary_name(name)) continue;
+    if (is_of_database(name)) {
+      return fail(ErrorCode::kConflict, "the directory holds a database, or what is left of one",
+                  storage.describe() + "/" + name);
+    }
+    if (storage::lease_epoch(name)) {
+      const Result<Bytes> text = storage.read(name);
+      if (text && storage::decode_lease(*text, name)) continue;
+    }
+    return fail(ErrorCode::kConflict, "a database is created in an empty directory only; this one holds other files",
+                storage.describe() + "/" + name);
+  }
+  return {};
 }
 
 }  // namespace
 
 Directory::Directory(std::unique_ptr<storage::Storage> storage, Environment& environment)
-    : first_storage_(std::move(storage)), environment_(environment), random_(system_random()) {}
+    : first_storage_(std::move(storage)),
+      environment_(environment),
+      confirmed_{environment.clock.wall_ms(), environment.clock.boot_ms(), std::nullopt},
+      random_(system_random()) {}
 
 Result<void> Directory::take_lease(const DirectoryOptions& options, std::uint64_t epoch_above) {
   lease_ = storage_.make_lease(environment_.clock);
   lease_ms_ = options.lease_ms;
   CAIRN_TRY(epoch, lease_->acquire(options.owner, options.lease_ms, epoch_above));
   epoch_ = epoch;
-  schedule_renewal();
+  schedule_renewal(lease_ms_ / 3);
   return {};
 }
 
-void Directory::schedule_renewal() {
-  environment_.leases.after(lease_ms_ / 3, this, [this] {
+void Directory::schedule_renewal(std::int64_t after_ms) {
+  environment_.leases.after(after_ms, this, [this] {
     const Result<void> renewed = lease_->renew();
-    if (!renewed && renewed.error().code == ErrorCode::kLeaseLost) {
+    if (!renewed && ends_ownership(renewed.error().code)) {
       stop_writing(renewed.error());
       return;
     }
-    schedule_renewal();  // After an I/O error too: until the lease ends there is time to try again.
+    if (renewed) lease_late_ = false;
+    if (!renewed && !lease_->check_time()) lease_late_ = true;
+    (void)confirmed_now_ms();  // So that a clock which is right between two jumps is seen to be.
+    // A renewal that failed for want of something is tried again, also after the lease has expired.
+    schedule_renewal(renewed ? lease_ms_ / 3 : std::max<std::int64_t>(lease_ms_ / 30, 1));
   });
+}
+
+Result<std::shared_ptr<Directory>> Directory::draft(std::unique_ptr<storage::Storage> storage, Environment& environment,
+                                                    const DirectoryOptions& options) {
+  return create_as(std::move(storage), environment, options, true);
 }
 
 Result<std::shared_ptr<Directory>> Directory::create(std::unique_ptr<storage::Storage> storage, Environment& environment,
                                                      const DirectoryOptions& options) {
-  std::shared_ptr<Directory> directory(new Directory(std::move(storage), environment));
-  CAIRN_TRY(names, directory->storage_.list());
-  for (const std::string& name : names) {
-    // A lease alone is what a create that did not finish leaves behind.
-    if (is_ours(name)) return fail(ErrorCode::kConflict, "the directory holds a database, or what is left of one", name);
-  }
+  return create_as(std::move(storage), environment, options, false);
+}
+
+Result<std::shared_ptr<Directory>> Directory::create_as(std::unique_ptr<storage::Storage> storage, Environment& environment,
+                                                        const DirectoryOptions& options, bool draft) {
+  const std::shared_ptr<Directory> directory = share_at_home(new Directory(std::move(storage), environment));
+  CAIRN_TRY_VOID(environment.start_threads());
+  directory->draft_ = true;  // Until everything is there that may fail.
+  CAIRN_TRY_VOID(check_creatable(directory->storage_));
   CAIRN_TRY_VOID(directory->take_lease(options));
+  // Again: another process may have created a database, and closed it, before we had the lease.
+  CAIRN_TRY_VOID(check_creatable(directory->storage_));
   Manifest manifest;
   manifest.database = {system_random(), system_random()};
   manifest.hash_seed = system_random();
@@ -68,13 +112,51 @@ Result<std::shared_ptr<Directory>> Directory::create(std::unique_ptr<storage::St
   manifest.stamp_ceiling = stamp_of(environment.clock.wall_ms() + static_cast<std::int64_t>(kStampMsAhead));
   directory->version_ceiling_ = manifest.version_ceiling;
   directory->stamp_ceiling_ = manifest.stamp_ceiling;
-  const MutexLock lock(directory->manifest_mutex_);
-  CAIRN_TRY_VOID(directory->publish(manifest));
-  if (options.drives.empty()) return directory;
   // Only now: what marks a drive says of which database.
-  CAIRN_TRY_VOID(connect_drives(directory->storage_, manifest, options.drives));
-  CAIRN_TRY_VOID(directory->publish(manifest));
-  return directory;
+  Result<void> done = connect_drives(directory->storage_, manifest, options.drives);
+  if (done) {
+    const MutexLock lock(directory->manifest_mutex_);
+    done = directory->publish(manifest);
+  }
+  if (done && !draft) done = directory->publish_draft();
+  if (done) return directory;
+  directory->discard_all();
+  return std::unexpected(done.error());
+}
+
+Result<void> Directory::publish_draft() {
+  const MutexLock lock(manifest_mutex_);
+  draft_ = false;
+  Manifest manifest = manifest_;
+  manifest.version_ceiling = version_ceiling_.load();
+  manifest.stamp_ceiling = stamp_ceiling_.load();
+  return publish(manifest);
+}
+
+void Directory::discard_all() {
+  const std::string lease = storage::lease_name(epoch_);
+  const Manifest made = manifest();
+  Result<std::vector<std::string>> names = storage_.list();
+  // Without a descriptor to list them: those that are known.
+  if (!names) names = made.files();
+  names->push_back(ManifestName{epoch_, made.version + 1}.to_string());
+  // Manifests first, durably: what is left behind, also by a power cut, must be no database.
+  for (const bool manifests : {true, false}) {
+    for (const std::string& name : *names) {
+      const bool ours = is_of_database(name) || storage::is_temporary_name(name);
+      if (ours && ManifestName::parse(name).has_value() == manifests) (void)storage_.remove(name);
+    }
+    if (manifests) (void)storage_.sync_names();
+  }
+  environment_.leases.cancel(this);
+  if (epoch_ != 0) (void)storage_.remove(lease);
+  storage_.set_epoch(0);
+  if (lease_) lease_->release();
+}
+
+Result<bool> Directory::holds_database(storage::Storage& storage) {
+  CAIRN_TRY(names, storage.list());
+  return std::ranges::any_of(names, is_of_database);
 }
 
 Result<ManifestName> Directory::newest_manifest(storage::Storage& storage) {
@@ -82,15 +164,16 @@ Result<ManifestName> Directory::newest_manifest(storage::Storage& storage) {
   std::optional<ManifestName> newest;
   std::string stray;
   for (const std::string& name : names) {
-    if (is_ours(name)) stray = name;
+    if (is_of_database(name)) stray = name;
     const auto parsed = ManifestName::parse(name);
     if (parsed && (!newest || *parsed > *newest)) newest = parsed;
   }
   if (newest) return *newest;
   if (stray.empty()) return fail(ErrorCode::kNotFound, "no database in " + storage.describe());
   return corruption(
-      "the directory holds files of a database but no manifest: a checkpoint or restore that did not finish, "
-      "or a case for repair",
+      "the directory holds files of a database but no manifest: a checkpoint, restore or repair that did not finish; or, if it "
+      "was a "
+      "database once, a case for repair",
       stray);
 }
 
@@ -113,22 +196,32 @@ Result<Manifest> Directory::read_manifest(storage::Storage& storage, Clock& cloc
 Result<void> Directory::plant(std::unique_ptr<storage::Storage> storage, Environment& environment,
                               const DirectoryOptions& options, Manifest manifest) {
   Directory directory(std::move(storage), environment);
-  CAIRN_TRY(names, directory.storage_.list());
+  Result<void> planted = environment.start_threads();
+  if (planted) planted = directory.publish_planted(options, manifest);
+  if (!planted && planted.error().code != ErrorCode::kConflict) {
+    {
+      const MutexLock lock(directory.manifest_mutex_);
+      manifest.version = 0;
+      directory.manifest_ = manifest;  // For the names of its files.
+    }
+    directory.discard_all();
+  }
+  environment.leases.cancel(&directory);
+  if (planted) directory.lease_->release();
+  return planted;
+}
+
+Result<void> Directory::publish_planted(const DirectoryOptions& options, Manifest manifest) {
+  CAIRN_TRY(names, storage_.list());
   for (const std::string& name : names) {
     if (ManifestName::parse(name)) return fail(ErrorCode::kConflict, "the directory holds a database", name);
   }
-  CAIRN_TRY_VOID(directory.storage_.sync_names());
-  CAIRN_TRY_VOID(directory.take_lease(options, manifest.epoch));
-  directory.next_file_ = manifest.next_file;
+  CAIRN_TRY_VOID(storage_.sync_names());
+  CAIRN_TRY_VOID(take_lease(options, manifest.epoch));
+  next_file_ = manifest.next_file;
   manifest.version = 0;
-  Result<void> published;
-  {
-    const MutexLock lock(directory.manifest_mutex_);
-    published = directory.publish(manifest);
-  }
-  environment.leases.cancel(&directory);
-  directory.lease_->release();
-  return published;
+  const MutexLock lock(manifest_mutex_);
+  return publish(manifest);
 }
 
 Result<Manifest> Directory::mark_linked() {
@@ -156,7 +249,8 @@ Result<Manifest> Directory::mark_linked() {
 
 Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Storage> storage, Environment& environment,
                                                    const DirectoryOptions& options) {
-  std::shared_ptr<Directory> directory(new Directory(std::move(storage), environment));
+  const std::shared_ptr<Directory> directory = share_at_home(new Directory(std::move(storage), environment));
+  CAIRN_TRY_VOID(environment.start_threads());
   CAIRN_TRY_VOID(newest_manifest(directory->storage_));  // Before the lease: nothing is written where there is no database.
   CAIRN_TRY_VOID(directory->take_lease(options));
   CAIRN_TRY(manifest, load_manifest(directory->storage_));  // Only now nobody else changes it.
@@ -172,11 +266,13 @@ Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Stor
   CAIRN_TRY(next_file, directory->next_file_of(manifest));
   directory->next_file_ = next_file;
   directory->next_version_ = manifest.version_ceiling + 1;
-  directory->latest_ms_ = manifest.clock_ms;
   directory->last_stamp_ = std::min(manifest.stamp_ceiling, stamp_of(environment.clock.wall_ms()));  // docs/decisions/0026.
-  CAIRN_TRY_VOID(directory->recover_logs(manifest));
+  if (const Result<void> recovered = directory->recover_logs(manifest); !recovered) {
+    return std::unexpected(directory->with_drive(recovered.error()));
+  }
   manifest.version_ceiling += kVersionsAhead;
   manifest.stamp_ceiling = std::max(manifest.stamp_ceiling, stamp_of(environment.clock.wall_ms())) + stamp_of(kStampMsAhead);
+  CAIRN_TRY_VOID(directory->check_lease());  // Recovery may have taken longer than the lease.
   {
     const MutexLock lock(directory->manifest_mutex_);
     CAIRN_TRY_VOID(directory->publish(manifest));
@@ -188,12 +284,13 @@ Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Stor
 }
 
 Directory::~Directory() {
+  if (closed_) return;  // Nothing is scheduled any more.
   environment_.syncs.cancel(this);
   if (lease_) environment_.leases.cancel(this);
 }
 
 Result<void> Directory::close() {
-  if (closed_.exchange(true)) return {};
+  if (closed_) return {};
   environment_.syncs.cancel(this);
   Result<void> result = state();
   if (result) {
@@ -203,19 +300,21 @@ Result<void> Directory::close() {
       manifest.stamp_ceiling = last_stamp_.load();
       return {};
     });
+    if (!result && state()) return result;  // Short of something: still ours, and to be closed again.
   }
-  environment_.leases.cancel(this);
-  if (result) {
-    reclaim();
-    std::vector<Spare> spares;
-    {
-      const MutexLock lock(spares_mutex_);
-      spares.swap(spares_);
-    }
-    for (const Spare& spare : spares) (void)storage_.reclaim(spare.name);
-  }
-  if (state()) lease_->release();
+  let_go(result.has_value());
   return result;
+}
+
+void Directory::let_go(bool reclaims) {
+  if (closed_.exchange(true)) return;
+  environment_.syncs.cancel(this);
+  environment_.leases.cancel(this);
+  if (reclaims) {
+    reclaim();
+    release_spares();
+  }
+  lease_->release();  // After an error too: this process writes no more, and the next owner need not wait.
 }
 
 Manifest Directory::manifest() const {
@@ -230,15 +329,21 @@ Result<void> Directory::publish(Manifest& manifest) {
   ++manifest.version;
   manifest.next_file = next_file_.load();
   manifest.clock_ms = now_ms();
-  CAIRN_TRY_VOID(check_lease());
+  CAIRN_TRY_VOID(still_owned());
+  if (draft_) {
+    --manifest.version;
+    manifest_ = manifest;
+    return {};
+  }
   const std::string name = ManifestName{manifest.epoch, manifest.version}.to_string();
   Result<void> published = storage_.publish(name, encode_manifest(manifest));
-  if (published) published = check_lease();
+  // Short of something, nothing happened. After any other failure the new version may be there or not: whatever we did next
+  // could contradict it.
+  if (!published && nothing_published(published.error().code)) return published;
+  if (published) published = check_switch();
   if (!published) {
-    // Without room nothing happened. After any other failure the new version may be there or not: whatever we did
-    // next could contradict it.
-    if (published.error().code != ErrorCode::kNoSpace) stop_writing(published.error());
-    return published;
+    stop_writing(published.error());
+    return state();
   }
   manifest_ = manifest;
   if (previous.version + 1 >= kManifestsKept && previous.epoch == epoch_) {
@@ -250,24 +355,77 @@ Result<void> Directory::publish(Manifest& manifest) {
 
 Result<void> Directory::commit(const std::function<Result<void>(Manifest&)>& edit,
                                const std::function<void(const Manifest&)>& then) {
+  const std::uint64_t reclaims = reclaims_.load();
   Result<void> done = commit_once(edit, then);
-  if (!done && done.error().code == ErrorCode::kNoSpace && reclaim()) done = commit_once(edit, then);
+  if (done || done.error().code != ErrorCode::kNoSpace) return done;
+  // Several switches may have failed together: the room that one thread makes serves the others too.
+  if (reclaim_all() || reclaims_.load() != reclaims) done = commit_once(edit, then);
   return done;
 }
 
+/// Switches that are asked for while one is being published are published together by the next. A caller waits for two
+/// publications at most, however many others ask.
 Result<void> Directory::commit_once(const std::function<Result<void>(Manifest&)>& edit,
                                     const std::function<void(const Manifest&)>& then) {
+  Switch mine{.edit = edit, .then = then};
+  std::vector<Switch*> together;
+  {
+    const MutexLock lock(switches_mutex_);
+    waiting_switches_.push_back(&mine);
+    while (!mine.done && publishing_) switches_changed_.wait(switches_mutex_);
+    if (mine.done) return mine.result;
+    publishing_ = true;
+    together.swap(waiting_switches_);
+  }
+  struct Ended {  // Whatever happens: the others wait for this.
+    ~Ended() {
+      const MutexLock lock(directory.switches_mutex_);
+      directory.publishing_ = false;
+      for (Switch* const each : together) each->done = true;
+      directory.switches_changed_.notify_all();
+    }
+    Directory& directory;
+    const std::vector<Switch*>& together;
+  };
+  {
+    const Ended ended{*this, together};
+    publish_together(together);
+  }
+  return mine.result;
+}
+
+/// Each edit sees the result of those before it, and is left out if it fails. The threads that asked are waiting, so their edits
+/// may refer to their own locals.
+void Directory::publish_together(std::span<Switch* const> switches) {
+  const Result<void> leased = check_lease();  // Before the lock: it may wait, and readers of the manifest should not.
   const MutexLock lock(manifest_mutex_);
-  CAIRN_TRY_VOID(state());
+  Result<void> open = closed_ ? fail(ErrorCode::kUnavailable, "the database is closed") : leased;
   Manifest next = manifest_;
   next.version_ceiling = version_ceiling_.load();
   next.stamp_ceiling = stamp_ceiling_.load();
-  CAIRN_TRY_VOID(edit(next));
-  CAIRN_TRY_VOID(publish(next));
-  version_ceiling_ = next.version_ceiling;
-  stamp_ceiling_ = next.stamp_ceiling;
-  if (then) then(next);
-  return {};
+  std::vector<std::pair<Switch*, Manifest>> made;  // With the manifest as each of them left it.
+  for (Switch* const each : switches) {
+    if (!open) {
+      each->result = open;
+      continue;
+    }
+    Manifest edited = next;
+    each->result = each->edit(edited);
+    if (!each->result) continue;
+    next = std::move(edited);
+    made.emplace_back(each, next);
+  }
+  if (made.empty()) return;
+  const Result<void> published = publish(next);
+  if (published) {
+    version_ceiling_ = next.version_ceiling;
+    stamp_ceiling_ = next.stamp_ceiling;
+  }
+  if (made.size() > 1) CAIRN_REACHED("several switches published together");
+  for (auto& [each, manifest] : made) {
+    each->result = published;
+    if (published && each->then) each->then(manifest);
+  }
 }
 
 Result<void> Directory::state() const {
@@ -277,9 +435,10 @@ Result<void> Directory::state() const {
 }
 
 void Directory::stop_writing(const Error& reason) {
+  Error named = with_drive(reason);
   const MutexLock lock(state_mutex_);
   if (stopped_) return;
-  stopped_ = reason;
+  stopped_ = std::move(named);
   if (reason.code != ErrorCode::kLeaseLost) {
     stopped_->code = ErrorCode::kReadOnly;
     stopped_->message = "writing stopped after " + std::string(name_of(reason.code)) + ": " + reason.message +
@@ -289,16 +448,59 @@ void Directory::stop_writing(const Error& reason) {
 }
 
 Result<void> Directory::check_lease() {
-  CAIRN_TRY_VOID(state());
-  Result<void> checked = lease_->check();
-  if (!checked) stop_writing(checked.error());
-  return checked;
+  const Result<void> owned = still_owned();
+  if (owned || !state()) return owned;
+  return confirm_lease();
 }
 
-Result<void> Directory::check_lease_time() {
-  Result<void> checked = lease_->check_time();
-  if (!checked) stop_writing(checked.error());
-  return checked;
+/// The same without waiting.
+Result<void> Directory::still_owned() {
+  CAIRN_TRY_VOID(state());
+  const Result<void> checked = lease_->check();
+  if (checked) return {};
+  if (ends_ownership(checked.error().code)) {
+    stop_writing(checked.error());
+    return state();
+  }
+  return fail(ErrorCode::kUnavailable, checked.error().message, checked.error().file);
+}
+
+/// Tries for at most one lease time to renew a lease that has expired or could not be looked at. An owner that was stopped longer
+/// than its lease (SIGSTOP, a suspended machine) goes on from here, unless another owner has taken over.
+Result<void> Directory::confirm_lease() {
+  const std::int64_t begin_ms = environment_.clock.boot_ms();
+  const bool late = lease_late_;  // Others have waited for a lease time already: one more try is enough.
+  while (true) {
+    const Result<void> renewed = lease_->renew();
+    if (renewed) {
+      lease_late_ = false;
+      return {};
+    }
+    if (ends_ownership(renewed.error().code)) {
+      stop_writing(renewed.error());
+      return state();
+    }
+    const std::int64_t waited_ms = environment_.clock.boot_ms() - begin_ms;
+    if (waited_ms >= lease_ms_ || late || closed_) {
+      CAIRN_REACHED("lease not confirmed in time");
+      lease_late_ = true;
+      return fail(ErrorCode::kUnavailable, "the lease has expired and could not be renewed: " + renewed.error().message,
+                  renewed.error().file);
+    }
+    environment_.clock.sleep_ms(std::clamp<std::int64_t>(lease_ms_ / 100, 1, 100));
+  }
+}
+
+/// Called after a manifest was linked: it counts unless a greater epoch exists. An owner that takes over from now on reads it,
+/// so our clock need not be asked. If the epochs cannot be looked at, this tries for one lease time.
+Result<void> Directory::check_switch() {
+  const std::int64_t begin_ms = environment_.clock.boot_ms();
+  while (true) {
+    Result<void> checked = storage_.check_epoch();
+    if (checked || ends_ownership(checked.error().code)) return checked;
+    if (environment_.clock.boot_ms() - begin_ms >= lease_ms_) return checked;
+    environment_.clock.sleep_ms(std::clamp<std::int64_t>(lease_ms_ / 100, 1, 100));
+  }
 }
 
 /// With a margin, since others reserve at the same time and the clock goes on.
@@ -308,6 +510,11 @@ bool Directory::versions_at_hand(std::uint64_t count, std::uint64_t now, std::ui
 }
 
 std::uint64_t Directory::stamp_now() const { return std::max(stamp_of(environment_.clock.wall_ms()), last_stamp_.load()); }
+
+Result<void> Directory::prepare_versions(std::uint64_t count) {
+  if (lease_late_) CAIRN_TRY_VOID(check_lease());
+  return raise_ceilings(count, kLeastPart);
+}
 
 Result<void> Directory::raise_ceilings(std::uint64_t count, std::uint64_t part) {
   if (versions_at_hand(count, stamp_now(), part)) return {};
@@ -354,155 +561,32 @@ void Directory::raise_stamp(std::uint64_t stamp) {
   }
 }
 
-std::int64_t Directory::now_ms() const {
+std::int64_t Directory::confirmed_now_ms() const {
+  constexpr std::int64_t kSlackMs = 60'000;     // NTP slews a clock, and both clocks are not read at one moment.
+  constexpr std::int64_t kStaysMs = 3'600'000;  // A clock that stays ahead so long was set right.
   const std::int64_t wall_ms = environment_.clock.wall_ms();
-  std::int64_t latest = latest_ms_.load(std::memory_order_relaxed);
-  while (latest < wall_ms && !latest_ms_.compare_exchange_weak(latest, wall_ms, std::memory_order_relaxed)) {
-  }
-  return std::max(latest, wall_ms);
-}
-
-std::uint64_t Directory::random() {
+  const std::int64_t boot_ms = environment_.clock.boot_ms();
   const MutexLock lock(state_mutex_);
-  return random_.next();
-}
-
-FileName Directory::new_name(std::string_view suffix) {
-  return {.number = next_file_.fetch_add(1), .epoch = epoch_, .random = static_cast<std::uint32_t>(random()), .suffix = suffix};
-}
-
-std::optional<Directory::Spare> Directory::take_spare(std::uint64_t capacity, std::size_t root) {
-  recycle_dropped();  // Deleting may take long, and is for jobs: a log waits here.
-  const MutexLock lock(spares_mutex_);
-  // Not one far too large: many small logs would keep what one busy log gave back.
-  const auto found = std::find_if(spares_.begin(), spares_.end(), [&](const Spare& s) {
-    return s.capacity >= capacity && s.capacity <= 2 * capacity && storage_.drive_of(s.name) == root;
-  });
-  if (found == spares_.end()) return std::nullopt;
-  Spare spare = std::move(*found);
-  spares_.erase(found);
-  return spare;
-}
-
-/// A spare one, or a new one.
-Result<std::unique_ptr<storage::AppendFile>> Directory::segment_file(const std::string& name, std::uint64_t capacity,
-                                                                     std::size_t root, bool& recycled) {
-  const std::optional<Spare> spare = take_spare(capacity, root);
-  recycled = spare.has_value();
-  if (!spare) return create(name, capacity, root);
-  CAIRN_REACHED("segment recycled");
-  Result<std::unique_ptr<storage::AppendFile>> file = storage_.recycle(spare->name, name);
-  if (!file) keeper_->drop({spare->name, 0});
-  return file;
-}
-
-Result<Directory::NewSegment> Directory::new_segment(std::uint16_t view, const std::string& view_name, std::uint64_t capacity,
-                                                     std::optional<std::uint16_t> root) {
-  CAIRN_TRY_VOID(state());
-  const FileName name = new_name(kSegmentSuffix);
-  const std::string file_name = name.to_string();
-  bool recycled = false;
-  std::uint16_t on = root.value_or(0);
-  Result<std::unique_ptr<storage::AppendFile>> file = segment_file(file_name, capacity, on, recycled);
-  for (std::uint16_t tried = 1; root && tried < roots() && !file && file.error().code == ErrorCode::kNoSpace; ++tried) {
-    CAIRN_REACHED("segment on another drive, for want of room");
-    on = static_cast<std::uint16_t>((on + 1) % roots());
-    file = segment_file(file_name, capacity, on, recycled);
+  const std::int64_t elapsed_ms = confirmed_.wall_ms + (boot_ms - confirmed_.boot_ms);
+  if (wall_ms <= elapsed_ms) {  // Set back, or as expected: the clock itself is the lesser.
+    confirmed_ = {.wall_ms = wall_ms, .boot_ms = boot_ms, .ahead_since_boot_ms = std::nullopt};
+    return wall_ms;
   }
-  if (!file) return std::unexpected(file.error());
-  const segment::SegmentIdentity identity{.database = database_,
-                                          .number = name.number,
-                                          .salt = segment::salt_of(database_, file_name),
-                                          .epoch = epoch_,
-                                          .view = view,
-                                          .view_name = view_name};
-  Result<std::unique_ptr<segment::SegmentWriter>> writer = segment::SegmentWriter::start(*std::move(file), identity, recycled);
-  Result<void> named = writer ? storage_.sync_names() : std::unexpected(writer.error());
-  if (!named) {
-    // It holds nothing that was accepted: dropping it makes good for the failed sync.
-    abandon(file_name);
-    return std::unexpected(named.error());
+  if (wall_ms <= elapsed_ms + kSlackMs) {
+    confirmed_.ahead_since_boot_ms.reset();
+    return elapsed_ms;
   }
-  return NewSegment{*std::move(writer), file_name, on};
-}
-
-Result<std::unique_ptr<storage::AppendFile>> Directory::new_sealed(sealed::SealedIdentity& identity, std::uint64_t capacity) {
-  CAIRN_TRY_VOID(state());
-  const FileName name = new_name(kSealedSuffix);
-  identity.database = database_;
-  identity.hash_seed = hash_seed_;
-  identity.number = name.number;
-  identity.salt = random();
-  identity.epoch = epoch_;
-  return create(name.to_string(), capacity);
-}
-
-Result<std::unique_ptr<storage::AppendFile>> Directory::create(const std::string& name, std::uint64_t capacity,
-                                                               std::size_t root) {
-  Result<std::unique_ptr<storage::AppendFile>> file = storage_.create_on(root, name, capacity);
-  if (!file && file.error().code == ErrorCode::kNoSpace && reclaim()) file = storage_.create_on(root, name, capacity);
-  return file;
-}
-
-void Directory::abandon(const std::string& name) { (void)storage_.remove(name); }
-
-void Directory::discard(NewSegment segment) {
-  segment.writer.reset();
-  keeper_->drop({segment.name, 0});
-}
-
-std::vector<FileKeeper::Dropped> Directory::take_dropped(bool all) {
-  std::vector<FileKeeper::Dropped> taken = keeper_->take(all);
-  if (holds_ == 0) return taken;  // Looked at after taking: what left the manifest before a hold began is nothing to it.
-  for (FileKeeper::Dropped& dropped : taken) keeper_->drop(std::move(dropped));
-  return {};
-}
-
-bool Directory::reclaim() {
-  recycle_dropped();
-  bool any = false;
-  for (const FileKeeper::Dropped& dropped : take_dropped(true)) {
-    if (!check_lease()) break;  // An owner that was taken over deletes nothing. What stays behind is deleted by the next open.
-    any = remove_dropped(dropped.name) || any;
+  const std::int64_t ahead_ms = wall_ms - elapsed_ms;
+  if (!confirmed_.ahead_since_boot_ms || ahead_ms > confirmed_.ahead_ms + kSlackMs) {  // Another jump: it has to stay as long.
+    confirmed_.ahead_since_boot_ms = boot_ms;
+    confirmed_.ahead_ms = ahead_ms;
   }
-  return any;
-}
-
-/// Only what this owner made is known to be mapped by nobody: an older file may be by who read it before this open.
-bool Directory::remove_dropped(const std::string& name) {
-  const auto file = FileName::parse(name);
-  return (!file || file->epoch == epoch_ ? storage_.reclaim(name) : storage_.remove(name)).has_value();
-}
-
-/// Keeps what it may of the dropped segments for reuse; the others are to be deleted.
-void Directory::recycle_dropped() {
-  for (const FileKeeper::Dropped& dropped : take_dropped(false)) {
-    const bool ours = FileName::parse(dropped.name)->epoch == epoch_;
-    if (!ours || !check_lease() || !put_aside(dropped.name, dropped.recyclable_bytes)) keeper_->drop({dropped.name, 0});
-  }
-}
-
-/// Keeps a segment for reuse, under a name that says so: repair must not take it for a log. The largest are kept: a log begins
-/// with small ones, which serve none of those that follow.
-bool Directory::put_aside(const std::string& name, std::uint64_t capacity) {
-  std::string smallest;
-  {
-    const MutexLock lock(spares_mutex_);
-    if (linked_.erase(name) != 0) return false;
-    if (spares_.size() >= kSparesMax) {
-      const auto least = std::ranges::min_element(spares_, {}, &Spare::capacity);
-      if (least->capacity >= capacity) return false;
-      smallest = least->name;
-      spares_.erase(least);
-    }
-  }
-  if (!smallest.empty()) keeper_->drop({smallest, 0});
-  std::string spare = name.substr(0, name.size() - kSegmentSuffix.size());
-  spare += kSpareSuffix;
-  if (!storage_.recycle(name, spare)) return false;
-  const MutexLock lock(spares_mutex_);
-  spares_.push_back({spare, capacity});
-  return true;
+  confirmed_.ahead_ms = std::min(confirmed_.ahead_ms, ahead_ms);
+  if (boot_ms - *confirmed_.ahead_since_boot_ms < kStaysMs) return elapsed_ms;
+  CAIRN_REACHED("clock that stayed ahead was believed");
+  const std::int64_t believed_ms = elapsed_ms + confirmed_.ahead_ms;
+  confirmed_ = {.wall_ms = believed_ms, .boot_ms = boot_ms, .ahead_since_boot_ms = std::nullopt};
+  return believed_ms;
 }
 
 std::shared_ptr<Pin> Directory::pin(std::uint16_t view, const std::atomic<std::uint64_t>& visible, const std::string& label,
@@ -516,7 +600,7 @@ std::shared_ptr<Pin> Directory::pin(std::uint16_t view, const std::atomic<std::u
     version = visible.load(std::memory_order_acquire);
     pins_.push_back({id, view, version, environment_.clock.boot_ms(), label, written_bytes, ended});
   }
-  return std::make_shared<Pin>(shared_from_this(), id, version, std::move(ended));
+  return std::make_shared<Pin>(shared_from_this(), view, id, version, std::move(ended));
 }
 
 Result<void> Directory::end_pin(std::uint16_t view, std::uint64_t id) {
@@ -534,7 +618,9 @@ void Directory::unpin(std::uint64_t id) {
   pins_.remove_if([&](const PinState& pin) { return pin.id == id; });
 }
 
-Pin::~Pin() { directory_->unpin(id_); }
+Pin::~Pin() {
+  if (home_.is_here()) directory_->unpin(id_);
+}
 
 Visibility Directory::visibility(std::uint16_t view, const std::atomic<std::uint64_t>& visible) const {
   const MutexLock lock(pins_mutex_);

@@ -2,6 +2,10 @@
 //
 // Locks, outermost first: kManifest (one switch at a time, held across its I/O), then kPins and kFiles, which are never
 // held across anything.
+//
+//   directory.cc           create, open and close, the manifest, the lease, the write clock, pins
+//   directory_files.cc     new files, on which drive, and those that nothing refers to any more
+//   directory_recovery.cc  what an open finds and mends
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -12,9 +16,11 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "base/home_process.h"
 #include "base/mutex.h"
 #include "base/random.h"
 #include "directory/environment.h"
@@ -72,7 +78,7 @@ class LiveFile {
   ~LiveFile() {
     const std::string name = map_->name();
     map_.reset();
-    if (obsolete_) keeper_->drop({name, recyclable_bytes_});
+    if (obsolete_ && home_.is_here()) keeper_->drop({name, recyclable_bytes_});
   }
   LiveFile(const LiveFile&) = delete;
   LiveFile& operator=(const LiveFile&) = delete;
@@ -90,23 +96,28 @@ class LiveFile {
   std::shared_ptr<FileKeeper> keeper_;
   std::atomic<std::uint64_t> recyclable_bytes_{0};
   std::atomic<bool> obsolete_{false};
+  const HomeProcess home_;
 };
 
 /// A version that something stands on, so that what it sees is kept.
 class Pin {
  public:
-  Pin(std::shared_ptr<Directory> directory, std::uint64_t id, std::uint64_t write_version,
+  Pin(std::shared_ptr<Directory> directory, std::uint16_t view, std::uint64_t id, std::uint64_t write_version,
       std::shared_ptr<const std::atomic<bool>> ended)
-      : directory_(std::move(directory)), id_(id), write_version_(write_version), ended_(std::move(ended)) {}
+      : directory_(std::move(directory)), view_(view), id_(id), write_version_(write_version), ended_(std::move(ended)) {}
   ~Pin();
   Pin(const Pin&) = delete;
   Pin& operator=(const Pin&) = delete;
   [[nodiscard]] std::uint64_t write_version() const { return write_version_; }
+  [[nodiscard]] const Directory& directory() const { return *directory_; }
+  [[nodiscard]] std::uint16_t view() const { return view_; }
   /// Somebody ended it: what it stood on may go. A line-up taken before this was false still has it.
   [[nodiscard]] bool ended() const { return ended_->load(std::memory_order_acquire); }
 
  private:
+  const HomeProcess home_;
   std::shared_ptr<Directory> directory_;
+  std::uint16_t view_;  // What it pins versions of.
   std::uint64_t id_;
   std::uint64_t write_version_;
   std::shared_ptr<const std::atomic<bool>> ended_;
@@ -129,15 +140,25 @@ struct DirectoryOptions {
 
 class Directory : public std::enable_shared_from_this<Directory> {
  public:
-  /// Makes an empty database. kConflict: there is one, or files of one.
+  /// Makes an empty database. kConflict: the directory holds anything but lost+found and what an interrupted create left.
   static Result<std::shared_ptr<Directory>> create(std::unique_ptr<storage::Storage> storage, Environment& environment,
                                                    const DirectoryOptions& options);
+  /// As create(), but nothing is a database before publish_draft(): until then the manifest is in memory, and commit() changes it
+  /// there. Opening the directory meanwhile, or after a crash, fails: it holds no manifest.
+  static Result<std::shared_ptr<Directory>> draft(std::unique_ptr<storage::Storage> storage, Environment& environment,
+                                                  const DirectoryOptions& options);
+  /// Makes a draft the database.
+  Result<void> publish_draft() CAIRN_EXCLUDES(manifest_mutex_);
+  /// Deletes every file of a draft, or of what plant() could not publish: the directory is empty again, as far as it can be told.
+  void discard_all();
+  /// Whether there are files of a database, complete or not.
+  static Result<bool> holds_database(storage::Storage& storage);
   /// Takes the lease over the database and brings it to a state that only this epoch writes to (docs/guarantees.md).
   /// kBusy: it is held. kNotFound: there is none. kCorruption, kUnsupported: it cannot be read.
   static Result<std::shared_ptr<Directory>> open(std::unique_ptr<storage::Storage> storage, Environment& environment,
                                                  const DirectoryOptions& options);
   /// Makes a database of `manifest`, all of whose files are in `storage` already, durable but for their names. Nobody
-  /// owns it afterwards. kConflict: there is one.
+  /// owns it afterwards. kConflict: there is one. After any other error all files of it are deleted.
   static Result<void> plant(std::unique_ptr<storage::Storage> storage, Environment& environment, const DirectoryOptions& options,
                             Manifest manifest);
   /// The newest manifest of a directory that nobody owns and nobody opens. kBusy: somebody does. Other errors as open().
@@ -147,13 +168,17 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Directory& operator=(const Directory&) = delete;
 
   /// Ends ownership: lowers the ceilings to what was used, deletes what nobody reads, gives the lease back. The views
-  /// were closed before. Reads of files still held go on.
+  /// were closed before. Reads of files still held go on. If it fails while state() is fine, the directory is still owned and
+  /// close() can be called again.
   Result<void> close() CAIRN_EXCLUDES(manifest_mutex_);
+  /// The part of close() that cannot fail: nothing runs by itself any more, and the lease is given back.
+  void let_go(bool reclaims) CAIRN_EXCLUDES(manifest_mutex_);
 
   /// The manifest as it is now, copied.
   [[nodiscard]] Manifest manifest() const CAIRN_EXCLUDES(manifest_mutex_);
-  /// Applies `edit` to the manifest and makes the result durable, or changes nothing. An error other than kNoSpace
-  /// and kInvalidArgument ends writing to this directory for good (state()). On a full disk `edit` may be called twice, each
+  /// Applies `edit` to the manifest and makes the result durable, or changes nothing: kNoSpace, kUnavailable,
+  /// kPermissionDenied, and whatever `edit` returned. Any other error ends writing to this directory for good (state()). On a
+  /// full disk `edit` may be called twice, each
   /// time with the manifest as it is. `then` is called with the result once it is durable, before anybody else may change it.
   Result<void> commit(const std::function<Result<void>(Manifest&)>& edit, const std::function<void(const Manifest&)>& then = {})
       CAIRN_EXCLUDES(manifest_mutex_);
@@ -162,10 +187,11 @@ class Directory : public std::enable_shared_from_this<Directory> {
   [[nodiscard]] Result<void> state() const CAIRN_EXCLUDES(state_mutex_);
   /// Ends writing for good, for `reason`; the first reason stays.
   void stop_writing(const Error& reason) CAIRN_EXCLUDES(state_mutex_);
-  /// Whether this process may still acknowledge: by time and epoch. Stops writing if not.
+  /// Whether this process may still acknowledge: by epoch and time. Waits for the renewal of an expired lease, at most one lease
+  /// time. kUnavailable: it could not be renewed yet. Any other error has ended writing. Not with a lock of a log held.
   Result<void> check_lease();
-  /// The same by our own clock only, without I/O.
-  Result<void> check_lease_time();
+  /// By our own clock only, without I/O: if not, check_lease().
+  [[nodiscard]] bool lease_in_time() { return lease_->check_time().has_value(); }
 
   struct Stamped {
     std::uint64_t write_version;
@@ -173,19 +199,23 @@ class Directory : public std::enable_shared_from_this<Directory> {
   };
   /// Whether that much is left, as far as can be seen without a look at the clock.
   [[nodiscard]] bool versions_at_hand(std::uint64_t count) const {
-    return versions_at_hand(count, last_stamp_.load(), kLeastPart);
+    return !lease_late_.load(std::memory_order_relaxed) && versions_at_hand(count, last_stamp_.load(), kLeastPart);
   }
   /// Makes sure that reserve(count) will find room below the ceilings, with I/O if it must; as a rule they are raised in the
-  /// background long before. Before taking locks.
-  Result<void> prepare_versions(std::uint64_t count) CAIRN_EXCLUDES(manifest_mutex_) { return raise_ceilings(count, kLeastPart); }
+  /// background long before. While renewals of the lease are late it waits for one, so that nothing is appended meanwhile.
+  /// Before taking locks.
+  Result<void> prepare_versions(std::uint64_t count) CAIRN_EXCLUDES(manifest_mutex_);
   /// `count` consecutive write versions and `stamps` consecutive stamps; the first of them are returned. nullopt:
   /// prepare_versions again.
   std::optional<Stamped> reserve_versions(std::uint64_t count, std::uint64_t stamps = 1);
   /// Stamps from now on are above `stamp`, which was given out.
   void raise_stamp(std::uint64_t stamp);
-  /// Milliseconds since 1970 by the wall clock, but never less than it said before, in this open or an earlier one: what
-  /// has expired stays so.
-  [[nodiscard]] std::int64_t now_ms() const;
+  /// Milliseconds since 1970 by the wall clock as it is now: what decides whether something has expired for a reader.
+  [[nodiscard]] std::int64_t now_ms() const { return environment_.clock.wall_ms(); }
+  /// The same as far as elapsed time confirms it: what decides whether something that has expired may be deleted. A clock that
+  /// jumped ahead counts here only after it has stayed there for an hour, so that a wrong reading hides things and
+  /// deletes nothing. The clock at the open is taken at its word.
+  [[nodiscard]] std::int64_t confirmed_now_ms() const CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] std::uint64_t versions_used() const { return next_version_.load() - 1; }
 
   struct NewSegment {
@@ -194,12 +224,17 @@ class Directory : public std::enable_shared_from_this<Directory> {
     std::uint16_t root = 0;  // The drive it is on.
   };
   /// A segment of at least `capacity` bytes, new or recycled, durable in name and header, not yet in the manifest. `root`: the
-  /// drive it is to be on; without room there it is on another. Not given: it is on no further one.
+  /// drive it is to be on; where that has no room, is read-only or fails, it is on another (drive_errors()). Not given: it is on
+  /// no further one.
   Result<NewSegment> new_segment(std::uint16_t view, const std::string& view_name, std::uint64_t capacity,
                                  std::optional<std::uint16_t> root = {});
   /// The drives in turn, for segments that may be on any.
   [[nodiscard]] std::uint16_t next_root() { return static_cast<std::uint16_t>(next_root_.fetch_add(1) % storage_.count()); }
   [[nodiscard]] std::size_t drive_of(const std::string& file) const { return storage_.drive_of(file); }
+  /// For each drive, why the last segment meant for it had to go to another drive; empty if it did not.
+  [[nodiscard]] std::vector<std::string> drive_errors() const CAIRN_EXCLUDES(state_mutex_);
+  /// `error` with the path of the file, if it names one on a further drive.
+  [[nodiscard]] Error with_drive(Error error);
   [[nodiscard]] std::uint16_t roots() const { return static_cast<std::uint16_t>(storage_.count()); }
   /// A name and a file for a sealed file; `identity` is completed with what only the directory knows.
   Result<std::unique_ptr<storage::AppendFile>> new_sealed(sealed::SealedIdentity& identity, std::uint64_t capacity);
@@ -215,6 +250,13 @@ class Directory : public std::enable_shared_from_this<Directory> {
   /// Deletes or puts aside for reuse what nobody holds any more, unless a LiveHold lives. Whether it deleted anything. May take
   /// long.
   bool reclaim() CAIRN_EXCLUDES(spares_mutex_);
+  /// Bytes of segments that wait to be recycled.
+  [[nodiscard]] std::uint64_t spare_bytes() const CAIRN_EXCLUDES(spares_mutex_);
+  /// Deletes these. Whether there were any.
+  bool release_spares() CAIRN_EXCLUDES(spares_mutex_);
+  bool reclaim_all() CAIRN_EXCLUDES(spares_mutex_);
+  /// The same, by a job.
+  void reclaim_in_background();
   /// Whether there is anything to reclaim.
   [[nodiscard]] bool holds_dropped() const { return !keeper_->empty(); }
   /// Marks every segment that has ended as linked, durably, and returns that manifest, without active segments: what a
@@ -243,10 +285,16 @@ class Directory : public std::enable_shared_from_this<Directory> {
  private:
   friend class Pin;
   Directory(std::unique_ptr<storage::Storage> storage, Environment& environment);
+  static Result<std::shared_ptr<Directory>> create_as(std::unique_ptr<storage::Storage> storage, Environment& environment,
+                                                      const DirectoryOptions& options, bool draft);
   Result<void> take_lease(const DirectoryOptions& options, std::uint64_t epoch_above = 0);
+  Result<void> publish_planted(const DirectoryOptions& options, Manifest manifest) CAIRN_EXCLUDES(manifest_mutex_);
+  Result<void> still_owned();
   static Result<ManifestName> newest_manifest(storage::Storage& storage);
   static Result<Manifest> load_manifest(storage::Storage& storage);
-  void schedule_renewal();
+  void schedule_renewal(std::int64_t after_ms);
+  Result<void> confirm_lease();
+  Result<void> check_switch();
   // What part of what the ceilings run ahead should be left: less is raised in the background, still less at once.
   static constexpr std::uint64_t kLowPart = 2;
   static constexpr std::uint64_t kLeastPart = 8;
@@ -261,8 +309,15 @@ class Directory : public std::enable_shared_from_this<Directory> {
   Result<SegmentEntry> copy_tail(const segment::SegmentReader& reader, const ViewEntry& view, const SegmentEntry& active,
                                  const segment::Recovered& found);
   Result<void> publish(Manifest& manifest) CAIRN_REQUIRES(manifest_mutex_);
+  struct Switch {
+    const std::function<Result<void>(Manifest&)>& edit;
+    const std::function<void(const Manifest&)>& then;
+    Result<void> result = std::unexpected(Error{ErrorCode::kUnavailable, "the switch was not made"});
+    bool done = false;  // Guarded by switches_mutex_.
+  };
   Result<void> commit_once(const std::function<Result<void>(Manifest&)>& edit, const std::function<void(const Manifest&)>& then)
-      CAIRN_EXCLUDES(manifest_mutex_);
+      CAIRN_EXCLUDES(manifest_mutex_, switches_mutex_);
+  void publish_together(std::span<Switch* const> switches) CAIRN_EXCLUDES(manifest_mutex_);
   [[nodiscard]] Result<std::uint64_t> next_file_of(const Manifest& manifest);
   Result<void> drop_strays() CAIRN_EXCLUDES(manifest_mutex_);
   struct Spare {
@@ -273,6 +328,8 @@ class Directory : public std::enable_shared_from_this<Directory> {
   void recycle_dropped() CAIRN_EXCLUDES(spares_mutex_);
   bool remove_dropped(const std::string& name);
   std::optional<Spare> take_spare(std::uint64_t capacity, std::size_t root) CAIRN_EXCLUDES(spares_mutex_);
+  Result<NewSegment> new_segment_on(std::uint16_t root, std::uint16_t view, const std::string& view_name, std::uint64_t capacity);
+  void note_drive(std::uint16_t root, const std::string& error) CAIRN_EXCLUDES(state_mutex_);
   Result<std::unique_ptr<storage::AppendFile>> segment_file(const std::string& name, std::uint64_t capacity, std::size_t root,
                                                             bool& recycled) CAIRN_EXCLUDES(spares_mutex_);
   Result<std::unique_ptr<storage::AppendFile>> create(const std::string& name, std::uint64_t capacity, std::size_t root = 0);
@@ -292,6 +349,13 @@ class Directory : public std::enable_shared_from_this<Directory> {
   std::uint64_t hash_seed_ = 0;
   std::vector<std::string> reports_;
   std::atomic<bool> closed_{false};
+  std::atomic<bool> draft_{false};       // Manifests are not published yet.
+  std::atomic<bool> lease_late_{false};  // It expired and could not be renewed when that was tried last.
+
+  Mutex switches_mutex_{Rank::kLeaf};
+  CondVar switches_changed_;
+  std::vector<Switch*> waiting_switches_ CAIRN_GUARDED_BY(switches_mutex_);  // In the order in which they were asked for.
+  bool publishing_ CAIRN_GUARDED_BY(switches_mutex_) = false;
 
   mutable Mutex manifest_mutex_{Rank::kManifest};
   Manifest manifest_ CAIRN_GUARDED_BY(manifest_mutex_);
@@ -302,8 +366,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   std::atomic<std::uint64_t> version_ceiling_{0};
   std::atomic<std::uint64_t> last_stamp_{0};
   std::atomic<std::uint64_t> stamp_ceiling_{0};
-  std::atomic<bool> raise_set_{false};              // The ceilings are about to be raised.
-  mutable std::atomic<std::int64_t> latest_ms_{0};  // What now_ms() said last.
+  std::atomic<bool> raise_set_{false};  // The ceilings are about to be raised.
 
   struct PinState {
     std::uint64_t id;
@@ -319,14 +382,24 @@ class Directory : public std::enable_shared_from_this<Directory> {
   std::uint64_t next_pin_ CAIRN_GUARDED_BY(pins_mutex_) = 1;
 
   friend class LiveHold;
-  std::atomic<int> holds_{0};  // LiveHolds that live.
+  std::atomic<int> holds_{0};               // LiveHolds that live.
+  std::atomic<std::uint64_t> reclaims_{0};  // How often reclaim_all() gave something back.
 
-  Mutex spares_mutex_{Rank::kFiles};
+  mutable Mutex spares_mutex_{Rank::kFiles};
   std::vector<Spare> spares_ CAIRN_GUARDED_BY(spares_mutex_);
   std::set<std::string> linked_ CAIRN_GUARDED_BY(spares_mutex_);  // By mark_linked(), in this open: not to be recycled.
 
   mutable Mutex state_mutex_{Rank::kLeaf};
   std::optional<Error> stopped_ CAIRN_GUARDED_BY(state_mutex_);
+  /// The wall clock that counts for deletions, and when it was read; since when the clock has been far ahead of it.
+  struct ConfirmedClock {
+    std::int64_t wall_ms;
+    std::int64_t boot_ms;
+    std::optional<std::int64_t> ahead_since_boot_ms;
+    std::int64_t ahead_ms = 0;  // The least by which the clock was ahead since then.
+  };
+  std::vector<std::string> drive_errors_ CAIRN_GUARDED_BY(state_mutex_);
+  mutable ConfirmedClock confirmed_ CAIRN_GUARDED_BY(state_mutex_);
   Random random_ CAIRN_GUARDED_BY(state_mutex_);
   std::atomic<bool> stopped_flag_{false};
 };
@@ -335,9 +408,10 @@ class Directory : public std::enable_shared_from_this<Directory> {
 class LiveHold {
  public:
   explicit LiveHold(Directory& directory) : directory_(directory) { ++directory_.holds_; }
+  /// Files that were dropped meanwhile are deleted by a job: that may take long, and no caller should wait for it.
   ~LiveHold() {
     --directory_.holds_;
-    directory_.reclaim();
+    directory_.reclaim_in_background();
   }
   LiveHold(const LiveHold&) = delete;
   LiveHold& operator=(const LiveHold&) = delete;

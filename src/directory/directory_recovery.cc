@@ -158,8 +158,9 @@ Result<void> Directory::drop_strays() {
   for (const std::string& name : names) {
     if (const auto parsed = ManifestName::parse(name)) manifests.push_back(*parsed);
     const auto file = FileName::parse(name);
-    const bool stray = (file && file->epoch <= epoch_ && !keep.contains(name)) || name.starts_with(kTemporaryPrefix) ||
-                       name.ends_with(kSpareSuffix);
+    // The whole name must have the shape: a user's file that only begins or ends alike is left alone.
+    const bool stray =
+        (file && file->epoch <= epoch_ && !keep.contains(name)) || storage::is_temporary_name(name) || is_spare_name(name);
     if (stray) keeper_->drop({name, 0});
   }
   std::sort(manifests.begin(), manifests.end());

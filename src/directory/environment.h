@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "base/clock.h"
+#include "base/home_process.h"
 #include "base/memory_budget.h"
 #include "base/on_demand.h"
 #include "cairn/bytes.h"
@@ -27,8 +28,11 @@ struct Environment {
         leases(the_clock, threaded),
         syncs(the_clock, threaded) {}
 
-  /// The one of this process.
+  /// The one of this process. A child made by fork() gets one of its own: the parent's threads are not there.
   static Environment& process();
+  /// Starts the threads that are not running yet. To be called before a directory is opened. kUnavailable: the system gives
+  /// this process no more threads at the moment; what was started stays, and a later call tries the others again.
+  Result<void> start_threads();
 
   Clock& clock;
   MemoryBudget memory;

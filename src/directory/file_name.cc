@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <initializer_list>
 
 namespace cairn::directory {
 namespace {
@@ -24,22 +26,29 @@ bool take(std::string_view& text, char c) {
   return true;
 }
 
-}  // namespace
-
-std::string FileName::to_string() const { return fmt::format("{}-{}-{:08x}{}", number, epoch, random, suffix); }
-
-std::optional<FileName> FileName::parse(std::string_view name) {
+/// NUMBER-EPOCH-RANDOM and one of `suffixes`, exactly as FileName::to_string() writes it.
+std::optional<FileName> parse_with(std::string_view name, std::initializer_list<std::string_view> suffixes) {
   FileName parsed;
   std::string_view rest = name;
   if (!take(rest, parsed.number) || !take(rest, '-') || !take(rest, parsed.epoch) || !take(rest, '-') ||
       !take(rest, parsed.random, 16)) {
     return std::nullopt;
   }
-  if (rest != kSegmentSuffix && rest != kSealedSuffix) return std::nullopt;
-  parsed.suffix = rest == kSegmentSuffix ? kSegmentSuffix : kSealedSuffix;
+  const auto* const suffix = std::find(suffixes.begin(), suffixes.end(), rest);
+  if (suffix == suffixes.end()) return std::nullopt;
+  parsed.suffix = *suffix;
   if (parsed.to_string() != name) return std::nullopt;
   return parsed;
 }
+
+}  // namespace
+
+std::string FileName::to_string() const { return fmt::format("{}-{}-{:08x}{}", number, epoch, random, suffix); }
+
+std::optional<FileName> FileName::parse(std::string_view name) { return parse_with(name, {kSegmentSuffix, kSealedSuffix}); }
+
+bool is_spare_name(std::string_view name) { return parse_with(name, {kSpareSuffix}).has_value(); }
+bool is_trimmed_name(std::string_view name) { return parse_with(name, {kTrimmedSuffix}).has_value(); }
 
 std::string ManifestName::to_string() const { return fmt::format("{}{}-{}", kManifestPrefix, epoch, version); }
 

@@ -13,7 +13,6 @@ inline constexpr std::string_view kSegmentSuffix = ".segment";
 inline constexpr std::string_view kSealedSuffix = ".sealed";
 inline constexpr std::string_view kTrimmedSuffix = ".trimmed";  // Kept aside by recovery; never read.
 inline constexpr std::string_view kSpareSuffix = ".spare";      // To be recycled; what it holds is dead.
-inline constexpr std::string_view kTemporaryPrefix = "tmp-";
 
 struct FileName {
   std::uint64_t number = 0;
@@ -25,6 +24,11 @@ struct FileName {
   /// nullopt if `name` is not the name of a segment or sealed file, exactly as to_string() writes it.
   static std::optional<FileName> parse(std::string_view name);
 };
+
+/// Whether `name` is that of a segment put aside, exactly as this directory writes them: NUMBER-EPOCH-RANDOM.spare.
+bool is_spare_name(std::string_view name);
+/// The same of a trimmed tail: NUMBER-EPOCH-RANDOM.trimmed.
+bool is_trimmed_name(std::string_view name);
 
 struct ManifestName {
   std::uint64_t epoch = 0;

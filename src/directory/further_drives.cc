@@ -35,10 +35,13 @@ Result<std::size_t> marked_as(storage::Storage& drive, const segment::DatabaseId
     if (!name.starts_with(kMarkPrefix)) continue;
     std::size_t number = 0;
     std::from_chars(name.data() + kMarkPrefix.size(), name.data() + name.size(), number);
-    if (number == 0 || mark_name(number) != name) continue;
+    if (number == 0 || number > kDrivesMax || mark_name(number) != name) continue;
     CAIRN_TRY_VOID(check_mark(drive, database, number));
     return number;
   }
+  // A temporary file is what an interrupted addition leaves behind.
+  std::erase_if(names,
+                [](const std::string& name) { return storage::is_temporary_name(name) || name == storage::kLostAndFound; });
   if (names.empty()) return 0;
   return fail(ErrorCode::kConflict, "a directory to be used as a further drive is not empty",
               drive.describe() + "/" + names.front());
@@ -93,7 +96,17 @@ Result<std::unique_ptr<storage::Storage>> open_drive(storage::Storage& first, co
 }
 
 Result<void> connect_drives(storage::Drives& storage, Manifest& manifest, const std::vector<std::string>& given) {
-  for (const std::string& path : given) CAIRN_TRY_VOID(take_given(storage, manifest, path));
+  const std::size_t known = manifest.roots.size();
+  for (const std::string& path : given) {
+    const Result<void> taken = take_given(storage, manifest, path);
+    if (taken) continue;
+    // Those before it are not the database's either: their marks would keep them from being another's.
+    for (std::size_t number = known + 1; number <= manifest.roots.size(); ++number) {
+      const auto drive = storage.open_beside(manifest.roots[number - 1], false);
+      if (drive) (void)(*drive)->remove(mark_name(number));
+    }
+    return taken;
+  }
   for (std::size_t number = 1; number <= manifest.roots.size(); ++number) {
     CAIRN_TRY(drive, open_drive(storage, manifest, number));
     storage.add(std::move(drive));

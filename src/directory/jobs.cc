@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 
 #include "base/error.h"
 
@@ -16,6 +17,15 @@ namespace {
 constexpr int kNiceOfNormal = 10;
 constexpr int kNiceOfUrgent = 3;
 constexpr std::int64_t kRestMsMax = 1000;  // Several flushes; then it works for as long.
+
+/// std::thread throws where the system has no thread to give; we return that.
+Result<std::thread> start_thread_of(std::function<void()> work) {
+  try {
+    return std::thread(std::move(work));
+  } catch (const std::system_error& error) {
+    return system_error(error.code().value(), "starting a thread");
+  }
+}
 
 }  // namespace
 
@@ -45,18 +55,25 @@ void Job::give_way() {
   }
 }
 
-JobRunner::JobRunner(Clock& clock, unsigned threads) : clock_(clock) {
-  for (unsigned i = 0; i < threads; ++i)
-    threads_.emplace_back([this, role = threads == 1 ? For::kAll : i == 0 ? For::kUrgent : For::kNormal] { run_loop(role); });
+Result<void> JobRunner::start_threads() {
+  const MutexLock lock(mutex_);
+  while (threads_.size() < threads_wanted_) {
+    const For role = threads_wanted_ == 1 ? For::kAll : threads_.empty() ? For::kUrgent : For::kNormal;
+    CAIRN_TRY(thread, start_thread_of([this, role] { run_loop(role); }));
+    threads_.push_back(std::move(thread));
+  }
+  return {};
 }
 
 JobRunner::~JobRunner() {
+  std::vector<std::thread> threads;
   {
     const MutexLock lock(mutex_);
     stopping_ = true;
+    threads.swap(threads_);
     changed_.notify_all();
   }
-  for (std::thread& thread : threads_) thread.join();
+  for (std::thread& thread : threads) thread.join();
 }
 
 std::shared_ptr<Job> JobRunner::make(const std::string& name, std::function<Result<void>(Job&)> work,
@@ -186,7 +203,7 @@ Result<void> JobRunner::wait(const std::shared_ptr<Job>& job) {
 }
 
 std::optional<Result<void>> JobRunner::wait_for(const std::shared_ptr<Job>& job, std::int64_t ms) {
-  if (threads_.empty()) {
+  if (threads_wanted_ == 0) {
     while (!done(job) && run_one()) {
     }
   }
@@ -212,17 +229,23 @@ std::vector<std::shared_ptr<Job>> JobRunner::list() const {
   return jobs;
 }
 
-Ticker::Ticker(Clock& clock, bool threaded) : clock_(clock) {
-  if (threaded) thread_ = std::thread([this] { run_loop(); });
+Result<void> Ticker::start_thread() {
+  const MutexLock lock(mutex_);
+  if (!threaded_ || thread_.joinable()) return {};
+  CAIRN_TRY(thread, start_thread_of([this] { run_loop(); }));
+  thread_ = std::move(thread);
+  return {};
 }
 
 Ticker::~Ticker() {
+  std::thread thread;
   {
     const MutexLock lock(mutex_);
     stopping_ = true;
+    thread = std::move(thread_);
     changed_.notify_all();
   }
-  if (thread_.joinable()) thread_.join();
+  if (thread.joinable()) thread.join();
 }
 
 void Ticker::after(std::int64_t ms, const void* owner, std::function<void()> callback) {

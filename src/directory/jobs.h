@@ -61,8 +61,10 @@ class JobRunner {
  public:
   /// `threads` 0: nothing runs by itself; run_pending() and wait() run jobs in the caller's thread, in order; 1: it
   /// runs all, as it is.
-  JobRunner(Clock& clock, unsigned threads);
+  JobRunner(Clock& clock, unsigned threads) : clock_(clock), threads_wanted_(threads) {}
   ~JobRunner();
+  /// Starts those threads that do not run yet. Until then submitted jobs wait. kUnavailable: the system has none to give.
+  Result<void> start_threads() CAIRN_EXCLUDES(mutex_);
   JobRunner(const JobRunner&) = delete;
   JobRunner& operator=(const JobRunner&) = delete;
 
@@ -104,7 +106,8 @@ class JobRunner {
   std::vector<std::shared_ptr<Job>> running_ CAIRN_GUARDED_BY(mutex_);
   bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
   std::atomic<bool> urgent_busy_ = false;  // The thread for urgent jobs; changed under the mutex.
-  std::vector<std::thread> threads_;
+  const unsigned threads_wanted_;
+  std::vector<std::thread> threads_ CAIRN_GUARDED_BY(mutex_);
 };
 
 /// Runs callbacks at a time, one after the other, in one thread of its own. Thread-safe. Callbacks belong to an owner,
@@ -112,8 +115,10 @@ class JobRunner {
 class Ticker {
  public:
   /// Not `threaded`: run_due() runs what is due, in the caller's thread.
-  Ticker(Clock& clock, bool threaded);
+  Ticker(Clock& clock, bool threaded) : clock_(clock), threaded_(threaded) {}
   ~Ticker();
+  /// Starts its thread, unless it runs. kUnavailable: the system has none to give.
+  Result<void> start_thread() CAIRN_EXCLUDES(mutex_);
   Ticker(const Ticker&) = delete;
   Ticker& operator=(const Ticker&) = delete;
 
@@ -137,7 +142,8 @@ class Ticker {
   std::vector<Entry> entries_ CAIRN_GUARDED_BY(mutex_);
   const void* running_ CAIRN_GUARDED_BY(mutex_) = nullptr;
   bool stopping_ CAIRN_GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  const bool threaded_;
+  std::thread thread_ CAIRN_GUARDED_BY(mutex_);
 };
 
 }  // namespace cairn::directory

@@ -86,7 +86,16 @@ Result<void> Log::wait_until_visible(WriteVersion version) {
   }
   CAIRN_TRY_VOID(writer_ ? writer_->view()->status() : Result<void>{});
   // What was stored before this moment is what the next owner finds.
-  return directory_->check_lease_time();
+  return confirm_lease();
+}
+
+/// Lets go of the lock while it waits for a lease that has expired.
+Result<void> Log::confirm_lease() {
+  if (directory_->lease_in_time()) return directory_->state();
+  mutex.unlock();
+  Result<void> confirmed = directory_->check_lease();
+  mutex.lock();
+  return confirmed;
 }
 
 Result<void> Log::sync_all() {
@@ -95,13 +104,15 @@ Result<void> Log::sync_all() {
     CAIRN_TRY_VOID(directory_->state());
     if (syncing_ || busy_) {
       changed_.wait(mutex);
-    } else if (!writer_ && ending_.empty()) {
+    } else if (!ending_.empty()) {
+      CAIRN_TRY_VOID(end_predecessors());  // sync() reports a full disk; only an accepted write waits for room.
+    } else if (!writer_) {
       return {};  // It stands in segments that have ended, which are synced.
     } else {
       CAIRN_TRY_VOID(lead_sync());
     }
   }
-  return directory_->check_lease_time();
+  return confirm_lease();
 }
 
 /// Syncs everything that is in the log by now, for all who wait. Lets go of the lock meanwhile.
@@ -121,7 +132,8 @@ Result<void> Log::lead_sync() {
   changed_.notify_all();
   if (!synced) {
     CAIRN_REACHED("sync of the log failed");
-    return directory_->state();
+    CAIRN_TRY_VOID(directory_->state());
+    return synced;  // The lease could not be confirmed: the bytes are on the device, but must not be acknowledged yet.
   }
   this->synced(last);
   if (writer == writer_) {
@@ -161,7 +173,8 @@ void Log::sync_in_background() {
   if (busy_ || syncing_ || closed_ || !directory_->state()) return;
   CAIRN_REACHED("log synced in the background");
   // A failure has stopped writing; who writes next is told.
-  if (end_predecessors() && !syncing_) (void)lead_sync();
+  // Not behind segments that were left meanwhile: lead_sync() would wait for them, and this thread serves every directory.
+  if (end_predecessors() && !syncing_ && ending_.empty()) (void)lead_sync();
 }
 
 void Log::raise_versions(WriteVersion version, std::uint64_t stamp) {

@@ -22,10 +22,12 @@ struct LogTuning {
   std::uint64_t segment_bytes_first = 1 * kMiB;  // Each next segment has twice as much.
   std::uint64_t segment_bytes_max = 64 * kMiB;
   std::uint64_t background_sync_bytes = 8 * kMiB;  // Of a log without kDisk writes.
-  /// The longest that one write waits for room. Then it is refused with kTimeout.
+  /// The longest that one write waits for background work before it is in the log. Then it is refused with kTimeout.
   std::int64_t write_wait_ms_max = 10'000;
   /// Segments that end stay as they are: room that they do not use is given back at once.
   bool segments_stay = false;
+  /// A segment that ends early gives back what it does not use, if that is a quarter of it or more.
+  bool unused_given_back = false;
   /// Segments may be on any drive: those of log n begin on drive n, of as many as there are.
   bool on_all_drives = false;
 };
@@ -62,7 +64,13 @@ class Log {
   /// Whether there is a segment that takes writes. Without it nothing stands in the log that is not ended, but what was left.
   [[nodiscard]] bool has_segment() const CAIRN_REQUIRES(mutex) { return writer_ != nullptr; }
   [[nodiscard]] bool has_room(std::uint64_t bytes) const CAIRN_REQUIRES(mutex) { return writer_->has_room(bytes); }
-  /// Puts a segment with room for `bytes` at the end of a log that has none. On kNoSpace nothing has changed.
+  /// The error that later writes are refused with, as long as a write that is in the log waits for want of something: kNoSpace or
+  /// kUnavailable.
+  [[nodiscard]] Result<void> check_not_short() const CAIRN_REQUIRES(mutex) {
+    return short_of_ ? Result<void>(std::unexpected(*short_of_)) : Result<void>{};
+  }
+  /// Puts a segment with room for `bytes` at the end of a log that has none. After an error nothing has changed, unless writing
+  /// has ended.
   Result<void> start(std::uint64_t bytes) CAIRN_REQUIRES(mutex);
   enum class Left : std::uint8_t {
     kNot,    ///< Or only in part, or by somebody else: look again.
@@ -107,6 +115,8 @@ class Log {
   /// The last stamp that was given out.
   [[nodiscard]] std::uint64_t last_stamp() const CAIRN_REQUIRES(mutex) { return applied_.stamp; }
   [[nodiscard]] bool closed() const CAIRN_REQUIRES(mutex) { return closed_; }
+  /// An accepted write that waits for room gives up, and so do later ones, until this is taken back: the log is about to close.
+  void stop_waiting_for_room(bool stop) CAIRN_REQUIRES(mutex) { gives_up_ = stop; }
   /// From now on nothing is made ahead, and the segment that ends gives unused room back.
   void begin_close() CAIRN_REQUIRES(mutex);
   /// At the end: takes the segments that stand ready out of the log.
@@ -132,6 +142,7 @@ class Log {
   // log.cc
   void append_pending_frame() CAIRN_REQUIRES(mutex);
   Result<void> lead_sync() CAIRN_REQUIRES(mutex);
+  Result<void> confirm_lease() CAIRN_REQUIRES(mutex);
   void update_visible() CAIRN_REQUIRES(mutex);
   void synced(const Point& upto) CAIRN_REQUIRES(mutex);
   void schedule_idle_frame(std::int64_t ms) CAIRN_REQUIRES(mutex);
@@ -165,6 +176,8 @@ class Log {
   bool busy_ CAIRN_GUARDED_BY(mutex) = false;     // A segment is being started or ended; nobody appends.
   bool syncing_ CAIRN_GUARDED_BY(mutex) = false;  // A leader syncs for all who wait.
   bool closed_ CAIRN_GUARDED_BY(mutex) = false;
+  bool gives_up_ CAIRN_GUARDED_BY(mutex) = false;                           // Nothing waits for room.
+  std::optional<Error> short_of_ CAIRN_GUARDED_BY(mutex);                   // Why an accepted write waits; none if none does.
   std::shared_ptr<segment::SegmentWriter> writer_ CAIRN_GUARDED_BY(mutex);  // None: nothing unsealed is being written.
   std::deque<Ending> ending_ CAIRN_GUARDED_BY(mutex);                       // Those before it: full, and not ended yet.
   bool ending_now_ CAIRN_GUARDED_BY(mutex) = false;                         // Somebody ends that.

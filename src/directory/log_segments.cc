@@ -66,7 +66,7 @@ void Log::adopt_next() {
 }
 
 /// Makes a segment and lists it in the manifest, at the end of the log and instead of `dropped`. With `write_ahead` all its
-/// room is written first and, for a log that is synced, synced. On kNoSpace nothing has changed.
+/// room is written first and, for a log that is synced, synced. After an error nothing has changed, unless writing has ended.
 Result<Directory::NewSegment> Log::list_new_segment(std::uint64_t capacity, const NextSegments& dropped,
                                                     std::optional<Durability> write_ahead) {
   std::optional<std::uint16_t> root;
@@ -83,7 +83,7 @@ Result<Directory::NewSegment> Log::list_new_segment(std::uint64_t capacity, cons
     log.push_back({.file = fresh.name, .durable_end = segment::kHeaderBytes, .root = fresh.root, .writer = number_});
     return {};
   });
-  if (!listed && listed.error().code == ErrorCode::kNoSpace) directory_->abandon(fresh.name);
+  if (!listed && directory_->state()) directory_->abandon(fresh.name);
   CAIRN_TRY_VOID(listed);
   return fresh;
 }
@@ -111,8 +111,8 @@ Result<void> Log::start(std::uint64_t bytes) {
 }
 
 /// How many should stand ready. A log that goes in circles has four, so that a device which does nothing for as long as it takes
-/// to fill them holds up no writer.
-std::size_t Log::segments_ahead() const { return writer_ && writer_->recycled() ? 4 : 1; }
+/// to fill them holds up no writer. Not where there is a bound on space, of which they would take most.
+std::size_t Log::segments_ahead() const { return !tuning_.unused_given_back && writer_ && writer_->recycled() ? 4 : 1; }
 
 /// Asks for the next segments in good time.
 void Log::want_next_segment() {
@@ -176,7 +176,8 @@ bool Log::make_next_segment() {
 Result<void> Log::end_in_manifest(const Ending& ending) {
   const std::shared_ptr<segment::SegmentWriter>& writer = ending.writer;
   const std::uint64_t end = writer->end();
-  const bool give_back = tuning_.segments_stay || (closed_ && writer == writer_);
+  const bool much_unused = writer->file().capacity() - end >= writer->file().capacity() / 4;
+  const bool give_back = tuning_.segments_stay || (closed_ && writer == writer_) || (tuning_.unused_given_back && much_unused);
   mutex.unlock();
   Result<void> done = writer->file().sync(end);
   if (!done) {
@@ -193,10 +194,9 @@ Result<void> Log::end_in_manifest(const Ending& ending) {
       return {};
     });
   }
-  // Not before the switch: should that find no room, the segment goes on.
-  if (done && give_back) {
-    if (const Result<void> given = writer->file().finish(end); !given) directory_->stop_writing(given.error());
-  }
+  // Not before the switch: should that find no room, the segment goes on. All its records are on the device by now, so nothing
+  // is lost if the room cannot be given back.
+  if (done && give_back) (void)writer->file().finish(end);
   mutex.lock();
   if (done) synced(ending.last);
   return done;
@@ -225,16 +225,23 @@ Result<void> Log::end_predecessors() {
   return {};
 }
 
-/// The same for a write that is in the log already, which must not be told that there is no room: it waits for some.
+/// The same for a write that is in the log already. It must not be told that there is no room: it waits until there is, until
+/// writing ends, or until the database closes. Meanwhile later writes are refused (check_not_short).
 Result<void> Log::end_predecessors_of_accepted() {
-  for (std::int64_t waited_ms = 0;; waited_ms += kRoomRetryMs) {
-    const Result<void> done = end_predecessors();
-    if (done || done.error().code != ErrorCode::kNoSpace) return done;
-    if (waited_ms >= tuning_.write_wait_ms_max) {
-      CAIRN_REACHED("no room to end a segment behind an accepted write");
-      directory_->stop_writing(done.error());
-      return directory_->state();
+  while (true) {
+    Result<void> done = end_predecessors();
+    // A lease that cannot be renewed is not waited for without end: that took one lease time already.
+    if (done || !directory_->state() || !directory_->lease_in_time()) {
+      short_of_.reset();
+      return done;
     }
+    CAIRN_REACHED("accepted write waited for want of something");
+    if (closed_ || gives_up_) {
+      short_of_.reset();
+      return fail(ErrorCode::kUnavailable, "the database was closed before the write could be made durable: " +
+                                               done.error().message + "; the next open finds it, unless the machine fails first");
+    }
+    short_of_ = done.error();
     mutex.unlock();
     environment_.clock.sleep_ms(kRoomRetryMs);
     mutex.lock();
@@ -280,6 +287,7 @@ Result<void> Log::drop_next() {
     for (Directory::NewSegment& each : dropped) directory_->discard(std::move(each));
   }
   mutex.lock();
+  if (!done) next_ = std::move(dropped);
   return done;
 }
 

@@ -224,7 +224,8 @@ Result<ViewEntry> read_view(Section& section) {
 Result<Manifest> read_manifest(Section& section) {
   Manifest manifest;
   CAIRN_TRY(format, section.integer("format"));
-  if (format != 1) return fail(ErrorCode::kUnsupported, "manifest format " + std::to_string(format) + " needs a newer Cairn");
+  if (format == 0 || format > kManifestFormat)
+    return fail(ErrorCode::kUnsupported, "manifest format " + std::to_string(format) + " needs a newer Cairn");
   CAIRN_TRY(epoch, section.integer("epoch"));
   CAIRN_TRY(version, section.integer("version"));
   CAIRN_TRY(database, section.hex("database", 2));
@@ -351,20 +352,29 @@ std::string encode_view(const ViewEntry& view) {
   return text;
 }
 
+/// The oldest format that can say what is in it.
+std::uint64_t format_of(const Manifest& manifest) {
+  std::uint64_t format = 1;
+  for (const ViewEntry& view : manifest.views) {
+    if (view.forks) format = std::max(format, format_of(*view.forks));
+  }
+  return format;
+}
+
 }  // namespace
 
 std::string encode_manifest(const Manifest& manifest) {
   std::string text = fmt::format(
       "# The manifest of a Cairn directory: what is live, in order. Not for editing: the checksum would not match.\n"
-      "format = 1\nepoch = {}\nversion = {}\ndatabase = \"{:016x}{:016x}\"\nhash_seed = \"{:016x}\"\n"
+      "format = {}\nepoch = {}\nversion = {}\ndatabase = \"{:016x}{:016x}\"\nhash_seed = \"{:016x}\"\n"
       "next_file = {}\nnext_view = {}\nversion_ceiling = {}\nstamp_ceiling = {}\nclock_ms = {}\n",
-      manifest.epoch, manifest.version, manifest.database[0], manifest.database[1], manifest.hash_seed, manifest.next_file,
-      manifest.next_view, manifest.version_ceiling, manifest.stamp_ceiling, manifest.clock_ms);
+      format_of(manifest), manifest.epoch, manifest.version, manifest.database[0], manifest.database[1], manifest.hash_seed,
+      manifest.next_file, manifest.next_view, manifest.version_ceiling, manifest.stamp_ceiling, manifest.clock_ms);
   if (manifest.incremental) text += "incremental = \"yes\"\n";
   if (!manifest.roots.empty()) text += fmt::format("roots = [\"{}\"]\n", fmt::join(manifest.roots, "\", \""));
   for (std::size_t i = 0; i < manifest.views.size(); ++i) text += manifest.views.text(i, encode_view);
   // TOML has no way back to the top level after a table, so the checksum goes to the front of the rest.
-  const std::size_t at = text.find("format = 1");
+  const std::size_t at = text.find("format = ");
   const std::string body = text.substr(at);
   return text.substr(0, at) + fmt::format("{}{:016x}\"\n", kChecksumLine, xxh3(text)) + body;
 }

@@ -137,6 +137,7 @@ struct ForkEntry {
 };
 /// So that a manifest can say the number of a fork, and one more.
 inline constexpr std::uint64_t kForkMost = (std::uint64_t{1} << 62) - 1;
+inline constexpr std::uint64_t kGoneMost = 1U << 24U;  // Bounds what a few damaged bytes can expand to.
 
 /// A fork that was purged: what is stored in it with a version in (since, until] was never. Kept while a segment has such.
 struct PurgedEntry {
@@ -146,10 +147,15 @@ struct PurgedEntry {
   bool operator==(const PurgedEntry&) const = default;
 };
 
+/// The newest format. A manifest is written in the oldest that can say what is in it: 2 has `gone` of fork
+/// stores, and `tree` and `purged_forks` where there are many.
+inline constexpr std::uint64_t kManifestFormat = 2;
+
 struct ForksEntry {
   std::vector<ForkEntry> forks;  // By their numbers; the first is the root.
   std::vector<PurgedEntry> purged;
-  std::vector<std::string> index;  // Sealed files of one index over segments; empty: there is none.
+  std::vector<std::uint64_t> gone;  // Numbers above the root that were purged or pruned and not given again, ascending.
+  std::vector<std::string> index;   // Sealed files of one index over segments; empty: there is none.
   bool operator==(const ForksEntry&) const = default;
 };
 

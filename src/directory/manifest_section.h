@@ -112,5 +112,7 @@ Result<TimelineEntry> read_timeline(Section& section);
 std::string encode_timeline(const TimelineEntry& timeline);
 Result<ForksEntry> read_forks(Section& section);
 std::string encode_forks(const ForksEntry& forks);
+/// The format that it takes.
+std::uint64_t format_of(const ForksEntry& forks);
 
 }  // namespace cairn::directory

@@ -68,10 +68,13 @@ ForkStoreImpl::Space ForkStoreImpl::space() const {
   return space;
 }
 
+/// What segments may take.
+std::uint64_t ForkStoreImpl::most_bytes(const Segments::Totals& now) const { return 2 * now.live_bytes + tuning_.slack_bytes; }
+
 /// Whether more is stale than may be.
 bool ForkStoreImpl::look_at_space() {
   const Segments::Totals now = segments_.count();
-  const bool is_short = now.bytes > 2 * now.live_bytes + tuning_.slack_bytes;
+  const bool is_short = now.bytes > most_bytes(now);
   if (space_is_short_.exchange(is_short) != is_short) allowance_ = 0;
   return is_short;
 }
@@ -104,6 +107,10 @@ void ForkStoreImpl::submit_collect() {
 /// Takes the segments with the most that is stale until there is little enough of it.
 Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
   const MutexLock lock(collect_mutex_);
+  // Segments that wait to be recycled count too, and go first.
+  if (const Segments::Totals now = segments_.count(); now.bytes + directory_->spare_bytes() > most_bytes(now)) {
+    if (directory_->release_spares()) CAIRN_REACHED("spares gave way to the bound");
+  }
   std::set<std::uint32_t> made;  // By this run: it ends though nothing could be given back.
   bool ended_logs = false;
   while (true) {
@@ -133,7 +140,7 @@ Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
     }
     if (survivors.from.empty() && (due || is_short) && !std::exchange(ended_logs, true)) {
       CAIRN_REACHED("collector ended the logs");
-      CAIRN_TRY_VOID(end_logs());
+      if (const Result<bool> ended = end_logs(); !ended) return std::unexpected(ended.error());
       made.clear();
       continue;
     }
@@ -145,9 +152,66 @@ Result<void> ForkStoreImpl::collect_as_due(directory::Job& job) {
   return {};
 }
 
+/// For a writer that finds no room: gives back what is stale, though there is less of it than the bound lets there be. Whether
+/// anything was given back. Holds no lock of the store: the collector needs that of the tree.
+bool ForkStoreImpl::collect_for_room() {
+  constexpr std::int64_t kLookMs = 10;
+  bool any = false;
+  const auto work = [&](directory::Job& job) -> Result<void> {
+    // Not without end: a step of the collector waits for a change of the tree, and that for a store which waits for room.
+    const std::int64_t end_ms = environment_.clock.boot_ms() + tuning_.write_wait_ms_max;
+    while (!collect_mutex_.try_lock()) {
+      if (environment_.clock.boot_ms() >= end_ms) return {};
+      environment_.clock.sleep_ms(kLookMs);
+    }
+    Result<void> done = give_room_back(job, any);
+    collect_mutex_.unlock();
+    return done;
+  };
+  (void)environment_.jobs.run_here("make room in " + name_, work);  // The writer reports what it lacks.
+  if (any) CAIRN_REACHED("store without room collected first");
+  return any;
+}
+
+Result<void> ForkStoreImpl::give_room_back(directory::Job& job, bool& any) {
+  CAIRN_TRY_VOID(check_not_closed());
+  segments_.count();
+  CAIRN_TRY(collected, collect_least_live(job));
+  any = collected;
+  if (any) return {};
+  CAIRN_TRY_VOID(directory_->state());
+  // Stale versions may stand in active segments, which cannot be collected; and these give their unused room back.
+  CAIRN_TRY(ended, end_logs());
+  any = ended;
+  CAIRN_TRY(more, collect_least_live(job));
+  any = any || more;
+  return {};
+}
+
+/// Segments of which nothing lives, all at once and without a copy; else the one with the least, if at least half of it is stale.
+Result<bool> ForkStoreImpl::collect_least_live(directory::Job& job) {
+  const Space now = space();
+  Survivors survivors;
+  const SegmentUse* least = nullptr;
+  std::uint32_t least_number = 0;
+  for (const auto& [number, use] : now.ended) {
+    if (use.sizes.live_bytes() == 0) survivors.from.emplace(number, use);
+    if (least != nullptr && use.sizes.live_bytes() >= least->sizes.live_bytes()) continue;
+    least = &use;
+    least_number = number;
+  }
+  if (survivors.from.empty() && least != nullptr && 2 * least->sizes.live_bytes() <= least->bytes) {
+    survivors.from.emplace(least_number, *least);
+  }
+  if (survivors.from.empty()) return false;
+  CAIRN_TRY_VOID(collect_these(job, survivors));
+  return true;
+}
+
 Result<void> ForkStoreImpl::collect() {
   const auto work = [&](directory::Job& job) -> Result<void> {
     const MutexLock lock(collect_mutex_);
+    CAIRN_TRY_VOID(check_not_closed());
     segments_.count();
     Space now = space();
     // Those with little that is stale stay as they are.
@@ -309,12 +373,11 @@ Result<void> ForkStoreImpl::list_survivors(const Survivors& survivors) {
   CAIRN_TRY_VOID(sync_logs());
   std::set<std::string> from;
   for (const auto& [number, use] : survivors.from) from.insert(use.file());
-  return directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+  return switch_manifest([&](directory::Manifest& manifest) -> Result<void> {
     directory::ViewEntry& view = manifest.edit_view(view_);
     std::erase_if(view.log, [&](const directory::SegmentEntry& segment) { return from.contains(segment.file); });
     for (const Survivors::Made& made : survivors.made) view.log.push_back(made.entry);
     forget_purged(*view.forks, survivors);
-    switches_.fetch_add(1, std::memory_order_release);
     return {};
   });
 }

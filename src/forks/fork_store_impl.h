@@ -34,6 +34,7 @@
 #include <string>
 #include <vector>
 
+#include "base/home_process.h"
 #include "base/mutex.h"
 #include "base/published.h"
 #include "cairn/forks.h"
@@ -49,7 +50,10 @@ namespace cairn::forks {
 
 /// Sizes that tests shrink.
 struct Tuning : directory::LogTuning {
-  Tuning() { on_all_drives = true; }
+  Tuning() {
+    on_all_drives = true;
+    unused_given_back = true;  // The bound on space is of what records take.
+  }
   std::size_t uncounted_max = 1U << 16U;          // Stale places; more are counted in the background.
   std::uint64_t collect_bytes_max = 64 * kMiB;    // Of live records that one step of the collector moves.
   std::uint64_t open_bytes_max = 512 * kMiB;      // Of accounts changed in place: what is synced of a fork is one batch.
@@ -93,6 +97,8 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   /// Of a new fork store.
   static directory::ForksEntry initial() { return {.forks = {{}}}; }
 
+  [[nodiscard]] const HomeProcess& home() const { return home_; }
+
   // See cairn/forks.h.
   Result<void> create_fork(ForkNumber fork, ForkNumber parent) CAIRN_EXCLUDES(tree_mutex_, state_mutex_);
   Result<void> freeze(ForkNumber fork) CAIRN_EXCLUDES(tree_mutex_, state_mutex_);
@@ -115,16 +121,36 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   [[nodiscard]] ForkStoreStats stats() const CAIRN_EXCLUDES(state_mutex_);
 
   /// Ends the active segments: everything stored so far then stands in files that do not change.
-  Result<void> end_logs() CAIRN_EXCLUDES(state_mutex_);
-  /// How often the manifest was given another tree, or other segments by the collector: what the logs held before that may count
-  /// for what it says now.
-  [[nodiscard]] std::uint64_t switches() const { return switches_.load(std::memory_order_acquire); }
+  Result<bool> end_logs() CAIRN_EXCLUDES(state_mutex_);
+  [[nodiscard]] Result<void> check_not_closed() const CAIRN_EXCLUDES(state_mutex_);
+  /// As long as it lives the manifest is given no other tree, and no other segments by the collector: these may stand on what the
+  /// logs hold, so that a checkpoint has both or neither. Storing goes on.
+  class SwitchesStopped {
+   public:
+    explicit SwitchesStopped(std::shared_ptr<ForkStoreImpl> store);
+    ~SwitchesStopped();
+    SwitchesStopped(const SwitchesStopped&) = delete;
+    SwitchesStopped& operator=(const SwitchesStopped&) = delete;
+
+   private:
+    const std::shared_ptr<ForkStoreImpl> store_;
+  };
   /// Gives back what no fork sees any more, as far as it stands in segments that have ended.
   Result<void> collect() CAIRN_EXCLUDES(collect_mutex_, state_mutex_);
   /// Writes the index to a sealed file: an open need not read the segments that have ended by then.
   Result<void> seal_index() CAIRN_EXCLUDES(collect_mutex_, state_mutex_);
-  /// Stores what was changed in place, ends the logs and waits for jobs. Nothing can be stored afterwards, reads go on.
-  Result<void> close() CAIRN_EXCLUDES(tree_mutex_, state_mutex_);
+  /// The same, unless the collector is at work: whoever does not need the index does not wait for it.
+  Result<void> seal_index_if_idle() CAIRN_EXCLUDES(collect_mutex_, state_mutex_);
+  /// Nothing is stored, and no account is taken to be changed in place, from now on. kConflict, naming one, and all goes on as
+  /// before: accounts are being changed in place.
+  Result<void> stop_storing() CAIRN_EXCLUDES(state_mutex_, open_.mutex);
+  /// kConflict as stop_storing(), and nothing is stopped.
+  Result<void> check_nothing_held() CAIRN_EXCLUDES(state_mutex_, open_.mutex);
+  void resume_storing() CAIRN_EXCLUDES(state_mutex_);
+  /// Stores what was changed in place, ends the logs and waits for jobs. Nothing can be stored afterwards, reads go on. An
+  /// account that is still being changed in place leaves its whole fork as it was synced last: kConflict. If it is short of
+  /// something it can be called again, unless `for_good`.
+  Result<void> close(bool for_good = false) CAIRN_EXCLUDES(tree_mutex_, state_mutex_);
 
  private:
   /// A fork as those see it who store.
@@ -174,10 +200,13 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   Result<void> load_segment(const directory::SegmentEntry& segment, const directory::ForksEntry& forks)
       CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] Result<void> check_open() const CAIRN_REQUIRES(state_mutex_);
+  [[nodiscard]] ForkStates fork_states() const CAIRN_EXCLUDES(state_mutex_);
+  ForkStates wait_for_stores() CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] std::vector<std::shared_ptr<Writer>> writers() const CAIRN_EXCLUDES(state_mutex_);
 
   // fork_store_index.cc
   [[nodiscard]] bool seal_is_due() const;
+  Result<void> seal_all() CAIRN_REQUIRES(collect_mutex_) CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] std::optional<Place> sealed_place(Place place, const std::map<std::uint32_t, std::uint32_t>& numbers) const
       CAIRN_EXCLUDES(open_.mutex);
   Result<void> load_sealed(const directory::ViewEntry& entry, std::set<std::string>& covered) CAIRN_EXCLUDES(state_mutex_);
@@ -190,6 +219,7 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
     WriteVersion last = 0;
     std::uint32_t segment = 0;
     std::vector<VersionIndex::Stored> stored;
+    Result<void> acknowledged;  // Else it is in the log, and may be there after a crash or not.
   };
   [[nodiscard]] Result<Storing> begin_storing(ForkNumber fork) CAIRN_EXCLUDES(state_mutex_);
   Result<Appended> append(Writer& writer, ForkNumber fork, std::span<const AccountUpdate> batch, std::uint64_t bytes,
@@ -200,6 +230,8 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
               Appended& appended) CAIRN_REQUIRES(writer.log.mutex);
   Result<void> index(ForkState& fork, const Appended& appended) CAIRN_EXCLUDES(state_mutex_, open_.mutex);
   Result<void> wait_for_collector(std::uint64_t bytes) CAIRN_EXCLUDES(state_mutex_);
+  Result<WriteVersion> try_store(Writer& writer, ForkNumber fork, std::span<const AccountUpdate> batch, std::uint64_t bytes,
+                                 Durability durability) CAIRN_EXCLUDES(writer.log.mutex, state_mutex_);
 
   // fork_store_read.cc
   Result<void> find(ForkNumber fork, std::span<const ByteView> keys, std::span<VersionIndex::Found> found) const;
@@ -213,6 +245,7 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
 
   // fork_store_tree.cc
   [[nodiscard]] Result<void> still_open() const CAIRN_EXCLUDES(state_mutex_);
+  Result<void> switch_manifest(const std::function<Result<void>(directory::Manifest&)>& edit) CAIRN_EXCLUDES(state_mutex_);
   using Edit = std::function<void(directory::ForksEntry&)>;
   Result<void> change(const ForkTree& tree, const Edit& edit = {}) CAIRN_REQUIRES(tree_mutex_) CAIRN_EXCLUDES(state_mutex_);
   Result<void> publish_and_sync(ForkState& fork) CAIRN_REQUIRES(tree_mutex_) CAIRN_EXCLUDES(state_mutex_, open_.mutex);
@@ -224,12 +257,13 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   /// Splits off what lies in memory; whose it was counts no more.
   void release(std::vector<Place>& stale) CAIRN_EXCLUDES(open_.mutex);
   Result<void> check_not_held(const ForkStates& forks) CAIRN_EXCLUDES(open_.mutex);
+  [[nodiscard]] std::unexpected<Error> being_changed(const OpenAccount& account) const;
   /// Accounts of a fork that were changed in place, and where they stand in a segment.
   struct OpenPublished {
     std::vector<std::shared_ptr<OpenAccount>> accounts;
     Appended appended;
   };
-  Result<void> append_open(ForkState& fork, OpenPublished& published) CAIRN_EXCLUDES(open_.mutex);
+  Result<void> publish_open(ForkState& fork) CAIRN_EXCLUDES(open_.mutex);
   void move_to_segments(const OpenPublished& published) CAIRN_EXCLUDES(open_.mutex);
   void release_memory() CAIRN_EXCLUDES(open_.mutex);
 
@@ -245,7 +279,18 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   };
   struct Survivors;
   [[nodiscard]] Space space() const;
+  [[nodiscard]] std::uint64_t most_bytes(const Segments::Totals& now) const;
   bool look_at_space();
+  bool collect_for_room() CAIRN_EXCLUDES(collect_mutex_, tree_mutex_, state_mutex_);
+  Result<void> give_room_back(directory::Job& job, bool& any) CAIRN_REQUIRES(collect_mutex_) CAIRN_EXCLUDES(state_mutex_);
+  /// work() again after kNoSpace, as long as the collector gives something back. work() has applied nothing then.
+  template <typename Work>
+  std::invoke_result_t<Work> with_room(Work work) CAIRN_EXCLUDES(collect_mutex_, tree_mutex_, state_mutex_) {
+    auto done = work();
+    while (!done && done.error().code == ErrorCode::kNoSpace && collect_for_room()) done = work();
+    return done;
+  }
+  Result<bool> collect_least_live(directory::Job& job) CAIRN_REQUIRES(collect_mutex_) CAIRN_EXCLUDES(state_mutex_);
   Result<void> collect_as_due(directory::Job& job) CAIRN_EXCLUDES(collect_mutex_, state_mutex_);
   Result<void> collect_these(directory::Job& job, Survivors& survivors) CAIRN_REQUIRES(collect_mutex_)
       CAIRN_EXCLUDES(state_mutex_);
@@ -259,6 +304,7 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   void move_survivors(const Survivors& survivors) CAIRN_EXCLUDES(open_.mutex);
   void forget_purged(directory::ForksEntry& entry, const Survivors& survivors) const;
 
+  const HomeProcess home_;
   const std::shared_ptr<directory::Directory> directory_;
   directory::Environment& environment_;
   const std::uint16_t view_;
@@ -271,7 +317,6 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   std::unique_ptr<VersionIndex> index_;  // Set by open().
   OpenAccounts open_;
   Published<ForkTree> tree_;
-  std::atomic<std::uint64_t> switches_{0};  // Stored while the manifest is held.
   std::atomic<std::uint64_t> prunings_{0};  // That have begun; stored after the tree.
   Copiers stale_at_hand_;                   // Who took something out of the index and has not said yet that it is stale.
 
@@ -280,6 +325,9 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   CondVar state_changed_;
   std::map<ForkNumber, std::shared_ptr<ForkState>> forks_ CAIRN_GUARDED_BY(state_mutex_);
   bool closed_ CAIRN_GUARDED_BY(state_mutex_) = true;                            // Or not open yet.
+  bool stopped_ CAIRN_GUARDED_BY(state_mutex_) = false;                          // Nothing is stored: it is being closed.
+  unsigned switches_stopped_ CAIRN_GUARDED_BY(state_mutex_) = 0;                 // How many SwitchesStopped live.
+  unsigned switching_ CAIRN_GUARDED_BY(state_mutex_) = 0;                        // Switches under way.
   std::vector<std::shared_ptr<Writer>> writers_ CAIRN_GUARDED_BY(state_mutex_);  // Ever made; the first is shared by all.
   std::vector<std::shared_ptr<Writer>> free_writers_ CAIRN_GUARDED_BY(state_mutex_);
   const std::shared_ptr<Writer> first_writer_;

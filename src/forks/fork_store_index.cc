@@ -23,8 +23,20 @@ bool ForkStoreImpl::seal_is_due() const {
 }
 
 Result<void> ForkStoreImpl::seal_index() {
-  const MutexLock lock(collect_mutex_);  // No segment goes meanwhile.
-  CAIRN_TRY_VOID(end_logs());
+  const MutexLock lock(collect_mutex_);
+  return seal_all();
+}
+
+Result<void> ForkStoreImpl::seal_index_if_idle() {
+  if (!collect_mutex_.try_lock()) return {};
+  const Result<void> sealed = seal_all();
+  collect_mutex_.unlock();
+  return sealed;
+}
+
+/// With the collector kept from its next step: no segment goes meanwhile.
+Result<void> ForkStoreImpl::seal_all() {
+  if (const Result<bool> ended = end_logs(); !ended) return std::unexpected(ended.error());
   segments_.count();
   const auto all = segments_.all();
   if (!all.empty() && std::ranges::all_of(all, [](const auto& each) { return each.second.sealed; })) return {};

@@ -34,16 +34,29 @@ ForkStoreImpl::ForkStoreImpl(std::shared_ptr<directory::Directory> directory, co
   writers_.push_back(first_writer_);
 }
 
-ForkStoreImpl::~ForkStoreImpl() { (void)close(); }
+namespace {
+/// Also those that were purged before numbers were remembered, as far as it is known.
+std::vector<std::uint64_t> gone_of(const directory::ForksEntry& entry) {
+  std::set<std::uint64_t> gone(entry.gone.begin(), entry.gone.end());
+  for (const directory::PurgedEntry& purged : entry.purged) {
+    if (purged.fork > entry.forks.front().number) gone.insert(purged.fork);
+  }
+  for (const directory::ForkEntry& fork : entry.forks) gone.erase(fork.number);
+  return {gone.begin(), gone.end()};
+}
+}  // namespace
+
+ForkStoreImpl::~ForkStoreImpl() { (void)close(true); }
 
 Result<std::shared_ptr<ForkStoreImpl>> ForkStoreImpl::open(std::shared_ptr<directory::Directory> directory,
                                                            const directory::ViewEntry& entry, const ForkStoreOptions& options,
                                                            const Tuning& tuning) {
-  CAIRN_TRY(tree, ForkTree::of(entry.forks->forks, "manifest"));
+  CAIRN_TRY(tree, ForkTree::of(entry.forks->forks, gone_of(*entry.forks), "manifest"));
   // Of the secret of the directory, and another one for each store.
   const Hash128 hash_key{.low = mix(directory->hash_seed()),
                          .high = mix(directory->hash_seed() ^ entry.number) ^ directory->database_id()[0]};
-  std::shared_ptr<ForkStoreImpl> store(new ForkStoreImpl(std::move(directory), entry, std::move(tree), options, tuning));
+  const std::shared_ptr<ForkStoreImpl> store =
+      share_at_home(new ForkStoreImpl(std::move(directory), entry, std::move(tree), options, tuning));
   CAIRN_TRY(index, VersionIndex::create(store->table_, hash_key));
   store->index_ = std::move(index);
   std::set<std::string> covered;
@@ -73,7 +86,9 @@ Result<void> ForkStoreImpl::load_segments(const directory::ViewEntry& entry, con
   std::vector<Result<void>> loaded(log.size());
   environment_.jobs.share("read segments of " + name_, log.size(),
                           [&](std::size_t i, std::size_t /*worker*/) { loaded[i] = load_segment(log[i], *entry.forks); });
-  for (const Result<void>& each : loaded) CAIRN_TRY_VOID(each);
+  for (const Result<void>& each : loaded) {
+    if (!each) return std::unexpected(directory_->with_drive(each.error()));
+  }
   segments_.count();
   return {};
 }
@@ -131,7 +146,7 @@ Result<void> ForkStoreImpl::load_segment(const directory::SegmentEntry& segment,
 }
 
 Result<void> ForkStoreImpl::check_open() const {
-  if (closed_) return fail(ErrorCode::kUnavailable, "the fork store is closed");
+  if (closed_ || stopped_) return fail(ErrorCode::kUnavailable, "the fork store is closed");
   return directory_->state();
 }
 
@@ -160,27 +175,71 @@ void ForkStoreImpl::give_back(const std::shared_ptr<Writer>& writer) {
   free_writers_.push_back(writer);
 }
 
-Result<void> ForkStoreImpl::end_logs() {
+/// Whether any had a segment to end.
+Result<bool> ForkStoreImpl::end_logs() {
+  bool any = false;
   for (const auto& writer : writers()) {
     const MutexLock lock(writer->log.mutex);
     CAIRN_TRY_VOID(directory_->state());
+    any = any || writer->log.has_segment();
     CAIRN_TRY_VOID(writer->log.end());
   }
-  return {};
+  return any;
 }
 
-Result<void> ForkStoreImpl::close() {
-  ForkStates open;
+/// For who holds the lock of the collector, which close() waits for.
+Result<void> ForkStoreImpl::check_not_closed() const {
+  const MutexLock lock(state_mutex_);
+  return closed_ ? fail(ErrorCode::kUnavailable, "the fork store is closed") : Result<void>();
+}
+
+Result<void> ForkStoreImpl::check_nothing_held() { return check_not_held(fork_states()); }
+
+ForkStoreImpl::ForkStates ForkStoreImpl::fork_states() const {
+  const MutexLock lock(state_mutex_);
+  ForkStates all;
+  for (const auto& [number, fork] : forks_) all.push_back(fork);
+  return all;
+}
+
+/// Refuses new stores and returns when those under way have ended. A store that waits for room gives up.
+ForkStoreImpl::ForkStates ForkStoreImpl::wait_for_stores() {
+  for (const auto& writer : writers()) {
+    const MutexLock lock(writer->log.mutex);
+    writer->log.stop_waiting_for_room(true);
+  }
+  ForkStates all = fork_states();  // A copy: a change of the tree may replace the map while we wait.
+  const MutexLock lock(state_mutex_);
+  stopped_ = true;
+  state_changed_.notify_all();
+  for (const auto& fork : all) {
+    while (fork->storing != 0) state_changed_.wait(state_mutex_);
+  }
+  return all;
+}
+
+Result<void> ForkStoreImpl::stop_storing() {
+  const Result<void> held = check_not_held(wait_for_stores());
+  if (!held) resume_storing();
+  return held;
+}
+
+void ForkStoreImpl::resume_storing() {
+  for (const auto& writer : writers()) {
+    const MutexLock lock(writer->log.mutex);
+    writer->log.stop_waiting_for_room(false);
+  }
+  const MutexLock lock(state_mutex_);
+  stopped_ = false;
+}
+
+/// Up to the logs being ended everything may be called again after an error; what follows cannot fail any more.
+Result<void> ForkStoreImpl::close(bool for_good) {
   {
     const MutexLock lock(state_mutex_);
     if (closed_) return {};
-    closed_ = true;
-    state_changed_.notify_all();
-    for (const auto& [number, fork] : forks_) {
-      while (fork->storing != 0) state_changed_.wait(state_mutex_);
-      open.push_back(fork);
-    }
   }
+  const ForkStates open = wait_for_stores();
   const auto unsealed = [&] {
     const auto all = segments_.all();
     return static_cast<std::size_t>(std::ranges::count_if(all, [](const auto& each) { return !each.second.sealed; }));
@@ -189,9 +248,20 @@ Result<void> ForkStoreImpl::close() {
   const auto note = [&](const Result<void>& done) {
     if (!done && result) result = done;
   };
-  if (directory_->state()) {
+  const auto publish = [&](ForkState& fork) {
     const MutexLock lock(tree_mutex_);
-    for (const auto& fork : open) note(publish_and_sync(*fork));
+    return publish_and_sync(fork);
+  };
+  if (directory_->state()) {
+    for (const auto& fork : open) note(with_room([&] { return publish(*fork); }));
+  }
+  const auto may_be_repeated = [&] {
+    return !result && !for_good && directory_->state() && result.error().code != ErrorCode::kConflict;
+  };
+  if (may_be_repeated()) return result;
+  {
+    const MutexLock lock(state_mutex_);
+    closed_ = true;  // No job is scheduled any more.
   }
   std::shared_ptr<directory::Job> collect;
   {
@@ -202,17 +272,23 @@ Result<void> ForkStoreImpl::close() {
     collect->cancel();
     (void)environment_.jobs.wait(collect);
   }
+  {
+    const MutexLock lock(collect_mutex_);
+  }  // Waits for a collection in another thread; later ones find the store closed.
   // Should it fail, nothing is lost: the next open reads the segments.
   if (directory_->state() && unsealed() > tuning_.unsealed_at_close_max) (void)seal_index();
   for (const auto& writer : writers()) {
-    {
-      const MutexLock lock(writer->log.mutex);
-      writer->log.begin_close();
-      if (directory_->state()) note(writer->log.end());
-      if (directory_->state()) note(writer->log.drop_next());
-    }
-    writer->log.cancel_timers();
+    const MutexLock lock(writer->log.mutex);
+    writer->log.begin_close();
+    if (directory_->state()) note(writer->log.end());
+    if (directory_->state()) note(writer->log.drop_next());
   }
+  if (may_be_repeated()) {
+    const MutexLock lock(state_mutex_);
+    closed_ = false;  // Short of something: to be closed again.
+    return result;
+  }
+  for (const auto& writer : writers()) writer->log.cancel_timers();
   environment_.syncs.cancel(this);
   return result;
 }
@@ -223,6 +299,8 @@ ForkStoreStats ForkStoreImpl::stats() const {
   const directory::Manifest manifest = directory_->manifest();
   stats.drives.push_back({.path = directory_->storage().describe()});
   for (const std::string& path : manifest.roots) stats.drives.push_back({.path = path});
+  const std::vector<std::string> drive_errors = directory_->drive_errors();
+  for (std::size_t i = 0; i < std::min(drive_errors.size(), stats.drives.size()); ++i) stats.drives[i].error = drive_errors[i];
   for (const auto& [number, use] : segments_.all()) {
     ++stats.segments;
     stats.segment_bytes += use.bytes;
@@ -248,6 +326,9 @@ ForkStoreStats ForkStoreImpl::stats() const {
   if (const auto state = directory_->state(); !state) stats.write_state = state.error().message;
   const MutexLock lock(state_mutex_);
   if (!collect_error_.empty()) stats.job_errors.push_back(collect_error_);
+  for (const DriveStats& drive : stats.drives) {
+    if (!drive.error.empty()) stats.job_errors.push_back("drive " + drive.path + ": " + drive.error);
+  }
   return stats;
 }
 

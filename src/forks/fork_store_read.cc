@@ -11,6 +11,7 @@ Result<void> check_key(ByteView key) {
 
 std::unexpected<Error> no_path(ForkNumber fork, const ForkTree& tree) {
   const std::string number = std::to_string(fork);
+  if (tree.is_gone(fork)) return fail(ErrorCode::kNotFound, "fork " + number + " was purged, or pruned by a root");
   return fail(ErrorCode::kNotFound, fork < tree.root() ? "fork " + number + " lies below the root " + std::to_string(tree.root())
                                                        : "there is no fork " + number);
 }
@@ -33,7 +34,8 @@ Result<void> ForkStoreImpl::find(ForkNumber fork, std::span<const ByteView> keys
     const auto path = tree->path(fork);
     if (!path) return no_path(fork, *tree);
     const Result<void> done = index_->find(*path, keys, found);
-    if (prunings_.load(std::memory_order_acquire) == prunings) return done;
+    if (prunings_.load(std::memory_order_acquire) != prunings) continue;
+    return done ? done : std::unexpected(directory_->with_drive(done.error()));
   }
 }
 
@@ -41,7 +43,9 @@ Result<std::optional<Pinned>> ForkStoreImpl::load(ForkNumber fork, ByteView key)
   CAIRN_TRY_VOID(check_key(key));
   VersionIndex::Found found;
   CAIRN_TRY_VOID(find(fork, {&key, 1}, {&found, 1}));
-  return value_of(found);
+  Result<std::optional<Pinned>> value = value_of(found);
+  if (!value) return std::unexpected(directory_->with_drive(value.error()));
+  return value;
 }
 
 Result<std::vector<std::optional<Pinned>>> ForkStoreImpl::load_many(ForkNumber fork, std::span<const ByteView> keys) const {

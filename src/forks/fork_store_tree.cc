@@ -35,26 +35,55 @@ ForkStoreImpl::Stopped::~Stopped() {
 
 /// Makes `tree` the one that counts, durably. `edit`: what else the manifest says.
 Result<void> ForkStoreImpl::change(const ForkTree& tree, const Edit& edit) {
-  CAIRN_TRY_VOID(directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+  const std::vector<Fork> now = tree.forks();
+  CAIRN_TRY_VOID(switch_manifest([&](directory::Manifest& manifest) -> Result<void> {
     directory::ForksEntry& entry = *manifest.edit_view(view_).forks;
-    entry.forks = tree.forks();
+    entry.forks = now;
+    entry.gone = tree.gone();
     if (edit) edit(entry);
-    switches_.fetch_add(1, std::memory_order_release);
     return {};
   }));
-  const std::vector<Fork> now = tree.forks();
   {
     const MutexLock lock(state_mutex_);
-    std::map<ForkNumber, std::shared_ptr<ForkState>> states;
+    auto known = forks_.begin();  // Both by number.
     for (const Fork& fork : now) {
-      const auto known = forks_.find(fork.number);
-      states[fork.number] = known != forks_.end() ? known->second : std::make_shared<ForkState>(fork);
-      states[fork.number]->frozen = fork.frozen;
+      while (known != forks_.end() && known->first < fork.number) known = forks_.erase(known);
+      if (known == forks_.end() || known->first != fork.number) {
+        known = forks_.emplace_hint(known, fork.number, std::make_shared<ForkState>(fork));
+      }
+      known->second->frozen = fork.frozen;
+      ++known;
     }
-    forks_ = std::move(states);
+    forks_.erase(known, forks_.end());
   }
   tree_.set(std::make_shared<const ForkTree>(tree));
   return {};
+}
+
+ForkStoreImpl::SwitchesStopped::SwitchesStopped(std::shared_ptr<ForkStoreImpl> store) : store_(std::move(store)) {
+  const MutexLock lock(store_->state_mutex_);
+  ++store_->switches_stopped_;
+  while (store_->switching_ != 0) store_->state_changed_.wait(store_->state_mutex_);
+}
+
+ForkStoreImpl::SwitchesStopped::~SwitchesStopped() {
+  const MutexLock lock(store_->state_mutex_);
+  --store_->switches_stopped_;
+  store_->state_changed_.notify_all();
+}
+
+/// A switch of the manifest that may stand on what the logs hold; waits while SwitchesStopped lives.
+Result<void> ForkStoreImpl::switch_manifest(const std::function<Result<void>(directory::Manifest&)>& edit) {
+  {
+    const MutexLock lock(state_mutex_);
+    while (switches_stopped_ != 0) state_changed_.wait(state_mutex_);
+    ++switching_;
+  }
+  Result<void> done = directory_->commit(edit);
+  const MutexLock lock(state_mutex_);
+  --switching_;
+  state_changed_.notify_all();
+  return done;
 }
 
 Result<void> ForkStoreImpl::still_open() const {
@@ -64,61 +93,71 @@ Result<void> ForkStoreImpl::still_open() const {
 
 Result<void> ForkStoreImpl::create_fork(ForkNumber fork, ForkNumber parent) {
   CAIRN_TRY_VOID(check_number(fork));
-  const MutexLock lock(tree_mutex_);
-  CAIRN_TRY_VOID(still_open());
-  const std::shared_ptr<const ForkTree> now = tree_.get();
-  CAIRN_TRY_VOID(now->with(fork, parent, 0));
-  const Stopped stopped(*this, {now->find(parent), 1});
-  CAIRN_TRY_VOID(publish_and_sync(*stopped.forks().back()));
-  CAIRN_TRY(tree, now->with(fork, parent, directory_->versions_used()));
-  return change(tree);
+  return with_room([&]() -> Result<void> {
+    const MutexLock lock(tree_mutex_);
+    CAIRN_TRY_VOID(still_open());
+    const std::shared_ptr<const ForkTree> now = tree_.get();
+    CAIRN_TRY_VOID(now->check_new(fork, parent));
+    const Stopped stopped(*this, {now->find(parent), 1});
+    CAIRN_TRY_VOID(publish_and_sync(*stopped.forks().back()));
+    CAIRN_TRY(tree, now->with(fork, parent, directory_->versions_used()));
+    return change(tree);
+  });
 }
 
 Result<void> ForkStoreImpl::freeze(ForkNumber fork) {
-  const MutexLock lock(tree_mutex_);
-  CAIRN_TRY_VOID(still_open());
-  CAIRN_TRY(tree, tree_.get()->frozen(fork));
-  const Stopped stopped(*this, {tree.find(fork), 1});
-  CAIRN_TRY_VOID(publish_and_sync(*stopped.forks().back()));
-  return tree_.get()->find(fork)->frozen ? Result<void>() : change(tree);
+  return with_room([&]() -> Result<void> {
+    const MutexLock lock(tree_mutex_);
+    CAIRN_TRY_VOID(still_open());
+    CAIRN_TRY(tree, tree_.get()->frozen(fork));
+    const Stopped stopped(*this, {tree.find(fork), 1});
+    CAIRN_TRY_VOID(publish_and_sync(*stopped.forks().back()));
+    return tree_.get()->find(fork)->frozen ? Result<void>() : change(tree);
+  });
 }
 
 Result<void> ForkStoreImpl::sync(ForkNumber fork) {
-  const MutexLock lock(tree_mutex_);
-  CAIRN_TRY_VOID(still_open());
-  const std::shared_ptr<const ForkTree> tree = tree_.get();
-  if (tree->find(fork) == nullptr) return fail(ErrorCode::kNotFound, "there is no fork " + std::to_string(fork));
-  const Stopped stopped(*this, {tree->find(fork), 1});
-  return publish_and_sync(*stopped.forks().back());
+  return with_room([&]() -> Result<void> {
+    const MutexLock lock(tree_mutex_);
+    CAIRN_TRY_VOID(still_open());
+    const std::shared_ptr<const ForkTree> tree = tree_.get();
+    if (tree->find(fork) == nullptr) return fail(ErrorCode::kNotFound, "there is no fork " + std::to_string(fork));
+    const Stopped stopped(*this, {tree->find(fork), 1});
+    return publish_and_sync(*stopped.forks().back());
+  });
 }
 
 Result<void> ForkStoreImpl::set_root(ForkNumber fork) {
-  const MutexLock lock(tree_mutex_);
-  CAIRN_TRY_VOID(still_open());
-  const std::shared_ptr<const ForkTree> now = tree_.get();
-  CAIRN_TRY(pruned, now->rooted(fork));
-  if (fork == now->root()) return {};
-  std::vector<Fork> ends = pruned.gone;
-  ends.push_back(*now->find(fork));
-  const Stopped stopped(*this, ends);
-  CAIRN_TRY_VOID(check_not_held(stopped.forks()));
-  // What its ancestors hold can be undone no more, so it has to be there.
-  CAIRN_TRY_VOID(publish_and_sync(*stopped.forks().back()));
-  ForkStates touched = stopped.forks();
-  {
-    const MutexLock state_lock(state_mutex_);
-    for (const Fork& merged : pruned.merged) touched.push_back(forks_.at(merged.number));
-  }
-  return prune(pruned, touched);
+  return with_room([&]() -> Result<void> {
+    const MutexLock lock(tree_mutex_);
+    CAIRN_TRY_VOID(still_open());
+    const std::shared_ptr<const ForkTree> now = tree_.get();
+    CAIRN_TRY(pruned, now->rooted(fork));
+    if (fork == now->root()) return {};
+    std::vector<Fork> ends = pruned.gone;
+    ends.push_back(*now->find(fork));
+    const Stopped stopped(*this, ends);
+    CAIRN_TRY_VOID(check_not_held(stopped.forks()));
+    // What its ancestors hold can be undone no more, so it has to be there.
+    CAIRN_TRY_VOID(publish_and_sync(*stopped.forks().back()));
+    ForkStates touched = stopped.forks();
+    {
+      const MutexLock state_lock(state_mutex_);
+      for (const Fork& merged : pruned.merged) touched.push_back(forks_.at(merged.number));
+    }
+    return prune(pruned, touched);
+  });
 }
 
 Result<void> ForkStoreImpl::purge(ForkNumber fork) {
-  const MutexLock lock(tree_mutex_);
-  CAIRN_TRY_VOID(still_open());
-  CAIRN_TRY(pruned, tree_.get()->purged(fork));
-  const Stopped stopped(*this, pruned.gone);
-  CAIRN_TRY_VOID(check_not_held(stopped.forks()));
-  return prune(pruned, stopped.forks());
+  return with_room([&]() -> Result<void> {
+    const MutexLock lock(tree_mutex_);
+    CAIRN_TRY_VOID(still_open());
+    CAIRN_TRY(pruned, tree_.get()->purged(fork));
+    const Stopped stopped(*this, pruned.gone);
+    CAIRN_TRY_VOID(check_not_held(stopped.forks()));
+    return prune(pruned, stopped.forks());
+  });
 }
 
 /// `forks`: those whose versions change their meaning, in which nobody stores.
@@ -161,11 +200,8 @@ Result<void> ForkStoreImpl::prune(const ForkTree::Pruned& pruned, const ForkStat
 
 /// Everything that was stored, also what was changed in place in the fork, is on disk when it returns. Nobody stores in it.
 Result<void> ForkStoreImpl::publish_and_sync(ForkState& fork) {
-  OpenPublished published;
-  CAIRN_TRY_VOID(append_open(fork, published));
-  CAIRN_TRY_VOID(sync_logs());
-  move_to_segments(published);
-  return {};
+  CAIRN_TRY_VOID(publish_open(fork));
+  return sync_logs();
 }
 
 Result<void> ForkStoreImpl::sync_logs() {

@@ -40,7 +40,8 @@ Result<void> ForkStoreImpl::in_one_tree(Work work) const {
     const std::uint64_t prunings = prunings_.load(std::memory_order_acquire);
     const std::shared_ptr<const ForkTree> tree = tree_.get();
     const Result<void> done = work(*tree);
-    if (prunings_.load(std::memory_order_acquire) == prunings) return done;
+    if (prunings_.load(std::memory_order_acquire) != prunings) continue;
+    return done ? done : std::unexpected(directory_->with_drive(done.error()));
   }
 }
 

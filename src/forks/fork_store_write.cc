@@ -56,10 +56,16 @@ Result<WriteVersion> ForkStoreImpl::store(Writer& writer, ForkNumber fork, std::
                                           Durability durability) {
   CAIRN_TRY(bytes, check_batch(batch));
   if (space_is_short_.load(std::memory_order_relaxed)) CAIRN_TRY_VOID(wait_for_collector(bytes));
+  return with_room([&] { return try_store(writer, fork, batch, bytes, durability); });
+}
+
+Result<WriteVersion> ForkStoreImpl::try_store(Writer& writer, ForkNumber fork, std::span<const AccountUpdate> batch,
+                                              std::uint64_t bytes, Durability durability) {
   CAIRN_TRY(storing, begin_storing(fork));
   if (batch.empty()) return directory_->versions_used();
   CAIRN_TRY(appended, append(writer, fork, batch, bytes, durability));
   CAIRN_TRY_VOID(index(storing.fork(), appended));
+  CAIRN_TRY_VOID(appended.acknowledged);
   counters_.writes.fetch_add(1, std::memory_order_relaxed);
   counters_.written_bytes.fetch_add(bytes, std::memory_order_relaxed);
   return appended.last;
@@ -76,7 +82,9 @@ Result<ForkStoreImpl::Appended> ForkStoreImpl::append(Writer& writer, ForkNumber
         Appended appended;
         encode(writer, fork, batch, *first, appended);
         writer.log.publish(appended.last, first->stamp, durability);
-        CAIRN_TRY_VOID(writer.log.wait_until_visible(appended.last));
+        appended.acknowledged = writer.log.wait_until_visible(appended.last);
+        // As long as the log goes on, the batch belongs to it, acknowledged or not: later versions stand behind it.
+        if (!directory_->state()) CAIRN_TRY_VOID(appended.acknowledged);
         return appended;
       }
     }
@@ -89,6 +97,7 @@ Result<void> ForkStoreImpl::make_room(Writer& writer, std::uint64_t bytes) {
   while (true) {
     CAIRN_TRY_VOID(directory_->state());
     if (writer.log.closed()) return fail(ErrorCode::kUnavailable, "the fork store is closed");
+    CAIRN_TRY_VOID(writer.log.check_not_short());
     if (writer.log.changing()) {
       writer.log.wait();
     } else if (!writer.log.has_segment()) {

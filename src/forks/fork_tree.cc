@@ -13,28 +13,29 @@ std::unexpected<Error> no_fork(std::uint64_t number) {
 
 }  // namespace
 
-ForkTree::ForkTree() : ForkTree(std::vector<Fork>(1)) {}
+ForkTree::ForkTree() : ForkTree(std::vector<Fork>(1), std::make_shared<const std::vector<std::uint64_t>>()) {}
 
 /// `forks` are a tree, by their numbers.
-ForkTree::ForkTree(std::vector<Fork> forks) {
+ForkTree::ForkTree(std::vector<Fork> forks, std::shared_ptr<const std::vector<std::uint64_t>> gone) : gone_(std::move(gone)) {
   nodes_.reserve(forks.size());
-  std::vector<bool> has_child(forks.size());
-  for (const Fork& fork : forks) {
-    if (nodes_.empty()) {
-      nodes_.push_back({.fork = fork});
-      continue;
-    }
-    const std::uint32_t above = *node_of(fork.parent);
-    single_line_ = single_line_ && !has_child[above];
-    has_child[above] = true;
-    const Node& parent = nodes_[above];
-    const Node& jump = nodes_[parent.jump];
-    const bool doubles = parent.depth - jump.depth == jump.depth - nodes_[jump.jump].depth;
-    nodes_.push_back({.fork = fork, .parent = above, .jump = doubles ? jump.jump : above, .depth = parent.depth + 1});
-  }
+  for (const Fork& fork : forks) add(fork);
 }
 
-Result<ForkTree> ForkTree::of(std::span<const Fork> forks, const std::string& file) {
+/// One with a number above all others.
+void ForkTree::add(const Fork& fork) {
+  if (nodes_.empty()) {
+    nodes_.push_back({.fork = fork});
+    return;
+  }
+  const std::uint32_t above = *node_of(fork.parent);
+  single_line_ = single_line_ && above + 1 == nodes_.size();  // In a single line only the last has no child.
+  const Node& parent = nodes_[above];
+  const Node& jump = nodes_[parent.jump];
+  const bool doubles = parent.depth - jump.depth == jump.depth - nodes_[jump.jump].depth;
+  nodes_.push_back({.fork = fork, .parent = above, .jump = doubles ? jump.jump : above, .depth = parent.depth + 1});
+}
+
+Result<ForkTree> ForkTree::of(std::span<const Fork> forks, std::vector<std::uint64_t> gone, const std::string& file) {
   std::vector<Fork> sorted(forks.begin(), forks.end());
   std::ranges::sort(sorted, {}, &Fork::number);
   if (sorted.empty()) return corruption("a tree of forks without a root", file);
@@ -52,7 +53,7 @@ Result<ForkTree> ForkTree::of(std::span<const Fork> forks, const std::string& fi
     if (parent == above.end() || parent->number != fork.parent) return say("has a parent that is not there");
     if (!parent->frozen) return say("has a parent that is not frozen");
   }
-  return ForkTree(std::move(sorted));
+  return ForkTree(std::move(sorted), std::make_shared<const std::vector<std::uint64_t>>(std::move(gone)));
 }
 
 std::vector<Fork> ForkTree::forks() const {
@@ -87,7 +88,7 @@ bool ForkTree::is_ancestor(std::uint64_t ancestor, std::uint64_t descendant) con
 }
 
 std::optional<ForkTree::Path> ForkTree::path(std::uint64_t number) const {
-  if (number < root()) return std::nullopt;
+  if (number < root() || is_gone(number)) return std::nullopt;
   auto node = node_of(number);
   if (!node && single_line_) {
     const auto above = std::ranges::upper_bound(nodes_, number, {}, [](const Node& each) { return each.fork.number; });
@@ -96,18 +97,30 @@ std::optional<ForkTree::Path> ForkTree::path(std::uint64_t number) const {
   return node ? std::optional(Path(this, *node)) : std::nullopt;
 }
 
-Result<ForkTree> ForkTree::with(std::uint64_t number, std::uint64_t parent, std::uint64_t since) const {
+Result<void> ForkTree::check_new(std::uint64_t number, std::uint64_t parent) const {
   if (find(parent) == nullptr) return no_fork(parent);
   if (find(number) != nullptr) return fail(ErrorCode::kConflict, "there is a fork " + std::to_string(number) + " already");
   if (number <= parent) {
     return fail(ErrorCode::kInvalidArgument,
                 "fork " + std::to_string(number) + " has to be above its parent " + std::to_string(parent));
   }
+  return {};
+}
+
+Result<ForkTree> ForkTree::with(std::uint64_t number, std::uint64_t parent, std::uint64_t since) const {
+  CAIRN_TRY_VOID(check_new(number, parent));
   CAIRN_TRY(tree, frozen(parent));
+  const Fork fork{.number = number, .parent = parent, .frozen = false, .since = since};
+  if (number > nodes_.back().fork.number && !is_gone(number)) {  // As a rule: there may be many.
+    tree.add(fork);
+    return tree;
+  }
   std::vector<Fork> all = tree.forks();
-  const auto at = std::ranges::lower_bound(all, number, {}, &Fork::number);
-  all.insert(at, {.number = number, .parent = parent, .frozen = false, .since = since});
-  return ForkTree(std::move(all));
+  all.insert(std::ranges::lower_bound(all, number, {}, &Fork::number), fork);
+  if (!is_gone(number)) return ForkTree(std::move(all), gone_);
+  std::vector<std::uint64_t> gone = *gone_;
+  std::erase(gone, number);
+  return ForkTree(std::move(all), std::make_shared<const std::vector<std::uint64_t>>(std::move(gone)));
 }
 
 Result<ForkTree> ForkTree::frozen(std::uint64_t number) const {
@@ -116,6 +129,21 @@ Result<ForkTree> ForkTree::frozen(std::uint64_t number) const {
   ForkTree tree = *this;
   tree.nodes_[*node].fork.frozen = true;
   return tree;
+}
+
+Result<void> ForkTree::check_gone(std::span<const Fork> forks) const {
+  if (gone_->size() + forks.size() <= directory::kGoneMost) return {};
+  return fail(ErrorCode::kUnavailable, "the fork store remembers at most " + std::to_string(directory::kGoneMost) +
+                                           " numbers above the root that are purged; make a later fork the root first");
+}
+
+/// The numbers that are gone together with `forks`, above `root`: what is below it is not there anyway.
+std::shared_ptr<const std::vector<std::uint64_t>> ForkTree::with_gone(std::span<const Fork> forks, std::uint64_t root) const {
+  std::vector<std::uint64_t> all = *gone_;
+  for (const Fork& fork : forks) all.push_back(fork.number);
+  std::ranges::sort(all);
+  std::erase_if(all, [&](std::uint64_t number) { return number <= root; });
+  return std::make_shared<const std::vector<std::uint64_t>>(std::move(all));
 }
 
 Result<ForkTree::Pruned> ForkTree::rooted(std::uint64_t number) const {
@@ -131,7 +159,8 @@ Result<ForkTree::Pruned> ForkTree::rooted(std::uint64_t number) const {
     }
   }
   stay.front().parent = number;
-  return Pruned{.tree = ForkTree(std::move(stay)), .gone = std::move(gone), .merged = std::move(merged)};
+  CAIRN_TRY_VOID(check_gone(gone));
+  return Pruned{.tree = ForkTree(std::move(stay), with_gone(gone, number)), .gone = std::move(gone), .merged = std::move(merged)};
 }
 
 Result<ForkTree::Pruned> ForkTree::purged(std::uint64_t number) const {
@@ -142,7 +171,8 @@ Result<ForkTree::Pruned> ForkTree::purged(std::uint64_t number) const {
   std::vector<Fork> stay;
   std::vector<Fork> gone;
   for (const Node& node : nodes_) (is_ancestor(number, node.fork.number) ? gone : stay).push_back(node.fork);
-  return Pruned{.tree = ForkTree(std::move(stay)), .gone = std::move(gone), .merged = {}};
+  CAIRN_TRY_VOID(check_gone(gone));
+  return Pruned{.tree = ForkTree(std::move(stay), with_gone(gone, root())), .gone = std::move(gone), .merged = {}};
 }
 
 }  // namespace cairn::forks

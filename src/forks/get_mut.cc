@@ -1,5 +1,7 @@
 // Accounts that are changed in place. The first get_mut() after a sync makes a copy in memory, which the index refers to from
 // then on; sync and freeze append what there is of a fork as one batch, so that a crash leaves all of it or none.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -29,8 +31,7 @@ Result<std::optional<MutableAccount>> ForkStoreImpl::get_mut(ForkNumber fork, By
       CAIRN_TRY_VOID(done);
       if (!outcome.stale.empty()) open_.set_replaced(*account, outcome.stale.front());
     }
-    if (account->held.exchange(true))
-      return fail(ErrorCode::kConflict, "the account is being changed in fork " + std::to_string(fork));
+    if (account->held.exchange(true)) return being_changed(*account);
   }
   if (!outcome.touched.empty()) {
     const MutexLock lock(state_mutex_);
@@ -39,6 +40,16 @@ Result<std::optional<MutableAccount>> ForkStoreImpl::get_mut(ForkNumber fork, By
   }
   const segment::RecordView record = segment::view_record(table_.at(account->place), 0);
   return MutableAccount({const_cast<char*>(record.value.data()), record.value.size()}, account);  // NOLINT: in our own memory.
+}
+
+std::unexpected<Error> ForkStoreImpl::being_changed(const OpenAccount& account) const {
+  std::string key;
+  for (const char c : segment::key_at(table_.at(account.place)).substr(8))
+    key += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return fail(ErrorCode::kConflict,
+              fmt::format("account {} is being changed in place in fork {} of '{}': its MutableAccount has to be "
+                          "destroyed first",
+                          key, account.fork, name_));
 }
 
 void ForkStoreImpl::release(std::vector<Place>& stale) {
@@ -60,15 +71,16 @@ Result<void> ForkStoreImpl::check_not_held(const ForkStates& forks) {
   const MutexLock lock(open_.mutex);
   for (const auto& fork : forks) {
     for (const auto& account : open_.of(fork->number)) {
-      if (!account->held.load(std::memory_order_acquire)) continue;
-      return fail(ErrorCode::kConflict, "an account is being changed in fork " + std::to_string(fork->number));
+      if (account->held.load(std::memory_order_acquire)) return being_changed(*account);
     }
   }
   return {};
 }
 
-/// Nobody stores in the fork.
-Result<void> ForkStoreImpl::append_open(ForkState& fork, OpenPublished& published) {
+/// Appends the accounts that were changed in place in the fork to the log, and indexes them like any other batch. No thread
+/// stores in the fork meanwhile.
+Result<void> ForkStoreImpl::publish_open(ForkState& fork) {
+  OpenPublished published;
   if (!open_.any()) return {};
   {
     const MutexLock lock(open_.mutex);
@@ -77,9 +89,7 @@ Result<void> ForkStoreImpl::append_open(ForkState& fork, OpenPublished& publishe
   std::vector<AccountUpdate> batch;
   std::uint64_t bytes = segment::kBatchFrameBytes;
   for (const auto& account : published.accounts) {
-    if (account->held.load(std::memory_order_acquire)) {
-      return fail(ErrorCode::kConflict, "an account is being changed in fork " + std::to_string(fork.number));
-    }
+    if (account->held.load(std::memory_order_acquire)) return being_changed(*account);
     const segment::RecordView record = segment::view_record(table_.at(account->place), 0);
     batch.push_back({.key = record.key.substr(8), .value = record.value});
     bytes += record.bytes;
@@ -87,7 +97,8 @@ Result<void> ForkStoreImpl::append_open(ForkState& fork, OpenPublished& publishe
   if (batch.empty()) return {};
   CAIRN_TRY(appended, append(*first_writer_, fork.number, batch, bytes, Durability::kKernel));
   published.appended = std::move(appended);
-  return {};
+  move_to_segments(published);
+  return published.appended.acknowledged;
 }
 
 void ForkStoreImpl::move_to_segments(const OpenPublished& published) {

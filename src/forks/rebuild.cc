@@ -18,7 +18,7 @@ Result<directory::ViewEntry> rebuild(directory::Directory& directory, std::uint1
                                      const directory::ForksEntry* as, const std::vector<segment::RecordView>& records,
                                      std::uint64_t& versions) {
   const directory::ForksEntry known = as != nullptr ? *as : ForkStoreImpl::initial();
-  CAIRN_TRY(tree, ForkTree::of(known.forks, "manifest"));
+  CAIRN_TRY(tree, ForkTree::of(known.forks, known.gone, "manifest"));
   const StoredVersions stored(tree, known);
   // Of each account and fork the newest; what is not above the root is one fork.
   std::map<std::pair<ByteView, std::uint64_t>, const segment::RecordView*> newest;
@@ -41,7 +41,7 @@ Result<directory::ViewEntry> rebuild(directory::Directory& directory, std::uint1
     bytes += record->bytes;
   }
   std::ranges::sort(kept, {}, [](const Version& version) { return version.record->header.write_version; });
-  directory::ViewEntry entry{.number = number, .forks = directory::ForksEntry{.forks = known.forks}};
+  directory::ViewEntry entry{.number = number, .forks = directory::ForksEntry{.forks = known.forks, .gone = known.gone}};
   for (Fork& fork : entry.forks->forks) fork.since = 0;  // None of them has anything of an earlier one.
   versions += kept.size();
   if (kept.empty()) return entry;

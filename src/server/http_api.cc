@@ -79,7 +79,7 @@ Result<Question> question_of(Service& service, const HttpTarget& target, const U
   return question;
 }
 
-Json stamped(Stamp stamp) { return {{"stamp", format_stamp(stamp)}, {"time", stamp.time().time_since_epoch().count()}}; }
+Json stamped(Stamp stamp) { return {{"stamp", stamp.to_string()}, {"time", stamp.time().time_since_epoch().count()}}; }
 
 Result<Json> get(Service& service, const HttpTarget& target, const User* user) {
   CAIRN_TRY(question, question_of(service, target, user, "key"));
@@ -113,7 +113,7 @@ Result<Json> keys(Service& service, const HttpTarget& target, const User* user) 
   SaveList saves = question.timeline->keys(question.key, question.from, question.to);
   for (const auto entry : saves) {
     if (list.size() >= question.limit && entry.stamp != last) {
-      object["cursor"] = format_stamp(last);
+      object["cursor"] = last.to_string();
       break;
     }
     last = entry.stamp;
@@ -154,12 +154,8 @@ Result<Json> history(Service& service, const HttpTarget& target, const User* use
 }
 
 Json line_json(const LineStats& line) {
-  return {{"name", line.name},
-          {"blocks", line.blocks},
-          {"bytes", line.bytes},
-          {"saves", line.saves},
-          {"first", format_stamp(line.first)},
-          {"last", format_stamp(line.last)}};
+  return {{"name", line.name},   {"blocks", line.blocks},           {"bytes", line.bytes},
+          {"saves", line.saves}, {"first", line.first.to_string()}, {"last", line.last.to_string()}};
 }
 
 Result<Json> stats(Service& service, const HttpTarget& /*target*/, const User* /*user*/) {

@@ -155,7 +155,7 @@ void Session::send_event(const Following& following, const WatchEvent& event) {
   reply.push(6);
   for (const ByteView part : {ByteView("tl.watch"), ByteView(following.prefix), ByteView(kind)}) reply.bulk(part);
   has_key ? reply.bulk(ByteView(event.key)) : reply.null();
-  reply.bulk(ByteView(format_stamp(event.stamp)));
+  reply.bulk(ByteView(event.stamp.to_string()));
   event.kind == WatchEvent::Kind::kSaved ? reply.bulk(event.data) : reply.null();
 }
 

@@ -20,7 +20,7 @@ Result<Timeline*> timeline_of(const Context& c) {
 void saved(Reply& reply, const SaveList::Entry& entry) {
   reply.array(2);
   reply.bulk(entry.key);
-  reply.bulk(ByteView(format_stamp(entry.stamp)));
+  reply.bulk(ByteView(entry.stamp.to_string()));
 }
 
 struct Page {
@@ -64,7 +64,7 @@ Result<void> tl_keys(Context& c) {
   SaveList list = timeline->keys(c[1], begin, to);
   for (const auto entry : list) {
     if (found.size() >= page_of.limit && entry.stamp != found.back().stamp) {
-      cursor = format_stamp(found.back().stamp);
+      cursor = found.back().stamp.to_string();
       break;
     }
     found.push_back({Bytes(entry.key), entry.stamp});
@@ -93,7 +93,7 @@ Result<void> tl_history(Context& c) {
   for (const auto entry : list) {
     ++count;
     c.reply.array(2);
-    c.reply.bulk(ByteView(format_stamp(entry.stamp)));
+    c.reply.bulk(ByteView(entry.stamp.to_string()));
     if (entry.erased) {
       c.reply.null();
       continue;
@@ -125,9 +125,12 @@ Result<void> change(Context& c, Work work) {
   return {};
 }
 
+/// TL.ROLLBACK time [FORCE]: FORCE also to a moment before the first save.
 Result<void> tl_rollback(Context& c) {
+  const bool force = c.size() == 3 && same_word(c[2], "FORCE");
+  if (c.size() > 3 || (c.size() == 3 && !force)) return refuse_syntax();
   CAIRN_TRY(to, moment_argument(c[1]));
-  return change(c, [&](Timeline& timeline) { return timeline.rollback(to); });
+  return change(c, [&](Timeline& timeline) { return timeline.rollback(to, {.force = force}); });
 }
 
 Result<void> tl_undo(Context& c) {
@@ -183,7 +186,7 @@ Result<void> tl_stats(Context& c) {
     number("bytes", line.bytes);
     number("saves", line.saves);
     c.reply.bulk(ByteView("first"));
-    c.reply.bulk(ByteView(format_stamp(line.first)));
+    c.reply.bulk(ByteView(line.first.to_string()));
   }
   number("timeout_ms", static_cast<std::uint64_t>(stats.timeout.count()));
   number("index_files", stats.index_files);
@@ -213,8 +216,8 @@ constexpr CommandInfo kCommands[] = {
     {"TL.KEYS", -4, Where::kReader, kReads | kSettles, 1, 1, 1, tl_keys, kGroup, "0.1.0",
      "Get the keys under a prefix with their last save in [from, to), in the order of time",
      "prefix from to [LIMIT n] [CURSOR c]"},
-    {"TL.ROLLBACK", 2, Where::kWriter, kChanges, 0, 0, 0, tl_rollback, kGroup, "0.1.0",
-     "Take the database back to what it was at a time", "time"},
+    {"TL.ROLLBACK", -2, Where::kWriter, kChanges, 0, 0, 0, tl_rollback, kGroup, "0.1.0",
+     "Take the database back to what it was at a time", "time [FORCE]"},
     {"TL.STATS", 1, Where::kReader, kReads, 0, 0, 0, tl_stats, kGroup, "0.1.0",
      "Get what the timeline of the database holds and does", ""},
     {"TL.UNDO", -1, Where::kWriter, kChanges, 0, 0, 0, tl_undo, kGroup, "0.1.0", "Take back the last rollback", "[DISCARD]"},

@@ -53,24 +53,12 @@ Result<Time> any_time(const ExpiryArgument& argument, const char* command) {
 Result<Moment> moment_argument(ByteView text) {
   if (text == "-") return kBeginning;
   if (text == "+") return kEndOfTime;
-  constexpr std::int64_t kMsMost = (std::int64_t{1} << 46) - 1;
+  if (const auto stamp = Stamp::parse(text)) return Moment(*stamp);
   std::int64_t ms = 0;
-  if (const std::size_t dash = text.find('-'); dash != ByteView::npos && dash != 0) {
-    std::int64_t sequence = 0;
-    if (parse_integer(text.substr(0, dash), ms) && parse_integer(text.substr(dash + 1), sequence) && ms >= 0 && ms <= kMsMost &&
-        sequence >= 0 && sequence < (std::int64_t{1} << Stamp::kSequenceBits)) {
-      return Moment(Stamp{(static_cast<std::uint64_t>(ms) << Stamp::kSequenceBits) | static_cast<std::uint64_t>(sequence)});
-    }
-  }
   if (parse_integer(text, ms) && ms >= 0) return Moment(Time(std::chrono::milliseconds(ms)));
   if (const auto time = parse_rfc3339(text)) return Moment(*time);
   return refuse("ERR '" + std::string(text.substr(0, 64)) +
                 "' is no time: give a stamp such as 1700000000000-0, milliseconds since 1970, RFC 3339, - or +");
-}
-
-std::string format_stamp(Stamp stamp) {
-  return std::to_string(stamp.value >> Stamp::kSequenceBits) + "-" +
-         std::to_string(stamp.value & ((std::uint64_t{1} << Stamp::kSequenceBits) - 1));
 }
 
 }  // namespace cairn::server

@@ -24,7 +24,4 @@ Result<Time> any_time(const ExpiryArgument& argument, const char* command);
 /// A moment as TL commands take it: a stamp as they print it, "123-45"; milliseconds since 1970; RFC 3339; "-" or "+", the
 /// beginning and the end.
 Result<Moment> moment_argument(ByteView text);
-/// As "milliseconds-sequence".
-std::string format_stamp(Stamp stamp);
-
 }  // namespace cairn::server

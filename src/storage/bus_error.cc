@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/home_process.h"
 #include "base/mutex.h"
 #include "base/reached.h"
 #include "storage/memory.h"
@@ -26,7 +27,8 @@ struct Slot {
   std::atomic<std::uintptr_t> end{0};
   std::atomic<bool> bad{false};
   std::atomic<bool> alone{false};  // What the kernel was told of its pages.
-  bool random = false;             // Under the mutex.
+  std::atomic<bool> writable{false};
+  bool random = false;  // Under the mutex.
 };
 std::array<Slot, kMapsMax> slots;
 std::atomic<std::uint32_t> slots_ever{0};
@@ -75,6 +77,14 @@ void install_once() {
     action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
     sigemptyset(&action.sa_mask);
     CAIRN_ASSERT(sigaction(SIGBUS, &action, &previous_action) == 0);
+    // In a child of fork() the lock is free. Writable maps are not there: their addresses may become another map's, so their
+    // slots match nothing any more. They stay taken, since guards that the child copied still name them.
+    reset_in_child([] {
+      new (&slots_mutex) Mutex(Rank::kLeaf);
+      for (Slot& slot : slots) {
+        if (slot.writable.load(std::memory_order_relaxed)) slot.end.store(0, std::memory_order_relaxed);
+      }
+    });
   });
 }
 
@@ -103,7 +113,7 @@ void count_random(std::uint64_t bytes) CAIRN_REQUIRES(slots_mutex) {
 
 }  // namespace
 
-Result<BusErrorGuard> BusErrorGuard::watch(const char* data, std::uint64_t size) {
+Result<BusErrorGuard> BusErrorGuard::watch(const char* data, std::uint64_t size, bool writable) {
   install_once();
   const MutexLock lock(slots_mutex);
   if (slots_used.load() == kMapsMax) {
@@ -115,6 +125,7 @@ Result<BusErrorGuard> BusErrorGuard::watch(const char* data, std::uint64_t size)
   const auto begin = reinterpret_cast<std::uintptr_t>(data);
   slots[free].bad.store(false);
   slots[free].alone.store(false);
+  slots[free].writable.store(writable);
   slots[free].end.store(begin + size, std::memory_order_release);
   slots[free].begin.store(begin, std::memory_order_release);
   if (free >= slots_ever.load()) slots_ever.store(free + 1, std::memory_order_release);

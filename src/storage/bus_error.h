@@ -15,8 +15,8 @@ inline constexpr std::uint32_t kMapsMax = 32'000;
 /// One registered map; unregistered when destroyed, which must be before the memory is unmapped.
 class BusErrorGuard {
  public:
-  /// kUnavailable: kMapsMax maps are open.
-  static Result<BusErrorGuard> watch(const char* data, std::uint64_t size);
+  /// `writable`: it is not mapped in a child of fork(). kUnavailable: kMapsMax maps are open.
+  static Result<BusErrorGuard> watch(const char* data, std::uint64_t size, bool writable);
   BusErrorGuard(BusErrorGuard&& other) noexcept : slot_(other.slot_) { other.slot_ = kNone; }
   BusErrorGuard(const BusErrorGuard&) = delete;
   BusErrorGuard& operator=(const BusErrorGuard&) = delete;

@@ -40,6 +40,8 @@ class Drives final : public Storage {
   Result<void> reclaim(const std::string& name) override;
   Result<void> link(const std::string& name, Storage& target) override { return of(name).link(name, target); }
   Result<void> sync_names() override;
+  /// The same for one drive: another drive that fails must not fail a file on this one.
+  Result<void> sync_names_on(std::size_t drive) { return this->drive(drive).sync_names(); }
   Result<std::unique_ptr<Storage>> open_beside(const std::string& path, bool create) override {
     return first_.open_beside(path, create);
   }

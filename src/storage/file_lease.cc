@@ -90,7 +90,7 @@ std::optional<std::uint64_t> lease_epoch(const std::string& name) {
   std::uint64_t epoch = 0;
   const char* const end = name.data() + name.size();
   const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, epoch);
-  if (error != std::errc{} || stop != end || epoch == 0) return std::nullopt;
+  if (error != std::errc{} || stop != end || epoch == 0 || lease_name(epoch) != name) return std::nullopt;
   return epoch;
 }
 
@@ -104,25 +104,37 @@ Result<std::vector<std::uint64_t>> FileLease::epochs() {
   return found;
 }
 
-/// Returns once the lease recorded under `name` is free, or kBusy.
-Result<void> FileLease::ensure_free(const std::string& name) {
+Result<void> missing_lease(Storage& storage, std::uint64_t epoch) {
+  CAIRN_TRY(names, storage.list());
+  for (const std::string& name : names) {
+    if (lease_epoch(name).value_or(0) > epoch) {
+      return fail(ErrorCode::kLeaseLost, "another owner has taken over the directory", storage.describe());
+    }
+  }
+  return fail(ErrorCode::kReadOnly,
+              "the lease record " + lease_name(epoch) + " was deleted, or the directory with it; nothing more is written",
+              storage.describe());
+}
+
+/// Returns once the lease recorded under `name` is free, with the record that says so if there is one; or kBusy.
+Result<std::optional<Bytes>> FileLease::ensure_free(const std::string& name) {
   const LeaseFiles::Machine here = files_.machine();
   const std::int64_t watched_since_ms = clock_.boot_ms();
   std::optional<Bytes> first_seen;
   while (true) {
     Result<Bytes> text = storage_.read(name);
-    if (!text && text.error().code == ErrorCode::kNotFound) return {};
+    if (!text && text.error().code == ErrorCode::kNotFound) return std::nullopt;
     if (!text) return std::unexpected(text.error());
     CAIRN_TRY(lock, files_.try_lock(name));
     const Result<LeaseRecord> record = decode_lease(*text, name);
     if (!record && record.error().code == ErrorCode::kUnsupported) return std::unexpected(record.error());
     if (!record) {
       // Unreadable: it has no holder we could name, but the kernel knows whether one lives.
-      if (lock) return {};
+      if (lock) return *text;
       return fail(ErrorCode::kBusy, "held by another process; its lease record is damaged", name);
     }
-    if (record->released) return {};
-    if (lock && record->host == here.host) return {};  // The owner's process is gone.
+    if (record->released) return *text;
+    if (lock && record->host == here.host) return *text;  // The owner's process is gone.
     const bool elsewhere = record->boot != here.boot;
     const bool renewed = first_seen && *first_seen != *text;
     std::int64_t left_ms = record->lease_ms;  // After a renewal that we saw from elsewhere.
@@ -133,7 +145,7 @@ Result<void> FileLease::ensure_free(const std::string& name) {
     }
     if (left_ms <= 0) {
       CAIRN_REACHED("lease taken over after its time");
-      return {};
+      return *text;
     }
     if (!elsewhere || renewed) {
       return fail(ErrorCode::kBusy,
@@ -145,69 +157,115 @@ Result<void> FileLease::ensure_free(const std::string& name) {
   }
 }
 
+/// After our own record was published: if the old owner renewed since `judged`, waits until that renewal has run out. Until then
+/// the old owner may acknowledge by its clock alone. Whether it waited.
+Result<bool> FileLease::let_run_out(const std::string& name, const std::optional<Bytes>& judged) {
+  const Result<Bytes> text = storage_.read(name);
+  if (!text && text.error().code == ErrorCode::kNotFound) return false;
+  if (!text) return std::unexpected(text.error());
+  if (judged && *text == *judged) return false;
+  const Result<LeaseRecord> record = decode_lease(*text, name);
+  if (!record || record->released) return false;  // A damaged record is none of a renewal: that is one sector, and never tears.
+  const LeaseFiles::Machine here = files_.machine();
+  {
+    CAIRN_TRY(lock, files_.try_lock(name));
+    if (lock && record->host == here.host) return false;  // The owner's process is gone.
+  }
+  CAIRN_REACHED("renewal of the owner before ran out");
+  const std::int64_t from_ms = record->boot == here.boot ? record->renewed_boot_ms : clock_.boot_ms();
+  const std::int64_t end_ms = from_ms + record->lease_ms;
+  for (std::int64_t now_ms = clock_.boot_ms(); now_ms < end_ms; now_ms = clock_.boot_ms()) {
+    clock_.sleep_ms(std::min<std::int64_t>(end_ms - now_ms, 100));
+  }
+  return true;
+}
+
 Result<void> FileLease::wait_until_free() {
   CAIRN_TRY(found, epochs());
-  return found.empty() ? Result<void>{} : ensure_free(lease_name(found.back()));
+  if (!found.empty()) CAIRN_TRY_VOID(ensure_free(lease_name(found.back())));
+  return {};
 }
 
 Result<std::uint64_t> FileLease::acquire(const std::string& owner, std::int64_t lease_ms, std::uint64_t epoch_above) {
-  CAIRN_ASSERT(lock_ == nullptr);
   CAIRN_TRY(found, epochs());
-  if (!found.empty()) CAIRN_TRY_VOID(ensure_free(lease_name(found.back())));
-
+  std::optional<Bytes> judged;
+  if (!found.empty()) {
+    CAIRN_TRY(free, ensure_free(lease_name(found.back())));
+    judged = std::move(free);
+  }
   const LeaseFiles::Machine here = files_.machine();
   const std::int64_t now_ms = clock_.boot_ms();
-  record_ = LeaseRecord{.owner = owner,
-                        .host = here.host,
-                        .boot = here.boot,
-                        .pid = getpid(),
-                        .started_wall_ms = clock_.wall_ms(),
-                        .epoch = std::max(found.empty() ? 0 : found.back(), epoch_above) + 1,
-                        .lease_ms = lease_ms,
-                        .renewed_boot_ms = now_ms,
-                        .renewals = 0,
-                        .released = false};
-  const std::string name = lease_name(record_.epoch);
-  Result<std::unique_ptr<HeldLock>> lock = files_.publish_locked(name, encode_lease(record_));
-  if (!lock && lock.error().code == ErrorCode::kConflict) {
-    return fail(ErrorCode::kBusy, "another process took the lease at this moment; try again", name);
+  const std::uint64_t mine = std::max(found.empty() ? 0 : found.back(), epoch_above) + 1;
+  {
+    const MutexLock lock(mutex_);
+    CAIRN_ASSERT(lock_ == nullptr);
+    record_ = LeaseRecord{.owner = owner,
+                          .host = here.host,
+                          .boot = here.boot,
+                          .pid = getpid(),
+                          .started_wall_ms = clock_.wall_ms(),
+                          .epoch = mine,
+                          .lease_ms = lease_ms,
+                          .renewed_boot_ms = now_ms,
+                          .renewals = 0,
+                          .released = false};
+    Result<std::unique_ptr<HeldLock>> held = files_.publish_locked(lease_name(mine), encode_lease(record_));
+    if (!held && held.error().code == ErrorCode::kConflict) {
+      return fail(ErrorCode::kBusy, "another process took the lease at this moment; try again", lease_name(mine));
+    }
+    CAIRN_TRY_VOID(held);
+    lock_ = *std::move(held);
+    ends_boot_ms_ = now_ms + lease_ms;
+    storage_.set_epoch(mine);
   }
-  CAIRN_TRY_VOID(lock);
-  lock_ = *std::move(lock);
-  ends_boot_ms_ = now_ms + lease_ms;
-  storage_.set_epoch(record_.epoch);
+  // Records of owners before the last one too: an opener may have died while it let an older renewal run out.
+  bool waited = false;
+  for (const std::uint64_t epoch : found) {
+    CAIRN_TRY(ran_out, let_run_out(lease_name(epoch), epoch == found.back() ? judged : std::nullopt));
+    waited = waited || ran_out;
+  }
   // Oldest first: see the top of file_lease.h.
   for (const std::uint64_t epoch : found) CAIRN_TRY_VOID(storage_.remove(lease_name(epoch)));
-  return record_.epoch;
+  if (waited) CAIRN_TRY_VOID(renew());
+  return mine;
 }
 
 Result<void> FileLease::renew() {
-  CAIRN_TRY_VOID(check());
+  const MutexLock lock(mutex_);
+  if (lock_ == nullptr) return fail(ErrorCode::kUnavailable, "the lease was given back: the database is closed");
+  CAIRN_TRY_VOID(storage_.check_epoch());
+  const bool expired = !check_time().has_value();
   const std::int64_t now_ms = clock_.boot_ms();  // From before the renewal is sent.
   record_.renewed_boot_ms = now_ms;
   ++record_.renewals;
-  CAIRN_TRY_VOID(files_.rewrite(lease_name(record_.epoch), encode_lease(record_)));
-  CAIRN_TRY_VOID(check());  // Somebody may have come while we wrote.
+  CAIRN_TRY_VOID(lock_->rewrite(encode_lease(record_)));
+  if (expired) {
+    CAIRN_REACHED("expired lease renewed");
+    CAIRN_TRY_VOID(storage_.sync_names());
+  }
+  // Another owner may have judged the lease by its old record and published its own before this renewal was written.
+  CAIRN_TRY_VOID(storage_.check_epoch());
   ends_boot_ms_ = now_ms + record_.lease_ms;
   return {};
 }
 
 Result<void> FileLease::check_time() {
   if (clock_.boot_ms() < ends_boot_ms_.load(std::memory_order_relaxed)) return {};
-  return fail(ErrorCode::kLeaseLost, "the lease ended before it could be renewed; reopen the directory");
+  return fail(ErrorCode::kUnavailable, "the lease has expired and was not renewed yet; try again");
 }
 
 Result<void> FileLease::check() {
-  CAIRN_TRY_VOID(check_time());
-  return storage_.check_epoch();
+  CAIRN_TRY_VOID(storage_.check_epoch());  // First: lost is told from expired.
+  return check_time();
 }
 
 void FileLease::release() {
+  const MutexLock lock(mutex_);
   if (lock_ == nullptr) return;
-  if (check().has_value()) {
+  if (storage_.check_epoch()) {
     record_.released = true;
     // If this fails the next owner finds our lock free instead.
-    (void)files_.rewrite(lease_name(record_.epoch), encode_lease(record_));
+    (void)lock_->rewrite(encode_lease(record_));
   }
   ends_boot_ms_ = 0;
   lock_.reset();

@@ -19,11 +19,14 @@ class Lease {
   virtual Result<std::uint64_t> acquire(const std::string& owner, std::int64_t lease_ms, std::uint64_t epoch_above = 0) = 0;
   /// Returns once nobody holds it, without taking it; kBusy as acquire().
   virtual Result<void> wait_until_free() = 0;
-  /// To be called every third of the lease time. kLeaseLost: it is over; it cannot be taken back.
+  /// To be called every third of the lease time, and when the lease is found expired: an expired lease that was not taken
+  /// over is renewed like any other. kLeaseLost: a greater epoch exists, and the lease cannot be taken back; kReadOnly: the lease
+  /// was deleted. Any other error: try again.
   virtual Result<void> renew() = 0;
-  /// kLeaseLost unless the lease is ours now, by our clock and by the epoch. Called before every acknowledgement.
+  /// Whether the lease is ours now, by the epoch and by our clock. Called before acknowledgements. kLeaseLost,
+  /// kReadOnly: as renew(). Any other error: it has expired, or cannot be looked at; renew() it.
   virtual Result<void> check() = 0;
-  /// kLeaseLost if our own clock says it is over; a check without I/O.
+  /// kUnavailable if our own clock says that it has expired; a check without I/O.
   virtual Result<void> check_time() = 0;
   /// Gives it up early, so that the next owner need not wait.
   virtual void release() = 0;

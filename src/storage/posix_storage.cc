@@ -42,6 +42,14 @@ class Fd {
   int fd_;
 };
 
+/// Repeats a system call that a signal interrupted. Not for close(2): Linux has let go of the descriptor by then.
+template <typename Call>
+auto uninterrupted(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
 class PosixMap final : public MappedFile {
  public:
   PosixMap(std::string name, char* data, std::uint64_t size, std::optional<BusErrorGuard> guard)
@@ -77,7 +85,7 @@ Result<std::shared_ptr<PosixMap>> map_file(const Fd& file, const std::string& na
   void* const data = mmap(nullptr, size, protection, MAP_SHARED, file.get(), 0);
   if (data == MAP_FAILED) return system_error(errno, "mapping", name);
   if ((protection & PROT_WRITE) != 0) madvise(data, size, MADV_DONTFORK);
-  Result<BusErrorGuard> guard = BusErrorGuard::watch(static_cast<char*>(data), size);
+  Result<BusErrorGuard> guard = BusErrorGuard::watch(static_cast<char*>(data), size, (protection & PROT_WRITE) != 0);
   if (!guard) {
     munmap(data, size);
     return std::unexpected(guard.error());
@@ -103,9 +111,9 @@ bool shrink(const Fd& file, std::uint64_t end) {
   struct stat info{};
   if (fstat(file.get(), &info) != 0) return false;
   for (off_t size = info.st_size - kStepBytes; size > to; size -= kStepBytes) {
-    if (ftruncate(file.get(), size) != 0) return false;
+    if (uninterrupted([&] { return ftruncate(file.get(), size); }) != 0) return false;
   }
-  return ftruncate(file.get(), to) == 0;
+  return uninterrupted([&] { return ftruncate(file.get(), to); }) == 0;
 }
 
 class PosixAppendFile final : public AppendFile {
@@ -117,7 +125,7 @@ class PosixAppendFile final : public AppendFile {
   Result<void> sync(std::uint64_t upto) override {
     unmap(upto);
     const MutexLock lock(mutex_);
-    if (synced_ && fdatasync(file_.get()) != 0) synced_ = system_error(errno, "syncing", name());
+    if (synced_ && uninterrupted([&] { return fdatasync(file_.get()); }) != 0) synced_ = system_error(errno, "syncing", name());
     return synced_ ? view()->status() : synced_;
   }
   Result<void> trim(std::uint64_t end) override {
@@ -125,7 +133,7 @@ class PosixAppendFile final : public AppendFile {
     // A whole page stays mapped beyond `end`, reading as zeros; no reader looks there.
     if (!shrink(file_, end)) return system_error(errno, "truncating", name());
     const MutexLock lock(mutex_);
-    if (synced_ && fsync(file_.get()) != 0) synced_ = system_error(errno, "syncing", name());
+    if (synced_ && uninterrupted([&] { return fsync(file_.get()); }) != 0) synced_ = system_error(errno, "syncing", name());
     return synced_ ? view()->status() : synced_;
   }
   Result<void> finish(std::uint64_t end) override {
@@ -167,10 +175,16 @@ class PosixAppendFile final : public AppendFile {
 
 class PosixLock final : public HeldLock {
  public:
-  explicit PosixLock(Fd file) : file_(std::move(file)) {}
+  PosixLock(Fd file, std::string name) : file_(std::move(file)), name_(std::move(name)) {}
+  Result<void> rewrite(ByteView contents) override {
+    CAIRN_TRY_VOID(write_all(file_, contents, name_));
+    if (uninterrupted([&] { return fdatasync(file_.get()); }) != 0) return system_error(errno, "syncing", name_);
+    return {};
+  }
 
  private:
   Fd file_;
+  const std::string name_;
 };
 
 std::string first_line_of(const char* path) {
@@ -183,14 +197,24 @@ std::string first_line_of(const char* path) {
 }
 
 Result<void> sync_fd_of_directory(const std::string& path) {
-  const Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.ok() || fsync(directory.get()) != 0) return system_error(errno, "syncing directory", path);
+  const Fd directory(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (!directory.ok() || uninterrupted([&] { return fsync(directory.get()); }) != 0)
+    return system_error(errno, "syncing directory", path);
   return {};
+}
+
+/// A path ends for the kernel where a zero byte is: "data\0x" would name another directory than the caller meant.
+Result<void> check_path(const std::string& path) {
+  if (path.empty()) return fail(ErrorCode::kInvalidArgument, "the path is empty");
+  const std::size_t zero = path.find('\0');
+  if (zero == std::string::npos) return {};
+  return fail(ErrorCode::kInvalidArgument, "the path has a zero byte at offset " + std::to_string(zero), path.substr(0, zero));
 }
 
 }  // namespace
 
 Result<std::unique_ptr<PosixStorage>> PosixStorage::open(const std::string& path, bool create) {
+  CAIRN_TRY_VOID(check_path(path));
   if (create && mkdir(path.c_str(), 0777) == 0) {
     const std::size_t slash = path.find_last_of('/', path.find_last_not_of('/'));
     const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -198,12 +222,13 @@ Result<std::unique_ptr<PosixStorage>> PosixStorage::open(const std::string& path
   } else if (create && errno != EEXIST) {
     return system_error(errno, "making directory", path);
   }
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (fd < 0) return system_error(errno, "opening directory", path);
   return std::unique_ptr<PosixStorage>(new PosixStorage(path, fd));
 }
 
 Result<PosixStorage::Around> PosixStorage::open_around(const std::string& path) {
+  CAIRN_TRY_VOID(check_path(path));
   const std::filesystem::path file(path);
   if (!file.has_filename()) return fail(ErrorCode::kInvalidArgument, "'" + path + "' names no file");
   CAIRN_TRY(storage, open(file.has_parent_path() ? file.parent_path().string() : ".", false));
@@ -213,9 +238,13 @@ Result<PosixStorage::Around> PosixStorage::open_around(const std::string& path) 
 PosixStorage::~PosixStorage() { close(directory_fd_); }
 
 Result<std::vector<std::string>> PosixStorage::list() {
-  const int fd = openat(directory_fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = open_file(".", O_RDONLY | O_DIRECTORY);
   DIR* const directory = fd < 0 ? nullptr : fdopendir(fd);
-  if (directory == nullptr) return system_error(errno, "listing", path_);
+  if (directory == nullptr) {
+    const int error = errno;
+    if (fd >= 0) close(fd);
+    return system_error(error, "listing", path_);
+  }
   std::vector<std::string> names;
   errno = 0;
   while (const dirent* const entry = readdir(directory)) {
@@ -231,12 +260,20 @@ Result<std::vector<std::string>> PosixStorage::list() {
 
 Result<std::unique_ptr<AppendFile>> PosixStorage::create(const std::string& name, std::uint64_t capacity) {
   CAIRN_TRY_VOID(check_epoch());
-  Fd file(openat(directory_fd_, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (!file.ok()) return system_error(errno, "creating", name);
-  const int error = posix_fallocate(file.get(), 0, static_cast<off_t>(capacity));
+  Fd file(open_file(name.c_str(), O_RDWR | O_CREAT | O_EXCL));
+  if (!file.ok()) return system_error(errno, "creating", path_of(name));
+  int error = 0;
+  // In steps: a file system in memory undoes a whole call that a signal interrupts, and a timer may come faster than that.
+  constexpr std::uint64_t kStepBytes = 4 * kMiB;
+  for (std::uint64_t at = 0; error == 0 && at < capacity; at += kStepBytes) {
+    const auto step = static_cast<off_t>(std::min(kStepBytes, capacity - at));
+    do {
+      error = posix_fallocate(file.get(), static_cast<off_t>(at), step);
+    } while (error == EINTR);
+  }
   if (error != 0) {
     unlinkat(directory_fd_, name.c_str(), 0);
-    return system_error(error, "allocating room for", name);
+    return system_error(error, "allocating room for", path_of(name));
   }
   Result<std::shared_ptr<PosixMap>> map = map_file(file, name, capacity, PROT_READ | PROT_WRITE);
   if (!map) {
@@ -248,35 +285,35 @@ Result<std::unique_ptr<AppendFile>> PosixStorage::create(const std::string& name
 
 Result<std::unique_ptr<AppendFile>> PosixStorage::recycle(const std::string& from, const std::string& to) {
   CAIRN_TRY_VOID(check_epoch());
-  Fd file(openat(directory_fd_, from.c_str(), O_RDWR | O_CLOEXEC));
+  Fd file(open_file(from.c_str(), O_RDWR));
   struct stat info{};
-  if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", from);
+  if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", path_of(from));
   CAIRN_TRY(map, map_file(file, to, static_cast<std::uint64_t>(info.st_size), PROT_READ | PROT_WRITE));
   if (syscall(SYS_renameat2, directory_fd_, from.c_str(), directory_fd_, to.c_str(), 1U /* RENAME_NOREPLACE */) != 0) {
-    return system_error(errno, "renaming to " + to, from);
+    return system_error(errno, "renaming to " + to, path_of(from));
   }
   return std::make_unique<PosixAppendFile>(std::move(file), map);
 }
 
 Result<std::shared_ptr<const MappedFile>> PosixStorage::open(const std::string& name) {
-  const Fd file(openat(directory_fd_, name.c_str(), O_RDONLY | O_CLOEXEC));
+  const Fd file(open_file(name.c_str(), O_RDONLY));
   struct stat info{};
-  if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", name);
-  if (!S_ISREG(info.st_mode)) return fail(ErrorCode::kIo, "not a regular file", name);
+  if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", path_of(name));
+  if (!S_ISREG(info.st_mode)) return fail(ErrorCode::kIo, "not a regular file", path_of(name));
   return map_file(file, name, static_cast<std::uint64_t>(info.st_size), PROT_READ);
 }
 
 Result<Bytes> PosixStorage::read(const std::string& name) {
-  const Fd file(openat(directory_fd_, name.c_str(), O_RDONLY | O_CLOEXEC));
+  const Fd file(open_file(name.c_str(), O_RDONLY));
   struct stat info{};
-  if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", name);
-  if (!S_ISREG(info.st_mode)) return fail(ErrorCode::kIo, "not a regular file", name);
+  if (!file.ok() || fstat(file.get(), &info) != 0) return system_error(errno, "opening", path_of(name));
+  if (!S_ISREG(info.st_mode)) return fail(ErrorCode::kIo, "not a regular file", path_of(name));
   Bytes bytes(static_cast<std::size_t>(info.st_size), '\0');
   std::size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t n = pread(file.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return system_error(errno, "reading", name);
+    if (n < 0) return system_error(errno, "reading", path_of(name));
     if (n == 0) return fail(ErrorCode::kIo, "the file became shorter while it was read", name, done);
     done += static_cast<std::size_t>(n);
   }
@@ -290,35 +327,36 @@ Result<void> PosixStorage::publish(const std::string& name, ByteView contents) {
 
 Result<std::unique_ptr<HeldLock>> PosixStorage::publish_locked(const std::string& name, ByteView contents) {
   CAIRN_TRY_VOID(check_epoch());
-  char temporary[32];
-  std::snprintf(temporary, sizeof temporary, "tmp-%016llx", static_cast<unsigned long long>(system_random()));
-  Fd file(openat(directory_fd_, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (!file.ok()) return system_error(errno, "creating", temporary);
+  const std::string temporary = temporary_name(system_random());
+  Fd file(open_file(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL));
+  if (!file.ok()) return system_error(errno, "creating", path_of(temporary));
   const auto give_up = [&](std::unexpected<Error> error) {
-    unlinkat(directory_fd_, temporary, 0);
+    unlinkat(directory_fd_, temporary.c_str(), 0);
     return error;
   };
-  if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) return give_up(system_error(errno, "locking", temporary));
+  if (uninterrupted([&] { return flock(file.get(), LOCK_EX | LOCK_NB); }) != 0) {
+    return give_up(system_error(errno, "locking", path_of(temporary)));
+  }
   if (Result<void> written = write_all(file, contents, name); !written) {
     return give_up(std::unexpected(written.error()));
   }
-  if (fsync(file.get()) != 0) return give_up(system_error(errno, "syncing", name));
-  if (linkat(directory_fd_, temporary, directory_fd_, name.c_str(), 0) != 0) {
-    return give_up(system_error(errno, "publishing", name));
+  if (uninterrupted([&] { return fsync(file.get()); }) != 0) return give_up(system_error(errno, "syncing", path_of(name)));
+  if (linkat(directory_fd_, temporary.c_str(), directory_fd_, name.c_str(), 0) != 0) {
+    return give_up(system_error(errno, "publishing", path_of(name)));
   }
-  unlinkat(directory_fd_, temporary, 0);
+  unlinkat(directory_fd_, temporary.c_str(), 0);
   CAIRN_TRY_VOID(sync_published_name());
-  return std::make_unique<PosixLock>(std::move(file));
+  return std::make_unique<PosixLock>(std::move(file), name);
 }
 
 Result<void> PosixStorage::remove(const std::string& name) {
   CAIRN_TRY_VOID(check_epoch());
-  if (unlinkat(directory_fd_, name.c_str(), 0) != 0 && errno != ENOENT) return system_error(errno, "removing", name);
+  if (unlinkat(directory_fd_, name.c_str(), 0) != 0 && errno != ENOENT) return system_error(errno, "removing", path_of(name));
   return {};
 }
 
 Result<void> PosixStorage::reclaim(const std::string& name) {
-  const Fd file(openat(directory_fd_, name.c_str(), O_WRONLY | O_CLOEXEC));
+  const Fd file(open_file(name.c_str(), O_WRONLY));
   CAIRN_TRY_VOID(remove(name));
   struct stat info{};
   // It may have another name, in a checkpoint. What is not given back here is when the last descriptor is closed.
@@ -336,22 +374,22 @@ Result<void> PosixStorage::link(const std::string& name, Storage& target) {
 }
 
 Result<void> PosixStorage::copy(const std::string& name, PosixStorage& target) {
-  const Fd from(openat(directory_fd_, name.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat info{};
-  if (!from.ok() || fstat(from.get(), &info) != 0) return system_error(errno, "opening", name);
-  const Fd to(openat(target.directory_fd_, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (!to.ok()) return system_error(errno, "creating", name);
+  const Fd from(open_file(name.c_str(), O_RDONLY));
+  if (!from.ok()) return system_error(errno, "opening", path_of(name));
+  const Fd to(target.open_file(name.c_str(), O_WRONLY | O_CREAT | O_EXCL));
+  if (!to.ok()) return system_error(errno, "creating", target.path_of(name));
   const auto give_up = [&](const char* what) {
     const int error = errno;
     unlinkat(target.directory_fd_, name.c_str(), 0);
     return system_error(error, what, name);
   };
   std::vector<char> chunk(kMiB);
-  for (off_t at = 0; at < info.st_size;) {
+  // To its end as it is then: a segment that has just ended may give back room behind its records meanwhile.
+  for (off_t at = 0;;) {
     const ssize_t n = pread(from.get(), chunk.data(), chunk.size(), at);
     if (n < 0 && errno == EINTR) continue;
-    if (n == 0) errno = EIO;
-    if (n <= 0) return give_up("reading");
+    if (n < 0) return give_up("reading");
+    if (n == 0) break;
     for (ssize_t done = 0; done < n;) {
       const ssize_t written = pwrite(to.get(), chunk.data() + done, static_cast<std::size_t>(n - done), at + done);
       if (written < 0 && errno == EINTR) continue;
@@ -360,12 +398,12 @@ Result<void> PosixStorage::copy(const std::string& name, PosixStorage& target) {
     }
     at += n;
   }
-  if (fsync(to.get()) != 0) return give_up("syncing");
+  if (uninterrupted([&] { return fsync(to.get()); }) != 0) return give_up("syncing");
   return {};
 }
 
 Result<void> PosixStorage::sync_names() {
-  if (fsync(directory_fd_) != 0) return system_error(errno, "syncing directory", path_);
+  if (uninterrupted([&] { return fsync(directory_fd_); }) != 0) return system_error(errno, "syncing directory", path_);
   return {};
 }
 
@@ -373,28 +411,32 @@ Result<void> PosixStorage::check_epoch() {
   const std::uint64_t epoch = epoch_.load();
   if (epoch == 0) return {};
   // In this order: records go oldest first, so a next one that came and went took ours with it before.
-  const bool next_there = faccessat(directory_fd_, lease_name(epoch + 1).c_str(), F_OK, 0) == 0;
-  const bool ours_there = faccessat(directory_fd_, lease_name(epoch).c_str(), F_OK, 0) == 0;
-  if (ours_there && !next_there) return {};
-  return fail(ErrorCode::kLeaseLost, "another owner has taken over the directory", path_);
+  CAIRN_TRY(next_there, is_there(lease_name(epoch + 1)));
+  CAIRN_TRY(ours_there, is_there(lease_name(epoch)));
+  if (next_there) return fail(ErrorCode::kLeaseLost, "another owner has taken over the directory", path_);
+  return ours_there ? Result<void>{} : missing_lease(*this, epoch);
+}
+
+Result<bool> PosixStorage::is_there(const std::string& name) const {
+  if (faccessat(directory_fd_, name.c_str(), F_OK, 0) == 0) return true;
+  if (errno == ENOENT) return false;
+  return system_error(errno, "looking for", path_of(name));
+}
+
+int PosixStorage::open_file(const char* name, int flags) const {
+  return uninterrupted([&] { return openat(directory_fd_, name, flags | O_CLOEXEC, 0666); });
 }
 
 std::unique_ptr<Lease> PosixStorage::make_lease(Clock& clock) { return std::make_unique<FileLease>(*this, *this, clock); }
 
 Result<std::unique_ptr<HeldLock>> PosixStorage::try_lock(const std::string& name) {
-  Fd file(openat(directory_fd_, name.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.ok()) return system_error(errno, "opening", name);
-  if (flock(file.get(), LOCK_EX | LOCK_NB) == 0) return std::make_unique<PosixLock>(std::move(file));
+  Fd file(open_file(name.c_str(), O_RDONLY));
+  if (!file.ok()) return system_error(errno, "opening", path_of(name));
+  if (uninterrupted([&] { return flock(file.get(), LOCK_EX | LOCK_NB); }) == 0) {
+    return std::make_unique<PosixLock>(std::move(file), name);
+  }
   if (errno == EWOULDBLOCK) return nullptr;
-  return system_error(errno, "locking", name);
-}
-
-Result<void> PosixStorage::rewrite(const std::string& name, ByteView contents) {
-  const Fd file(openat(directory_fd_, name.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file.ok()) return system_error(errno, "opening", name);
-  CAIRN_TRY_VOID(write_all(file, contents, name));
-  if (fdatasync(file.get()) != 0) return system_error(errno, "syncing", name);
-  return {};
+  return system_error(errno, "locking", path_of(name));
 }
 
 LeaseFiles::Machine PosixStorage::machine() {

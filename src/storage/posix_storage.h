@@ -41,11 +41,15 @@ class PosixStorage final : public Storage, public LeaseFiles {
 
   Result<std::unique_ptr<HeldLock>> try_lock(const std::string& name) override;
   Result<std::unique_ptr<HeldLock>> publish_locked(const std::string& name, ByteView contents) override;
-  Result<void> rewrite(const std::string& name, ByteView contents) override;
   Machine machine() override;
 
  private:
   Result<void> copy(const std::string& name, PosixStorage& target);
+  /// A descriptor of a file in the directory, close-on-exec; -1 and errno.
+  [[nodiscard]] int open_file(const char* name, int flags) const;
+  [[nodiscard]] Result<bool> is_there(const std::string& name) const;
+  /// The path of a file, for errors: with several drives its name alone does not say where it is.
+  [[nodiscard]] std::string path_of(const std::string& name) const { return path_ + "/" + name; }
   PosixStorage(std::string path, int directory_fd) : path_(std::move(path)), directory_fd_(directory_fd) {}
 
   std::string path_;

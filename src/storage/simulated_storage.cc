@@ -58,17 +58,27 @@ class SimulatedAppendFile final : public AppendFile {
 
 class SimulatedLock final : public HeldLock {
  public:
-  SimulatedLock(SimulatedDisk& disk, SimulatedDisk::InodePtr inode) : disk_(disk), inode_(std::move(inode)) {}
+  SimulatedLock(SimulatedDisk& disk, SimulatedDisk::InodePtr inode, std::string name)
+      : disk_(disk), inode_(std::move(inode)), name_(std::move(name)) {}
   ~SimulatedLock() override {
     const MutexLock lock(disk_.mutex_);
     inode_->locked = false;
   }
   SimulatedLock(const SimulatedLock&) = delete;
   SimulatedLock& operator=(const SimulatedLock&) = delete;
+  Result<void> rewrite(ByteView contents) override {
+    CAIRN_TRY_VOID(disk_.before(Io::kRewrite, name_));
+    const MutexLock lock(disk_.mutex_);
+    CAIRN_ASSERT(contents.size() == inode_->size);
+    std::copy(contents.begin(), contents.end(), inode_->live.begin());
+    disk_.sync_inode(*inode_, inode_->size, false);
+    return {};
+  }
 
  private:
   SimulatedDisk& disk_;
   SimulatedDisk::InodePtr inode_;
+  const std::string name_;
 };
 
 SimulatedDisk::Inode::Inode(std::uint64_t capacity) : live(capacity), clean(capacity), size(capacity) {}
@@ -262,6 +272,7 @@ Result<std::unique_ptr<AppendFile>> SimulatedStorage::create(const std::string& 
   CAIRN_TRY_VOID(check_epoch());
   const MutexLock lock(disk_.mutex_);
   if (disk_.names_.contains(name)) return fail(ErrorCode::kConflict, "the file exists", name);
+  if (disk_.creates_fail_) return fail(*disk_.creates_fail_, "creating", name);
   if (disk_.space_used() + capacity > disk_.space_max_) return fail(ErrorCode::kNoSpace, "the disk is full", name);
   auto inode = std::make_shared<SimulatedDisk::Inode>(capacity);
   disk_.names_[name] = inode;
@@ -272,6 +283,7 @@ Result<std::unique_ptr<AppendFile>> SimulatedStorage::recycle(const std::string&
   CAIRN_TRY_VOID(disk_.before(Io::kRecycle, from));
   CAIRN_TRY_VOID(check_epoch());
   const MutexLock lock(disk_.mutex_);
+  if (disk_.creates_fail_) return fail(*disk_.creates_fail_, "renaming", from);
   const auto found = disk_.names_.find(from);
   if (found == disk_.names_.end()) return fail(ErrorCode::kNotFound, "no such file", from);
   if (disk_.names_.contains(to)) return fail(ErrorCode::kConflict, "the file exists", to);
@@ -307,7 +319,7 @@ Result<std::unique_ptr<HeldLock>> SimulatedStorage::publish_locked(const std::st
   std::string temporary;
   {
     const MutexLock lock(disk_.mutex_);
-    temporary = "tmp-" + std::to_string(disk_.random_.next());
+    temporary = temporary_name(disk_.random_.next());
   }
   CAIRN_TRY(file, create(temporary, contents.size()));
   std::copy(contents.begin(), contents.end(), file->data());
@@ -325,7 +337,7 @@ Result<std::unique_ptr<HeldLock>> SimulatedStorage::publish_locked(const std::st
     if (disk_.names_.contains(name)) return fail(ErrorCode::kConflict, "the file exists", name);
     disk_.names_[name] = inode;
     inode->locked = true;
-    held = std::make_unique<SimulatedLock>(disk_, inode);
+    held = std::make_unique<SimulatedLock>(disk_, inode, name);
   }
   CAIRN_TRY_VOID(sync_published_name());
   return held;
@@ -379,9 +391,13 @@ Result<void> SimulatedStorage::sync_names() {
 Result<void> SimulatedStorage::check_epoch() {
   const std::uint64_t epoch = epoch_.load();
   if (epoch == 0) return {};
-  const MutexLock lock(disk_.mutex_);
-  if (disk_.names_.contains(lease_name(epoch)) && !disk_.names_.contains(lease_name(epoch + 1))) return {};
-  return fail(ErrorCode::kLeaseLost, "another owner has taken over the directory", describe());
+  {
+    const MutexLock lock(disk_.mutex_);
+    const bool next_there = disk_.names_.contains(lease_name(epoch + 1));
+    if (next_there) return fail(ErrorCode::kLeaseLost, "another owner has taken over the directory", describe());
+    if (disk_.names_.contains(lease_name(epoch))) return {};
+  }
+  return missing_lease(*this, epoch);
 }
 
 Result<std::unique_ptr<Storage>> SimulatedStorage::open_beside(const std::string& path, bool create) {
@@ -398,19 +414,7 @@ Result<std::unique_ptr<HeldLock>> SimulatedStorage::try_lock(const std::string& 
   if (found == disk_.names_.end()) return fail(ErrorCode::kNotFound, "no such file", name);
   if (found->second->locked) return nullptr;
   found->second->locked = true;
-  return std::make_unique<SimulatedLock>(disk_, found->second);
-}
-
-Result<void> SimulatedStorage::rewrite(const std::string& name, ByteView contents) {
-  CAIRN_TRY_VOID(disk_.before(Io::kRewrite, name));
-  const MutexLock lock(disk_.mutex_);
-  const auto found = disk_.names_.find(name);
-  if (found == disk_.names_.end()) return fail(ErrorCode::kNotFound, "no such file", name);
-  SimulatedDisk::Inode& inode = *found->second;
-  CAIRN_ASSERT(contents.size() == inode.size);
-  std::copy(contents.begin(), contents.end(), inode.live.begin());
-  disk_.sync_inode(inode, inode.size, false);
-  return {};
+  return std::make_unique<SimulatedLock>(disk_, found->second, name);
 }
 
 }  // namespace cairn::storage

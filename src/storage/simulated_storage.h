@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,9 @@ class SimulatedDisk {
   /// Room for at most this many bytes of files; creating beyond it is kNoSpace.
   void set_space_max(std::uint64_t bytes) { space_max_ = bytes; }
 
+  /// What creating a file fails with from now on, on this disk alone, as on one that is read-only or failing; none: it does not.
+  void fail_creates(std::optional<ErrorCode> code) { creates_fail_ = code; }
+
   /// The disk as a new machine finds it after a power cut at this moment; `seed` picks what survived. This disk
   /// stays as it is.
   [[nodiscard]] std::unique_ptr<SimulatedDisk> crashed(std::uint64_t seed) const;
@@ -99,6 +103,7 @@ class SimulatedDisk {
   SimulatedDisk* hooks_of_ = this;
   std::atomic<std::uint64_t> io_count_{0};
   std::atomic<std::uint64_t> space_max_{~std::uint64_t{0}};
+  std::optional<ErrorCode> creates_fail_;
   mutable Mutex mutex_{Rank::kLeaf};
   Random random_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, InodePtr> names_ CAIRN_GUARDED_BY(mutex_);
@@ -129,7 +134,6 @@ class SimulatedStorage final : public Storage, public LeaseFiles {
 
   Result<std::unique_ptr<HeldLock>> try_lock(const std::string& name) override;
   Result<std::unique_ptr<HeldLock>> publish_locked(const std::string& name, ByteView contents) override;
-  Result<void> rewrite(const std::string& name, ByteView contents) override;
   Machine machine() override { return machine_; }
   /// Puts this process on another machine.
   void set_machine(const Machine& machine) { machine_ = machine; }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -16,6 +17,12 @@
 #include "storage/lease.h"
 
 namespace cairn::storage {
+
+/// The name of a file on its way to being published, "tmp-" and 16 hexadecimal digits; and whether `name` is one.
+std::string temporary_name(std::uint64_t random);
+bool is_temporary_name(std::string_view name);
+/// Made by file systems in a new directory: a directory with nothing else counts as empty.
+inline constexpr std::string_view kLostAndFound = "lost+found";
 
 /// Bytes of one file, mapped. The address is stable for the life of the object. Thread-safe.
 class MappedFile {
@@ -93,6 +100,8 @@ class Storage {
   [[nodiscard]] virtual std::string describe() const = 0;
   /// All names, in no order.
   virtual Result<std::vector<std::string>> list() = 0;
+  /// kConflict, naming one of the files, if it holds anything but lost+found.
+  Result<void> check_empty();
   /// A new file with room for `capacity` bytes, reading as zeros. The name is durable after sync_names().
   /// kNoSpace: nothing was created. kConflict: the name exists.
   virtual Result<std::unique_ptr<AppendFile>> create(const std::string& name, std::uint64_t capacity) = 0;
@@ -102,8 +111,9 @@ class Storage {
   virtual Result<std::shared_ptr<const MappedFile>> open(const std::string& name) = 0;
   /// A small file's contents, copied. kNotFound if it is not there.
   virtual Result<Bytes> read(const std::string& name) = 0;
-  /// A new small file, complete and durable under `name`. kConflict: the name exists; kNoSpace: no room; either way
-  /// nothing was published. After kIo the file may be there or not.
+  /// A new small file, complete and durable under `name`. kConflict: the name exists; kNoSpace: no room; kUnavailable: a
+  /// resource of this process or machine is short for the moment; kPermissionDenied: after each of them nothing was
+  /// published. After kIo the file may be there or not.
   virtual Result<void> publish(const std::string& name, ByteView contents) = 0;
   /// Its bytes stay as long as somebody maps them.
   virtual Result<void> remove(const std::string& name) = 0;
@@ -121,7 +131,8 @@ class Storage {
 
   /// The epoch that later operations carry; 0 (as at first): not an owner, nothing is checked.
   virtual void set_epoch(std::uint64_t epoch) = 0;
-  /// kLeaseLost if a greater epoch than ours was taken.
+  /// kLeaseLost if a greater epoch than ours was taken; kReadOnly if our lease was deleted without a successor; another error
+  /// if it cannot be told at the moment.
   virtual Result<void> check_epoch() = 0;
   /// A lease on this storage, not yet acquired. Must not outlive the storage or the clock.
   virtual std::unique_ptr<Lease> make_lease(Clock& clock) = 0;

@@ -7,7 +7,10 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/home_process.h"
 #include "base/mutex.h"
+#include "base/reached.h"
+#include "directory/write_rules.h"
 
 namespace cairn::table {
 namespace {
@@ -21,6 +24,7 @@ struct Registry {
 };
 Registry& registry() {
   static Registry the_registry;
+  [[maybe_unused]] static const bool reset = (reset_in_child([] { new (&the_registry.mutex) Mutex(Rank::kLeaf); }), true);
   return the_registry;
 }
 
@@ -74,6 +78,44 @@ Result<Extractor> find_extractor(const std::string& text) {
   return found->second;
 }
 
+Result<std::optional<Bytes>> Index::term_of(ByteView value) const {
+  const auto threw = [&](const std::string& what) {
+    return fail(ErrorCode::kInvalidArgument, "the extractor of index '" + name + "' threw" + what + " for a value of " +
+                                                 std::to_string(value.size()) + " bytes");
+  };
+  try {
+    return extract(value);
+  } catch (const std::exception& exception) {
+    return threw(" (" + std::string(exception.what()) + ")");
+  } catch (...) {
+    return threw("");
+  }
+}
+
+Result<Terms> Family::terms_of(ByteView value) const {
+  Terms terms;
+  terms.reserve(indexes.size());
+  for (const Index& each : indexes) {
+    CAIRN_TRY(term, each.term_of(value));
+    terms.push_back(std::move(term));
+  }
+  return terms;
+}
+
+Terms Family::terms_or_none(ByteView value, std::atomic<std::uint64_t>& failures) const {
+  Terms terms;
+  terms.reserve(indexes.size());
+  for (const Index& each : indexes) {
+    Result<std::optional<Bytes>> term = each.term_of(value);
+    if (!term) {
+      CAIRN_REACHED("extractor threw for a stored record");
+      failures.fetch_add(1, std::memory_order_relaxed);
+    }
+    terms.push_back(term ? *std::move(term) : std::nullopt);
+  }
+  return terms;
+}
+
 Bytes Index::stored(ByteView term, std::uint64_t hash_seed) const {
   Bytes bytes(term.substr(0, key_bytes));
   if (term.size() > key_bytes) {
@@ -107,9 +149,11 @@ Result<directory::FamilyEntry> family_entry(const std::string& name, const Famil
     return fail(ErrorCode::kInvalidArgument, "'" + name + "' is no name for a family: 1 to 64 of a-z A-Z 0-9 _ - . :");
   }
   if (options.ttl.count() < 0) return fail(ErrorCode::kInvalidArgument, "time to live is negative");
+  // Longer than records can say is for ever.
+  const std::int64_t ttl_ms = std::min<std::int64_t>(options.ttl.count(), directory::kTimeMsMost);
   directory::FamilyEntry entry{.name = name,
                                .compression = static_cast<sealed::Compression>(options.compression),
-                               .ttl_ms = options.ttl.count(),
+                               .ttl_ms = ttl_ms,
                                .indexes = {},
                                .runs = {}};
   if (options.indexes.size() > directory::kIndexesMax) {

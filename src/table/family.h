@@ -1,5 +1,6 @@
 // What a family is, apart from its records: how it is stored, when its records end, by which terms they are found.
 #pragma once
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,12 +12,18 @@
 
 namespace cairn::table {
 
+/// The terms of one record, one for each index of its family; empty for a record without a value.
+using Terms = std::vector<std::optional<Bytes>>;
+
 /// One term index.
 struct Index {
   std::string name;
   std::uint32_t key_bytes = 0;
   Extractor extract;
 
+  /// The term of `value`, if it has one. kInvalidArgument: the extractor threw. An extractor is the program's code: its
+  /// exception must end neither a write of others nor a job.
+  [[nodiscard]] Result<std::optional<Bytes>> term_of(ByteView value) const;
   /// The term as it is stored: zero-padded to key_bytes or, if longer, a keyed hash of that length. Different terms may
   /// be stored alike, so whoever finds one looks at the record again.
   [[nodiscard]] Bytes stored(ByteView term, std::uint64_t hash_seed) const;
@@ -32,6 +39,11 @@ struct Family {
   /// kInvalidArgument: an index names an extractor that this program does not know.
   static Result<std::shared_ptr<const Family>> from(const directory::FamilyEntry& entry);
   [[nodiscard]] const Index* index(const std::string& name) const;
+
+  /// The terms of `value`, one for each index. kInvalidArgument: an extractor threw.
+  [[nodiscard]] Result<Terms> terms_of(ByteView value) const;
+  /// The same of a record that is stored already: where an extractor throws, it has no term, and `failures` counts one more.
+  [[nodiscard]] Terms terms_or_none(ByteView value, std::atomic<std::uint64_t>& failures) const;
 };
 
 /// The extractor called `text`: json:POINTER, bytes:OFFSET,LENGTH, or one the program registered.

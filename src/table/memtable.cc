@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/error.h"
 #include "sealed/sealed_format.h"
 
 namespace cairn::table {
@@ -30,12 +31,21 @@ std::uint64_t Memtable::TermTraits::version(const char* at) { return RecordTrait
 
 Memtable::FamilyIndex::FamilyIndex(Arena& arena, std::shared_ptr<const Family> of)
     : family(std::move(of)), records(arena), range_tombstones(&kNoRangeTombstones) {
-  for (std::size_t i = 0; i < family->indexes.size(); ++i) terms.push_back(std::make_unique<Terms>(arena));
+  for (std::size_t i = 0; i < family->indexes.size(); ++i) terms.push_back(std::make_unique<TermTree>(arena));
 }
 
 Memtable::Memtable(MemoryBudget& memory, std::vector<std::shared_ptr<const Family>> families, std::uint64_t hash_seed)
-    : hash_seed_(hash_seed), arena_(memory), other_arena_(memory) {
-  for (auto& family : families) families_.push_back(std::make_unique<FamilyIndex>(arena_, std::move(family)));
+    : memory_(memory), hash_seed_(hash_seed), arena_(memory), other_arena_(memory) {
+  for (auto& family : families) add_family(std::move(family));
+}
+
+Memtable::~Memtable() { memory_.subtract(range_tombstone_bytes_); }
+
+void Memtable::add_family(std::shared_ptr<const Family> family) {
+  const std::size_t number = family_count_.load(std::memory_order_relaxed);
+  CAIRN_ASSERT(number < families_.size());
+  families_[number] = std::make_unique<FamilyIndex>(arena_, std::move(family));
+  family_count_.store(number + 1, std::memory_order_release);
 }
 
 void Memtable::add_source(Source source) {
@@ -60,27 +70,27 @@ const Memtable::Source* Memtable::source_of(const char* at) const {
   return nullptr;
 }
 
-void Memtable::insert(const char* at, const segment::RecordView& record, ByteView indexed) {
+void Memtable::insert(const char* at, const segment::RecordView& record, const Terms& terms) {
   FamilyIndex& index = this->at(record.header.family);
   if (record.kind() == RecordKind::kRangeTombstone) {
-    insert_range_tombstone(index, record);
+    note_range_tombstone(index, record);
   } else {
     index.records.insert(at);
-    if (is_value(record.kind()) && !index.terms.empty()) insert_terms(index, at, indexed);
+    insert_terms(index, at, terms);
   }
   count(index, record);
 }
 
-void Memtable::note(const char* at, const segment::RecordView& record, ByteView indexed) {
+void Memtable::note(const char* at, const segment::RecordView& record, const Terms& terms) {
   FamilyIndex& index = this->at(record.header.family);
   if (record.kind() == RecordKind::kRangeTombstone) {
-    insert_range_tombstone(index, record);
+    note_range_tombstone(index, record);
   } else {
     index.noted_common = index.noted.empty()
                              ? record.key.size()
                              : common_bytes(record.key.substr(0, index.noted_common), segment::key_at(index.noted.front()));
     index.noted.push_back(at);
-    if (is_value(record.kind()) && !index.terms.empty()) insert_terms(index, at, indexed);
+    insert_terms(index, at, terms);
   }
   count(index, record);
 }
@@ -90,7 +100,10 @@ void Memtable::insert_noted(directory::JobRunner& jobs) {
   const radix::Fillers fillers{
       .share = [&](const char* name, std::size_t count, const radix::Fillers::Work& work) { jobs.share(name, count, work); },
       .arenas = {&arena_, &other_arena_}};
-  for (const auto& index : families_) index->records.fill(std::exchange(index->noted, {}), index->noted_common, fillers);
+  for (std::uint16_t i = 0; has(i); ++i) {
+    FamilyIndex& index = at(i);
+    index.records.fill(std::exchange(index.noted, {}), index.noted_common, fillers);
+  }
 }
 
 void Memtable::count(FamilyIndex& index, const segment::RecordView& record) {
@@ -104,12 +117,10 @@ void Memtable::count(FamilyIndex& index, const segment::RecordView& record) {
   add_alone(log_bytes_, record.bytes);
 }
 
-void Memtable::insert_terms(FamilyIndex& index, const char* at, ByteView value) {
-  for (std::size_t i = 0; i < index.terms.size(); ++i) {
-    const Index& each = index.family->indexes[i];
-    const std::optional<Bytes> term = each.extract(value);
-    if (!term) continue;
-    const Bytes stored = each.stored(*term, hash_seed_);
+void Memtable::insert_terms(FamilyIndex& index, const char* at, const Terms& terms) {
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    if (!terms[i]) continue;
+    const Bytes stored = index.family->indexes[i].stored(*terms[i], hash_seed_);
     char* const thing = arena_.allocate(kTermHead + stored.size());
     store(thing, at);
     store(thing + sizeof(const char*), static_cast<std::uint32_t>(stored.size()));
@@ -118,13 +129,29 @@ void Memtable::insert_terms(FamilyIndex& index, const char* at, ByteView value) 
   }
 }
 
-void Memtable::insert_range_tombstone(FamilyIndex& index, const segment::RecordView& record) {
-  const sealed::Entry entry = entry_of(record);
-  const RangeTombstones one(std::span(&entry, 1));
-  const std::array<const RangeTombstones*, 2> both = {index.range_tombstones.load(std::memory_order_relaxed), &one};
-  index.range_tombstones_ever.push_back(std::make_unique<const RangeTombstones>(RangeTombstones::merged(both)));
-  index.range_tombstones.store(index.range_tombstones_ever.back().get(), std::memory_order_release);
+void Memtable::note_range_tombstone(FamilyIndex& index, const segment::RecordView& record) {
+  index.range_tombstones_of_write.push_back(entry_of(record));  // Its bounds lie in the mapped log.
+  range_tombstones_noted_ = true;
   ++range_tombstones_;
+}
+
+void Memtable::end_write() {
+  if (!range_tombstones_noted_) return;
+  range_tombstones_noted_ = false;
+  for (std::uint16_t i = 0; has(i); ++i) {
+    FamilyIndex& index = at(i);
+    if (index.range_tombstones_of_write.empty()) continue;
+    RangeTombstones made = RangeTombstones::of_one_write(std::exchange(index.range_tombstones_of_write, {}));
+    const RangeTombstones& before = *index.range_tombstones.load(std::memory_order_relaxed);
+    if (!before.empty()) {
+      const std::array<const RangeTombstones*, 2> both = {&before, &made};
+      made = RangeTombstones::merged(both);
+    }
+    memory_.add(made.memory_bytes());
+    range_tombstone_bytes_.fetch_add(made.memory_bytes(), std::memory_order_relaxed);
+    index.range_tombstones_ever.push_back(std::make_unique<const RangeTombstones>(std::move(made)));
+    index.range_tombstones.store(index.range_tombstones_ever.back().get(), std::memory_order_release);
+  }
 }
 
 const RangeTombstones& Memtable::range_tombstones(std::uint16_t family) const {

@@ -1,6 +1,7 @@
 // The in-memory index over log segments: for each family the records where they lie in the mapped log, by key and by
 // term, and its range tombstones. One writer at a time; readers take no lock.
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -22,12 +23,13 @@ namespace cairn::table {
 class Memtable : public std::enable_shared_from_this<Memtable> {
  public:
   Memtable(MemoryBudget& memory, std::vector<std::shared_ptr<const Family>> families, std::uint64_t hash_seed);
+  ~Memtable();
   Memtable(const Memtable&) = delete;
   Memtable& operator=(const Memtable&) = delete;
 
   /// A log segment whose records this memtable will index, kept as long as it lives.
   using Source = directory::Log::Source;
-  /// More make the set of range tombstones, which is made anew for each, too slow: time to freeze.
+  /// More make the set of range tombstones, which is made anew for each write, too slow: time to freeze. One write may pass it.
   static constexpr std::uint64_t kRangeTombstonesMax = 256;
 
   /// For the one writer; all about sources that follows, for anybody.
@@ -38,12 +40,16 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   [[nodiscard]] const Source* source_of(const char* at) const;
 
   // For the one writer, and for anybody once it is frozen.
-  /// Indexes `record`, of one of the families, which lies at `at` in one of the sources. Versions ascend. Its terms are
-  /// those of `indexed`, the value itself also where the record has only a reference to it.
-  void insert(const char* at, const segment::RecordView& record, ByteView indexed);
+  /// Indexes `record`, of one of the families, which lies at `at` in one of the sources, under `terms`. Versions ascend. Range
+  /// tombstones count from end_write() on.
+  void insert(const char* at, const segment::RecordView& record, const Terms& terms);
   /// The same for the first ones of a memtable, if there are many: the index has them after insert_noted() only.
-  void note(const char* at, const segment::RecordView& record, ByteView indexed);
+  void note(const char* at, const segment::RecordView& record, const Terms& terms);
   void insert_noted(directory::JobRunner& jobs);
+  /// Ends a write: the range tombstones inserted or noted since the last call are merged into the set together.
+  void end_write();
+  /// Adds a family, empty in this memtable. At most kFamiliesMax; its number is the next one.
+  void add_family(std::shared_ptr<const Family> family);
   [[nodiscard]] const Family& family(std::uint16_t number) const { return *at(number).family; }
   /// Upper bounds of what a family holds.
   [[nodiscard]] sealed::SealedBounds bounds(std::uint16_t family) const {
@@ -59,13 +65,19 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   /// As they are now; valid as long as this memtable.
   [[nodiscard]] const RangeTombstones& range_tombstones(std::uint16_t family) const;
 
-  [[nodiscard]] bool has(std::uint16_t family) const { return family < families_.size(); }
+  [[nodiscard]] bool has(std::uint16_t family) const { return family < family_count_.load(std::memory_order_acquire); }
   [[nodiscard]] bool empty() const { return record_count() == 0; }
   /// Of all families, range tombstones too.
   [[nodiscard]] std::uint64_t record_count() const { return records_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t record_count(std::uint16_t family) const;
   [[nodiscard]] std::uint64_t range_tombstone_count() const { return range_tombstones_; }
-  [[nodiscard]] std::uint64_t memory_bytes() const { return arena_.bytes() + other_arena_.bytes(); }
+  /// Whether a write with so many may be indexed. They are cut at those of every write before, so only one write has many.
+  [[nodiscard]] bool takes_range_tombstones(std::uint64_t count) const {
+    return count == 0 || range_tombstones_ == 0 || range_tombstones_ + count <= kRangeTombstonesMax;
+  }
+  [[nodiscard]] std::uint64_t memory_bytes() const {
+    return arena_.bytes() + other_arena_.bytes() + range_tombstone_bytes_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint64_t log_bytes() const { return log_bytes_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t version_first() const { return version_first_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t version_last() const { return version_last_.load(std::memory_order_relaxed); }
@@ -84,15 +96,16 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
     static std::uint64_t version(const char* at);
   };
   using Records = RadixTree<RecordTraits>;
-  using Terms = RadixTree<TermTraits>;
+  using TermTree = RadixTree<TermTraits>;
 
   struct FamilyIndex {
     FamilyIndex(Arena& arena, std::shared_ptr<const Family> of);
     std::shared_ptr<const Family> family;
     Records records;
-    std::vector<std::unique_ptr<Terms>> terms;  // One for each index of the family.
+    std::vector<std::unique_ptr<TermTree>> terms;  // One for each index of the family.
     std::atomic<const RangeTombstones*> range_tombstones;
     std::vector<std::unique_ptr<const RangeTombstones>> range_tombstones_ever;  // Readers may be in any of them.
+    std::vector<sealed::Entry> range_tombstones_of_write;                       // Not among those yet.
     std::atomic<std::uint64_t> record_count{0};
     sealed::SealedBounds bounds;
     std::vector<const char*> noted;
@@ -100,9 +113,10 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   };
   [[nodiscard]] FamilyIndex& at(std::uint16_t family) const { return *families_[family]; }
   void count(FamilyIndex& index, const segment::RecordView& record);
-  void insert_terms(FamilyIndex& index, const char* at, ByteView value);
-  void insert_range_tombstone(FamilyIndex& index, const segment::RecordView& record);
+  void insert_terms(FamilyIndex& index, const char* at, const Terms& terms);
+  void note_range_tombstone(FamilyIndex& index, const segment::RecordView& record);
 
+  MemoryBudget& memory_;
   const std::uint64_t hash_seed_;
   Arena arena_;
   Arena other_arena_;  // Of a thread that helps to insert what was noted.
@@ -112,8 +126,12 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   };
   std::deque<SourceNode> source_nodes_;  // Which stay where they are; readers come in by the newest.
   std::atomic<const SourceNode*> newest_source_{nullptr};
-  std::vector<std::unique_ptr<FamilyIndex>> families_;
+  // By number. Slots below family_count_ are set before it is raised, and never change: readers need no lock.
+  std::array<std::unique_ptr<FamilyIndex>, kFamiliesMax> families_;
+  std::atomic<std::size_t> family_count_{0};
   std::uint64_t range_tombstones_ = 0;
+  bool range_tombstones_noted_ = false;  // Some are of the write that has not ended.
+  std::atomic<std::uint64_t> range_tombstone_bytes_{0};
   std::atomic<std::uint64_t> records_{0};
   std::atomic<std::uint64_t> log_bytes_{0};
   std::atomic<std::uint64_t> version_first_{0};

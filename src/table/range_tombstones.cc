@@ -9,20 +9,27 @@ namespace {
 using Fragment = RangeTombstones::Fragment;
 using Version = RangeTombstones::Version;
 
+/// Where a range begins or ends; borrows the key.
 struct Edge {
-  Bytes key;
+  ByteView key;
   bool opens;
   Version version;
 };
 
+/// Which versions over a fragment are kept.
+enum class Keep : std::uint8_t {
+  kAll,
+  kNewest,  // Where all became visible at once: no reader can tell the older ones from absent.
+};
+
 /// Cuts ranges where any of them begins or ends. Ranges without an end have no closing edge.
-std::vector<Fragment> sweep(std::vector<Edge> edges) {
+std::vector<Fragment> sweep(std::vector<Edge> edges, Keep keep) {
   std::sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) { return a.key < b.key; });
   const auto newer = [](const Version& a, const Version& b) { return a.write_version > b.write_version; };
   std::multiset<Version, decltype(newer)> open(newer);
   std::vector<Fragment> fragments;
   for (std::size_t i = 0; i < edges.size();) {
-    const Bytes key = edges[i].key;
+    const ByteView key = edges[i].key;
     for (; i < edges.size() && edges[i].key == key; ++i) {
       if (edges[i].opens) {
         open.insert(edges[i].version);
@@ -31,36 +38,56 @@ std::vector<Fragment> sweep(std::vector<Edge> edges) {
       }
     }
     if (open.empty()) continue;
-    fragments.push_back({key, i < edges.size() ? edges[i].key : Bytes(), std::vector<Version>(open.begin(), open.end())});
+    const ByteView to = i < edges.size() ? edges[i].key : ByteView();
+    const auto last = keep == Keep::kAll ? open.end() : std::next(open.begin());
+    Fragment* const before = fragments.empty() || fragments.back().to != key ? nullptr : &fragments.back();
+    const bool same = before != nullptr && std::equal(open.begin(), last, before->versions.begin(), before->versions.end());
+    if (same) {
+      before->to = to;
+    } else {
+      fragments.push_back({Bytes(key), Bytes(to), std::vector<Version>(open.begin(), last)});
+    }
   }
   return fragments;
 }
 
+void add_edges(std::vector<Edge>& edges, ByteView from, ByteView to, const Version& version) {
+  edges.push_back({from, true, version});
+  if (!to.empty()) edges.push_back({to, false, version});
+}
+
+std::vector<Edge> edges_of(std::span<const sealed::Entry> tombstones) {
+  std::vector<Edge> edges;
+  edges.reserve(2 * tombstones.size());
+  for (const sealed::Entry& each : tombstones) add_edges(edges, each.key, each.value, {each.write_version, each.stamp});
+  return edges;
+}
+
 }  // namespace
 
-RangeTombstones::RangeTombstones(std::span<const sealed::Entry> tombstones) {
-  std::vector<Edge> edges;
-  for (const sealed::Entry& each : tombstones) {
-    const Version version{each.write_version, each.stamp};
-    edges.push_back({Bytes(each.key), true, version});
-    if (!each.value.empty()) edges.push_back({Bytes(each.value), false, version});
+RangeTombstones::RangeTombstones(std::span<const sealed::Entry> tombstones)
+    : RangeTombstones(sweep(edges_of(tombstones), Keep::kAll)) {}
+
+RangeTombstones::RangeTombstones(std::vector<Fragment> fragments) : fragments_(std::move(fragments)) {
+  for (const Fragment& fragment : fragments_) {
+    // Short strings lie in the fragment itself.
+    const auto heap = [](const Bytes& text) { return text.capacity() < sizeof(Bytes) / 2 ? 0 : text.capacity() + 1; };
+    memory_bytes_ += sizeof fragment + heap(fragment.from) + heap(fragment.to) + fragment.versions.capacity() * sizeof(Version);
   }
-  fragments_ = sweep(std::move(edges));
+}
+
+RangeTombstones RangeTombstones::of_one_write(std::span<const sealed::Entry> tombstones) {
+  return RangeTombstones(sweep(edges_of(tombstones), Keep::kNewest));
 }
 
 RangeTombstones RangeTombstones::merged(std::span<const RangeTombstones* const> sets) {
   std::vector<Edge> edges;
   for (const RangeTombstones* const set : sets) {
     for (const Fragment& fragment : set->fragments_) {
-      for (const Version& version : fragment.versions) {
-        edges.push_back({fragment.from, true, version});
-        if (!fragment.to.empty()) edges.push_back({fragment.to, false, version});
-      }
+      for (const Version& version : fragment.versions) add_edges(edges, fragment.from, fragment.to, version);
     }
   }
-  RangeTombstones all;
-  all.fragments_ = sweep(std::move(edges));
-  return all;
+  return RangeTombstones(sweep(std::move(edges), Keep::kAll));
 }
 
 const std::vector<RangeTombstones::Version>* RangeTombstones::over(ByteView key) const {

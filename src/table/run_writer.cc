@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/reached.h"
 #include "directory/file_name.h"
 
 namespace cairn::table {
@@ -98,7 +99,14 @@ Result<void> RunWriter::add(std::span<const sealed::Entry> versions) {
     }
     for (std::size_t i = 0; is_value(entry.kind) && i < target_.family->indexes.size(); ++i) {
       const Index& index = target_.family->indexes[i];
-      if (const auto term = index.extract(value)) terms.push_back({i, index.stored(*term, directory_.hash_seed())});
+      Result<std::optional<Bytes>> term = index.term_of(value);
+      if (!term) {
+        if (target_.extractor_failures == nullptr) return std::unexpected(term.error());
+        CAIRN_REACHED("extractor threw while a record was sealed");
+        target_.extractor_failures->fetch_add(1, std::memory_order_relaxed);
+      } else if (*term) {
+        terms.push_back({i, index.stored(**term, directory_.hash_seed())});
+      }
     }
     writer_->add(entry, terms);
   }

@@ -1,5 +1,6 @@
 // Writes one run: live versions in order of key, into as many sealed files as it takes.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -28,6 +29,7 @@ struct RunTarget {
   sealed::SealedBounds bounds;                                        // Of everything that may be added, range tombstones too.
   RangeTombstones range_tombstones;                                   // Those that stay.
   std::function<Result<ByteView>(const sealed::Entry&)> large_value;  // What a reference stands for, for its terms.
+  std::atomic<std::uint64_t>* extractor_failures = nullptr;  // Counted there; none: a record whose extractor throws ends the run.
 };
 
 class RunWriter {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/home_process.h"
 #include "base/published.h"
 #include "cairn/table.h"
 #include "sealed/merge_cursor.h"
@@ -29,13 +30,18 @@ struct ReadView {
   std::shared_ptr<const directory::Pin> pin;  // Of the snapshot read, if any.
   std::uint16_t family = 0;
   WriteVersion version_max = 0;
-  std::int64_t now_ms = 0;
+  mutable std::int64_t now_ms = 0;  // 0: not asked for yet. One read or scan judges all records by one time.
   std::uint64_t hash_seed = 0;
 
   [[nodiscard]] const LineUp::OfFamily& layers() const { return line_up->families[family]; }
   /// Whether `entry` is a value that is there now, range tombstones apart.
   [[nodiscard]] bool is_value(const sealed::Entry& entry) const {
-    return cairn::is_value(entry.kind) && (entry.expiry_ms == 0 || entry.expiry_ms > now_ms);
+    return cairn::is_value(entry.kind) && (entry.expiry_ms == 0 || entry.expiry_ms > now());
+  }
+  /// Whether the record says so or its family has a time to live: each carries its own expiry.
+  [[nodiscard]] std::int64_t now() const {
+    if (now_ms == 0) now_ms = home->directory.now_ms();
+    return now_ms;
   }
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
 };
@@ -50,8 +56,10 @@ class EntrySource {
   [[nodiscard]] bool valid() const { return found_; }
   [[nodiscard]] const Scan::Entry& entry() const { return entry_; }
   [[nodiscard]] const Result<void>& status() const { return status_; }
+  [[nodiscard]] const HomeProcess& home() const { return home_; }
 
  protected:
+  const HomeProcess home_;
   bool found_ = false;
   Scan::Entry entry_;
   Result<void> status_;
@@ -97,7 +105,7 @@ class RangeScan final : public EntrySource {
     return range_.from.empty() || key >= range_.from;
   }
   [[nodiscard]] bool erased(const sealed::Entry& entry) const;
-  Result<void> take(const sealed::Entry& entry);
+  Result<void> take(const sealed::Entry& entry, bool& newer);
 
   ReadView view_;
   Range range_;

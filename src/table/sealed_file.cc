@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/handle.h"
 #include "base/random.h"
 #include "directory/write_rules.h"
 #include "storage/posix_storage.h"
@@ -33,7 +34,7 @@ Result<std::unique_ptr<SealedFile>> SealedFile::create(std::unique_ptr<storage::
 
 Result<void> SealedFile::start_chunk(std::uint64_t bytes) {
   const std::uint64_t usual = spool_.empty() ? kChunkBytesFirst : std::min(2 * spool_.back().file->capacity(), kChunkBytesMax);
-  const std::string name = "tmp-" + std::to_string(system_random());
+  const std::string name = storage::temporary_name(system_random());
   CAIRN_TRY(file, storage_->create(name, std::max(usual, bytes)));
   CAIRN_TRY_VOID(storage_->remove(name));
   spool_.push_back({.file = std::move(file)});
@@ -113,15 +114,22 @@ Result<SealedFileWriter> SealedFileWriter::create(const std::string& path, Compr
   return SealedFileWriter(std::move(impl));
 }
 
-SealedFileWriter::SealedFileWriter(std::unique_ptr<table::SealedFile> impl) : impl_(std::move(impl)) {}
+SealedFileWriter::SealedFileWriter(std::unique_ptr<table::SealedFile> impl) : impl_(share_at_home(impl.release())) {}
 SealedFileWriter::SealedFileWriter(SealedFileWriter&&) noexcept = default;
 SealedFileWriter& SealedFileWriter::operator=(SealedFileWriter&&) noexcept = default;
 SealedFileWriter::~SealedFileWriter() = default;
 
-Result<void> SealedFileWriter::put(ByteView key, ByteView value) { return impl_->add({.key = key, .value = value}); }
+Result<void> SealedFileWriter::put(ByteView key, ByteView value) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
+  return impl_->add({.key = key, .value = value});
+}
 Result<void> SealedFileWriter::erase(ByteView key) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   return impl_->add({.key = key, .value = {}, .kind = RecordKind::kTombstone});
 }
-Result<void> SealedFileWriter::finish() { return impl_->finish(); }
+Result<void> SealedFileWriter::finish() {
+  if (!is_usable(impl_)) return why_unusable(impl_);
+  return impl_->finish();
+}
 
 }  // namespace cairn

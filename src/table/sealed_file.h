@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/home_process.h"
 #include "cairn/sealed_file.h"
 #include "sealed/sealed_writer.h"
 #include "storage/storage.h"
@@ -19,6 +20,7 @@ class SealedFile {
   /// A put or a tombstone.
   Result<void> add(const sealed::Entry& entry);
   Result<void> finish();
+  [[nodiscard]] const HomeProcess& home() const { return home_; }
 
  private:
   SealedFile(std::unique_ptr<storage::Storage> storage, std::string name, Compression compression)
@@ -31,6 +33,7 @@ class SealedFile {
     std::unique_ptr<storage::AppendFile> file;
     std::uint64_t end = 0;
   };
+  const HomeProcess home_;
   std::unique_ptr<storage::Storage> storage_;
   std::string name_;
   Compression compression_;

@@ -95,7 +95,7 @@ class Explanation {
       return "not visible yet: newer than version " + std::to_string(view_.version_max);
     if (above != nullptr) return "hidden by version " + std::to_string(above->write_version);
     if (!version.kind.starts_with("put")) return "the answer: erased";
-    if (version.expiry_ms != 0 && version.expiry_ms <= view_.now_ms) return "the answer: expired";
+    if (version.expiry_ms != 0 && version.expiry_ms <= view_.now()) return "the answer: expired";
     return "the answer";
   }
 

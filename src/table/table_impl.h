@@ -60,7 +60,6 @@ struct WriteRef {
   ByteView large;  // Of a reference: the value it stands for.
 };
 
-inline constexpr std::size_t kFamiliesMax = 256;     // Of a table: a memtable has an index for each.
 inline constexpr std::int64_t kFlushRetryMs = 1000;  // After a flush that found no room.
 
 class RunWriter;
@@ -73,6 +72,9 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   ~TableImpl();
   TableImpl(const TableImpl&) = delete;
   TableImpl& operator=(const TableImpl&) = delete;
+
+  [[nodiscard]] const HomeProcess& home() const { return home_; }
+  [[nodiscard]] std::uint64_t id() const { return id_; }
 
   // See cairn/table.h.
   Result<WriteVersion> write(std::span<const WriteRef> writes, const WriteOptions& options) CAIRN_EXCLUDES(log_.mutex);
@@ -104,8 +106,9 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   [[nodiscard]] std::size_t layer_count(std::uint16_t family) const { return line_up_.get()->families[family].layers.size(); }
   [[nodiscard]] std::shared_ptr<const LineUp> line_up() const { return line_up_.get(); }
 
-  /// Ends the log and waits for jobs. Writes fail afterwards, reads go on.
-  Result<void> close() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  /// Ends the log and waits for jobs. Writes fail afterwards, reads go on. If it is short of something it can be called again,
+  /// unless `for_good`: then it leaves to the next open what it could not do, and nothing of the table runs any more.
+  Result<void> close(bool for_good = false) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
 
  private:
   TableImpl(std::shared_ptr<directory::Directory> directory, directory::ViewEntry entry, const TableOptions& options,
@@ -118,6 +121,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<void> add_replayed(const std::shared_ptr<Memtable>& memtable) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   [[nodiscard]] bool run_between(WriteVersion after, WriteVersion before) const;
   void wait_until_below_bound() CAIRN_EXCLUDES(state_mutex_);
+  void report_extractor_failures();
   void renew_memtable(LineUp& next) CAIRN_REQUIRES(log_.mutex, state_mutex_);
   /// Whether it can be written to.
   [[nodiscard]] Result<void> check_open() const CAIRN_REQUIRES(log_.mutex);
@@ -170,7 +174,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<WriteVersion> write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, bool& applied)
       CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] std::int64_t expiry_of(const WriteRef& write, std::int64_t ttl_ms) const;
-  Result<void> make_room(std::uint64_t bytes, std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex);
+  Result<void> make_room(std::uint64_t bytes, std::uint64_t range_tombstones, std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex);
   Result<void> wait_for_flush(std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   void put_off(std::uint64_t bytes, std::int64_t begin_ms) CAIRN_EXCLUDES(log_.mutex);
   void count_wait(std::int64_t begin_ms);
@@ -180,9 +184,11 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   }
   void freeze_memtable() CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] std::shared_ptr<Memtable> new_memtable(const LineUp& line_up) const;
-  WriteVersion append(std::span<const WriteRef> writes, const WriteOptions& options, const directory::Directory::Stamped& stamped)
-      CAIRN_REQUIRES(log_.mutex);
-  Result<void> leave_segment(std::uint64_t bytes) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
+  [[nodiscard]] Result<std::vector<Terms>> terms_of(std::span<const WriteRef> writes) const;
+  WriteVersion append(std::span<const WriteRef> writes, std::span<const Terms> terms, const WriteOptions& options,
+                      const directory::Directory::Stamped& stamped) CAIRN_REQUIRES(log_.mutex);
+  Result<void> leave_segment(std::uint64_t bytes, std::uint64_t range_tombstones) CAIRN_REQUIRES(log_.mutex)
+      CAIRN_EXCLUDES(state_mutex_);
   Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(log_.mutex);
 
   // table_jobs.cc
@@ -216,6 +222,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
 
   [[nodiscard]] std::uint64_t unsealed_bytes_max() const { return 4 * options_.memtable_bytes_max; }
 
+  const HomeProcess home_;
+  const std::uint64_t id_;  // No other open table of the process has it.
   const std::shared_ptr<directory::Directory> directory_;
   directory::Environment& environment_;
   const directory::ViewEntry entry_;  // As the manifest had it at open; name and number hold for good.
@@ -223,7 +231,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   const Tuning tuning_;
 
   directory::Log log_;
-  int ingests_ CAIRN_GUARDED_BY(log_.mutex) = 0;  // Under way.
+  bool closed_ CAIRN_GUARDED_BY(log_.mutex) = false;  // close() has ended the log.
+  int ingests_ CAIRN_GUARDED_BY(log_.mutex) = 0;      // Under way.
   std::shared_ptr<Memtable> active_ CAIRN_GUARDED_BY(log_.mutex);
   std::vector<std::shared_ptr<DeadRanges>> dead_ CAIRN_GUARDED_BY(log_.mutex);  // Of each family, as in the line-up.
   std::vector<std::uint64_t> checksums_ CAIRN_GUARDED_BY(log_.mutex);           // Of the batch being appended.
@@ -256,9 +265,11 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
     std::atomic<std::int64_t> longest_wait_ms{0};
     std::atomic<std::uint64_t> flushes{0};
     std::atomic<std::uint64_t> compactions{0};
+    mutable std::atomic<std::uint64_t> extractor_failures{0};
   };
   Counters counters_;
-  std::atomic<std::uint64_t> merges_{0};  // Begun, each before it asks what is visible.
+  std::vector<std::string> open_reports_;  // Written by load() only.
+  std::atomic<std::uint64_t> merges_{0};   // Begun, each before it asks what is visible.
   const ScanHome scan_home_{*directory_, entry_.number, line_up_, merges_, counters_.written_bytes};
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/handle.h"
 #include "base/reached.h"
 #include "directory/write_rules.h"
 #include "storage/posix_storage.h"
@@ -68,7 +69,8 @@ Result<WriteVersion> TableImpl::ingest_files(std::uint16_t family,
                    .file_bytes_max = tuning_.sealed_bytes_max,
                    .bounds = bounds_of(readers),
                    .range_tombstones = {},
-                   .large_value = [&](const sealed::Entry& entry) { return ingested.large.back().value->value(entry); }};
+                   .large_value = [&](const sealed::Entry& entry) { return ingested.large.back().value->value(entry); },
+                   .extractor_failures = nullptr};
   const std::uint64_t bytes = target.bounds.object_bytes;
   if (debt() > 0) put_off(bytes, environment_.clock.boot_ms());
   ingested.expiry_ms = expiry_of({.kind = RecordKind::kPut}, line_up_.get()->families[family].family->ttl_ms);
@@ -203,6 +205,7 @@ void TableImpl::show_ingested(std::uint16_t family, const std::shared_ptr<const 
 namespace cairn {
 
 Result<WriteVersion> Table::ingest(std::span<const std::string> files) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   std::vector<std::shared_ptr<const storage::MappedFile>> maps;
   for (const std::string& path : files) {
     CAIRN_TRY(file, storage::PosixStorage::open_around(path));

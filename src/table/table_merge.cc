@@ -244,9 +244,10 @@ Result<void> TableImpl::merge_group(directory::Job& job, Merge& merge, std::size
                    .large_value = [&](const sealed::Entry& entry) -> Result<ByteView> {
                      CAIRN_TRY(large, line_up_.get()->large_value(entry));
                      return large->value(entry);
-                   }};
+                   },
+                   .extractor_failures = &counters_.extractor_failures};
   job.set_bytes_total(job.bytes_total() + target.bounds.object_bytes);
-  Copier copier(group, visibility, ranges.all, directory_->hash_seed(), directory_->now_ms());
+  Copier copier(group, visibility, ranges.all, directory_->hash_seed(), directory_->confirmed_now_ms());
   std::vector<std::shared_ptr<const RunFile>> files;
   if (group.begun) files = group.begun->files();
   const auto replacement = [&](const Bytes& upto) -> Result<Replacement> {

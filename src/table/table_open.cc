@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/handle.h"
 #include "base/reached.h"
 #include "directory/file_name.h"
 #include "storage/bus_error.h"
@@ -30,23 +31,26 @@ directory::LogTuning log_tuning(const TableOptions& options, directory::LogTunin
   return tuning;
 }
 
+std::atomic<std::uint64_t> next_id{1};
+
 }  // namespace
 
 TableImpl::TableImpl(std::shared_ptr<directory::Directory> directory, directory::ViewEntry entry, const TableOptions& options,
                      const Tuning& tuning)
-    : directory_(std::move(directory)),
+    : id_(next_id.fetch_add(1)),
+      directory_(std::move(directory)),
       environment_(directory_->environment()),
       entry_(std::move(entry)),
       options_(options),
       tuning_(tuning),
       log_(directory_, entry_.number, entry_.name, log_tuning(options_, tuning_)) {}
 
-TableImpl::~TableImpl() { (void)close(); }
+TableImpl::~TableImpl() { (void)close(true); }
 
 Result<std::shared_ptr<TableImpl>> TableImpl::open(std::shared_ptr<directory::Directory> directory, directory::ViewEntry entry,
                                                    const TableOptions& options, const Tuning& tuning) {
   if (options.memtable_bytes_max == 0) return fail(ErrorCode::kInvalidArgument, "memtable_bytes_max is 0");
-  std::shared_ptr<TableImpl> table(new TableImpl(std::move(directory), std::move(entry), options, tuning));
+  const std::shared_ptr<TableImpl> table = share_at_home(new TableImpl(std::move(directory), std::move(entry), options, tuning));
   CAIRN_TRY_VOID(table->load());
   return table;
 }
@@ -81,6 +85,7 @@ Result<void> TableImpl::load() {
     set_line_up(line_up);
   }
   CAIRN_TRY_VOID(replay());
+  report_extractor_failures();
   {
     const MutexLock lock(state_mutex_);
     loaded_ = true;
@@ -109,13 +114,15 @@ Result<void> TableImpl::replay() {
     CAIRN_TRY_VOID(map);
     CAIRN_TRY(reader, segment::SegmentReader::open(*map, directory_->database_id(),
                                                    directory::FileName::parse(segment.file)->number, entry_.number));
-    if (memtable->log_bytes() >= options_.memtable_bytes_max) {
+    // Range tombstones are cut at each other anew for each write: those of another segment belong to another memtable.
+    if (memtable->log_bytes() >= options_.memtable_bytes_max || memtable->range_tombstone_count() != 0) {
       CAIRN_TRY_VOID(next_memtable());
       schedule_flush();
       wait_until_below_bound();
     }
     const Memtable::Source source{directory_->live(*map), 0};
     bool first = true;
+    std::uint64_t stamp = 0;  // Stamp of the write being replayed: only the records of one batch share a stamp.
     CAIRN_TRY_VOID(reader.replay(segment.end, [&](const segment::RecordView& record) -> Result<void> {
       if (record.header.write_version <= last_version) {
         return corruption("write version does not ascend from segment to segment", segment.file, record.offset);
@@ -131,20 +138,26 @@ Result<void> TableImpl::replay() {
         first = false;
       }
       last_version = record.header.write_version;
+      if (record.header.stamp != stamp) memtable->end_write();
+      stamp = record.header.stamp;
+      const Family& family = memtable->family(record.header.family);
       ByteView indexed = record.value;
       if (record.kind() == RecordKind::kReference) {
         const sealed::Entry reference{.key = record.key, .value = record.value, .kind = RecordKind::kReference};
         CAIRN_TRY(at, LargeReference::of(reference));
         CAIRN_TRY(large, line_up_.get()->large_value(reference));
         referenced.insert(at.file);
-        if (!memtable->family(record.header.family).indexes.empty()) {
+        if (!family.indexes.empty()) {
           CAIRN_TRY(value, large->value(reference));
           indexed = value;
         }
       }
-      memtable->note((*map)->data() + record.offset, record, indexed);
+      const bool has_terms = is_value(record.kind()) && !family.indexes.empty();
+      memtable->note((*map)->data() + record.offset, record,
+                     has_terms ? family.terms_or_none(indexed, counters_.extractor_failures) : Terms());
       return {};
     }));
+    memtable->end_write();
     if (!first) continue;
     // A segment without a record goes with the next flush.
     const MutexLock lock(log_.mutex);
@@ -204,23 +217,35 @@ void TableImpl::renew_memtable(LineUp& next) {
   next.active = Layer(active_);
 }
 
+void TableImpl::report_extractor_failures() {
+  if (const std::uint64_t failures = counters_.extractor_failures.load(); failures != 0) {
+    open_reports_.push_back("table '" + entry_.name + "': extractors threw for " + std::to_string(failures) +
+                            " terms of records in its log; find() does not see these records by them");
+  }
+}
+
 Result<void> TableImpl::check_open() const {
   if (log_.closed()) return fail(ErrorCode::kUnavailable, "the table is closed");
+  CAIRN_TRY_VOID(log_.check_not_short());
   return directory_->state();
 }
 
-Result<void> TableImpl::close() {
+/// Up to the log being ended everything may be called again after an error; what follows cannot fail any more.
+Result<void> TableImpl::close(bool for_good) {
   Result<void> result;
   {
     const MutexLock lock(log_.mutex);
-    if (log_.closed()) return {};
+    if (closed_) return {};
     log_.begin_close();       // An ingest ends.
     if (!active_) return {};  // It was never loaded.
     while (ingests_ != 0) log_.wait();
-    const bool usable = directory_->state().has_value();
-    if (usable) result = freeze_and_wait_until_idle();
-    if (usable && result) result = log_.drop_next();
-    log_.notify();
+    if (directory_->state()) {
+      result = freeze_and_wait_until_idle();
+      if (result) result = log_.drop_next();
+      log_.notify();
+      if (!result && directory_->state() && !for_good) return result;
+    }
+    closed_ = true;
   }
   std::size_t segments = 0;
   for (const auto& memtable : line_up_.get()->frozen()) segments += memtable->sources().size();
@@ -231,22 +256,18 @@ Result<void> TableImpl::close() {
   environment_.syncs.cancel(this);
   std::shared_ptr<directory::Job> compaction;
   std::shared_ptr<directory::Job> flush;
-  bool flushing = false;
   {
     const MutexLock lock(state_mutex_);
     stop_jobs_ = true;
     compaction = compaction_job_;
     flush = last_flush_job_;  // Even if it has done its work, it may not have come to its end yet.
-    flushing = much || flush_job_ != nullptr;
   }
   if (compaction) {
     compaction->cancel();
     (void)environment_.jobs.wait(compaction);
   }
-  if (flush) {
-    const Result<void> done = environment_.jobs.wait(flush);
-    if (flushing && !done && result && directory_->state()) result = done;
-  }
+  // Should it fail, nothing is lost: the next open replays the logs.
+  if (flush) (void)environment_.jobs.wait(flush);
   environment_.syncs.cancel(this);
   return result;
 }
@@ -264,12 +285,13 @@ Result<std::uint16_t> TableImpl::family(const std::string& name, const FamilyOpt
   CAIRN_TRY(entry, family_entry(name, options));
   const MutexLock lock(log_.mutex);
   CAIRN_TRY_VOID(check_open());
-  CAIRN_TRY_VOID(freeze_and_wait_until_idle());
+  while (log_.changing()) log_.wait();
   if (const auto found = find()) return *found;  // Somebody else was faster.
   return add_family(entry);
 }
 
-/// With the active memtable empty: memtables know their families from the beginning.
+/// The log goes on in its segment: a new family costs a switch of the manifest and nothing else. Records of it can stand in the
+/// log only after the manifest has it.
 Result<std::uint16_t> TableImpl::add_family(directory::FamilyEntry& entry) {
   entry.number = static_cast<std::uint16_t>(line_up_.get()->families.size());
   if (entry.number >= kFamiliesMax) {
@@ -289,7 +311,7 @@ Result<std::uint16_t> TableImpl::add_family(directory::FamilyEntry& entry) {
   next->families.push_back(
       {.family = family, .layers = std::move(layers), .dead = std::make_shared<DeadRanges>(tuning_.dead_keys_min)});
   dead_.push_back(next->families.back().dead);
-  renew_memtable(*next);
+  active_->add_family(family);
   set_line_up(next);
   return entry.number;
 }
@@ -321,6 +343,7 @@ TableStats TableImpl::stats() const {
   for (const LineUp::OfFamily& family : now->families) {
     for (const Layer& layer : family.layers) {
       if (!layer.run) continue;
+      for (const auto& file : layer.run->files()) stats.memory_bytes += file->range_tombstones.memory_bytes();
       stats.layers.push_back({.family = family.family->name,
                               .kind = "sealed",
                               .files = layer.files(),
@@ -353,6 +376,7 @@ TableStats TableImpl::stats() const {
   stats.log_bytes = log_.written_bytes() + counters_.large_bytes.load();
   stats.sealed_bytes_written = counters_.sealed_bytes.load();
   stats.syncs = log_.syncs();
+  stats.extractor_failures = counters_.extractor_failures.load();
   stats.flushes = counters_.flushes.load();
   stats.compactions = counters_.compactions.load();
   if (stats.written_bytes != 0) {
@@ -371,6 +395,7 @@ TableStats TableImpl::stats() const {
   }
   for (const auto& job : environment_.jobs.list()) stats.jobs.push_back({job->name(), job->bytes_done(), job->bytes_total()});
   stats.open_reports = directory_->reports();
+  stats.open_reports.insert(stats.open_reports.end(), open_reports_.begin(), open_reports_.end());
   if (const Result<void> state = directory_->state(); !state) stats.write_state = state.error().to_string();
   return stats;
 }
@@ -389,79 +414,113 @@ Range prefix(ByteView bytes) {
   return range;
 }
 
-Scan::Scan(std::unique_ptr<table::EntrySource> impl) : impl_(std::move(impl)) {}
+Scan::Scan(std::unique_ptr<table::EntrySource> impl) : impl_(share_at_home(impl.release())) {}
 Scan::Scan(Scan&&) noexcept = default;
 Scan& Scan::operator=(Scan&&) noexcept = default;
 Scan::~Scan() = default;
-bool Scan::valid() const { return impl_->valid(); }
+bool Scan::valid() const { return is_usable(impl_) && impl_->valid(); }
 Scan::Entry Scan::entry() const { return impl_->entry(); }
-void Scan::next() { impl_->next(); }
-Result<void> Scan::status() const { return impl_->status(); }
+void Scan::next() {
+  if (is_usable(impl_)) impl_->next();
+}
+Result<void> Scan::status() const {
+  if (!is_usable(impl_)) return why_unusable(impl_);
+  return impl_->status();
+}
 
 void Batch::add(const Table* into, Kind kind, ByteView key, ByteView value) {
-  writes_.push_back({into == nullptr ? nullptr : into->impl_.get(), into == nullptr ? std::uint16_t{0} : into->family_, kind,
-                     Bytes(key), Bytes(value)});
+  constexpr std::uint64_t kNone = ~std::uint64_t{0};
+  const std::uint64_t table = into == nullptr ? 0 : into->impl_ == nullptr ? kNone : into->impl_->id();
+  writes_.push_back({table, into == nullptr ? std::uint16_t{0} : into->family_, kind, Bytes(key), Bytes(value)});
 }
 
 Result<Table> Table::family(const std::string& name, const FamilyOptions& options) const {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   CAIRN_TRY(number, impl_->family(name, options));
   return Table(impl_, number);
 }
 
-std::vector<std::string> Table::families() const { return impl_->families(); }
+std::vector<std::string> Table::families() const {
+  if (!is_usable(impl_)) return {};
+  return impl_->families();
+}
 
 Result<WriteVersion> Table::put(ByteView key, ByteView value, const WriteOptions& options) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   const table::WriteRef write{family_, RecordKind::kPut, key, value};
   return impl_->write({&write, 1}, options);
 }
 
 Result<WriteVersion> Table::erase(ByteView key, const WriteOptions& options) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   const table::WriteRef write{family_, RecordKind::kTombstone, key, {}};
   return impl_->write({&write, 1}, options);
 }
 
 Result<WriteVersion> Table::erase_range(const Range& range, const WriteOptions& options) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   const table::WriteRef write{family_, RecordKind::kRangeTombstone, range.from, range.to};
   return impl_->write({&write, 1}, options);
 }
 
 Result<WriteVersion> Table::write(const Batch& batch, const WriteOptions& options) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   constexpr RecordKind kKinds[] = {RecordKind::kPut, RecordKind::kTombstone, RecordKind::kRangeTombstone};
   std::vector<table::WriteRef> writes;
   writes.reserve(batch.size());
   for (const Batch::Write& write : batch.writes_) {
-    if (write.table != nullptr && write.table != impl_.get()) {
+    if (write.table != 0 && write.table != impl_->id()) {
       return fail(ErrorCode::kInvalidArgument, "a batch is for one table: a write of this one is for another");
     }
     writes.push_back(
-        {write.table == nullptr ? family_ : write.family, kKinds[static_cast<std::size_t>(write.kind)], write.key, write.value});
+        {write.table == 0 ? family_ : write.family, kKinds[static_cast<std::size_t>(write.kind)], write.key, write.value});
   }
   return impl_->write(writes, options);
 }
 
 Result<std::optional<Pinned>> Table::get(ByteView key, const Snapshot& snapshot) const {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   return impl_->get(family_, key, snapshot);
 }
 
 Result<std::vector<std::optional<Pinned>>> Table::multi_get(std::span<const ByteView> keys, const Snapshot& snapshot) const {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   return impl_->multi_get(family_, keys, snapshot);
 }
 
 Scan Table::scan(const Range& range, Direction direction, std::uint64_t limit, const Snapshot& snapshot) const {
+  if (!is_usable(impl_)) return Scan(std::make_unique<table::NoEntries>(why_unusable(impl_).error()));
   return Scan(impl_->scan(family_, range, direction, limit, snapshot));
 }
 
 Scan Table::find(const std::string& index, ByteView term, const Snapshot& snapshot) const {
+  if (!is_usable(impl_)) return Scan(std::make_unique<table::NoEntries>(why_unusable(impl_).error()));
   return Scan(impl_->find(family_, index, term, snapshot));
 }
 
-Snapshot Table::snapshot(const std::string& label) const { return impl_->snapshot(label); }
-Result<void> Table::flush() { return impl_->flush(); }
-Result<void> Table::compact() { return impl_->compact(); }
+Snapshot Table::snapshot(const std::string& label) const {
+  if (!is_usable(impl_)) return Snapshot::of_nothing();
+  return impl_->snapshot(label);
+}
+Result<void> Table::flush() {
+  if (!is_usable(impl_)) return why_unusable(impl_);
+  return impl_->flush();
+}
+Result<void> Table::compact() {
+  if (!is_usable(impl_)) return why_unusable(impl_);
+  return impl_->compact();
+}
 Result<std::vector<KeyVersion>> Table::explain(ByteView key, const Snapshot& snapshot) const {
+  if (!is_usable(impl_)) return why_unusable(impl_);
   return impl_->explain(family_, key, snapshot);
 }
-Result<void> Table::end_pin(std::uint64_t id) { return impl_->end_pin(id); }
-TableStats Table::stats() const { return impl_->stats(); }
+Result<void> Table::end_pin(std::uint64_t id) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
+  return impl_->end_pin(id);
+}
+TableStats Table::stats() const {
+  if (!is_usable(impl_)) return {};
+  return impl_->stats();
+}
 
 }  // namespace cairn

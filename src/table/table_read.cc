@@ -80,6 +80,11 @@ Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
 }
 
 Result<ReadView> TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) const {
+  if (snapshot.is_of_nothing()) return fail(ErrorCode::kInvalidArgument, "the snapshot was taken of a handle that is not usable");
+  if (const auto& pin = snapshot.pin(); pin && (&pin->directory() != directory_.get() || pin->view() != entry_.number)) {
+    return fail(ErrorCode::kInvalidArgument,
+                "the snapshot is not one of table '" + entry_.name + "' as it is open now: take it from this table");
+  }
   ReadView view;
   view.merges = merges_.load();
   std::uint64_t changes = 0;
@@ -92,7 +97,6 @@ Result<ReadView> TableImpl::read_view(std::uint16_t family, const Snapshot& snap
   if (view.pin && view.pin->ended()) return fail(ErrorCode::kUnavailable, "the snapshot was ended");
   view.home = &scan_home_;
   view.family = family;
-  view.now_ms = view.layers().family->ttl_ms == 0 ? 0 : directory_->now_ms();
   view.hash_seed = directory_->hash_seed();
   return view;
 }
@@ -231,8 +235,11 @@ bool RangeScan::erased(const sealed::Entry& entry) const {
   });
 }
 
-Result<void> RangeScan::take(const sealed::Entry& entry) {
-  found_ = view_.is_value(entry) && (range_tombstones_.empty() || !erased(entry));
+/// `newer`: set if a later scan may see a value here. So it is of one that has expired: a clock may be set back.
+Result<void> RangeScan::take(const sealed::Entry& entry, bool& newer) {
+  const bool is_erased = !range_tombstones_.empty() && is_value(entry.kind) && erased(entry);
+  found_ = !is_erased && view_.is_value(entry);
+  newer = newer || (!found_ && !is_erased && is_value(entry.kind));
   entry_.value = entry.value;
   if (!found_ || entry.kind != RecordKind::kReference) return {};
   CAIRN_TRY(large, view_.line_up->large_value(entry));
@@ -305,7 +312,7 @@ Result<void> RangeScan::find_forward() {
       CAIRN_TRY_VOID(cursor_->next());
       there = at_key();
     }
-    if (there) CAIRN_TRY_VOID(take(cursor_->entry()));
+    if (there) CAIRN_TRY_VOID(take(cursor_->entry(), newer));
     if (found_) {
       if (in_dead_run()) end_dead_run(bound_at_key());
       return {};
@@ -332,7 +339,7 @@ Result<void> RangeScan::find_reverse() {
       newer = newer || (cursor_->entry().write_version > view_.version_max && is_value(cursor_->entry().kind));
       if (cursor_->entry().write_version <= view_.version_max) {
         begin_key();
-        CAIRN_TRY_VOID(take(cursor_->entry()));
+        CAIRN_TRY_VOID(take(cursor_->entry(), newer));
       }
       CAIRN_TRY_VOID(cursor_->prev());
     } while (at_key());
@@ -380,7 +387,8 @@ Result<void> TermScan::find() {
   found_ = false;
   for (; at_ < keys_.size(); ++at_) {
     CAIRN_TRY(value, view_.get(keys_[at_]));
-    if (!value || index_->extract(value->view()) != term_) continue;
+    const Result<std::optional<Bytes>> term = value ? index_->term_of(value->view()) : std::nullopt;
+    if (!term || *term != term_) continue;  // A record whose extractor throws has no term.
     value_ = std::move(value);
     entry_ = {.key = keys_[at_], .value = value_->view()};
     found_ = true;

@@ -39,6 +39,21 @@ Result<void> check_writes(std::span<const WriteRef> writes) {
 
 }  // namespace
 
+/// One for each write, or none at all if no family of theirs has an index. Before anything is logged: an extractor may throw.
+Result<std::vector<Terms>> TableImpl::terms_of(std::span<const WriteRef> writes) const {
+  std::vector<Terms> terms;
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  for (std::size_t i = 0; i < writes.size(); ++i) {
+    const WriteRef& write = writes[i];
+    const Family& family = *now->families[write.family].family;
+    if (family.indexes.empty() || !is_value(write.kind)) continue;
+    terms.resize(writes.size());
+    CAIRN_TRY(of_write, family.terms_of(write.kind == RecordKind::kReference ? write.large : write.value));
+    terms[i] = std::move(of_write);
+  }
+  return terms;
+}
+
 Result<WriteVersion> TableImpl::write(std::span<const WriteRef> writes, const WriteOptions& options) {
   if (writes.empty()) return log_.visible_version();
   CAIRN_TRY_VOID(check_writes(writes));
@@ -56,6 +71,9 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
     return fail(ErrorCode::kInvalidArgument, "a write takes at most " + std::to_string(kWriteBytesMax) +
                                                  " bytes of log; this one takes " + std::to_string(bytes));
   }
+  const auto range_tombstones =
+      static_cast<std::uint64_t>(std::ranges::count(writes, RecordKind::kRangeTombstone, &WriteRef::kind));
+  CAIRN_TRY(terms, terms_of(writes));
   if (!directory_->versions_at_hand(writes.size())) CAIRN_TRY_VOID(directory_->prepare_versions(writes.size()));
   std::optional<directory::Directory::Stamped> stamped;
   std::int64_t begin_ms = 0;  // Of its waiting, if it has to.
@@ -66,11 +84,11 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
   while (true) {
     {
       const MutexLock lock(log_.mutex);
-      CAIRN_TRY_VOID(make_room(bytes, begin_ms));
+      CAIRN_TRY_VOID(make_room(bytes, range_tombstones, begin_ms));
       stamped = directory_->reserve_versions(writes.size());
       if (stamped) {
         applied = true;
-        const WriteVersion version = append(writes, options, *stamped);
+        const WriteVersion version = append(writes, terms, options, *stamped);
         CAIRN_TRY_VOID(log_.wait_until_visible(version));
         return version;
       }
@@ -80,7 +98,7 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
 }
 
 /// Returns with a segment that takes `bytes` and nobody else changing it. Lets go of the lock while it waits.
-Result<void> TableImpl::make_room(std::uint64_t bytes, std::int64_t& begin_ms) {
+Result<void> TableImpl::make_room(std::uint64_t bytes, std::uint64_t range_tombstones, std::int64_t& begin_ms) {
   while (true) {
     CAIRN_TRY_VOID(check_open());
     if (log_.changing()) {
@@ -90,17 +108,17 @@ Result<void> TableImpl::make_room(std::uint64_t bytes, std::int64_t& begin_ms) {
     } else if (!log_.has_segment()) {
       CAIRN_TRY_VOID(log_.start(bytes));
       active_->add_source(log_.source());
-    } else if (log_.has_room(bytes) && active_->range_tombstone_count() < Memtable::kRangeTombstonesMax) {
+    } else if (log_.has_room(bytes) && active_->takes_range_tombstones(range_tombstones)) {
       return {};
     } else {
-      CAIRN_TRY_VOID(leave_segment(bytes));
+      CAIRN_TRY_VOID(leave_segment(bytes, range_tombstones));
     }
   }
 }
 
 /// Goes on in another segment, with another memtable if that is full. Or only in part, or somebody else does.
-Result<void> TableImpl::leave_segment(std::uint64_t bytes) {
-  const bool full = active_->range_tombstone_count() >= Memtable::kRangeTombstonesMax ||
+Result<void> TableImpl::leave_segment(std::uint64_t bytes, std::uint64_t range_tombstones) {
+  const bool full = !active_->takes_range_tombstones(range_tombstones) ||
                     active_->log_bytes() >= options_.memtable_bytes_max / 2 ||
                     active_->memory_bytes() >= options_.memtable_bytes_max || environment_.memory.over();
   CAIRN_TRY(left, log_.leave(bytes));
@@ -192,10 +210,10 @@ Result<void> TableImpl::end_log() {
 }
 
 std::int64_t TableImpl::expiry_of(const WriteRef& write, std::int64_t ttl_ms) const {
-  return ttl_ms != 0 && is_value(write.kind) ? directory_->now_ms() + ttl_ms : 0;
+  return ttl_ms != 0 && is_value(write.kind) ? directory::time_after(directory_->now_ms(), ttl_ms) : 0;
 }
 
-WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOptions& options,
+WriteVersion TableImpl::append(std::span<const WriteRef> writes, std::span<const Terms> terms, const WriteOptions& options,
                                const directory::Directory::Stamped& stamped) {
   segment::SegmentWriter& log = log_.begin();
   const std::uint64_t batch_begin = log.tail();
@@ -227,11 +245,13 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, const WriteOpti
   if (batch) log.append_batch_frame(batch_begin, checksums_, input);
   // Log before memory: what is indexed is in the log.
   std::uint64_t record_bytes = 0;
+  const Terms no_terms;
   for (std::size_t i = 0; i < writes.size(); ++i) {
     const auto& [at, record] = records_[i];
-    active_->insert(at, record, writes[i].kind == RecordKind::kReference ? writes[i].large : record.value);
+    active_->insert(at, record, terms.empty() ? no_terms : terms[i]);
     record_bytes += record.bytes;
   }
+  active_->end_write();  // Before readers may see it.
   unsealed_bytes_.fetch_add(record_bytes, std::memory_order_relaxed);
   for (const WriteRef& write : writes) {
     if (is_value(write.kind)) dead_[write.family]->cut(write.key);

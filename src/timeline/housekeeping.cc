@@ -31,11 +31,6 @@ std::uint64_t bytes_of_line(const directory::TimelineEntry& entry, directory::Li
 
 }  // namespace
 
-/// Now, as far as the time that passed since the open confirms it.
-std::int64_t TimelineImpl::elapsed_now_ms() const {
-  return std::min(now_ms(), open_wall_ms_ + environment_.clock.boot_ms() - open_boot_ms_);
-}
-
 void TimelineImpl::schedule_housekeeping() {
   if (tuning_.housekeep_by_itself) (void)submit_housekeeping();
 }
@@ -67,7 +62,7 @@ std::shared_ptr<directory::Job> TimelineImpl::submit_housekeeping() {
 /// Looks again when the oldest block of the main line will have expired, or the undo of a rollback.
 void TimelineImpl::schedule_next_look(bool failed) {
   const std::shared_ptr<const LineUp> now = line_up_.get();
-  const std::int64_t now_ms = elapsed_now_ms();
+  const std::int64_t now_ms = directory_->confirmed_now_ms();
   // What is saved from now on is not known here, and expires a timeout from now at the soonest.
   std::int64_t due_ms = now_ms + std::min(kLookAgainMsMost, config_.timeout_ms == 0 ? kLookAgainMsMost : config_.timeout_ms);
   if (failed) due_ms = now_ms + kRetryMs;
@@ -150,11 +145,11 @@ void TimelineImpl::expire_blocks(directory::TimelineEntry& entry, std::int64_t n
 Result<void> TimelineImpl::end_expired_block() {
   const std::shared_ptr<const LineUp> now = line_up_.get();
   if (now->open.empty() || now->open.front()->empty()) return {};
-  if (!has_expired(now->open.front()->stamp_last(), elapsed_now_ms())) return {};
+  if (!has_expired(now->open.front()->stamp_last(), directory_->confirmed_now_ms())) return {};
   {
     const MutexLock lock(log_.mutex);
     if (log_.closed()) return {};
-    if (active_ == now->open.front() && has_expired(active_->stamp_last(), elapsed_now_ms())) {
+    if (active_ == now->open.front() && has_expired(active_->stamp_last(), directory_->confirmed_now_ms())) {
       CAIRN_REACHED("active block expired");
       CAIRN_TRY_VOID(end_block());
     }
@@ -164,7 +159,7 @@ Result<void> TimelineImpl::end_expired_block() {
 }
 
 Result<bool> TimelineImpl::expire() {
-  const std::int64_t elapsed_ms = elapsed_now_ms();
+  const std::int64_t elapsed_ms = directory_->confirmed_now_ms();
   const directory::TimelineEntry before = entry();
   directory::TimelineEntry after = before;
   expire_blocks(after, elapsed_ms);
@@ -224,7 +219,7 @@ Result<bool> TimelineImpl::cycle_step(directory::Job& job) {
     CAIRN_REACHED("cycle waits for a rollback to be confirmed");
     return false;
   }
-  Step step{.line_up = line_up_.get(), .until = now.cycle_until, .now_ms = elapsed_now_ms()};
+  Step step{.line_up = line_up_.get(), .until = now.cycle_until, .now_ms = directory_->confirmed_now_ms()};
   std::uint64_t bytes = 0;
   for (const LineUp::Placed& placed : step.line_up->blocks) {
     const bool takes = placed.line == directory::Line::kPersistent && placed.block->stamp_last() <= step.until;

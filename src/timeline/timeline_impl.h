@@ -28,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/home_process.h"
 #include "base/mutex.h"
 #include "base/published.h"
 #include "cairn/timeline.h"
@@ -84,12 +85,15 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   /// `entry` with what `options` give, checked.
   static Result<directory::TimelineEntry> configure(directory::TimelineEntry entry, const TimelineOptions& options);
 
+  [[nodiscard]] const HomeProcess& home() const { return home_; }
+
   // See cairn/timeline.h.
   enum class Until : std::uint8_t { kApplied, kAcknowledged };
   enum class As : std::uint8_t { kOneWrite, kOneEach };  // The latter of puts alone.
   Result<Applied> write(std::span<SaveRef> saves, const SaveOptions& options, Until until = Until::kAcknowledged,
                         As as = As::kOneWrite) CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] bool applies_at_once(std::uint64_t bytes) const CAIRN_EXCLUDES(log_.mutex);
+  /// kInvalidArgument: another timeline, or another open of this one, applied it.
   Result<void> settle(const Applied& applied) CAIRN_EXCLUDES(log_.mutex);
   Result<void> sync() CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);
@@ -99,7 +103,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   [[nodiscard]] Result<Stamp> changed(ByteView key, Sees sees) const CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Stamp last() const { return Stamp{log_.visible_stamp()}; }
   [[nodiscard]] Result<std::optional<Pinned>> get_at(ByteView key, Moment at) const;
-  Result<void> rollback(Moment to) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  Result<RolledBack> rollback(Moment to, const RollbackOptions& options) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> undo(bool discard) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> confirm() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> close_block() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
@@ -109,8 +113,9 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
 
   /// Ends the log's active segment, if there is one: everything written so far then stands in files that do not change.
   Result<void> end_log() CAIRN_EXCLUDES(log_.mutex);
-  /// Ends the log and waits for jobs. Writes fail afterwards, reads go on.
-  Result<void> close() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  /// Ends the log and waits for jobs. Writes fail afterwards, reads go on. If it is short of something it can be called again,
+  /// unless `for_good`: then it leaves to the next open what it could not do, and nothing of the timeline runs any more.
+  Result<void> close(bool for_good = false) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
 
   // For walks and watchers.
   [[nodiscard]] ReadView read_view(Sees sees = Sees::kAcknowledged) const CAIRN_EXCLUDES(log_.mutex);
@@ -209,16 +214,17 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   [[nodiscard]] ReadView view_of(Sees sees) const CAIRN_EXCLUDES(log_.mutex);
   void set_time(ReadView& view) const;
   [[nodiscard]] Result<std::optional<Save>> last_save(ByteView key, std::uint64_t hash, ReadView& view) const;
-  [[nodiscard]] std::int64_t now_ms() const;
-  [[nodiscard]] std::int64_t elapsed_now_ms() const;
   [[nodiscard]] std::uint64_t main_first(const LineUp& now, std::int64_t now_ms) const;
   [[nodiscard]] bool has_expired(std::uint64_t stamp, std::int64_t now_ms) const;
 
   // timeline_rollback.cc
-  Result<void> roll_back(Moment to) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  Result<RolledBack> roll_back(Moment to, const RollbackOptions& options) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  [[nodiscard]] RolledBack count_saves(const LineUp& now, std::uint64_t after, std::uint64_t last) const;
   Result<void> undo_last(bool discard) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   static void drop_rolled_back(directory::TimelineEntry& entry);
 
+  const HomeProcess home_;
+  const std::uint64_t id_;  // No other open timeline of the process has it.
   const std::shared_ptr<directory::Directory> directory_;
   directory::Environment& environment_;
   const std::uint16_t view_;
@@ -226,10 +232,9 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   directory::TimelineEntry config_;  // As it was at open: what is configured in it holds.
   const TimelineOptions options_;
   const Tuning tuning_;
-  const std::int64_t open_wall_ms_;
-  const std::int64_t open_boot_ms_;
 
   mutable directory::Log log_;
+  bool closed_ CAIRN_GUARDED_BY(log_.mutex) = false;                   // close() has ended the log.
   std::int64_t last_given_ms_ CAIRN_GUARDED_BY(log_.mutex) = -1;       // The time that the last save brought.
   std::shared_ptr<OpenBlock> active_ CAIRN_GUARDED_BY(log_.mutex);     // None: the log has no segment.
   std::vector<std::uint64_t> checksums_ CAIRN_GUARDED_BY(log_.mutex);  // Of the batch being appended.

@@ -17,6 +17,8 @@ constexpr std::uint64_t kBlockBytesMost = kGiB;
 constexpr std::uint64_t kBlockKeysMost = std::uint64_t{1} << 40;
 constexpr std::int64_t kMsMost = std::int64_t{1} << 46;  // What a stamp can say.
 
+std::atomic<std::uint64_t> next_id{1};
+
 Result<void> set_ms(std::int64_t& ms, const std::optional<std::chrono::milliseconds>& given, std::int64_t least,
                     const char* name) {
   if (!given) return {};
@@ -65,23 +67,22 @@ Result<directory::TimelineEntry> TimelineImpl::configure(directory::TimelineEntr
 
 TimelineImpl::TimelineImpl(std::shared_ptr<directory::Directory> directory, const directory::ViewEntry& entry,
                            const TimelineOptions& options, const Tuning& tuning)
-    : directory_(std::move(directory)),
+    : id_(next_id.fetch_add(1)),
+      directory_(std::move(directory)),
       environment_(directory_->environment()),
       view_(entry.number),
       name_(entry.name),
       config_(*entry.timeline),
       options_(options),
       tuning_(tuning),
-      open_wall_ms_(environment_.clock.wall_ms()),
-      open_boot_ms_(environment_.clock.boot_ms()),
       log_(directory_, view_, name_, log_tuning(config_, tuning_)) {}
 
-TimelineImpl::~TimelineImpl() { (void)close(); }
+TimelineImpl::~TimelineImpl() { (void)close(true); }
 
 Result<std::shared_ptr<TimelineImpl>> TimelineImpl::open(std::shared_ptr<directory::Directory> directory,
                                                          directory::ViewEntry entry, const TimelineOptions& options,
                                                          const Tuning& tuning) {
-  std::shared_ptr<TimelineImpl> timeline(new TimelineImpl(std::move(directory), entry, options, tuning));
+  const std::shared_ptr<TimelineImpl> timeline = share_at_home(new TimelineImpl(std::move(directory), entry, options, tuning));
   CAIRN_TRY_VOID(timeline->load(entry));
   return timeline;
 }
@@ -222,6 +223,7 @@ void TimelineImpl::add_index_file(const std::shared_ptr<const IndexFile>& file) 
 
 Result<void> TimelineImpl::check_open() const {
   if (log_.closed()) return fail(ErrorCode::kUnavailable, "the timeline is closed");
+  CAIRN_TRY_VOID(log_.check_not_short());
   return directory_->state();
 }
 
@@ -238,15 +240,19 @@ bool TimelineImpl::much_is_open() const {
   return now->open.size() > tuning_.open_blocks_max || bytes > tuning_.open_bytes_at_close_max;
 }
 
-Result<void> TimelineImpl::close() {
+Result<void> TimelineImpl::close(bool for_good) {
   Result<void> result;
   {
     const MutexLock lock(log_.mutex);
-    if (log_.closed()) return {};
+    if (closed_) return {};
     log_.begin_close();
-    if (directory_->state()) result = end_block();
-    if (directory_->state() && result) result = log_.drop_next();
-    log_.notify();
+    if (directory_->state()) {
+      result = end_block();
+      if (result) result = log_.drop_next();
+      log_.notify();
+      if (!result && directory_->state() && !for_good) return result;  // Short of something: to be closed again.
+    }
+    closed_ = true;
   }
   if (!line_up_.get()) return {};  // It was never loaded.
   log_.cancel_timers();
@@ -355,7 +361,7 @@ TimelineStats TimelineImpl::stats() const {
                             .first = {block->stamp_first()},
                             .last = {block->stamp_last()}});
   }
-  const std::int64_t now_ms = this->now_ms();
+  const std::int64_t now_ms = directory_->now_ms();
   for (const directory::RollbackEntry& each : now->rollbacks) {
     stats.rollbacks.push_back({.to = {each.to},
                                .until = {each.until},

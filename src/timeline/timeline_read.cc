@@ -5,11 +5,6 @@
 
 namespace cairn::timeline {
 
-/// Now is never before the last save.
-std::int64_t TimelineImpl::now_ms() const {
-  return std::max(environment_.clock.wall_ms(), directory::ms_of_stamp(log_.visible_stamp()));
-}
-
 /// A save is of the main line until it is as old as the timeout, to the millisecond.
 bool TimelineImpl::has_expired(std::uint64_t stamp, std::int64_t now_ms) const {
   return config_.timeout_ms != 0 && directory::ms_of_stamp(stamp) <= now_ms - config_.timeout_ms;
@@ -29,7 +24,7 @@ ReadView TimelineImpl::visible_view() const {
 }
 
 void TimelineImpl::set_time(ReadView& view) const {
-  view.now_ms = std::max(environment_.clock.wall_ms(), directory::ms_of_stamp(view.visible));
+  view.now_ms = directory_->now_ms();  // As the clock is now: stamps may be ahead of it, and must not hide what is there.
   view.main_first = main_first(*view.line_up, view.now_ms);
 }
 

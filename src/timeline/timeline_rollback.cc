@@ -5,22 +5,50 @@
 
 #include "base/error.h"
 #include "base/reached.h"
+#include "directory/write_rules.h"
 #include "timeline/timeline_impl.h"
+#include "timeline/walks.h"
 
 namespace cairn::timeline {
+namespace {
 
-Result<void> TimelineImpl::rollback(Moment to) {
-  const Result<void> done = roll_back(to);
+constexpr std::int64_t kCountMs = 100;      // Longer than this a rollback does not count what it cuts off.
+constexpr std::uint64_t kCountStep = 1024;  // Saves between two looks at the clock.
+
+}  // namespace
+
+Result<RolledBack> TimelineImpl::rollback(Moment to, const RollbackOptions& options) {
+  Result<RolledBack> done = roll_back(to, options);
   schedule_close();  // Of the block that ended.
   return done;
 }
 
-Result<void> TimelineImpl::roll_back(Moment to) {
+/// How many saves with stamps above `after`, up to `last`, a rollback cuts off, as far as they can be counted in kCountMs.
+RolledBack TimelineImpl::count_saves(const LineUp& now, std::uint64_t after, std::uint64_t last) const {
+  RolledBack cut;
+  const std::int64_t end_ms = environment_.clock.boot_ms() + kCountMs;
+  const std::vector<std::uint64_t> erases = now.erases_between(after + 1, last);
+  cut.saves = erases.size();
+  if (!erases.empty()) cut.since = Stamp{erases.front()};
+  TimeWalk walk(now, after + 1, last);
+  for (std::uint64_t walked = 0;; ++walked) {
+    const Result<const KeyedSave*> next = walk.next();
+    // A save that cannot be read is cut off all the same: verify names the damage.
+    cut.at_least = !next || (walked % kCountStep == kCountStep - 1 && environment_.clock.boot_ms() >= end_ms);
+    if (!next && !cut.since) cut.since = Stamp{after + 1};
+    if (cut.at_least || *next == nullptr) return cut;
+    const std::uint64_t stamp = (*next)->save.stamp;
+    if (!cut.since || stamp < cut.since->value) cut.since = Stamp{stamp};
+    ++cut.saves;
+  }
+}
+
+Result<RolledBack> TimelineImpl::roll_back(Moment to, const RollbackOptions& options) {
   const MutexLock lock(log_.mutex);
   CAIRN_TRY_VOID(check_open());
   CAIRN_TRY_VOID(end_block());
   const std::shared_ptr<const LineUp> now = line_up_.get();
-  const std::int64_t now_ms = this->now_ms();
+  const std::int64_t now_ms = directory_->now_ms();
   const std::uint64_t wanted = to.last().value;
   if (has_expired(wanted, now_ms - 1) || wanted < now->main_after) {
     const std::int64_t first_ms = std::max(now_ms - config_.timeout_ms, directory::ms_of_stamp(now->main_after) + 1);
@@ -29,17 +57,31 @@ Result<void> TimelineImpl::roll_back(Moment to) {
   }
   const std::uint64_t last = log_.last_stamp();
   const std::uint64_t stays = now->not_rolled_back(std::min(wanted, last));
-  if (stays >= now->not_rolled_back(last)) return {};  // Nothing came after.
-  const directory::RollbackEntry rollback{.to = stays, .until = last, .undo_until_ms = now_ms + config_.undo_ms};
-  return log_.exclusively([&] {
-    return change(
+  if (stays >= now->not_rolled_back(last)) return RolledBack{};  // Nothing came after.
+  return log_.exclusively([&]() -> Result<RolledBack> {
+    if (!options.force) {
+      const std::uint64_t first_stamp = config_.persist ? 0 : main_first(*now, now_ms);
+      TimeWalk walk(*now, first_stamp, stays);
+      CAIRN_TRY(first, walk.next());
+      if (first == nullptr && now->last_erase(stays) <= first_stamp) {
+        return fail(
+            ErrorCode::kInvalidArgument,
+            "the timeline has no save from before that moment, so the rollback would empty it; force it if that is meant");
+      }
+    }
+    RolledBack cut = count_saves(*now, stays, last);
+    const directory::RollbackEntry rollback{
+        .to = stays, .until = last, .undo_until_ms = directory::time_after(now_ms, config_.undo_ms)};
+    cut.undo_until = Time(std::chrono::milliseconds(rollback.undo_until_ms));
+    CAIRN_TRY_VOID(change(
         [&](directory::ViewEntry& view) -> Result<void> {
           if (view.timeline->main_after > wanted)
             return fail(ErrorCode::kInvalidArgument, "what it is to be rolled back to has expired");
           view.timeline->rollbacks.push_back(rollback);
           return {};
         },
-        [&](LineUp& next) { next.rolled_back_to.push_back(stays); });
+        [&](LineUp& next) { next.rolled_back_to.push_back(stays); }));
+    return cut;
   });
 }
 
@@ -54,7 +96,7 @@ Result<void> TimelineImpl::undo_last(bool discard) {
   CAIRN_TRY_VOID(check_open());
   CAIRN_TRY_VOID(end_block());
   const std::shared_ptr<const LineUp> now = line_up_.get();
-  const std::int64_t now_ms = this->now_ms();
+  const std::int64_t now_ms = directory_->now_ms();
   const auto undone = std::find_if(now->rollbacks.rbegin(), now->rollbacks.rend(),
                                    [&](const directory::RollbackEntry& each) { return each.undo_until_ms > now_ms; });
   if (undone == now->rollbacks.rend()) return fail(ErrorCode::kNotFound, "there is no rollback that can be undone");

@@ -62,7 +62,7 @@ Result<Applied> TimelineImpl::write(std::span<SaveRef> saves, const SaveOptions&
     return fail(ErrorCode::kInvalidArgument, "expires_after is " + std::to_string(options.expires_after.count()) +
                                                  " ms, not from 0 to " + std::to_string(kExpiresAfterMsMost));
   }
-  if (saves.empty()) return Applied{.stamp = {log_.visible_stamp()}, .version = log_.visible_version()};
+  if (saves.empty()) return Applied{.stamp = {log_.visible_stamp()}, .version = log_.visible_version(), .timeline = id_};
   if (!directory_->versions_at_hand(saves.size())) CAIRN_TRY_VOID(directory_->prepare_versions(saves.size()));
   std::int64_t begin_ms = 0;  // Of its waiting, if it has to.
   const bool any_changes = std::ranges::any_of(saves, changes_expiry);
@@ -106,6 +106,9 @@ bool TimelineImpl::applies_at_once(std::uint64_t bytes) const {
 }
 
 Result<void> TimelineImpl::settle(const Applied& applied) {
+  if (applied.timeline != id_) {
+    return fail(ErrorCode::kInvalidArgument, "timeline '" + name_ + "' as it is open now has not applied these saves");
+  }
   const MutexLock lock(log_.mutex);
   return log_.wait_until_visible(applied.version);
 }
@@ -265,9 +268,12 @@ Applied TimelineImpl::append(std::span<const SaveRef> saves, const SaveOptions& 
                              .stamp = first.stamp,
                              .view = view_,
                              .family = kTimelineFamily};
+  const bool expire = options.expires_after.count() != 0;
+  // From the clock, not from the stamp, which may be ahead of it; a save that brings its own time lives from then on.
+  const std::int64_t now_ms = expire && !options.time ? directory_->now_ms() : 0;
   for (const SaveRef& save : saves) {
-    const std::int64_t expiry_ms =
-        options.expires_after.count() == 0 ? 0 : directory::ms_of_stamp(input.stamp) + options.expires_after.count();
+    const std::int64_t made_ms = options.time ? directory::ms_of_stamp(input.stamp) : now_ms;
+    const std::int64_t expiry_ms = expire ? directory::time_after(made_ms, options.expires_after.count()) : 0;
     input.kind = save.kind;
     input.account = options.account.value_or(directory::account_of(save.key));
     const bool expires = save.kind == RecordKind::kPut || changes_expiry(save);
@@ -290,7 +296,7 @@ Applied TimelineImpl::append(std::span<const SaveRef> saves, const SaveOptions& 
   log_.publish(input.write_version, input.stamp, options.durability);
   add_alone(counters_.writes, as == As::kOneEach ? saves.size() : 1);
   add_alone(counters_.written_bytes, user_bytes);
-  return {.stamp = {input.stamp}, .version = input.write_version};
+  return {.stamp = {input.stamp}, .version = input.write_version, .timeline = id_};
 }
 
 /// Some at a time, which wait for memory together.

@@ -25,11 +25,13 @@ class SaveSource {
   [[nodiscard]] bool valid() const { return valid_; }
   [[nodiscard]] const SaveList::Entry& entry() const { return entry_; }
   [[nodiscard]] const Result<void>& status() const { return status_; }
+  [[nodiscard]] const HomeProcess& home() const { return home_; }
   [[nodiscard]] virtual Result<Pinned> data() const = 0;
 
  protected:
   /// Sets the entry; whether there is another.
   virtual Result<bool> step() = 0;
+  const HomeProcess home_;
   const ReadView view_;
   SaveList::Entry entry_;
   Result<void> status_;

@@ -17,13 +17,16 @@ WatchEvent::Kind event_of(RecordKind kind) {
   return kind == RecordKind::kTombstone ? WatchEvent::Kind::kErased : WatchEvent::Kind::kSaved;
 }
 
+/// Never beyond what comes next: by a clock that is far ahead for a moment later saves would have expired too.
+std::uint64_t first_there(const ReadView& view) { return std::min(view.main_first, view.visible + 1); }
+
 }  // namespace
 
 Watcher::Watcher(std::shared_ptr<const TimelineImpl> timeline, ByteView prefix, Moment from)
     : timeline_(std::move(timeline)), prefix_(prefix) {
   const ReadView view = timeline_->read_view();
   rollbacks_ = view.line_up->rolled_back_to.size();
-  next_ = std::max(from.first().value, view.main_first);
+  next_ = std::max(from.first().value, first_there(view));
 }
 
 Result<std::optional<WatchEvent>> Watcher::next(std::int64_t wait_ms) {
@@ -59,7 +62,7 @@ std::optional<WatchEvent> Watcher::rolled_back(const ReadView& view) {
 std::optional<WatchEvent> Watcher::missed(const ReadView& view) {
   bool any = next_ < view.main_first && next_ <= view.visible;
   for (; !waiting_.empty() && waiting_.front().save.stamp < view.main_first; waiting_.pop_front()) any = true;
-  next_ = std::max(next_, view.main_first);
+  next_ = std::max(next_, first_there(view));
   if (!any) return std::nullopt;
   return WatchEvent{.kind = WatchEvent::Kind::kMissed, .key = {}, .stamp = {view.main_first - 1}, .data = {}};
 }

@@ -18,6 +18,7 @@ class Watcher {
   Result<std::optional<WatchEvent>> next(std::int64_t wait_ms);
   /// See Watch::behind().
   [[nodiscard]] bool behind() const;
+  [[nodiscard]] const HomeProcess& home() const { return timeline_->home(); }
 
  private:
   [[nodiscard]] std::optional<WatchEvent> rolled_back(const ReadView& view);

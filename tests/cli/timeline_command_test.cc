@@ -71,7 +71,8 @@ TEST_F(TimelineCommand, ClampRaisesATimeThatDescends) {
   const std::string lines = "{\"key\":\"a\",\"value\":\"1\",\"time\":2000}\n{\"key\":\"b\",\"value\":\"2\",\"time\":1000}\n";
   EXPECT_EQ(timeline("load", {"-", "--timeline", "refused"}, lines).code, 2);
   ASSERT_EQ(timeline("load", {"-", "--clamp"}, lines).code, 0);
-  EXPECT_EQ(timeline("keys", {"", "--to", "2001"}).out, "1970-01-01T00:00:02.000Z\ta\n1970-01-01T00:00:02.000Z\tb\n");
+  EXPECT_EQ(timeline("keys", {"", "--to", "1970-01-01T00:00:02.001Z"}).out,
+            "1970-01-01T00:00:02.000Z\ta\n1970-01-01T00:00:02.000Z\tb\n");
 }
 
 TEST_F(TimelineCommand, RollsBackUndoesAndConfirms) {
@@ -89,6 +90,53 @@ TEST_F(TimelineCommand, RollsBackUndoesAndConfirms) {
   ASSERT_EQ(timeline("rollback", {"1600000001000"}).code, 0);
   ASSERT_EQ(timeline("confirm", {}).code, 0);
   EXPECT_EQ(timeline("undo", {}).code, 1);
+}
+
+TEST_F(TimelineCommand, RollbackSaysWhatItCutsOff) {
+  ASSERT_EQ(timeline("load", {"-"}, kLines).code, 0);
+  EXPECT_EQ(timeline("rollback", {"1999-01-01T00:00:00Z"}).code, 2) << "it would empty the timeline";
+  EXPECT_NE(errors().find("force"), std::string::npos) << errors();
+  EXPECT_EQ(timeline("get", {"a"}).out, "\n");
+  const Ran cut = timeline("rollback", {"1600000002000", "--json"});
+  ASSERT_EQ(cut.code, 0) << errors();
+  const auto answer = nlohmann::json::parse(cut.out);
+  EXPECT_EQ(answer["saves"], 2);
+  EXPECT_EQ(answer["at_least"], false);
+  EXPECT_EQ(answer["since"], "1600000003000-0");
+  EXPECT_EQ(timeline("rollback", {"1600000001000"}).code, 0);
+  EXPECT_NE(errors().find("1 save cut off, since 2020-09-13T12:26:42.000Z; `undo` brings it back until 20"), std::string::npos)
+      << errors();
+  ASSERT_EQ(timeline("rollback", {"1999-01-01T00:00:00Z", "--force"}).code, 0);
+  EXPECT_EQ(timeline("get", {"a"}).code, 1);
+  ASSERT_EQ(timeline("undo", {}).code, 0);
+  EXPECT_EQ(timeline("get", {"a"}).out, "1\n");
+}
+
+TEST_F(TimelineCommand, PrintedStampsCanBeGivenBack) {
+  ASSERT_EQ(timeline("load", {"-"}, kLines).code, 0);
+  const auto saved = nlohmann::json::parse(timeline("put", {"key", "first", "--json"}).out);
+  ASSERT_TRUE(saved["stamp"].is_string());
+  const std::string stamp = saved["stamp"];
+  ASSERT_EQ(timeline("put", {"key", "second"}).code, 0);
+  EXPECT_EQ(timeline("get", {"key", "--at", stamp}).out, "first\n");
+  EXPECT_NE(timeline("history", {"key"}).out.find("\"stamp\":\"" + stamp + "\""), std::string::npos);
+  EXPECT_EQ(timeline("history", {"key", "--from", stamp}).out, timeline("history", {"key"}).out);
+  ASSERT_EQ(timeline("rollback", {stamp}).code, 0) << errors();
+  EXPECT_EQ(timeline("get", {"key"}).out, "first\n");
+  for (const auto& [wrong, hint] : {std::pair("117689973301641216", "MS-SEQ"), std::pair("1600000000", "not seconds"),
+                                    std::pair("253402300800000", "after the year 9999"), std::pair("99999999999", "not seconds"),
+                                    std::pair("99999999999999999999", "after the year 9999"), std::pair("1-x", "is no time"),
+                                    std::pair("2026-11", "before 1973"), std::pair("1700000000-0", "before 1973")}) {
+    EXPECT_EQ(timeline("rollback", {wrong}).code, 2) << wrong;
+    EXPECT_NE(errors().find(hint), std::string::npos) << errors();
+    EXPECT_EQ(timeline("get", {"key", "--at", wrong}).code, 2) << wrong;
+  }
+  // Lines as they were printed before are still read.
+  ASSERT_EQ(run({"timeline", "load", directory_.file("old"), "-"},
+                "{\"time\":1600000000000,\"stamp\":104857600000000000,\"key\":\"a\",\"value\":\"1\"}\n")
+                .code,
+            0)
+      << errors();
 }
 
 TEST_F(TimelineCommand, CreateSetsWhatStatsSay) {

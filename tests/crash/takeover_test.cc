@@ -126,9 +126,48 @@ TEST(Takeover, RenewalKeepsTheLeaseAndAnOwnerThatCannotRenewStopsInTime) {
   }
   ASSERT_OK(process.table().put("key", "value", {.durability = Durability::kKernel}));
   clock.advance_ms(200);
+  const std::int64_t begin_ms = clock.boot_ms();
   const auto late = process.table().put("key", "late", {.durability = Durability::kKernel});
   ASSERT_FALSE(late.has_value());
-  EXPECT_EQ(late.error().code, ErrorCode::kLeaseLost);
+  EXPECT_EQ(late.error().code, ErrorCode::kUnavailable) << late.error().to_string();
+  EXPECT_LE(clock.boot_ms() - begin_ms, 10'200) << "it waits for one lease time at most";
+  const auto refused = process.table().put("key", "refused", {.durability = Durability::kKernel});
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+  EXPECT_EQ((*process.table().get("key"))->view(), "late") << "the second was refused before it was applied";
+  stuck = false;
+  ASSERT_OK(process.table().put("key", "renewed", {.durability = Durability::kDisk}));
+}
+
+TEST(Takeover, AnOwnerStoppedLongerThanItsLeaseGoesOn) {
+  for (const std::int64_t stopped_ms : {10'000, 11'000, 3'600'000, 7 * 86'400'000}) {
+    storage::SimulatedDisk disk(1);
+    SimulatedClock clock;
+    Process process(disk, clock);
+    ASSERT_OK(process.open());
+    ASSERT_OK(process.table().put("key", "before", {}));
+    clock.advance_ms(stopped_ms);
+    ASSERT_OK(process.table().put("kernel", "after", {.durability = Durability::kKernel}));
+    clock.advance_ms(stopped_ms);
+    ASSERT_OK(process.table().put("disk", "after", {.durability = Durability::kDisk}));
+    clock.advance_ms(stopped_ms);
+    ASSERT_OK(process.database().timeline("line", {}));
+    clock.advance_ms(stopped_ms);
+    ASSERT_OK(process.table().flush());
+    clock.advance_ms(stopped_ms);
+    ASSERT_OK(process.close());
+  }
+}
+
+TEST(Takeover, ADeletedLeaseIsNotCalledATakeover) {
+  storage::SimulatedDisk disk(1);
+  SimulatedClock clock;
+  Process process(disk, clock);
+  ASSERT_OK(process.open());
+  disk.erase("lease-1");
+  const auto refused = process.table().put("key", "value", {});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kReadOnly);
+  EXPECT_NE(refused.error().message.find("lease-1 was deleted"), std::string::npos) << refused.error().message;
 }
 
 }  // namespace

@@ -165,7 +165,7 @@ struct Script {
     const std::uint64_t to = model.saves[model.saves.size() - 1 - saves_back].stamp;
     model.rollbacks.push_back({.to = to, .until = model.last_stamp, .undo_until_ms = clock.wall_ms() + 1'000'000});
     acts.add(model, false);
-    ASSERT_OK(timeline.rollback(Stamp{to}));
+    ASSERT_OK(timeline.rollback(Stamp{to}, {.force = true}));
     acts.durable = acts.states.size() - 1;
   }
   void undo(Timeline& timeline) {

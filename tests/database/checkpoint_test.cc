@@ -232,6 +232,65 @@ TEST(Checkpoint, RestoreMakesADatabaseOfItAndRefusesWhatWasNotClosed) {
   EXPECT_EQ(*open_and_scan(of_closed), with_late);
 }
 
+TEST(Checkpoint, RestoreRefusesFilesThatWereCut) {
+  storage::SimulatedDisk disk(1);
+  storage::SimulatedDisk base(2);
+  storage::SimulatedDisk more(3);
+  SimulatedClock clock;
+  Written written;
+  Process process(disk, clock);
+  ASSERT_OK(process.open());
+  write_some(process, written, 0, 100);
+  ASSERT_OK(checkpoint(process, base));
+  write_some(process, written, 100, 120);
+  storage::SimulatedStorage base_storage(base);
+  ASSERT_OK(process.database().checkpoint(std::make_unique<storage::SimulatedStorage>(more), {}, &base_storage));
+  const auto restore = [&](storage::SimulatedDisk& full, bool verify) {
+    directory::Environment environment(clock, false);
+    storage::SimulatedStorage source(more);
+    storage::SimulatedStorage of_full(full);
+    storage::SimulatedDisk target(4);
+    const Result<void> done = database::DatabaseImpl::restore(source, std::make_unique<storage::SimulatedStorage>(target),
+                                                              environment, {}, &of_full, verify);
+    EXPECT_TRUE(done || target.file_sizes().empty());
+    return done;
+  };
+  ASSERT_OK(restore(base, true));
+  std::size_t cut_files = 0;
+  for (const auto& [name, size] : base.file_sizes()) {
+    if (!name.ends_with(".segment") && !name.ends_with(".sealed")) continue;
+    const auto cut = base.killed();
+    cut->truncate(name, size / 2);
+    const Result<void> refused = restore(*cut, false);
+    if (refused) continue;  // The increment has no use for it any more.
+    ++cut_files;
+    EXPECT_EQ(refused.error().code, ErrorCode::kCorruption) << describe(refused);
+    EXPECT_NE(refused.error().file.find(name), std::string::npos);
+    const auto flipped = base.killed();
+    flipped->flip_bit(name, size * 4);
+    if (!restore(*flipped, false)) continue;  // Its headers tell.
+    EXPECT_EQ(restore(*flipped, true).error().code, ErrorCode::kCorruption) << name;
+  }
+  EXPECT_GT(cut_files, 0U);
+}
+
+TEST(Checkpoint, AProgressThatThrowsLeavesNothingBehind) {
+  storage::SimulatedDisk disk(1);
+  storage::SimulatedDisk target(2);
+  SimulatedClock clock;
+  Written written;
+  Process process(disk, clock);
+  ASSERT_OK(process.open());
+  write_some(process, written, 0, 100);
+  const auto throwing = [](std::uint64_t, std::uint64_t) -> bool { throw std::runtime_error("enough"); };
+  EXPECT_THROW((void)process.database().checkpoint(std::make_unique<storage::SimulatedStorage>(target), throwing),
+               std::runtime_error);
+  EXPECT_TRUE(target.file_sizes().empty());
+  EXPECT_THROW((void)process.database().verify(throwing), std::runtime_error);
+  ASSERT_OK(process.table().put("goes", "on"));
+  ASSERT_OK(checkpoint(process, target));
+}
+
 TEST(Checkpoint, IsTakenOnARealDiskWhileThreadsWrite) {
   const TemporaryDirectory directory;
   auto database = Database::open(directory.file("data"), {.create_if_missing = true});

@@ -258,7 +258,7 @@ TEST(Database, TheNumberOfMapsIsBoundedAndOneOverItIsAnErrorThatSaysSo) {
     std::vector<storage::BusErrorGuard> others;
     static const char byte = 0;
     while (storage::maps_open() < storage::kMapsMax) {
-      auto guard = storage::BusErrorGuard::watch(&byte, 1);
+      auto guard = storage::BusErrorGuard::watch(&byte, 1, false);
       ASSERT_OK(guard);
       others.push_back(std::move(*guard));
     }

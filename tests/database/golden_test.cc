@@ -19,6 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 const std::string kGolden = std::string(CAIRN_SOURCE_DIR) + "/tests/golden/version-1";
+const std::string kGolden2 = std::string(CAIRN_SOURCE_DIR) + "/tests/golden/version-2";
 constexpr std::array<const char*, 3> kFamilies = {"main", "lz4", "zstd"};
 
 std::string value_of(int i) { return std::to_string(i) + std::string(static_cast<std::size_t>(i % 7) * 60, 'v'); }
@@ -248,6 +249,38 @@ TEST(Golden, AForkStoreOfVersion1HoldsWhatItsForksSee) {
   EXPECT_EQ(get(6, 1), "of six");
 }
 
+/// A fork store that remembers a purged number: the one thing of version 2.
+void write_golden_2(const std::string& path) {
+  auto database = Database::create(path);
+  ASSERT_OK(database);
+  auto store = database->forks("bank");
+  ASSERT_OK(store);
+  ASSERT_OK(store->store(0, golden_account(1), "of the root"));
+  for (const auto& [fork, parent] : {std::pair(2, 0), std::pair(5, 2), std::pair(6, 5), std::pair(9, 2)}) {
+    ASSERT_OK(store->create_fork(static_cast<ForkNumber>(fork), static_cast<ForkNumber>(parent)));
+  }
+  ASSERT_OK(store->purge(5));
+  ASSERT_OK(database->close());
+}
+
+TEST(Golden, ADirectoryOfVersion2RemembersPurgedNumbers) {
+  if (std::getenv("CAIRN_WRITE_GOLDEN") != nullptr) {
+    fs::remove_all(kGolden2);
+    write_golden_2(kGolden2);
+  }
+  const TemporaryDirectory directory;
+  fs::copy(kGolden2, directory.file("copy"));
+  auto database = Database::open(directory.file("copy"));
+  ASSERT_OK(database);
+  auto store = database->forks("bank", {.create_if_missing = false});
+  ASSERT_OK(store);
+  for (const ForkNumber there : {0U, 1U, 2U, 3U, 4U, 7U, 8U, 9U, 10U})
+    EXPECT_TRUE(store->load(there, golden_account(1))) << there;
+  for (const ForkNumber purged : {5U, 6U}) {
+    EXPECT_EQ(store->load(purged, golden_account(1)).error().code, ErrorCode::kNotFound) << purged;
+  }
+}
+
 TEST(Golden, ADirectoryOfANewerVersionIsRefusedByName) {
   const TemporaryDirectory directory;
   fs::copy(kGolden, directory.file("copy"));
@@ -264,7 +297,7 @@ TEST(Golden, ADirectoryOfANewerVersionIsRefusedByName) {
   const std::size_t line = text.find("checksum = ");
   const std::size_t next = text.find('\n', line) + 1;
   std::string rest = text.substr(0, line) + text.substr(next);
-  rest.replace(rest.find("format = 1"), 10, "format = 2");
+  rest.replace(rest.find("format = 1"), 10, "format = 3");
   char checksum[40];
   std::snprintf(checksum, sizeof checksum, "checksum = \"%016lx\"\n", static_cast<unsigned long>(xxh3(rest)));
   rest.insert(line, checksum);
@@ -273,7 +306,7 @@ TEST(Golden, ADirectoryOfANewerVersionIsRefusedByName) {
   ASSERT_FALSE(database.has_value());
   EXPECT_EQ(database.error().code, ErrorCode::kUnsupported) << database.error().to_string();
   EXPECT_EQ(database.error().file, newest);
-  EXPECT_NE(database.error().message.find("format 2"), std::string::npos);
+  EXPECT_NE(database.error().message.find("format 3"), std::string::npos);
 }
 
 }  // namespace

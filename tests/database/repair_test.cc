@@ -236,6 +236,134 @@ TEST(Repair, AfterTenRandomDamagesReturnsEveryRecordWhoseBytesAreIntact) {
   std::printf("%lu records returned, %lu of them the newest\n", records, expected);
 }
 
+/// Three tables, two timelines and two fork stores, with `count` records each.
+std::unique_ptr<storage::SimulatedDisk> every_view(int count) {
+  storage::SimulatedDisk disk(7);
+  SimulatedClock clock;
+  Process process(disk, clock);
+  EXPECT_OK(process.open());
+  for (const char* const name : {"main", "b", "c"}) {
+    Table table(*process.database().table(name, small_options()));
+    const Table brief = *table.family("brief", {.ttl = std::chrono::milliseconds(1000)});
+    for (int i = 0; i < count; ++i) {
+      EXPECT_OK(table.put(std::to_string(i), name));
+      EXPECT_OK(Table(brief).put(std::to_string(i), name));
+    }
+    EXPECT_OK(table.flush());
+  }
+  for (const char* const name : {"l", "m"}) {
+    Timeline timeline(*process.database().timeline(name, {}));
+    for (int i = 0; i < count; ++i) EXPECT_OK(timeline.put(std::to_string(i), name));
+    const auto cut = timeline.last();
+    EXPECT_OK(timeline.put("rolled back", "x"));
+    EXPECT_OK(timeline.rollback(cut));
+  }
+  for (const char* const name : {"f", "g"}) {
+    ForkStore store(*process.database().forks(name, {}));
+    for (int i = 0; i < count; ++i) EXPECT_OK(store.store(0, std::to_string(i) + std::string(i < 10 ? 31 : 30, '.'), name));
+    EXPECT_OK(store.create_fork(1, 0));
+    EXPECT_OK(store.store(1, std::string(32, 'p'), "purged"));
+    EXPECT_OK(store.purge(1));
+  }
+  EXPECT_OK(process.close());
+  return disk.killed();
+}
+
+/// The name of the first view of that which the database lacks or has in part; "": it is whole.
+std::string missing_in(storage::SimulatedDisk& disk, int count) {
+  SimulatedClock clock;
+  Process process(disk, clock);
+  if (const Result<void> opened = process.open(database::DatabaseImpl::Mode::kOpen); !opened) return describe(opened);
+  for (const char* const name : {"main", "b", "c"}) {
+    const auto table = process.database().table(name, {.create_if_missing = false});
+    if (!table || scan_all(Table(*table))->size() != static_cast<std::size_t>(2 * count)) return name;
+  }
+  for (const char* const name : {"l", "m"}) {
+    const auto timeline = process.database().timeline(name, {.create_if_missing = false});
+    if (!timeline || !*Timeline(*timeline).get(std::to_string(count - 1))) return name;
+  }
+  for (const char* const name : {"f", "g"}) {
+    const auto store = process.database().forks(name, {.create_if_missing = false});
+    if (!store || ForkStore(*store).stats().accounts < static_cast<std::uint64_t>(count)) return name;
+  }
+  return "";
+}
+
+TEST(Repair, TargetIsNoDatabaseBeforeItsLastStep) {
+  constexpr int kCount = 12;
+  const auto source = every_view(kCount);
+  std::uint64_t whole = 0;
+  for (std::uint64_t at = 0;; ++at) {
+    SCOPED_TRACE("killed at I/O " + std::to_string(at));
+    storage::SimulatedDisk target(at);
+    std::unique_ptr<storage::SimulatedDisk> killed;
+    target.set_hook([&](storage::Io, const std::string&, std::uint64_t number) -> Result<void> {
+      if (number == at) killed = number % 2 == 0 ? target.killed() : target.crashed(at);
+      return {};
+    });
+    ASSERT_OK(repair(*source->killed(), target));
+    if (!killed) break;
+    const std::string missing = missing_in(*killed, kCount);
+    if (missing.empty()) {
+      ++whole;
+    } else {
+      ASSERT_TRUE(missing.starts_with("kNotFound") || missing.starts_with("kCorruption: the directory holds files of a database"))
+          << missing;
+    }
+  }
+  EXPECT_GT(whole, 0U) << "once it is published it is whole";
+}
+
+TEST(Repair, WithoutRoomLeavesNothingBehind) {
+  constexpr int kCount = 12;
+  const auto source = every_view(kCount);
+  for (std::uint64_t room = 1000; room < 400'000; room += 13'000) {
+    storage::SimulatedDisk target(room);
+    target.set_space_max(room);
+    const auto report = repair(*source->killed(), target);
+    if (report) {
+      EXPECT_EQ(missing_in(target, kCount), "");
+      continue;
+    }
+    EXPECT_EQ(report.error().code, ErrorCode::kNoSpace);
+    EXPECT_TRUE(target.file_sizes().empty()) << target.file_sizes().begin()->first;
+    target.set_space_max(~std::uint64_t{0});
+    EXPECT_OK(repair(*source->killed(), target));  // Into the same directory.
+  }
+}
+
+TEST(Repair, WithoutAManifestRecordsKeepTheirExpiry) {
+  constexpr int kCount = 12;
+  const auto source = every_view(kCount);
+  for (const auto& [name, size] : source->file_sizes()) {
+    if (name.starts_with("manifest-")) source->erase(name);
+  }
+  storage::SimulatedDisk target(1);
+  const auto report = repair(*source, target);
+  ASSERT_OK(report);
+  std::map<std::string, int> kinds;
+  for (const Error& each : report->lost) {
+    for (const char* const kind : {"times to live", "rollbacks", "forks of fork store", "options of families"}) {
+      kinds[kind] += each.message.find(kind) != std::string::npos ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(kinds, (std::map<std::string, int>{
+                       {"times to live", 3}, {"rollbacks", 2}, {"forks of fork store", 2}, {"options of families", 1}}));
+  SimulatedClock clock;
+  Process process(target, clock);
+  ASSERT_OK(process.open(database::DatabaseImpl::Mode::kOpen));
+  for (const bool compacted : {false, true}) {
+    EXPECT_EQ(scan_all(process.table())->size(), std::size_t{2 * kCount});
+    if (compacted) clock.advance_ms(1000);
+    if (!compacted) {
+      ASSERT_OK(process.table().compact());
+    }
+  }
+  const Table brief = *process.table().family("brief", {.create_if_missing = false});
+  EXPECT_FALSE(brief.get("3")->has_value()) << "it expires when it would have";
+  EXPECT_EQ(scan_all(process.table())->size(), std::size_t{kCount});
+}
+
 TEST(Repair, CanBeCancelledAndRefusesAnOwnedOrAFullDirectory) {
   Store store(1);
   storage::SimulatedDisk target(1);

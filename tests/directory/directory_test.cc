@@ -50,7 +50,7 @@ TEST(Manifest, NamesWhatIsWrongAndWhere) {
   };
   EXPECT_EQ(fails("end = 4096", "end = -1"),
             "kCorruption: manifest key view[0].log[0].end is not an integer from 0 to 4611686018427387904 (manifest-3-7)");
-  EXPECT_EQ(fails("format = 1", "format = 2"), "kUnsupported: manifest format 2 needs a newer Cairn (manifest-3-7)");
+  EXPECT_EQ(fails("format = 1", "format = 3"), "kUnsupported: manifest format 3 needs a newer Cairn (manifest-3-7)");
   EXPECT_EQ(fails("epoch = 3", "epoch = 3\nfancy = 1"), "kUnsupported: manifest key fancy needs a newer Cairn (manifest-3-7)");
   EXPECT_EQ(fails("4-2-0000abcd.sealed", "../etc/passwd"),
             "kCorruption: manifest key view[0].family[0].run[0].files has what is not the name of a sealed file (manifest-3-7)");
@@ -110,6 +110,38 @@ TEST(Manifest, TheForksOfAStoreAreATree) {
   EXPECT_EQ(fails("until = 40", "until = 4"), at + "purged[1].until is below `since`");
   EXPECT_EQ(fails("kind = \"forks\"", "kind = \"table\""), "manifest key view[2].family is missing, or of no table");
   EXPECT_EQ(fails("  writer = 1\n", ""), "manifest key view[2].log[2].state has ended behind an active one");
+}
+
+TEST(Manifest, ManyForksStandInOneLine) {
+  Manifest manifest = example_manifest();
+  ForksEntry& forks = *manifest.edit_view(manifest.views[2].number).forks;
+  const std::uint64_t root = forks.forks.front().number;
+  forks.forks.clear();
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    forks.forks.push_back(
+        {.number = root + 3 * i, .parent = i == 0 ? root : root + 3 * ((i - 1) / 2), .frozen = i < 100, .since = 9 * (200 - i)});
+  }
+  forks.purged.clear();
+  for (std::uint64_t i = 0; i < 90; ++i) forks.purged.push_back({.fork = 1000 - i, .since = i, .until = kForkMost - i});
+  const std::string text = encode_manifest(manifest);
+  EXPECT_NE(text.find("format = 2\n"), std::string::npos);
+  const auto read = decode_manifest(text, "m");
+  ASSERT_OK(read);
+  EXPECT_EQ(*read, manifest);
+  const auto fails = [&](const std::string& from, const std::string& to) {
+    const auto damaged = decode_manifest(with_checksum(text, from, to), "m");
+    EXPECT_FALSE(damaged.has_value()) << from;
+    return damaged ? "" : damaged.error().message;
+  };
+  const std::string at = "manifest key view[2].forks[0].";
+  const std::string first = "tree = \"4 4 1 1800,";
+  EXPECT_EQ(fails(first, "tree = \"4 4 2 1800,"), at + "tree has fork 4, which is neither open nor frozen");
+  EXPECT_EQ(fails(first, "tree = \"4 4 1,"), at + "tree has a wrong number at character 4");
+  EXPECT_EQ(fails(first, "tree = \"4 4 x 1800,"), at + "tree has a wrong number at character 4");
+  EXPECT_EQ(fails(first, "tree = \"-4 4 1 1800,"), at + "tree has a wrong number at character 0");
+  EXPECT_EQ(fails(first, "tree = \"4 5 1 1800,"), at + "fork has a first that is not the root");
+  EXPECT_EQ(fails(first, "tree = \"4 4 1 1800"), at + "tree has a wrong number at character 6");
+  EXPECT_EQ(fails("tree = \"", "tree = \"\"\n  other = \""), at + "tree has a wrong number at character 0");
 }
 
 TEST(FileNames, AreReadOnlyAsTheyAreWritten) {
@@ -189,6 +221,7 @@ TEST(Jobs, KeepToTheirRateAndCountTheirBytes) {
 
 TEST(Jobs, CanBeCancelledPausedAndResumed) {
   JobRunner runner(system_clock(), 1);
+  ASSERT_OK(runner.start_threads());
   std::atomic<int> rounds{0};
   const auto job = runner.submit("endless", JobRunner::Urgency::kNormal, [&](Job& running) -> Result<void> {
     while (true) {
@@ -210,6 +243,7 @@ TEST(Jobs, CanBeCancelledPausedAndResumed) {
 
 TEST(Jobs, AnUrgentOneHasAThreadAndANormalOneALowPriority) {
   JobRunner runner(system_clock(), 2);
+  ASSERT_OK(runner.start_threads());
   std::atomic<bool> urgent_done{false};
   std::atomic<int> nice_of_normal{0};
   std::atomic<int> nice_of_urgent{0};
@@ -231,6 +265,7 @@ TEST(Jobs, AnUrgentOneHasAThreadAndANormalOneALowPriority) {
 
 TEST(Jobs, AnUrgentOneDoesNotWaitForAnother) {
   JobRunner runner(system_clock(), 2);
+  ASSERT_OK(runner.start_threads());
   std::atomic<bool> second_done{false};
   const auto first = runner.submit("slow", JobRunner::Urgency::kUrgent, [&](Job& running) -> Result<void> {
     while (!second_done) CAIRN_TRY_VOID(running.progress(0));
@@ -247,6 +282,7 @@ TEST(Jobs, AnUrgentOneDoesNotWaitForAnother) {
 
 TEST(Jobs, GiveWayToUrgentOnesAsLongAsTheyAreWilling) {
   JobRunner runner(system_clock(), 2);
+  ASSERT_OK(runner.start_threads());
   std::atomic<bool> willing{true};
   std::atomic<bool> urgent_runs{false};
   std::atomic<bool> urgent_ends{false};
@@ -299,6 +335,7 @@ TEST(Jobs, GiveWayToUrgentOnesAsLongAsTheyAreWilling) {
 TEST(Jobs, ShareWorkWithAnIdleThreadAndWaitForNoBusyOne) {
   for (const unsigned threads : {0U, 1U, 2U}) {
     JobRunner runner(system_clock(), threads);
+    ASSERT_OK(runner.start_threads());
     for (const std::size_t count : {0U, 1U, 2U, 1000U}) {
       std::vector<std::atomic<int>> times(count);
       std::array<std::atomic<int>, JobRunner::kSharers> by{};
@@ -311,6 +348,7 @@ TEST(Jobs, ShareWorkWithAnIdleThreadAndWaitForNoBusyOne) {
     }
   }
   JobRunner runner(system_clock(), 1);
+  ASSERT_OK(runner.start_threads());
   std::atomic<bool> go_on = false;
   const auto busy = runner.submit("busy", JobRunner::Urgency::kUrgent, [&](Job&) -> Result<void> {
     while (!go_on) system_clock().sleep_ms(1);

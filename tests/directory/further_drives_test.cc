@@ -68,6 +68,44 @@ TEST_F(OnDrives, WritersAreSpreadOverThemAndTheManifestKnowsWhere) {
   for (const char* const path : {"/a", "/b"}) EXPECT_LE(segments_on(*disk->beside(path)), 4U);
 }
 
+TEST_F(OnDrives, WritersGoOnBesideOneThatFails) {
+  fill();
+  for (const ErrorCode code : {ErrorCode::kPermissionDenied, ErrorCode::kIo, ErrorCode::kNoSpace}) {
+    SCOPED_TRACE(name_of(code));
+    disk->beside("/a")->fail_creates(code);
+    for (int i = 0; i < 6; ++i) fill();
+    const auto stats = store->stats();
+    EXPECT_NE(stats.drives[1].error.find(name_of(code)), std::string::npos) << stats.drives[1].error;
+    ASSERT_FALSE(stats.job_errors.empty());
+    EXPECT_NE(stats.job_errors.back().find("/a"), std::string::npos) << stats.job_errors.back();
+    expect_filled(*store);
+    disk->beside("/a")->fail_creates({});
+    for (int i = 0; i < 6; ++i) fill();
+    EXPECT_EQ(store->stats().drives[1].error, "") << "it is used again";
+  }
+}
+
+TEST_F(OnDrives, DamageNamesTheDrive) {
+  fill();
+  ASSERT_OK(process->close());
+  const auto sizes = disk->beside("/a")->file_sizes();
+  for (const auto& [name, size] : sizes) {
+    if (name.ends_with(".segment")) disk->beside("/a")->flip_bit(name, 8 * 400);
+  }
+  // Met by the open, or by the first load if an index of the accounts spares it the segments.
+  end();
+  Process other(*disk, clock);
+  ASSERT_OK(other.open(database::DatabaseImpl::Mode::kOpen));
+  const auto opened = other.database().forks("main", {});
+  Result<void> damage = opened ? Result<void>() : std::unexpected(opened.error());
+  for (int i = 0; opened && damage && i < 12; ++i) {
+    const auto hit = ForkStore(*opened).load(0, account_key(std::to_string(i)));
+    if (!hit) damage = std::unexpected(hit.error());
+  }
+  ASSERT_FALSE(damage.has_value());
+  EXPECT_TRUE(damage.error().file.starts_with("simulated disk/")) << describe(damage);
+}
+
 TEST_F(OnDrives, AreAddedToADatabaseThatIsThere) {
   drives.clear();
   end();

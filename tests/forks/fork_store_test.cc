@@ -103,6 +103,105 @@ TEST_F(ForkStoreTest, AnOldLogIsEndedIfNothingElseLetsErasesGo) {
   EXPECT_EQ(get(0, "ann") + get(0, "account7"), "10(none)");
 }
 
+TEST_F(ForkStoreTest, CollectsBeforeItRefusesForWantOfRoom) {
+  // Far more slack than the disk has room, as with the defaults on a small disk.
+  tuning.slack_bytes = 256 * kMiB;
+  reopen();
+  disk->set_space_max(200 * kKiB);
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 600; ++i)
+      put(0, "account" + std::to_string(i % 5), std::to_string(i) + std::string(1000, 'b'), Durability::kKernel);
+    EXPECT_EQ(get(0, "account4"), "599" + std::string(1000, 'b'));
+    reopen();
+  }
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(get(0, "account" + std::to_string(i)), std::to_string(595 + i) + std::string(1000, 'b'));
+  // What lives fills the disk: only that is refused.
+  Result<WriteVersion> stored;
+  for (int i = 0; stored && i < 600; ++i)
+    stored = store->store(0, account_key("more" + std::to_string(i)), std::string(1000, 'b'));
+  EXPECT_EQ(code_of(stored), ErrorCode::kNoSpace);
+  EXPECT_GT(store->stats().live_bytes, 80 * kKiB);
+  EXPECT_EQ(get(0, "account4"), "599" + std::string(1000, 'b'));
+}
+
+TEST_F(ForkStoreTest, ManyForksTakeLittle) {
+  constexpr ForkNumber kForks = 3000;
+  put(0, "ann", "0");
+  for (ForkNumber i = 1; i <= kForks; ++i) {
+    ASSERT_OK(store->create_fork(i, i - 1));
+    if (i % 500 == 0) put(i, "ann", std::to_string(i));
+  }
+  std::uint64_t manifest_bytes = 0;
+  for (const auto& [name, size] : disk->file_sizes()) {
+    if (name.starts_with("manifest-")) manifest_bytes = std::max(manifest_bytes, size);
+  }
+  EXPECT_LT(manifest_bytes, kForks * 20);
+  for (ForkNumber i = kForks + 1; i <= kForks + 100; ++i) {  // Many purged ones too.
+    ASSERT_OK(store->create_fork(i, kForks));
+    put(i, "ann", "never");
+  }
+  for (ForkNumber i = kForks + 1; i <= kForks + 100; ++i) ASSERT_OK(store->purge(i));
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(store->list().size(), kForks + 1);
+    EXPECT_EQ(get(499, "ann") + get(500, "ann") + get(kForks, "ann"), "05003000");
+    EXPECT_EQ(get(kForks + 1, "ann"), "kNotFound");
+    reopen();
+  }
+  ASSERT_OK(store->set_root(kForks - 1));
+  EXPECT_EQ(store->list().size(), 2U);
+  EXPECT_EQ(get(kForks, "ann"), "3000");
+}
+
+TEST_F(ForkStoreTest, SparesCountAgainstTheBound) {
+  for (const std::uint64_t slack_segments : {2, 16}) {  // So few that none is recycled, and so many that several are.
+    SCOPED_TRACE(slack_segments);
+    tuning.slack_bytes = slack_segments * tuning.segment_bytes_max;
+    reopen();
+    std::uint64_t most = 0;
+    for (int i = 0; i < 3000; ++i) {
+      put(0, "account" + std::to_string(i % 3), std::string(500, 'b'), Durability::kKernel);
+      process->run_jobs();
+      std::uint64_t bytes = 0;
+      for (const auto& [name, size] : disk->file_sizes()) {
+        bytes += name.ends_with(".segment") || name.ends_with(".spare") ? size : 0;
+      }
+      most = std::max(most, bytes);
+    }
+    const std::uint64_t live = store->stats().live_bytes;
+    EXPECT_LE(most, 2 * live + tuning.slack_bytes + 3 * tuning.segment_bytes_max) << "the table's log, one segment, and its next";
+  }
+}
+
+TEST_F(ForkStoreTest, APurgedNumberAnswersNothing) {
+  put(0, "ann", "root's");
+  ASSERT_OK(store->create_fork(5, 0));
+  put(5, "ann", "purged");
+  ASSERT_OK(store->purge(5));
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(get(5, "ann"), "kNotFound");
+    EXPECT_EQ(get(3, "ann"), "root's") << "never created";
+    EXPECT_EQ(get(7, "ann"), "root's") << "never created";
+    EXPECT_EQ(code_of(store->scan(5, [](ByteView, const Pinned&) { return Result<void>{}; })), ErrorCode::kNotFound);
+    EXPECT_EQ(code_of(store->diff(0, 5, {})), ErrorCode::kNotFound);
+    EXPECT_EQ(code_of(store->state_hash(5)), ErrorCode::kNotFound);
+    EXPECT_EQ(code_of(store->load_many(5, {})), ErrorCode::kNotFound);
+    EXPECT_EQ(code_of(store->get_mut(5, account_key("ann"))), ErrorCode::kNotFound);
+    EXPECT_EQ(code_of(store->freeze(5)), ErrorCode::kNotFound);
+    reopen();
+  }
+  ASSERT_OK(store->create_fork(5, 0));
+  EXPECT_EQ(get(5, "ann"), "root's") << "given again";
+  ASSERT_OK(store->create_fork(6, 0));
+  ASSERT_OK(store->create_fork(8, 0));
+  ASSERT_OK(store->set_root(6));
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(get(8, "ann"), "kNotFound") << "pruned by the root";
+    EXPECT_EQ(get(7, "ann"), "root's");
+    EXPECT_EQ(get(5, "ann"), "kNotFound") << "below the root";
+    go_on_with(disk->killed());
+  }
+}
+
 TEST_F(ForkStoreTest, CollectingThatFindsNoRoomIsTriedAgainAndSaysSo) {
   tuning.write_wait_ms_max = 500;
   tuning.collect_by_itself = false;

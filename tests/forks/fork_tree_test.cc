@@ -20,6 +20,7 @@ struct ForkModel {
   std::map<std::uint64_t, std::uint64_t> parents;
   std::set<std::uint64_t> frozen;
   std::set<std::uint64_t> past;
+  std::set<std::uint64_t> gone;  // Purged or pruned, and not created again.
   std::uint64_t root = 0;
 
   [[nodiscard]] bool has(std::uint64_t fork) const { return fork == root || parents.contains(fork); }
@@ -53,7 +54,7 @@ void expect_equal(const ForkTree& tree, const ForkModel& model, Random& random) 
     const std::uint64_t asked = random.below(forks.back().number + 5);
     std::optional<std::uint64_t> meant;
     if (model.has(asked)) meant = asked;
-    if (!meant && model.single_line() && asked >= model.root) {
+    if (!meant && model.single_line() && asked >= model.root && !model.gone.contains(asked)) {
       for (const std::uint64_t fork : model.all()) {
         if (fork <= asked) meant = std::max(meant.value_or(0), fork);
       }
@@ -88,6 +89,7 @@ void run_history(std::uint64_t seed) {
       }
       tree = *next;
       model.parents[number] = parent;
+      model.gone.erase(number);
       model.frozen.insert(parent);
     } else if (random.one_in(2)) {
       tree = *tree.frozen(one);
@@ -98,6 +100,7 @@ void run_history(std::uint64_t seed) {
       if (!pruned) continue;
       tree = pruned->tree;
       for (const Fork& gone : pruned->gone) ASSERT_TRUE(model.path(gone.number).contains(one));
+      for (const Fork& gone : pruned->gone) model.gone.insert(gone.number);
       for (const Fork& gone : pruned->gone) model.frozen.erase(gone.number);
       for (const Fork& gone : pruned->gone) model.parents.erase(gone.number);
       for (const Fork& left : tree.forks()) ASSERT_FALSE(model.path(left.number).contains(one));
@@ -107,6 +110,10 @@ void run_history(std::uint64_t seed) {
       for (const std::uint64_t fork : all) {
         if (fork != one && model.path(fork).contains(one)) after.parents[fork] = model.parents.at(fork);
         if (after.has(fork) && model.frozen.contains(fork)) after.frozen.insert(fork);
+      }
+      after.gone = model.gone;
+      for (const std::uint64_t fork : all) {
+        if (!after.has(fork) && !path.contains(fork)) after.gone.insert(fork);
       }
       after.past = path;
       after.past.erase(one);
@@ -118,7 +125,7 @@ void run_history(std::uint64_t seed) {
       model = after;
     }
     expect_equal(tree, model, random);
-    const auto again = ForkTree::of(tree.forks(), "a manifest");
+    const auto again = ForkTree::of(tree.forks(), tree.gone(), "a manifest");
     ASSERT_OK(again);
     ASSERT_EQ(again->forks(), tree.forks());
   }
@@ -144,7 +151,7 @@ TEST(ForkTree, ALineOfAThousandIsWalkedInFewSteps) {
 
 TEST(ForkTree, WhatIsNoTreeIsDamage) {
   const auto refused = [](const std::vector<Fork>& forks) {
-    const auto tree = ForkTree::of(forks, "manifest-1-1");
+    const auto tree = ForkTree::of(forks, {}, "manifest-1-1");
     EXPECT_FALSE(tree.has_value());
     if (tree) return std::string();
     EXPECT_EQ(tree.error().code, ErrorCode::kCorruption);

@@ -8,8 +8,10 @@ namespace cairn::test {
 
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "cairn-test-XXXXXX").string();
+  /// `in`: another directory than the usual one.
+  explicit TemporaryDirectory(const std::string& in = "") {
+    const std::filesystem::path parent = in.empty() ? std::filesystem::temp_directory_path() : std::filesystem::path(in);
+    std::string pattern = (parent / "cairn-test-XXXXXX").string();
     path_ = mkdtemp(pattern.data());
   }
   ~TemporaryDirectory() {

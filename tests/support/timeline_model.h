@@ -43,9 +43,8 @@ struct TimelineModel {
     }
     return stamp;
   }
-  [[nodiscard]] std::int64_t now_ms(std::int64_t wall_ms) const { return std::max(wall_ms, ms_of(last_stamp)); }
   [[nodiscard]] std::uint64_t main_first(std::int64_t wall_ms) const {
-    return std::max(first_of_ms(now_ms(wall_ms) - timeout_ms + 1), main_after + 1);
+    return std::max(first_of_ms(wall_ms - timeout_ms + 1), main_after + 1);
   }
   [[nodiscard]] std::optional<Save> last_save(const std::string& key, std::uint64_t stamp_max = ~std::uint64_t{0}) const {
     const Save* change = nullptr;
@@ -65,11 +64,11 @@ struct TimelineModel {
     return is_there(save, wall_ms) ? save->data : std::nullopt;
   }
   [[nodiscard]] bool is_there(const std::optional<Save>& save, std::int64_t wall_ms) const {
-    return save && save->gives_data(now_ms(wall_ms)) && (persist || save->stamp >= main_first(wall_ms));
+    return save && save->gives_data(wall_ms) && (persist || save->stamp >= main_first(wall_ms));
   }
   [[nodiscard]] std::optional<std::string> get_at(const std::string& key, std::uint64_t at, std::int64_t wall_ms) const {
     const auto save = last_save(key, std::min(at, last_stamp));
-    const bool there = save && save->stamp >= main_first(wall_ms) && save->gives_data(std::min(ms_of(at), now_ms(wall_ms)));
+    const bool there = save && save->stamp >= main_first(wall_ms) && save->gives_data(std::min(ms_of(at), wall_ms));
     return there ? save->data : std::nullopt;
   }
   /// Saves in [from, to) of keys that begin with `prefix` or, with whole_key, are it.
@@ -97,7 +96,7 @@ struct TimelineModel {
     for (const std::string& key : named) {
       const auto save = last_save(key, last);
       const bool within = save && save->stamp >= std::max(from, main_first(wall_ms));
-      if (within && save->gives_data(std::min(ms_of(last), now_ms(wall_ms)))) lines.push_back(save->line());
+      if (within && save->gives_data(std::min(ms_of(last), wall_ms))) lines.push_back(save->line());
     }
     std::ranges::sort(lines);
     return lines;

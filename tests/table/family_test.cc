@@ -117,15 +117,150 @@ TEST_F(Families, ARecordIsThereToTheMillisecondBeforeItsTimeIsOver) {
   }
 }
 
-TEST_F(Families, WhatHasExpiredStaysSoWhenTheClockGoesBack) {
-  const FamilyOptions options{.ttl = std::chrono::milliseconds(100)};
-  ASSERT_OK(family("brief", options).put("key", "value"));
-  clock.advance_ms(100);
-  EXPECT_EQ(get(family("brief"), "key"), std::nullopt);
-  clock.step_wall_ms(-50);
-  EXPECT_EQ(get(family("brief"), "key"), std::nullopt);
+constexpr std::int64_t kTenYearsMs = 10LL * 365 * 86'400'000;
+
+TEST_F(Families, OneWrongClockReadingChangesNothing) {
+  Table brief = family("brief", {.ttl = std::chrono::milliseconds(500)});
+  ASSERT_OK(brief.put("before", "value"));
+  ASSERT_OK(brief.flush());
+  clock.step_wall_ms(kTenYearsMs);
+  EXPECT_EQ(get(brief, "before"), std::nullopt) << "judged by the clock as it is";
+  ASSERT_OK(brief.put("glitch", "value"));
+  ASSERT_OK(brief.compact());
+  clock.step_wall_ms(-kTenYearsMs);
+  EXPECT_EQ(get(brief, "before"), "value") << "what only seemed to have expired was not deleted";
+  for (int round = 0; round < 3; ++round) {
+    SCOPED_TRACE(round);
+    ASSERT_OK(brief.put("later", "value"));
+    EXPECT_EQ(get(brief, "later"), "value");
+    clock.advance_ms(500);
+    EXPECT_EQ(get(brief, "later"), std::nullopt);
+    if (round == 1) reopen();
+    brief = family("brief");
+  }
+}
+
+TEST_F(Families, AScanByAWrongClockHidesNothingFromLaterScans) {
+  Table brief = family("brief", {.ttl = std::chrono::milliseconds(500)});
+  for (int i = 0; i < 200; ++i) ASSERT_OK(brief.put("key" + std::to_string(1000 + i), "value"));
+  clock.step_wall_ms(kTenYearsMs);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(keys(brief.scan()).size(), 0U);
+    EXPECT_EQ(keys(brief.scan({}, Direction::kReverse)).size(), 0U);
+  }
+  clock.step_wall_ms(-kTenYearsMs);
+  EXPECT_EQ(keys(brief.scan()).size(), 200U);
+  EXPECT_EQ(keys(brief.scan({}, Direction::kReverse)).size(), 200U);
+}
+
+TEST_F(Families, OtherJumpsDoNotAddUpToAClockThatIsBelieved) {
+  Table brief = family("brief", {.ttl = std::chrono::hours(24 * 365)});
+  ASSERT_OK(brief.put("key", "value"));
+  ASSERT_OK(brief.flush());
+  clock.step_wall_ms(120'000);
+  ASSERT_OK(brief.compact());
+  clock.advance_ms(3'599'000);
+  ASSERT_OK(brief.compact());
+  clock.advance_ms(1'000);
+  clock.step_wall_ms(kTenYearsMs);
+  ASSERT_OK(brief.put("other", "value"));
+  ASSERT_OK(brief.compact());
+  clock.step_wall_ms(-kTenYearsMs);
+  EXPECT_EQ(get(brief, "key"), "value");
+}
+
+TEST_F(Families, AClockThatIsSetRightIsFollowedAtOnce) {
+  clock.step_wall_ms(-clock.wall_ms());  // No battery: the machine starts in 1970.
   reopen();
-  EXPECT_EQ(get(family("brief"), "key"), std::nullopt) << "in the next open too";
+  Table brief = family("brief", {.ttl = std::chrono::milliseconds(500)});
+  ASSERT_OK(brief.put("old", "value"));
+  clock.step_wall_ms(5 * kTenYearsMs);
+  EXPECT_EQ(get(brief, "old"), std::nullopt);
+  ASSERT_OK(brief.put("new", "value"));
+  EXPECT_EQ(get(brief, "new"), "value");
+  clock.advance_ms(500);
+  EXPECT_EQ(get(brief, "new"), std::nullopt);
+  ASSERT_OK(brief.compact());
+  EXPECT_NE(brief.stats().layers.size(), 1U) << "a jump deletes nothing at first";
+  clock.advance_ms(2 * 3'600'000);
+  ASSERT_OK(brief.compact());  // It looks, and the jump is an hour old by then.
+  clock.advance_ms(2 * 3'600'000);
+  ASSERT_OK(brief.put("one", "more"));
+  ASSERT_OK(brief.compact());
+  for (const LayerStats& layer : brief.stats().layers) EXPECT_LE(layer.records, 1U);
+}
+
+TEST_F(Families, TheLongestTimeToLiveIsForEver) {
+  for (const auto ttl : {std::chrono::milliseconds::max(), std::chrono::milliseconds(std::int64_t{1} << 62),
+                         std::chrono::milliseconds(std::chrono::hours(24 * 365 * 1000))}) {
+    Table table = family("t" + std::to_string(ttl.count() % 1000), {.ttl = ttl});
+    ASSERT_OK(table.put("key", "value"));
+    ASSERT_OK(table.compact());
+    EXPECT_EQ(get(table, "key"), "value");
+  }
+  reopen();
+  for (const std::string& name : process.table().families()) {
+    if (name == "main") continue;
+    EXPECT_EQ(get(family(name), "key"), "value") << name;
+  }
+}
+
+TEST_F(Families, ManyTakeOneLogSegmentTogether) {
+  for (std::size_t i = 1; i < kFamiliesMax; ++i) ASSERT_OK(family("f" + std::to_string(i)).put("key", "v"));
+  EXPECT_EQ(process.table().family("one too many").error().code, ErrorCode::kInvalidArgument);
+  std::uint64_t bytes = 0;
+  for (const auto& [name, size] : disk.file_sizes()) bytes += name.ends_with(".segment") ? size : 0;
+  EXPECT_LE(bytes, 100 * kKiB) << "of a log with 255 records";
+  reopen();
+  for (std::size_t i = 1; i < kFamiliesMax; ++i) EXPECT_EQ(get(family("f" + std::to_string(i)), "key"), "v");
+}
+
+/// Throws for some values as long as `throwing`.
+struct Throwing {
+  static inline bool throwing = false;
+  static std::optional<Bytes> extract(ByteView value) {
+    if (throwing && value == "boom") throw std::runtime_error("bad value");
+    return Bytes(value.substr(0, 1));
+  }
+};
+
+TEST_F(Families, AnExtractorThatThrowsRefusesTheWrite) {
+  ASSERT_OK(register_extractor("thrower", Throwing::extract));
+  const FamilyOptions options{.indexes = {{.name = "first", .term_bytes = 1, .extractor = "thrower"}}};
+  Table indexed = family("indexed", options);
+  Throwing::throwing = true;
+  const auto refused = indexed.put("bad", "boom");
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(refused.error().message.find("index 'first' threw (bad value)"), std::string::npos) << refused.error().message;
+  Batch batch;
+  batch.put("good", "fine");
+  batch.put("bad", "boom");
+  EXPECT_EQ(indexed.write(batch).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(get(indexed, "good"), std::nullopt) << "nothing is applied";
+  ASSERT_OK(indexed.put("good", "fine"));
+  ASSERT_OK(indexed.flush());
+  EXPECT_EQ(keys(indexed.find("first", "f")).size(), 1U);
+  Throwing::throwing = false;
+}
+
+TEST_F(Families, AStoredRecordWhoseExtractorThrowsHasNoTerm) {
+  ASSERT_OK(register_extractor("thrower", Throwing::extract));
+  const FamilyOptions options{.indexes = {{.name = "first", .term_bytes = 1, .extractor = "thrower"}}};
+  ASSERT_OK(family("indexed", options).put("odd", "boom"));
+  ASSERT_OK(family("indexed").put("even", "bang"));
+  Throwing::throwing = true;
+  reopen();
+  Table indexed = family("indexed");
+  EXPECT_EQ(get(indexed, "odd"), "boom");
+  EXPECT_EQ(keys(indexed.find("first", "b")), (std::vector<std::string>{"even"}));
+  EXPECT_EQ(indexed.stats().extractor_failures, 1U);
+  ASSERT_EQ(indexed.stats().open_reports.size(), 1U);
+  ASSERT_OK(indexed.flush());
+  ASSERT_OK(indexed.compact());
+  EXPECT_EQ(keys(indexed.find("first", "b")), (std::vector<std::string>{"even"}));
+  EXPECT_GT(indexed.stats().extractor_failures, 1U);
+  Throwing::throwing = false;
 }
 
 TEST_F(Families, AnExpiredRecordHidesWhatItReplaced) {

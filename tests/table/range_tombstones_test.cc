@@ -58,5 +58,43 @@ TEST(RangeTombstones, AnyMixOfRangesSaysWhatTheListSays) {
   }
 }
 
+std::string number(std::size_t i) { return "range" + std::to_string(1'000'000 + i); }
+
+/// As many of one write, by how they lie to each other.
+std::vector<Range> many(std::size_t count, const std::string& how) {
+  std::vector<Range> ranges;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint64_t version = i + 1;
+    if (how == "apart") ranges.push_back({number(2 * i), number(2 * i + 1), version});
+    if (how == "nested") ranges.push_back({number(i), number(2 * count - i), version});
+    if (how == "nested outwards") ranges.push_back({number(count - i), number(count + i + 1), version});
+    if (how == "overlapping") ranges.push_back({number(i), number(i + 1000), version});
+    if (how == "without an end") ranges.push_back({number(i), "", version});
+    if (how == "equal") ranges.push_back({number(0), number(1), version});
+  }
+  return ranges;
+}
+
+TEST(RangeTombstones, HundredThousandOfOneWriteTakeLittleRoom) {
+  constexpr std::size_t kCount = 100'000;
+  for (const char* const how : {"apart", "nested", "nested outwards", "overlapping", "without an end", "equal"}) {
+    SCOPED_TRACE(how);
+    const std::vector<Range> ranges = many(kCount, how);
+    std::vector<sealed::Entry> entries;
+    for (const Range& range : ranges) {
+      entries.push_back(
+          {.key = range.from, .value = range.to, .kind = RecordKind::kRangeTombstone, .write_version = range.version});
+    }
+    const auto set = table::RangeTombstones::of_one_write(entries);
+    EXPECT_LE(set.memory_bytes(), 100 * kMiB);
+    EXPECT_LE(set.fragments().size(), 2 * kCount);
+    Random random(1);
+    for (int probe = 0; probe < 50; ++probe) {
+      const std::string at = number(random.below(2 * kCount + 10)) + (random.one_in(2) ? "x" : "");
+      EXPECT_EQ(set.newest_over(at, kCount), newest_over(ranges, at, kCount)) << at;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cairn::test

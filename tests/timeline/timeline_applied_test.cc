@@ -133,7 +133,7 @@ TEST_F(TimelineApplied, PresentIsInTheOrderOfKeysAndBeginsWhereItIsTold) {
   EXPECT_EQ(present("", "b1", 2), "b1=b1 b2=again ");
   const Stamp before = *timeline->erase_all();
   EXPECT_EQ(present(""), "");
-  ASSERT_OK(timeline->rollback(Stamp{before.value - 1}));
+  ASSERT_OK(timeline->rollback(Stamp{before.value - 1}, {.force = true}));
   EXPECT_EQ(present("b"), "b0=new b1=b1 b2=again ");
 }
 

@@ -217,6 +217,59 @@ TEST_F(OneTimeline, AClockThatJumpsAheadHidesSavesAndDeletesNone) {
   EXPECT_EQ(timeline->stats().blocks.size(), 0U) << "that long has passed";
 }
 
+TEST_F(OneTimeline, OneWrongClockReadingHidesNothingForGood) {
+  constexpr std::int64_t kTenYearsMs = 10LL * 365 * 86'400'000;
+  put("a", "1");
+  clock.step_wall_ms(kTenYearsMs);
+  put("glitch", "1");
+  clock.step_wall_ms(-kTenYearsMs);
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(get("a"), "1");
+    EXPECT_EQ(get("glitch"), "1");
+    put("b", "1", {.expires_after = milliseconds(500)});
+    EXPECT_EQ(get("b"), "1");
+    clock.advance_ms(499);
+    EXPECT_EQ(get("b"), "1");
+    clock.advance_ms(1);
+    EXPECT_EQ(get("b"), "(none)") << "by the clock, though its stamp is ten years ahead";
+    ASSERT_OK(timeline->housekeep());
+    reopen();
+    if (round == 0) put("a", "1");
+  }
+}
+
+TEST_F(OneTimeline, AWrongClockReadingDoesNotSilenceAWatcher) {
+  constexpr std::int64_t kTenYearsMs = 10LL * 365 * 86'400'000;
+  put("a", "1");
+  Watch watch = timeline->watch("", kBeginning);
+  ASSERT_TRUE(*watch.next(milliseconds(0)));
+  clock.step_wall_ms(kTenYearsMs);
+  ASSERT_OK(watch.next(milliseconds(0)));
+  Watch begun = timeline->watch("", kBeginning);
+  ASSERT_OK(begun.next(milliseconds(0)));
+  clock.step_wall_ms(-kTenYearsMs);
+  put("b", "1");
+  for (Watch* each : {&watch, &begun}) {
+    const auto event = each->next(milliseconds(0));
+    ASSERT_OK(event);
+    ASSERT_TRUE(*event);
+    EXPECT_EQ((*event)->key, "b");
+  }
+}
+
+TEST_F(OneTimeline, AClockThatIsSetRightIsFollowedAtOnce) {
+  clock.step_wall_ms(-clock.wall_ms());
+  reopen();
+  put("a", "1");
+  clock.step_wall_ms(1'700'000'000'000);
+  EXPECT_EQ(get("a"), "(none)");
+  const Stamp stamp = put("b", "1");
+  EXPECT_EQ(stamp.time().time_since_epoch().count(), clock.wall_ms());
+  EXPECT_EQ(keys("b", Time(milliseconds(clock.wall_ms()))), "b ");
+  clock.advance_ms(1000);
+  EXPECT_EQ(get("b"), "(none)");
+}
+
 TEST_F(OneTimeline, WhatHasExpiredGivesItsRoomBackUnasked) {
   clock.advance_ms(300);
   put("a", "1");

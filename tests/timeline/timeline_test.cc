@@ -125,6 +125,69 @@ TEST_F(OneTimeline, RollbackTakesBackAndUndoBringsBack) {
   EXPECT_EQ(timeline->undo().error().code, ErrorCode::kNotFound);
 }
 
+TEST_F(OneTimeline, RollbackSaysWhatItCutsOff) {
+  put("a", "1");
+  clock.advance_ms(10);
+  const Time then(milliseconds(clock.wall_ms()));
+  clock.advance_ms(10);
+  const Stamp first = put("a", "2");
+  put("b", "1");
+  ASSERT_OK(timeline->close_block());
+  ASSERT_OK(timeline->erase_all());
+  const auto cut = timeline->rollback(then);
+  ASSERT_OK(cut);
+  EXPECT_EQ(cut->saves, 3U);
+  EXPECT_FALSE(cut->at_least);
+  EXPECT_EQ(cut->since, first);
+  EXPECT_EQ(cut->undo_until, timeline->stats().rollbacks.front().undo_until);
+  const auto nothing = timeline->rollback(then);
+  ASSERT_OK(nothing);
+  EXPECT_EQ(nothing->saves, 0U);
+  EXPECT_EQ(nothing->since, std::nullopt);
+}
+
+TEST_F(OneTimeline, RollbackToBeforeTheFirstSaveHasToBeForced) {
+  reopen({.timeout = milliseconds(0)});
+  const Stamp first = put("a", "1");
+  for (const Moment& before : {Moment(Stamp{first.value - 1}), kBeginning, Moment(Time(milliseconds(1)))}) {
+    const auto refused = timeline->rollback(before);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(refused.error().message.find("would empty it"), std::string::npos);
+    EXPECT_EQ(get("a"), "1");
+  }
+  EXPECT_OK(timeline->rollback(first));  // Which keeps the first save.
+  EXPECT_OK(timeline->rollback(kBeginning, {.force = true}));
+  EXPECT_EQ(get("a"), "(none)");
+  EXPECT_OK(timeline->undo());
+  reopen({.timeout = milliseconds(1000)});
+  clock.advance_ms(5000);
+  put("b", "1");
+  const auto expired = timeline->rollback(first, {.force = true});
+  ASSERT_FALSE(expired.has_value()) << "before what the timeline still has, forced or not";
+}
+
+TEST_F(OneTimeline, RollbackToWhatHasExpiredHasToBeForcedThoughItIsStored) {
+  put("old", "1");
+  clock.advance_ms(1200);  // Longer than the timeout, and in the same block.
+  put("new", "1");
+  const auto refused = timeline->rollback(Time(milliseconds(clock.wall_ms() - 500)));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message.find("would empty it"), std::string::npos) << refused.error().message;
+  EXPECT_EQ(get("new"), "1");
+}
+
+TEST(Stamps, AreWrittenAndReadInOneForm) {
+  const Stamp stamp{(1'795'802'203'465ULL << 16U) | 3U};
+  EXPECT_EQ(stamp.to_string(), "1795802203465-3");
+  EXPECT_EQ(Stamp::parse("1795802203465-3"), stamp);
+  EXPECT_EQ(Stamp::parse(Stamp{~std::uint64_t{0}}.to_string()), Stamp{~std::uint64_t{0}});
+  for (const char* const wrong :
+       {"", "-", "1", "1-", "-1", "1-65536", "281474976710656-0", "1-2-3", " 1-2", "1-2 ", "+1-2", "1--2"}) {
+    EXPECT_EQ(Stamp::parse(wrong), std::nullopt) << wrong;
+  }
+}
+
 TEST_F(OneTimeline, UndoAsksBeforeItDiscardsSavesSince) {
   const Stamp first = put("a", "1");
   put("a", "2");

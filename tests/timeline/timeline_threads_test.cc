@@ -82,7 +82,8 @@ struct Shared {
       EXPECT_OK(timeline.housekeep(i % 3 == 0));
       (void)timeline.stats();
       if (i % 4 == 3) {
-        EXPECT_OK(timeline.rollback(std::chrono::floor<milliseconds>(std::chrono::system_clock::now()) - milliseconds(2)));
+        EXPECT_OK(timeline.rollback(std::chrono::floor<milliseconds>(std::chrono::system_clock::now()) - milliseconds(2),
+                                    {.force = true}));
         const auto undone = timeline.undo(true);
         EXPECT_TRUE(undone || undone.error().code == ErrorCode::kNotFound) << describe(undone);
       }
