@@ -102,6 +102,7 @@ Result<std::set<std::string>> names_in(storage::Storage* base, const segment::Da
 Result<directory::Manifest> DatabaseImpl::end_logs_and_mark() {
   const MutexLock lock(mutex_);
   std::vector<std::unique_ptr<forks::ForkStoreImpl::SwitchesStopped>> stopped;
+  stopped.reserve(forks_.size());
   for (const auto& [name, store] : forks_) stopped.push_back(std::make_unique<forks::ForkStoreImpl::SwitchesStopped>(store));
   for (const auto& [name, table] : tables_) CAIRN_TRY_VOID(table->end_log());
   for (const auto& [name, timeline] : timelines_) CAIRN_TRY_VOID(timeline->end_log());

@@ -96,7 +96,7 @@ Result<std::shared_ptr<Directory>> Directory::create(std::unique_ptr<storage::St
 
 Result<std::shared_ptr<Directory>> Directory::create_as(std::unique_ptr<storage::Storage> storage, Environment& environment,
                                                         const DirectoryOptions& options, bool draft) {
-  const std::shared_ptr<Directory> directory = share_at_home(new Directory(std::move(storage), environment));
+  std::shared_ptr<Directory> directory = share_at_home(new Directory(std::move(storage), environment));
   CAIRN_TRY_VOID(environment.start_threads());
   directory->draft_ = true;  // Until everything is there that may fail.
   CAIRN_TRY_VOID(check_creatable(directory->storage_));
@@ -249,7 +249,7 @@ Result<Manifest> Directory::mark_linked() {
 
 Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Storage> storage, Environment& environment,
                                                    const DirectoryOptions& options) {
-  const std::shared_ptr<Directory> directory = share_at_home(new Directory(std::move(storage), environment));
+  std::shared_ptr<Directory> directory = share_at_home(new Directory(std::move(storage), environment));
   CAIRN_TRY_VOID(environment.start_threads());
   CAIRN_TRY_VOID(newest_manifest(directory->storage_));  // Before the lease: nothing is written where there is no database.
   CAIRN_TRY_VOID(directory->take_lease(options));

@@ -40,13 +40,14 @@ constexpr std::size_t kSectionsMost = 64;  // More forks than so many stand in o
 /// Each row as its differences to the row before, those of the first to 0: "1 1 0 5,1 1 0 3".
 template <std::size_t N>
 void append_row(std::string& text, std::array<std::uint64_t, N>& before, const std::array<std::uint64_t, N>& row) {
-  if (!text.empty()) text += ',';
+  std::array<char, N * 24> buffer;
+  char* at = buffer.data();
+  if (!text.empty()) *at++ = ',';
   for (std::size_t i = 0; i < N; ++i) {
-    if (i != 0) text += ' ';
-    std::array<char, 24> digits;
-    const auto end = std::to_chars(digits.begin(), digits.end(), static_cast<std::int64_t>(row[i] - before[i])).ptr;
-    text.append(digits.begin(), end);
+    if (i != 0) *at++ = ' ';
+    at = std::to_chars(at, buffer.data() + buffer.size(), static_cast<std::int64_t>(row[i] - before[i])).ptr;
   }
+  text.append(buffer.data(), at);
   before = row;
 }
 

@@ -247,6 +247,7 @@ class ForkStoreImpl : public std::enable_shared_from_this<ForkStoreImpl> {
   [[nodiscard]] Result<void> still_open() const CAIRN_EXCLUDES(state_mutex_);
   Result<void> switch_manifest(const std::function<Result<void>(directory::Manifest&)>& edit) CAIRN_EXCLUDES(state_mutex_);
   using Edit = std::function<void(directory::ForksEntry&)>;
+  void note_forks(std::span<const Fork> now) CAIRN_EXCLUDES(state_mutex_);
   Result<void> change(const ForkTree& tree, const Edit& edit = {}) CAIRN_REQUIRES(tree_mutex_) CAIRN_EXCLUDES(state_mutex_);
   Result<void> publish_and_sync(ForkState& fork) CAIRN_REQUIRES(tree_mutex_) CAIRN_EXCLUDES(state_mutex_, open_.mutex);
   Result<void> sync_logs() CAIRN_EXCLUDES(state_mutex_);

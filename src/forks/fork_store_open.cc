@@ -55,7 +55,7 @@ Result<std::shared_ptr<ForkStoreImpl>> ForkStoreImpl::open(std::shared_ptr<direc
   // Of the secret of the directory, and another one for each store.
   const Hash128 hash_key{.low = mix(directory->hash_seed()),
                          .high = mix(directory->hash_seed() ^ entry.number) ^ directory->database_id()[0]};
-  const std::shared_ptr<ForkStoreImpl> store =
+  std::shared_ptr<ForkStoreImpl> store =
       share_at_home(new ForkStoreImpl(std::move(directory), entry, std::move(tree), options, tuning));
   CAIRN_TRY(index, VersionIndex::create(store->table_, hash_key));
   store->index_ = std::move(index);

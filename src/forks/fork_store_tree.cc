@@ -33,6 +33,24 @@ ForkStoreImpl::Stopped::~Stopped() {
   store_.state_changed_.notify_all();
 }
 
+/// Adds and removes states of forks, so that there is one for each of `now`. Compares the trees: there may be many forks, and
+/// their states lie all over the memory.
+void ForkStoreImpl::note_forks(std::span<const Fork> now) {
+  const std::vector<Fork> all_before = tree_.get()->forks();
+  auto before = all_before.begin();
+  const MutexLock lock(state_mutex_);
+  for (const Fork& fork : now) {
+    for (; before != all_before.end() && before->number < fork.number; ++before) forks_.erase(before->number);
+    if (before == all_before.end() || before->number != fork.number) {
+      forks_.emplace(fork.number, std::make_shared<ForkState>(fork));
+      continue;
+    }
+    if (before->frozen != fork.frozen) forks_.at(fork.number)->frozen = fork.frozen;
+    ++before;
+  }
+  for (; before != all_before.end(); ++before) forks_.erase(before->number);
+}
+
 /// Makes `tree` the one that counts, durably. `edit`: what else the manifest says.
 Result<void> ForkStoreImpl::change(const ForkTree& tree, const Edit& edit) {
   const std::vector<Fork> now = tree.forks();
@@ -43,19 +61,7 @@ Result<void> ForkStoreImpl::change(const ForkTree& tree, const Edit& edit) {
     if (edit) edit(entry);
     return {};
   }));
-  {
-    const MutexLock lock(state_mutex_);
-    auto known = forks_.begin();  // Both by number.
-    for (const Fork& fork : now) {
-      while (known != forks_.end() && known->first < fork.number) known = forks_.erase(known);
-      if (known == forks_.end() || known->first != fork.number) {
-        known = forks_.emplace_hint(known, fork.number, std::make_shared<ForkState>(fork));
-      }
-      known->second->frozen = fork.frozen;
-      ++known;
-    }
-    forks_.erase(known, forks_.end());
-  }
+  note_forks(now);
   tree_.set(std::make_shared<const ForkTree>(tree));
   return {};
 }

@@ -50,7 +50,7 @@ TableImpl::~TableImpl() { (void)close(true); }
 Result<std::shared_ptr<TableImpl>> TableImpl::open(std::shared_ptr<directory::Directory> directory, directory::ViewEntry entry,
                                                    const TableOptions& options, const Tuning& tuning) {
   if (options.memtable_bytes_max == 0) return fail(ErrorCode::kInvalidArgument, "memtable_bytes_max is 0");
-  const std::shared_ptr<TableImpl> table = share_at_home(new TableImpl(std::move(directory), std::move(entry), options, tuning));
+  std::shared_ptr<TableImpl> table = share_at_home(new TableImpl(std::move(directory), std::move(entry), options, tuning));
   CAIRN_TRY_VOID(table->load());
   return table;
 }

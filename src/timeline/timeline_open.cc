@@ -82,7 +82,7 @@ TimelineImpl::~TimelineImpl() { (void)close(true); }
 Result<std::shared_ptr<TimelineImpl>> TimelineImpl::open(std::shared_ptr<directory::Directory> directory,
                                                          directory::ViewEntry entry, const TimelineOptions& options,
                                                          const Tuning& tuning) {
-  const std::shared_ptr<TimelineImpl> timeline = share_at_home(new TimelineImpl(std::move(directory), entry, options, tuning));
+  std::shared_ptr<TimelineImpl> timeline = share_at_home(new TimelineImpl(std::move(directory), entry, options, tuning));
   CAIRN_TRY_VOID(timeline->load(entry));
   return timeline;
 }
