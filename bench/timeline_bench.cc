@@ -213,7 +213,7 @@ Json beside_jobs(const TimelineBench& bench) {
     check(timeline.close_block());
     const Time point = std::chrono::floor<milliseconds>(std::chrono::system_clock::now());
     save(kKeys / 40);
-    check(timeline.rollback(point));
+    (void)value_of(timeline.rollback(point));
     check(++rounds % 2 == 0 ? timeline.undo() : timeline.confirm());
     check(timeline.housekeep(true));
   });

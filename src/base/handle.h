@@ -6,17 +6,35 @@
 
 namespace cairn {
 
-/// `impl`: a pointer to something with home(). Costs two loads.
+/// `impl`: a pointer to something with home(). Costs two loads; a call would cost more, in every call of the library.
 template <typename Pointer>
-bool is_usable(const Pointer& impl) {
+[[gnu::always_inline]] inline bool is_usable(const Pointer& impl) {
   return impl != nullptr && impl->home().is_here();
 }
 
-/// The error of a call on a handle that is not usable.
+/// Why a call on a handle cannot be answered; converts to the Result of whatever call. The Error is made out of line: so the
+/// usual way through such a call needs no stack.
+class Unusable {
+ public:
+  /// `home`: nullptr for a handle that was moved from.
+  explicit Unusable(const HomeProcess* home) : home_(home) {}
+  [[nodiscard, gnu::noinline, gnu::cold]] Error error() const {
+    if (home_ != nullptr) return home_->check().error();
+    return fail(ErrorCode::kInvalidArgument, "this handle was moved from; use the one it was moved to").error();
+  }
+  template <typename T>
+  [[gnu::noinline, gnu::cold]] operator Result<T>() const {  // NOLINT(google-explicit-constructor)
+    return std::unexpected(error());
+  }
+
+ private:
+  const HomeProcess* home_;
+};
+
+/// For a handle of which is_usable() is false.
 template <typename Pointer>
-std::unexpected<Error> why_unusable(const Pointer& impl) {
-  if (impl == nullptr) return fail(ErrorCode::kInvalidArgument, "this handle was moved from; use the one it was moved to");
-  return std::unexpected(impl->home().check().error());
+Unusable why_unusable(const Pointer& impl) {
+  return Unusable(impl == nullptr ? nullptr : &impl->home());
 }
 
 }  // namespace cairn

@@ -284,7 +284,6 @@ Result<std::shared_ptr<Directory>> Directory::open(std::unique_ptr<storage::Stor
 }
 
 Directory::~Directory() {
-  if (closed_) return;  // Nothing is scheduled any more.
   environment_.syncs.cancel(this);
   if (lease_) environment_.leases.cancel(this);
 }
@@ -428,8 +427,7 @@ void Directory::publish_together(std::span<Switch* const> switches) {
   }
 }
 
-Result<void> Directory::state() const {
-  if (!stopped_flag_.load(std::memory_order_acquire)) return {};
+Result<void> Directory::why_stopped() const {
   const MutexLock lock(state_mutex_);
   return std::unexpected(*stopped_);
 }

@@ -184,7 +184,9 @@ class Directory : public std::enable_shared_from_this<Directory> {
       CAIRN_EXCLUDES(manifest_mutex_);
 
   /// kReadOnly or kLeaseLost once writing has ended for good; otherwise fine.
-  [[nodiscard]] Result<void> state() const CAIRN_EXCLUDES(state_mutex_);
+  [[nodiscard]] Result<void> state() const CAIRN_EXCLUDES(state_mutex_) {
+    return stopped_flag_.load(std::memory_order_acquire) ? why_stopped() : Result<void>{};
+  }
   /// Ends writing for good, for `reason`; the first reason stays.
   void stop_writing(const Error& reason) CAIRN_EXCLUDES(state_mutex_);
   /// Whether this process may still acknowledge: by epoch and time. Waits for the renewal of an expired lease, at most one lease
@@ -293,6 +295,7 @@ class Directory : public std::enable_shared_from_this<Directory> {
   static Result<ManifestName> newest_manifest(storage::Storage& storage);
   static Result<Manifest> load_manifest(storage::Storage& storage);
   void schedule_renewal(std::int64_t after_ms);
+  [[nodiscard]] Result<void> why_stopped() const CAIRN_EXCLUDES(state_mutex_);
   Result<void> confirm_lease();
   Result<void> check_switch();
   // What part of what the ceilings run ahead should be left: less is raised in the background, still less at once.

@@ -75,6 +75,8 @@ void Log::wait_beyond(std::uint64_t stamp, std::int64_t ms) {
   --watchers_;
 }
 
+inline Result<void> Log::confirm_lease() { return directory_->lease_in_time() ? directory_->state() : confirm_expired_lease(); }
+
 Result<void> Log::wait_until_visible(WriteVersion version) {
   while (visible_version_.load(std::memory_order_relaxed) < version) {
     CAIRN_TRY_VOID(directory_->state());
@@ -89,9 +91,8 @@ Result<void> Log::wait_until_visible(WriteVersion version) {
   return confirm_lease();
 }
 
-/// Lets go of the lock while it waits for a lease that has expired.
-Result<void> Log::confirm_lease() {
-  if (directory_->lease_in_time()) return directory_->state();
+/// Lets go of the lock while it waits for the renewal.
+Result<void> Log::confirm_expired_lease() {
   mutex.unlock();
   Result<void> confirmed = directory_->check_lease();
   mutex.lock();

@@ -143,6 +143,7 @@ class Log {
   void append_pending_frame() CAIRN_REQUIRES(mutex);
   Result<void> lead_sync() CAIRN_REQUIRES(mutex);
   Result<void> confirm_lease() CAIRN_REQUIRES(mutex);
+  Result<void> confirm_expired_lease() CAIRN_REQUIRES(mutex);
   void update_visible() CAIRN_REQUIRES(mutex);
   void synced(const Point& upto) CAIRN_REQUIRES(mutex);
   void schedule_idle_frame(std::int64_t ms) CAIRN_REQUIRES(mutex);

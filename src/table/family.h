@@ -12,8 +12,10 @@
 
 namespace cairn::table {
 
+/// Of a record in one index; none: it is not in that index.
+using Term = std::optional<Bytes>;
 /// The terms of one record, one for each index of its family; empty for a record without a value.
-using Terms = std::vector<std::optional<Bytes>>;
+using Terms = std::vector<Term>;
 
 /// One term index.
 struct Index {

@@ -70,18 +70,18 @@ const Memtable::Source* Memtable::source_of(const char* at) const {
   return nullptr;
 }
 
-void Memtable::insert(const char* at, const segment::RecordView& record, const Terms& terms) {
+void Memtable::insert(const char* at, const segment::RecordView& record, std::span<const Term> terms) {
   FamilyIndex& index = this->at(record.header.family);
   if (record.kind() == RecordKind::kRangeTombstone) {
     note_range_tombstone(index, record);
   } else {
     index.records.insert(at);
-    insert_terms(index, at, terms);
+    if (!terms.empty()) insert_terms(index, at, terms);
   }
   count(index, record);
 }
 
-void Memtable::note(const char* at, const segment::RecordView& record, const Terms& terms) {
+void Memtable::note(const char* at, const segment::RecordView& record, std::span<const Term> terms) {
   FamilyIndex& index = this->at(record.header.family);
   if (record.kind() == RecordKind::kRangeTombstone) {
     note_range_tombstone(index, record);
@@ -90,7 +90,7 @@ void Memtable::note(const char* at, const segment::RecordView& record, const Ter
                              ? record.key.size()
                              : common_bytes(record.key.substr(0, index.noted_common), segment::key_at(index.noted.front()));
     index.noted.push_back(at);
-    insert_terms(index, at, terms);
+    if (!terms.empty()) insert_terms(index, at, terms);
   }
   count(index, record);
 }
@@ -117,7 +117,7 @@ void Memtable::count(FamilyIndex& index, const segment::RecordView& record) {
   add_alone(log_bytes_, record.bytes);
 }
 
-void Memtable::insert_terms(FamilyIndex& index, const char* at, const Terms& terms) {
+void Memtable::insert_terms(FamilyIndex& index, const char* at, std::span<const Term> terms) {
   for (std::size_t i = 0; i < terms.size(); ++i) {
     if (!terms[i]) continue;
     const Bytes stored = index.family->indexes[i].stored(*terms[i], hash_seed_);

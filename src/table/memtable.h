@@ -42,9 +42,9 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   // For the one writer, and for anybody once it is frozen.
   /// Indexes `record`, of one of the families, which lies at `at` in one of the sources, under `terms`. Versions ascend. Range
   /// tombstones count from end_write() on.
-  void insert(const char* at, const segment::RecordView& record, const Terms& terms);
+  void insert(const char* at, const segment::RecordView& record, std::span<const Term> terms);
   /// The same for the first ones of a memtable, if there are many: the index has them after insert_noted() only.
-  void note(const char* at, const segment::RecordView& record, const Terms& terms);
+  void note(const char* at, const segment::RecordView& record, std::span<const Term> terms);
   void insert_noted(directory::JobRunner& jobs);
   /// Ends a write: the range tombstones inserted or noted since the last call are merged into the set together.
   void end_write();
@@ -113,7 +113,7 @@ class Memtable : public std::enable_shared_from_this<Memtable> {
   };
   [[nodiscard]] FamilyIndex& at(std::uint16_t family) const { return *families_[family]; }
   void count(FamilyIndex& index, const segment::RecordView& record);
-  void insert_terms(FamilyIndex& index, const char* at, const Terms& terms);
+  void insert_terms(FamilyIndex& index, const char* at, std::span<const Term> terms);
   void note_range_tombstone(FamilyIndex& index, const segment::RecordView& record);
 
   MemoryBudget& memory_;

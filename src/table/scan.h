@@ -52,7 +52,7 @@ class EntrySource {
   EntrySource(const EntrySource&) = delete;
   EntrySource& operator=(const EntrySource&) = delete;
   virtual ~EntrySource() = default;
-  virtual void next() = 0;
+  virtual void next() = 0;  // Of one that is valid().
   [[nodiscard]] bool valid() const { return found_; }
   [[nodiscard]] const Scan::Entry& entry() const { return entry_; }
   [[nodiscard]] const Result<void>& status() const { return status_; }
@@ -105,7 +105,8 @@ class RangeScan final : public EntrySource {
     return range_.from.empty() || key >= range_.from;
   }
   [[nodiscard]] bool erased(const sealed::Entry& entry) const;
-  Result<void> take(const sealed::Entry& entry, bool& newer);
+  [[nodiscard]] bool has_only_expired(const sealed::Entry& entry) const;
+  Result<void> take(const sealed::Entry& entry);
 
   ReadView view_;
   Range range_;

@@ -29,6 +29,7 @@
 #include "cairn/table.h"
 #include "directory/directory.h"
 #include "directory/log.h"
+#include "directory/write_rules.h"
 #include "table/line_up.h"
 #include "table/merge.h"
 #include "table/pacing.h"
@@ -58,6 +59,12 @@ struct WriteRef {
   ByteView key;
   ByteView value;
   ByteView large;  // Of a reference: the value it stands for.
+};
+
+/// What one write takes: of the log, and of the active memtable's set of range tombstones.
+struct RoomNeeded {
+  std::uint64_t bytes = 0;
+  std::uint64_t range_tombstones = 0;
 };
 
 inline constexpr std::int64_t kFlushRetryMs = 1000;  // After a flush that found no room.
@@ -132,6 +139,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   }
 
   // table_read.cc
+  Result<void> check_snapshot(const Snapshot& snapshot) const;
   [[nodiscard]] Result<ReadView> read_view(std::uint16_t family, const Snapshot& snapshot) const;
 
   // table_large.cc
@@ -173,8 +181,10 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   // table_write.cc
   Result<WriteVersion> write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, bool& applied)
       CAIRN_EXCLUDES(log_.mutex);
-  [[nodiscard]] std::int64_t expiry_of(const WriteRef& write, std::int64_t ttl_ms) const;
-  Result<void> make_room(std::uint64_t bytes, std::uint64_t range_tombstones, std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex);
+  [[nodiscard]] std::int64_t expiry_of(const WriteRef& write, std::int64_t ttl_ms) const {
+    return ttl_ms != 0 && is_value(write.kind) ? directory::time_after(directory_->now_ms(), ttl_ms) : 0;
+  }
+  Result<void> make_room(const RoomNeeded& needed, std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex);
   Result<void> wait_for_flush(std::int64_t& begin_ms) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   void put_off(std::uint64_t bytes, std::int64_t begin_ms) CAIRN_EXCLUDES(log_.mutex);
   void count_wait(std::int64_t begin_ms);
@@ -184,16 +194,16 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   }
   void freeze_memtable() CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] std::shared_ptr<Memtable> new_memtable(const LineUp& line_up) const;
-  [[nodiscard]] Result<std::vector<Terms>> terms_of(std::span<const WriteRef> writes) const;
+  Result<void> extract_terms(std::span<const WriteRef> writes, std::vector<Terms>& terms) const;
   WriteVersion append(std::span<const WriteRef> writes, std::span<const Terms> terms, const WriteOptions& options,
                       const directory::Directory::Stamped& stamped) CAIRN_REQUIRES(log_.mutex);
-  Result<void> leave_segment(std::uint64_t bytes, std::uint64_t range_tombstones) CAIRN_REQUIRES(log_.mutex)
-      CAIRN_EXCLUDES(state_mutex_);
+  Result<void> leave_segment(const RoomNeeded& needed) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   Result<void> freeze_and_wait_until_idle() CAIRN_REQUIRES(log_.mutex);
 
   // table_jobs.cc
   [[nodiscard]] bool frozen_unclaimed() const CAIRN_REQUIRES(state_mutex_);
   void schedule_flush() CAIRN_EXCLUDES(state_mutex_);
+  void submit_flush() CAIRN_REQUIRES(state_mutex_);
   void schedule_compaction() CAIRN_EXCLUDES(state_mutex_);
   Merge claim(std::uint16_t family, std::size_t first, std::size_t count) CAIRN_EXCLUDES(state_mutex_);
   Merge claim_frozen() CAIRN_EXCLUDES(state_mutex_);
@@ -248,6 +258,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
 
   Published<LineUp> line_up_{nullptr};             // Replaced by set_line_up() only; none before load().
   std::atomic<std::uint64_t> line_up_changes_{0};  // Counted after each, before any version that it brings is visible.
+  std::atomic<bool> has_indexes_{false};           // Some family has: set before it can be written to, and never unset.
   std::atomic<std::uint64_t> unsealed_bytes_{0};   // Records in memtables.
   std::atomic<std::size_t> runs_{0};               // settled_runs() of the line-up.
   Pacing pacing_;                                  // Its delays under log_.mutex.

@@ -139,21 +139,23 @@ bool TableImpl::frozen_unclaimed() const {
 /// Starts a flush of what is frozen, unless one is under way.
 void TableImpl::schedule_flush() {
   const MutexLock lock(state_mutex_);
-  if (flush_job_ || stop_jobs_) return;
+  if (!flush_job_ && !stop_jobs_) submit_flush();
+}
+
+void TableImpl::submit_flush() {
   const auto work = [this](directory::Job& job) {
     const Result<void> done = flush_all(job);
-    bool again = false;
-    {
-      const MutexLock job_lock(state_mutex_);
-      flush_job_.reset();
-      again = !stop_jobs_ && frozen_unclaimed();
-    }
-    if (done && again) schedule_flush();  // Frozen between our last look and now.
-    if (!done && again && directory_->state()) {
+    if (done) schedule_compaction();
+    const bool writes = directory_->state().has_value();
+    const MutexLock lock(state_mutex_);  // The last thing it does: close() waits for the last job only.
+    flush_job_.reset();
+    if (stop_jobs_ || !frozen_unclaimed()) return done;
+    if (done) {
+      submit_flush();  // Frozen between our last look and now.
+    } else if (writes) {
       CAIRN_REACHED("flush failed and is tried again");
       environment_.syncs.after(kFlushRetryMs, this, [this] { schedule_flush(); });
     }
-    if (done) schedule_compaction();
     return done;
   };
   flush_job_ = environment_.jobs.submit("flush " + entry_.name, directory::JobRunner::Urgency::kUrgent, work,

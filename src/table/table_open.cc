@@ -60,6 +60,7 @@ Result<void> TableImpl::load() {
   WriteVersion last = 0;  // A table without layers has only the versions that are still to come.
   for (const directory::FamilyEntry& entry : entry_.families) {
     CAIRN_TRY(family, Family::from(entry));
+    if (!family->indexes.empty()) has_indexes_ = true;
     std::vector<Layer> layers;
     for (const directory::RunEntry& run : entry.runs) {
       CAIRN_TRY(opened, Run::open(*directory_, run, entry_.number, entry.number));
@@ -304,6 +305,7 @@ Result<std::uint16_t> TableImpl::add_family(directory::FamilyEntry& entry) {
       return {};
     });
   }));
+  if (!family->indexes.empty()) has_indexes_ = true;
   const MutexLock state_lock(state_mutex_);
   auto next = std::make_shared<LineUp>(*line_up_.get());
   std::vector<Layer> layers;
@@ -421,7 +423,7 @@ Scan::~Scan() = default;
 bool Scan::valid() const { return is_usable(impl_) && impl_->valid(); }
 Scan::Entry Scan::entry() const { return impl_->entry(); }
 void Scan::next() {
-  if (is_usable(impl_)) impl_->next();
+  if (is_usable(impl_) && impl_->valid()) impl_->next();
 }
 Result<void> Scan::status() const {
   if (!is_usable(impl_)) return why_unusable(impl_);

@@ -79,22 +79,30 @@ Result<std::optional<Pinned>> ReadView::get(ByteView key) const {
   return std::nullopt;
 }
 
-Result<ReadView> TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) const {
+/// Whether `snapshot`, which is not "now", was taken of this table.
+Result<void> TableImpl::check_snapshot(const Snapshot& snapshot) const {
   if (snapshot.is_of_nothing()) return fail(ErrorCode::kInvalidArgument, "the snapshot was taken of a handle that is not usable");
-  if (const auto& pin = snapshot.pin(); pin && (&pin->directory() != directory_.get() || pin->view() != entry_.number)) {
-    return fail(ErrorCode::kInvalidArgument,
-                "the snapshot is not one of table '" + entry_.name + "' as it is open now: take it from this table");
-  }
+  const directory::Pin& pin = *snapshot.pin();
+  if (&pin.directory() == directory_.get() && pin.view() == entry_.number) return {};
+  return fail(ErrorCode::kInvalidArgument,
+              "the snapshot is not one of table '" + entry_.name + "' as it is open now: take it from this table");
+}
+
+Result<ReadView> TableImpl::read_view(std::uint16_t family, const Snapshot& snapshot) const {
+  const bool is_now = snapshot.is_now();
+  if (!is_now) CAIRN_TRY_VOID(check_snapshot(snapshot));
   ReadView view;
   view.merges = merges_.load();
   std::uint64_t changes = 0;
   do {  // Everything up to that version must be in that line-up.
     changes = line_up_changes_.load(std::memory_order_acquire);
     view.line_up = line_up_.get();
-    view.version_max = snapshot.is_now() ? log_.visible_version() : snapshot.write_version();
+    view.version_max = is_now ? log_.visible_version() : snapshot.write_version();
   } while (line_up_changes_.load(std::memory_order_acquire) != changes);
-  view.pin = snapshot.pin();
-  if (view.pin && view.pin->ended()) return fail(ErrorCode::kUnavailable, "the snapshot was ended");
+  if (!is_now) {
+    view.pin = snapshot.pin();
+    if (view.pin->ended()) return fail(ErrorCode::kUnavailable, "the snapshot was ended");
+  }
   view.home = &scan_home_;
   view.family = family;
   view.hash_seed = directory_->hash_seed();
@@ -208,14 +216,13 @@ Result<void> RangeScan::start() {
 }
 
 void RangeScan::next() {
-  if (!found_) return;
   found_ = false;
   if (--left_ == 0) return;
   if (const Result<void> done = step(); !done) ended(done);
 }
 
 Result<void> RangeScan::step() {
-  large_.reset();
+  if (large_) large_.reset();
   bool behind = direction_ == Direction::kReverse;
   if (++steps_ % kStepsToNewer == 0) {
     CAIRN_TRY(renewed, take_newer_line_up());
@@ -235,11 +242,13 @@ bool RangeScan::erased(const sealed::Entry& entry) const {
   });
 }
 
-/// `newer`: set if a later scan may see a value here. So it is of one that has expired: a clock may be set back.
-Result<void> RangeScan::take(const sealed::Entry& entry, bool& newer) {
-  const bool is_erased = !range_tombstones_.empty() && is_value(entry.kind) && erased(entry);
-  found_ = !is_erased && view_.is_value(entry);
-  newer = newer || (!found_ && !is_erased && is_value(entry.kind));
+/// Whether a later scan may see this value, which this one does not: a clock may be set back.
+bool RangeScan::has_only_expired(const sealed::Entry& entry) const {
+  return is_value(entry.kind) && !view_.is_value(entry) && !erased(entry);
+}
+
+Result<void> RangeScan::take(const sealed::Entry& entry) {
+  found_ = view_.is_value(entry) && (range_tombstones_.empty() || !erased(entry));
   entry_.value = entry.value;
   if (!found_ || entry.kind != RecordKind::kReference) return {};
   CAIRN_TRY(large, view_.line_up->large_value(entry));
@@ -312,11 +321,12 @@ Result<void> RangeScan::find_forward() {
       CAIRN_TRY_VOID(cursor_->next());
       there = at_key();
     }
-    if (there) CAIRN_TRY_VOID(take(cursor_->entry(), newer));
+    if (there) CAIRN_TRY_VOID(take(cursor_->entry()));
     if (found_) {
       if (in_dead_run()) end_dead_run(bound_at_key());
       return {};
     }
+    newer = newer || (there && has_only_expired(cursor_->entry()));
     while (at_key()) CAIRN_TRY_VOID(cursor_->next());
     CAIRN_TRY_VOID(note_dead(newer));
   }
@@ -339,7 +349,8 @@ Result<void> RangeScan::find_reverse() {
       newer = newer || (cursor_->entry().write_version > view_.version_max && is_value(cursor_->entry().kind));
       if (cursor_->entry().write_version <= view_.version_max) {
         begin_key();
-        CAIRN_TRY_VOID(take(cursor_->entry(), newer));
+        CAIRN_TRY_VOID(take(cursor_->entry()));
+        newer = newer || (!found_ && has_only_expired(cursor_->entry()));
       }
       CAIRN_TRY_VOID(cursor_->prev());
     } while (at_key());
@@ -398,7 +409,6 @@ Result<void> TermScan::find() {
 }
 
 void TermScan::next() {
-  if (!found_) return;
   ++at_;
   status_ = find();
 }

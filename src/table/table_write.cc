@@ -13,12 +13,13 @@ namespace {
 
 constexpr std::uint64_t kWriteBytesMax = kGiB;  // Of log.
 
-std::uint64_t log_bytes_of(std::span<const WriteRef> writes) {
-  std::uint64_t bytes = writes.size() > 1 ? segment::kBatchFrameBytes : 0;
+RoomNeeded room_for(std::span<const WriteRef> writes) {
+  RoomNeeded needed{.bytes = writes.size() > 1 ? segment::kBatchFrameBytes : 0, .range_tombstones = 0};
   for (const WriteRef& write : writes) {
-    bytes += segment::record_bytes(write.key.size(), write.value.size(), kHasAccount | kHasExpiry);
+    needed.bytes += segment::record_bytes(write.key.size(), write.value.size(), kHasAccount | kHasExpiry);
+    if (write.kind == RecordKind::kRangeTombstone) ++needed.range_tombstones;
   }
-  return bytes;
+  return needed;
 }
 
 Result<void> check_writes(std::span<const WriteRef> writes) {
@@ -39,9 +40,9 @@ Result<void> check_writes(std::span<const WriteRef> writes) {
 
 }  // namespace
 
-/// One for each write, or none at all if no family of theirs has an index. Before anything is logged: an extractor may throw.
-Result<std::vector<Terms>> TableImpl::terms_of(std::span<const WriteRef> writes) const {
-  std::vector<Terms> terms;
+/// Puts into `terms` those of each write; none at all if no family of theirs has an index. Before anything is logged: an
+/// extractor may throw.
+Result<void> TableImpl::extract_terms(std::span<const WriteRef> writes, std::vector<Terms>& terms) const {
   const std::shared_ptr<const LineUp> now = line_up_.get();
   for (std::size_t i = 0; i < writes.size(); ++i) {
     const WriteRef& write = writes[i];
@@ -51,7 +52,7 @@ Result<std::vector<Terms>> TableImpl::terms_of(std::span<const WriteRef> writes)
     CAIRN_TRY(of_write, family.terms_of(write.kind == RecordKind::kReference ? write.large : write.value));
     terms[i] = std::move(of_write);
   }
-  return terms;
+  return {};
 }
 
 Result<WriteVersion> TableImpl::write(std::span<const WriteRef> writes, const WriteOptions& options) {
@@ -66,25 +67,24 @@ Result<WriteVersion> TableImpl::write(std::span<const WriteRef> writes, const Wr
 
 /// `applied`: whatever comes back, the writes are in the log.
 Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, bool& applied) {
-  const std::uint64_t bytes = log_bytes_of(writes);
-  if (bytes > kWriteBytesMax) {
+  const RoomNeeded needed = room_for(writes);
+  if (needed.bytes > kWriteBytesMax) {
     return fail(ErrorCode::kInvalidArgument, "a write takes at most " + std::to_string(kWriteBytesMax) +
-                                                 " bytes of log; this one takes " + std::to_string(bytes));
+                                                 " bytes of log; this one takes " + std::to_string(needed.bytes));
   }
-  const auto range_tombstones =
-      static_cast<std::uint64_t>(std::ranges::count(writes, RecordKind::kRangeTombstone, &WriteRef::kind));
-  CAIRN_TRY(terms, terms_of(writes));
+  std::vector<Terms> terms;
+  if (has_indexes_.load(std::memory_order_relaxed)) CAIRN_TRY_VOID(extract_terms(writes, terms));
   if (!directory_->versions_at_hand(writes.size())) CAIRN_TRY_VOID(directory_->prepare_versions(writes.size()));
   std::optional<directory::Directory::Stamped> stamped;
   std::int64_t begin_ms = 0;  // Of its waiting, if it has to.
   if (debt() > 0) {
     begin_ms = environment_.clock.boot_ms();
-    put_off(bytes, begin_ms);
+    put_off(needed.bytes, begin_ms);
   }
   while (true) {
     {
       const MutexLock lock(log_.mutex);
-      CAIRN_TRY_VOID(make_room(bytes, range_tombstones, begin_ms));
+      CAIRN_TRY_VOID(make_room(needed, begin_ms));
       stamped = directory_->reserve_versions(writes.size());
       if (stamped) {
         applied = true;
@@ -97,8 +97,8 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
   }
 }
 
-/// Returns with a segment that takes `bytes` and nobody else changing it. Lets go of the lock while it waits.
-Result<void> TableImpl::make_room(std::uint64_t bytes, std::uint64_t range_tombstones, std::int64_t& begin_ms) {
+/// Returns with a segment that takes what is `needed` and nobody else changing it. Lets go of the lock while it waits.
+Result<void> TableImpl::make_room(const RoomNeeded& needed, std::int64_t& begin_ms) {
   while (true) {
     CAIRN_TRY_VOID(check_open());
     if (log_.changing()) {
@@ -106,22 +106,22 @@ Result<void> TableImpl::make_room(std::uint64_t bytes, std::uint64_t range_tombs
     } else if (unsealed_bytes_.load() > unsealed_bytes_max()) {
       CAIRN_TRY_VOID(wait_for_flush(begin_ms));
     } else if (!log_.has_segment()) {
-      CAIRN_TRY_VOID(log_.start(bytes));
+      CAIRN_TRY_VOID(log_.start(needed.bytes));
       active_->add_source(log_.source());
-    } else if (log_.has_room(bytes) && active_->takes_range_tombstones(range_tombstones)) {
+    } else if (log_.has_room(needed.bytes) && active_->takes_range_tombstones(needed.range_tombstones)) {
       return {};
     } else {
-      CAIRN_TRY_VOID(leave_segment(bytes, range_tombstones));
+      CAIRN_TRY_VOID(leave_segment(needed));
     }
   }
 }
 
 /// Goes on in another segment, with another memtable if that is full. Or only in part, or somebody else does.
-Result<void> TableImpl::leave_segment(std::uint64_t bytes, std::uint64_t range_tombstones) {
-  const bool full = !active_->takes_range_tombstones(range_tombstones) ||
+Result<void> TableImpl::leave_segment(const RoomNeeded& needed) {
+  const bool full = !active_->takes_range_tombstones(needed.range_tombstones) ||
                     active_->log_bytes() >= options_.memtable_bytes_max / 2 ||
                     active_->memory_bytes() >= options_.memtable_bytes_max || environment_.memory.over();
-  CAIRN_TRY(left, log_.leave(bytes));
+  CAIRN_TRY(left, log_.leave(needed.bytes));
   if (left == directory::Log::Left::kNot) return {};
   if (full) {
     freeze_memtable();
@@ -209,10 +209,6 @@ Result<void> TableImpl::end_log() {
   return log_.end();
 }
 
-std::int64_t TableImpl::expiry_of(const WriteRef& write, std::int64_t ttl_ms) const {
-  return ttl_ms != 0 && is_value(write.kind) ? directory::time_after(directory_->now_ms(), ttl_ms) : 0;
-}
-
 WriteVersion TableImpl::append(std::span<const WriteRef> writes, std::span<const Terms> terms, const WriteOptions& options,
                                const directory::Directory::Stamped& stamped) {
   segment::SegmentWriter& log = log_.begin();
@@ -245,10 +241,9 @@ WriteVersion TableImpl::append(std::span<const WriteRef> writes, std::span<const
   if (batch) log.append_batch_frame(batch_begin, checksums_, input);
   // Log before memory: what is indexed is in the log.
   std::uint64_t record_bytes = 0;
-  const Terms no_terms;
   for (std::size_t i = 0; i < writes.size(); ++i) {
     const auto& [at, record] = records_[i];
-    active_->insert(at, record, terms.empty() ? no_terms : terms[i]);
+    active_->insert(at, record, terms.empty() ? std::span<const Term>() : terms[i]);
     record_bytes += record.bytes;
   }
   active_->end_write();  // Before readers may see it.

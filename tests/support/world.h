@@ -80,7 +80,13 @@ class Process {
       : environment_(
             std::make_unique<directory::Environment>(clock, false, directory::Environment::kMemoryDefault, kOnDemandMax)),
         disk_(disk) {}
-  ~Process() { database_.reset(); }
+  ~Process() {
+    table_.reset();
+    database_.reset();
+    if (directory_.expired() && environment_->memory.used() == 0 && environment_->on_demand.count() == 0) return;
+    ADD_FAILURE() << "a handle or a value outlives its process";
+    (void)environment_.release();  // It is still used.
+  }
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
@@ -89,6 +95,7 @@ class Process {
     CAIRN_TRY(database, database::DatabaseImpl::open(std::make_unique<storage::SimulatedStorage>(disk_), *environment_, mode,
                                                      {.owner = "test", .drives = drives}, tuning, timeline_tuning, forks_tuning));
     database_ = std::move(database);
+    directory_ = database_->directory().weak_from_this();
     CAIRN_TRY(opened, database_->table("main", options));
     table_ = opened;
     return {};
@@ -110,6 +117,7 @@ class Process {
   std::unique_ptr<directory::Environment> environment_;
   storage::SimulatedDisk& disk_;
   std::unique_ptr<database::DatabaseImpl> database_;
+  std::weak_ptr<directory::Directory> directory_;
   std::shared_ptr<table::TableImpl> table_;
 };
 

@@ -35,16 +35,15 @@ std::string number(int i) { return "key" + std::to_string(1'000'000 + i); }
 TEST_F(ManyOfOneCall, RangeErases) {
   for (const bool nested : {false, true}) {
     SCOPED_TRACE(nested ? "nested" : "apart");
-    Table table = process->table();
-    for (int i = 0; i < 2 * kMany; i += kMany / 4) ASSERT_OK(table.put(number(i) + "x", "old", kKernelOnly));
-    const std::uint64_t before = table.stats().memory_bytes;
+    for (int i = 0; i < 2 * kMany; i += kMany / 4) ASSERT_OK(process->table().put(number(i) + "x", "old", kKernelOnly));
+    const std::uint64_t before = process->table().stats().memory_bytes;
     Batch batch;
     for (int i = 0; i < kMany; ++i) {
       batch.erase_range(nested ? Range{number(i), number(2 * kMany - i)} : Range{number(2 * i), number(2 * i + 1)});
     }
     batch.put("after", "them");
-    ASSERT_OK(table.write(batch, kKernelOnly));
-    const std::uint64_t after = table.stats().memory_bytes;
+    ASSERT_OK(process->table().write(batch, kKernelOnly));
+    const std::uint64_t after = process->table().stats().memory_bytes;
     EXPECT_GT(after, before + kMiB) << "counted";
     EXPECT_LE(after, before + 100 * kMiB);
     for (int round = 0; round < 3; ++round) {
@@ -97,19 +96,22 @@ TEST_F(ManyOfOneCall, SavesOfATimeline) {
     of_one_key.put("key", std::to_string(i));
     of_many.put(number(i), "data");
   }
-  for (int round = 0; round < 2; ++round) {
+  {
     Timeline timeline(*process->database().timeline("line", {}));
-    if (round == 0) {
-      ASSERT_OK(timeline.write(of_one_key, {kKernelOnly}));
-      ASSERT_OK(timeline.write(of_many, {kKernelOnly}));
-    }
-    EXPECT_EQ((*timeline.get("key"))->view(), std::to_string(kMany - 1));
-    EXPECT_EQ((*timeline.get(number(kMany / 2)))->view(), "data");
-    std::size_t listed = 0;
-    SaveList list = timeline.keys("key1", kBeginning, kEndOfTime);
-    for ([[maybe_unused]] const auto entry : list) ++listed;
-    EXPECT_OK(list.status());
-    EXPECT_EQ(listed, std::size_t{kMany});
+    ASSERT_OK(timeline.write(of_one_key, {kKernelOnly}));
+    ASSERT_OK(timeline.write(of_many, {kKernelOnly}));
+  }
+  for (int round = 0; round < 2; ++round) {
+    {
+      Timeline timeline(*process->database().timeline("line", {}));
+      EXPECT_EQ((*timeline.get("key"))->view(), std::to_string(kMany - 1));
+      EXPECT_EQ((*timeline.get(number(kMany / 2)))->view(), "data");
+      std::size_t listed = 0;
+      SaveList list = timeline.keys("key1", kBeginning, kEndOfTime);
+      for ([[maybe_unused]] const auto entry : list) ++listed;
+      EXPECT_OK(list.status());
+      EXPECT_EQ(listed, std::size_t{kMany});
+    }  // No handle may outlive its process.
     if (round == 0) kill();
   }
 }
@@ -133,10 +135,12 @@ TEST_F(ManyOfOneCall, UpdatesOfOneAccount) {
   for (int i = 0; i < kMany; ++i) values.push_back(std::to_string(i));
   for (const std::string& value : values) batch.push_back({.key = key, .value = value});
   for (int round = 0; round < 2; ++round) {
-    ForkStore store(*process->database().forks("forks", {}));
-    if (round == 0) ASSERT_OK(store.store(0, batch, {Durability::kKernel}));
-    EXPECT_EQ((*store.load(0, key))->view(), values.back());
-    EXPECT_EQ(store.stats().accounts, 1U);
+    {
+      ForkStore store(*process->database().forks("forks", {}));
+      if (round == 0) ASSERT_OK(store.store(0, batch, {Durability::kKernel}));
+      EXPECT_EQ((*store.load(0, key))->view(), values.back());
+      EXPECT_EQ(store.stats().accounts, 1U);
+    }
     if (round == 0) kill();
   }
 }
