@@ -22,6 +22,7 @@ from script import SCRIPT, check, check_all_named
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = servers.ROOT / "build"
+HOST = "127.0.0.1"  # A machine need not know "localhost".
 
 
 def plain(value):
@@ -38,7 +39,7 @@ def plain(value):
 
 
 def redis_py(port: int) -> None:
-    connection = redis.connection.Connection(port=port)
+    connection = redis.connection.Connection(host=HOST, port=port)
     replies = []
     for command, _ in SCRIPT:
         connection.send_command(*command)
@@ -48,7 +49,7 @@ def redis_py(port: int) -> None:
             replies.append({"error": f"ERR {error}"})  # redis-py takes that code off; the script has no other.
     check("redis-py", replies)
     connection.disconnect()
-    client = redis.Redis(port=port, decode_responses=True)
+    client = redis.Redis(host=HOST, port=port, decode_responses=True)
     with client.pipeline(transaction=False) as pipeline:
         for i in range(1000):
             pipeline.set(f"many:{i}", i)
@@ -75,7 +76,7 @@ def redis_py(port: int) -> None:
             pass
     assert client.get("many:1") == "changed"
     client.connection_pool.disconnect()
-    other = redis.Redis(port=port)
+    other = redis.Redis(host=HOST, port=port)
     client.client_setname("victim")
     victim = next(each for each in other.client_list() if each["name"] == "victim")
     assert other.client_kill_filter(_id=victim["id"]) == 1

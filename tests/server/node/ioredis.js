@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import Redis from 'ioredis';
 
 const [, , port, file] = process.argv;
-const client = new Redis({ port: Number(port), maxRetriesPerRequest: 5 });
+const client = new Redis({ host: '127.0.0.1', port: Number(port), maxRetriesPerRequest: 5 });
 const replies = [];
 for (const [command] of JSON.parse(readFileSync(file, 'utf8'))) {
   try {
@@ -23,7 +23,7 @@ assert(results.every(([error]) => error === null));
 assert.deepEqual(results.slice(1000).map(([, value]) => value), [...Array(1000).keys()].map(String));
 
 assert.deepEqual(await client.multi().set('tx', '1').incr('tx').exec(), [[null, 'OK'], [null, 2]]);
-const other = new Redis({ port: Number(port) });
+const other = new Redis({ host: '127.0.0.1', port: Number(port) });
 await client.watch('tx');
 await other.set('tx', 'changed');
 assert.equal(await client.multi().set('tx', 'lost').exec(), null);
