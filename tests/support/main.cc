@@ -7,6 +7,11 @@
 
 #include "base/reached.h"
 
+#ifdef __SANITIZE_THREAD__
+/// A child of fork() that opens a database of its own starts threads: the sanitizer would end it.
+extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+#endif
+
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   const int result = RUN_ALL_TESTS();
