@@ -12,8 +12,8 @@ template <typename Pointer>
   return impl != nullptr && impl->home().is_here();
 }
 
-/// Why a call on a handle cannot be answered; converts to the Result of whatever call. The Error is made out of line: so the
-/// usual way through such a call needs no stack.
+/// The error of a call on a handle that is not usable; it converts to the Result of that call. The Error is made out of line, so
+/// that a call on a usable handle does not pay for it.
 class Unusable {
  public:
   /// `home`: nullptr for a handle that was moved from.

@@ -12,7 +12,7 @@
 
 namespace cairn::table {
 
-/// Of a record in one index; none: it is not in that index.
+/// The term of one record in one index; nullopt: the index does not list the record.
 using Term = std::optional<Bytes>;
 /// The terms of one record, one for each index of its family; empty for a record without a value.
 using Terms = std::vector<Term>;

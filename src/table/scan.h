@@ -52,7 +52,7 @@ class EntrySource {
   EntrySource(const EntrySource&) = delete;
   EntrySource& operator=(const EntrySource&) = delete;
   virtual ~EntrySource() = default;
-  virtual void next() = 0;  // Of one that is valid().
+  virtual void next() = 0;  // To be called only while valid().
   [[nodiscard]] bool valid() const { return found_; }
   [[nodiscard]] const Scan::Entry& entry() const { return entry_; }
   [[nodiscard]] const Result<void>& status() const { return status_; }

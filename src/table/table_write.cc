@@ -97,7 +97,8 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
   }
 }
 
-/// Returns with a segment that takes what is `needed` and nobody else changing it. Lets go of the lock while it waits.
+/// When it returns, the log has a segment with room for `needed`, and no other thread is changing the log's segments. It unlocks
+/// the log's mutex while it waits.
 Result<void> TableImpl::make_room(const RoomNeeded& needed, std::int64_t& begin_ms) {
   while (true) {
     CAIRN_TRY_VOID(check_open());

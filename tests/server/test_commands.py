@@ -153,7 +153,7 @@ def order(server) -> None:
 
 def hostile_transactions(server) -> None:
     """What a transaction computes is bounded."""
-    connection = Connection(server.port, timeout=240)  # Memory of gigabytes is slow under TSan.
+    connection = Connection(server.port, timeout=240)  # TSan is slow to clear gigabytes.
     connection.call("SET", "k", b"x" * 1_000_000)
     connection.send(["MULTI"], *([["APPEND", "k", "x"]] * 500), ["EXEC"])
     assert [connection.read() for _ in range(502)][-1][-1] == 1_000_500

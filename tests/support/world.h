@@ -85,7 +85,7 @@ class Process {
     database_.reset();
     if (directory_.expired() && environment_->memory.used() == 0 && environment_->on_demand.count() == 0) return;
     ADD_FAILURE() << "a handle or a value outlives its process";
-    (void)environment_.release();  // It is still used.
+    (void)environment_.release();  // Leaked: that handle still uses it.
   }
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
