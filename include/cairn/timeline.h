@@ -154,6 +154,13 @@ struct RolledBack {
   Time undo_until{};           ///< undo() brings them back until then.
 };
 
+/// See Timeline::key_counts().
+struct KeyCounts {
+  std::uint64_t keys = 0;      ///< Keys that present() lists.
+  std::uint64_t expiring = 0;  ///< Those of them that expire by themselves.
+  std::uint64_t expired = 0;   ///< Keys that were counted since the open and have expired since then.
+};
+
 /// What a lookup sees.
 enum class Sees : std::uint8_t {
   kAcknowledged,  ///< What is as durable as its writer asked: none of it is ever taken back.
@@ -376,7 +383,12 @@ class Timeline {
   /// persistent line too. At most `limit` (0: all).
   [[nodiscard]] SaveList present(ByteView prefix, ByteView from = {}, std::uint64_t limit = 0,
                                  Sees sees = Sees::kAcknowledged) const;
-  /// One of those, each with the same chance; nullopt: there is none. `random`: any 64 bits.
+  /// Counts the keys that present() lists. A key that expires by itself may be counted for up to 128 ms longer. The first call
+  /// walks over all keys; each later call looks at the saves made since the call before, or walks if that is cheaper. Saving
+  /// costs nothing for it. Errors: kIo, kCorruption.
+  [[nodiscard]] Result<KeyCounts> key_counts() const;
+  /// One of those keys, each with the same chance; nullopt: there is none. `random`: any 64 bits. Expected cost: one lookup for
+  /// each save that the timeline holds per key; where that is thousands, one walk over all keys.
   [[nodiscard]] Result<std::optional<Bytes>> random_key(std::uint64_t random, Sees sees = Sees::kAcknowledged) const;
   /// All saves of `key` in [from, to), oldest first.
   [[nodiscard]] SaveList history(ByteView key, Moment from = kBeginning, Moment to = kEndOfTime, std::uint64_t limit = 0) const;

@@ -77,11 +77,8 @@ Result<void> print(const std::string& text);
 Result<std::string> read_all();
 /// A number and ms, s, m, h or d; for what CLI11 parses.
 std::chrono::milliseconds parse_duration(const std::string& text);
-/// A stamp as it is printed (MS-SEQ), RFC 3339, or milliseconds since 1970; likewise. Numbers that would be before 1973 or after
-/// the year 9999 are refused with a hint: they are seconds, or a stamp in another form.
-Moment parse_moment(const std::string& text);
-/// RFC 3339, UTC, with milliseconds.
-std::string format_time(Time time);
+/// See parse_moment(); likewise.
+Moment moment_option(const std::string& text);
 
 /// The exit code of the action that ran.
 int chosen_exit_code();

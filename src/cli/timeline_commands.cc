@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/moment.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 
@@ -174,7 +175,7 @@ CLI::App& add(CLI::App& timeline, const char* name, const char* help, std::funct
 }
 
 void add_moment(CLI::App& command, const char* name, Moment& moment, const char* help) {
-  command.add_option_function<std::string>(name, [&moment](const std::string& text) { moment = parse_moment(text); }, help);
+  command.add_option_function<std::string>(name, [&moment](const std::string& text) { moment = moment_option(text); }, help);
 }
 
 /// A duration; 0 too.
@@ -208,7 +209,7 @@ void add_rollback(CLI::App& timeline) {
       add(timeline, "rollback", "Take the timeline back to what it was at TIME", [] { return rollback(arguments); });
   rollback_command
       .add_option_function<std::string>(
-          "TIME", [](const std::string& text) { arguments.at = parse_moment(text); }, kMomentHelp)
+          "TIME", [](const std::string& text) { arguments.at = moment_option(text); }, kMomentHelp)
       ->required();
   rollback_command.add_flag("--force", arguments.force, "Also to a moment before the first save, which empties the timeline");
   CLI::App& undo_command = add(timeline, "undo", "Take the last rollback back",
@@ -245,7 +246,7 @@ void add_timeline_commands(CLI::App& app) {
   get_command.add_option_function<std::string>(
       "--at",
       [](const std::string& text) {
-        arguments.at = parse_moment(text);
+        arguments.at = moment_option(text);
         arguments.has_at = true;
       },
       kMomentHelp);

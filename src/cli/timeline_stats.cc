@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/moment.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 

@@ -26,10 +26,13 @@ struct ClientInfo {
   std::atomic<int> database{0};
   std::atomic<int> queued{-1};  // In a transaction; -1: there is none.
   std::atomic<bool> resp3{false};
+  std::atomic<bool> hides_totals{false};  // Its user sees keys with some prefixes alone: it is told no sums over all keys.
   std::atomic<const CommandInfo*> last_command{nullptr};
   std::atomic<std::uint64_t> input_bytes{0};
   std::atomic<std::uint64_t> output_bytes{0};
 
+  /// Its address without the port.
+  [[nodiscard]] std::string host() const { return address.substr(0, address.rfind(':')); }
   /// Ends the connection: nothing is received or sent on it any more.
   void kill() const;
   /// The socket; -1: it is about to be closed.

@@ -15,6 +15,7 @@ namespace cairn::server {
 
 class Service;
 struct Client;
+struct ClientInfo;
 struct CommandInfo;
 
 /// The name of the command first.
@@ -37,6 +38,8 @@ class Execution {
   /// In the writer: makes everything that was applied so far acknowledged. A command that changes a timeline otherwise than by
   /// saves calls it first.
   virtual Result<void> settle() = 0;
+  /// In the writer: applies what the command has staged so far. Not within a transaction.
+  virtual Result<void> commit() = 0;
 
  protected:
   ~Execution() = default;
@@ -53,6 +56,8 @@ struct Context {
   Client* client = nullptr;
   /// Of WATCH alone.
   WatchSet* watched = nullptr;
+  /// Who asks; nullptr: nobody that is connected.
+  const ClientInfo* who = nullptr;
 
   [[nodiscard]] ByteView operator[](std::size_t i) const { return arguments[i]; }
   [[nodiscard]] std::size_t size() const { return arguments.size(); }
@@ -65,14 +70,17 @@ enum class Where : std::uint8_t {
 };
 
 enum CommandFlag : std::uint32_t {
-  kReads = 1,
+  kReads = 1,  // Answers something of what is stored under a key. An answer to a write may, too: INCR, GETSET.
   kWrites = 2,
   kAdmin = 4,   // Of the server, or of all keys.
   kNoAuth = 8,  // Before a client has said who it is.
   kNotInMulti = 16,
   kAllKeys = 32,  // Reads keys that it does not name.
   kFast = 64,
-  kSettles = 128,  // Calls Execution::settle().
+  kSettles = 128,   // Calls Execution::settle().
+  kMonitors = 256,  // Tells of the server: the right "monitor" is enough. With kTotals it tells sums over all keys.
+  kTotals = 512,    // Refused to users with prefixes.
+  kWalks = 1024,    // May look at many keys: runs on the thread for walks, so that other clients do not wait.
 };
 
 struct CommandInfo {
@@ -107,6 +115,10 @@ std::span<const CommandInfo> string_commands();
 std::span<const CommandInfo> key_commands();
 std::span<const CommandInfo> connection_commands();
 std::span<const CommandInfo> server_commands();
+std::span<const CommandInfo> config_commands();
+std::span<const CommandInfo> command_commands();
+std::span<const CommandInfo> bit_commands();
+std::span<const CommandInfo> object_commands();
 std::span<const CommandInfo> timeline_commands();
 std::span<const CommandInfo> table_commands();
 std::span<const CommandInfo* const> all_commands();
@@ -118,6 +130,11 @@ const CommandInfo* find_command(Arguments arguments, std::string& error);
 const CommandInfo* command_named(ByteView name);
 /// The name as Redis prints it: small, a subcommand behind '|'.
 std::string full_name(const CommandInfo& info);
+
+/// INFO.
+Result<void> info(Context& context);
+/// HELP of the command whose subcommand is called: made of what the table says of the others.
+Result<void> subcommand_help(Context& context);
 
 /// The error as a reply says it, its code first.
 std::string error_reply(const Error& error);

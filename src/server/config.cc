@@ -46,7 +46,7 @@ Result<void> set_value(const std::string& name, const directory::TomlTable::Valu
   if (name == "port") return set_number(name, value, 1, 65'535, config.port);
   if (name == "http_port") return set_number(name, value, 0, 65'535, config.http_port);
   if (name == "read_threads") return set_number(name, value, 1, 256, config.read_threads);
-  if (name == "clients_max") return set_number(name, value, 1, 1'000'000, config.clients_max);
+  if (name == "clients_max") return set_number(name, value, 1, kClientsMost, config.clients_max);
   if (name == "idle_timeout_s") return set_number(name, value, 0, kSecondsMost, config.idle_timeout_s);
   if (name == "slow_reader_s") return set_number(name, value, 1, kSecondsMost, config.slow_reader_s);
   if (name == "client_memory_mib") {
@@ -65,6 +65,12 @@ Result<void> set_value(const std::string& name, const directory::TomlTable::Valu
     std::string text;
     CAIRN_TRY_VOID(set_text(name, value, text));
     return set_durability(text, config);
+  }
+  if (name == "http_hosts") {
+    const auto* const list = std::get_if<std::vector<std::string>>(&value);
+    if (list == nullptr) return wrong(name, "is to be a list of names, such as [\"cairn.example\"]");
+    config.http_hosts = *list;
+    return {};
   }
   if (name == "bind") {
     const auto* const list = std::get_if<std::vector<std::string>>(&value);
@@ -124,6 +130,11 @@ Result<void> check_config(const Config& config) {
   if (config.tls_certificate.empty() != config.tls_key.empty()) return wrong("tls_certificate", "and tls_key go together");
   if (!config.tls_client_authority.empty() && config.tls_certificate.empty())
     return wrong("tls_client_authority", "needs tls_certificate");
+  for (const std::string& host : config.http_hosts) {
+    if (host.empty() || host.find_first_of("/ *") != std::string::npos) {
+      return wrong("http_hosts", "has '" + host + "'; it lists names as a browser's Host field has them, without http://");
+    }
+  }
   for (const std::string& text : config.bind) {
     boost::system::error_code error;
     const auto address = boost::asio::ip::make_address(text, error);

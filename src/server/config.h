@@ -9,6 +9,8 @@
 
 namespace cairn::server {
 
+inline constexpr std::int64_t kClientsMost = 1'000'000;
+
 struct Config {
   std::string dir;
   std::vector<std::string> bind{"127.0.0.1"};
@@ -25,6 +27,8 @@ struct Config {
   std::uint64_t client_memory_max = 1 * kGiB;
   bool allow_flush = true;
   std::string log_level = "info";
+  /// Names under which HTTP is served beside those of this machine, where there are no users. See docs/http.md.
+  std::vector<std::string> http_hosts;
   std::string users_file;       // Empty: everybody may do everything.
   std::string tls_certificate;  // Empty: no TLS. Else both ports speak nothing but TLS.
   std::string tls_key;

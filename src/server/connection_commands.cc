@@ -1,5 +1,6 @@
 // The connection itself: greetings, names, transactions, and who else is there.
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 #include "server/client.h"
@@ -36,6 +37,7 @@ Result<void> reset(Context& c) {
   client.info->resp3 = false;
   client.info->set_name({});
   client.user.reset();
+  client.info->hides_totals = false;
   client.info->set_user("default");
   c.reply.simple("RESET");
   return {};
@@ -138,14 +140,17 @@ Result<void> client_info(Context& c) {
   return {};
 }
 
+bool is_client_type(ByteView name) {
+  return std::ranges::any_of(std::array{"normal", "master", "replica", "slave", "pubsub"},
+                             [&](const char* type) { return same_word(name, type); });
+}
+
 /// CLIENT LIST [TYPE t] [ID id ...]
 Result<void> client_list(Context& c) {
   std::vector<std::int64_t> ids;
   bool none = false;
   if (c.size() == 4 && same_word(c[2], "TYPE")) {
-    const bool known = same_word(c[3], "normal") || same_word(c[3], "master") || same_word(c[3], "replica") ||
-                       same_word(c[3], "slave") || same_word(c[3], "pubsub");
-    if (!known) return refuse("ERR Unknown client type '" + std::string(c[3]) + "'");
+    if (!is_client_type(c[3])) return refuse("ERR Unknown client type '" + std::string(c[3]) + "'");
     none = !same_word(c[3], "normal");
   } else if (c.size() > 3 && same_word(c[2], "ID")) {
     for (const ByteView text : c.arguments.subspan(3)) {
@@ -167,6 +172,7 @@ Result<void> client_list(Context& c) {
 
 struct KillFilter {
   std::optional<std::int64_t> id;
+  std::optional<ByteView> user;
   std::optional<ByteView> address;
   std::optional<ByteView> local_address;
   bool other_type = false;
@@ -176,6 +182,7 @@ struct KillFilter {
     if (other_type || (skip_me && client.id == me.id)) return false;
     if (id && static_cast<std::int64_t>(client.id) != *id) return false;
     if (address && client.address != *address) return false;
+    if (user && client.user() != *user) return false;
     return !local_address || client.local_address == *local_address;
   }
 };
@@ -194,7 +201,12 @@ Result<KillFilter> kill_filter(const Context& c) {
     } else if (same_word(c[i], "LADDR")) {
       filter.local_address = value;
     } else if (same_word(c[i], "TYPE")) {
+      if (!is_client_type(value)) return refuse("ERR Unknown client type '" + std::string(value) + "'");
       filter.other_type = !same_word(value, "normal");
+    } else if (same_word(c[i], "USER")) {
+      const auto users = c.service.users();
+      if (users ? !users->find(value) : value != "default") return refuse("ERR No such user '" + std::string(value) + "'");
+      filter.user = value;
     } else if (same_word(c[i], "SKIPME") && (same_word(value, "yes") || same_word(value, "no"))) {
       filter.skip_me = same_word(value, "yes");
     } else {
@@ -231,13 +243,6 @@ Result<void> client_kill(Context& c) {
   } else {
     c.reply.ok();
   }
-  return {};
-}
-
-Result<void> client_help(Context& c) {
-  c.reply.array(2);
-  c.reply.simple("CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
-  c.reply.simple("GETNAME, HELP, ID, INFO, KILL, LIST, SETINFO, SETNAME");
   return {};
 }
 
@@ -281,19 +286,21 @@ constexpr std::uint32_t kAlways = kNoAuth | kFast;
 constexpr const char* kGroup = "connection";
 
 constexpr CommandInfo kCommands[] = {
+    {"ACL HELP", 2, Where::kConnection, kFast, 0, 0, 0, subcommand_help, kGroup, "6.0.0",
+     "Show helpful text about the different subcommands", ""},
     {"ACL WHOAMI", 2, Where::kConnection, kFast, 0, 0, 0, acl_whoami, kGroup, "6.0.0", "Return the name of the user", ""},
     {"AUTH", -2, Where::kConnection, kAlways | kNotInMulti, 0, 0, 0, auth, kGroup, "1.0.0", "Authenticate to the server",
      "[username] password"},
     {"CLIENT GETNAME", 2, Where::kConnection, kFast, 0, 0, 0, client_getname, kGroup, "2.6.9", "Get the current connection name",
      ""},
-    {"CLIENT HELP", 2, Where::kConnection, kFast, 0, 0, 0, client_help, kGroup, "5.0.0",
+    {"CLIENT HELP", 2, Where::kConnection, kFast, 0, 0, 0, subcommand_help, kGroup, "5.0.0",
      "Show helpful text about the different subcommands", ""},
     {"CLIENT ID", 2, Where::kConnection, kFast, 0, 0, 0, client_id, kGroup, "5.0.0",
      "Returns the client ID for the current connection", ""},
     {"CLIENT INFO", 2, Where::kConnection, kFast, 0, 0, 0, client_info, kGroup, "6.2.0",
      "Returns information about the current client connection", ""},
     {"CLIENT KILL", -3, Where::kConnection, kAdmin, 0, 0, 0, client_kill, kGroup, "2.4.0", "Kill the connection of a client",
-     "ip:port | [ID client-id] [TYPE type] [ADDR ip:port] [LADDR ip:port] [SKIPME yes/no]"},
+     "ip:port | [ID client-id] [TYPE type] [USER username] [ADDR ip:port] [LADDR ip:port] [SKIPME yes/no]"},
     {"CLIENT LIST", -2, Where::kConnection, kAdmin, 0, 0, 0, client_list, kGroup, "2.4.0", "Get the list of client connections",
      "[TYPE type] [ID client-id [client-id ...]]"},
     {"CLIENT SETINFO", 4, Where::kConnection, kFast, 0, 0, 0, client_setinfo, kGroup, "7.2.0",

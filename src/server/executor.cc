@@ -26,8 +26,14 @@ Result<void> Executor::run_command(const CommandInfo& info, Arguments arguments,
                   .keys = keys(database),
                   .reply = reply,
                   .client = options.client,
-                  .watched = options.watched};
-  return info.run(context);
+                  .watched = options.watched,
+                  .who = options.who};
+  SlowLog& slow_log = service_.slow_log();
+  if (!slow_log.on()) return info.run(context);
+  const auto begin = SlowLog::Clock::now();
+  Result<void> done = info.run(context);
+  slow_log.note(info, arguments, options.who, SlowLog::Clock::now() - begin);
+  return done;
 }
 
 void Executor::run(const CommandInfo& info, Arguments arguments, int database, Reply& reply, const Options& options) {
@@ -60,7 +66,7 @@ Result<bool> Executor::has_changed(const WatchSet& watched) {
   return false;
 }
 
-bool Executor::run_transaction(const Requests& transaction, const WatchSet* watched, Reply& reply) {
+bool Executor::run_transaction(const Requests& transaction, const WatchSet* watched, const ClientInfo* who, Reply& reply) {
   const Output::Mark mark = reply.output().mark();
   bool given_up = false;
   const auto run_all = [&]() -> Result<void> {
@@ -81,7 +87,7 @@ bool Executor::run_transaction(const Requests& transaction, const WatchSet* watc
         continue;
       }
       const Output::Mark before = reply.output().mark();
-      const Result<void> done = run_command(*item.info, arguments, item.database, reply, {});
+      const Result<void> done = run_command(*item.info, arguments, item.database, reply, {.who = who});
       if (done) continue;
       if (!is_refusal(done.error())) return done;
       reply.output().rewind(before);
@@ -97,6 +103,14 @@ bool Executor::run_transaction(const Requests& transaction, const WatchSet* watc
   }
   touched_.reset();
   return done && !given_up;
+}
+
+void Executor::count_lookups() {
+  Keyspace::Lookups sum;
+  for (const auto& keys : keys_) {
+    if (keys) sum += keys->take_lookups();
+  }
+  service_.counters().add(sum);
 }
 
 Result<void> Executor::commit() {
@@ -117,9 +131,11 @@ void Executor::discard() {
 }
 
 Result<void> Executor::settle() {
-  // What cannot be acknowledged once is not known afterwards either, and may be seen by what runs here.
-  if (settled_ && any_applied_) settled_ = wait_for(take_unsettled());
-  return settled_;
+  if (!any_applied_) return {};
+  // What cannot be acknowledged now stays to be settled: what runs here sees it, and may be answered only when it is.
+  CAIRN_TRY_VOID(wait_for(applied_));
+  take_unsettled();
+  return {};
 }
 
 Result<void> Executor::wait_for(const Unsettled& unsettled) const {

@@ -22,20 +22,21 @@ class Executor final : public Execution {
   struct Options {
     Client* client = nullptr;
     WatchSet* watched = nullptr;
+    const ClientInfo* who = nullptr;
   };
   void run(const CommandInfo& info, Arguments arguments, int database, Reply& reply, const Options& options);
-  void run(const CommandInfo& info, Arguments arguments, int database, Reply& reply) {
-    run(info, arguments, database, reply, {});
-  }
   /// In the writer: saves each of `puts`, in their order. On an error nothing was done.
   Result<void> put_each(std::span<const Timeline::Put> puts, int database);
   /// In the writer: all of the transaction, or nothing if something in `watched` has changed.
   /// False: nothing was done.
-  bool run_transaction(const Requests& transaction, const WatchSet* watched, Reply& reply);
+  bool run_transaction(const Requests& transaction, const WatchSet* watched, const ClientInfo* who, Reply& reply);
+  /// Adds the lookups of its keyspaces since the last call to the counters of the server.
+  void count_lookups();
 
   Keyspace& keys(int number) override;
   /// Makes everything that was applied acknowledged.
   Result<void> settle() override;
+  Result<void> commit() override;
   /// What was applied and is not acknowledged: the last of each database.
   using Unsettled = std::array<std::optional<Applied>, kDatabases>;
   /// For who makes it acknowledged in another thread, with wait_for().
@@ -47,7 +48,6 @@ class Executor final : public Execution {
 
  private:
   Result<void> run_command(const CommandInfo& info, Arguments arguments, int database, Reply& reply, const Options& options);
-  Result<void> commit();
   void discard();
   Result<bool> has_changed(const WatchSet& watched);
 
@@ -57,7 +57,6 @@ class Executor final : public Execution {
   std::bitset<kDatabases> touched_;  // By the command that runs.
   Unsettled applied_;
   bool any_applied_ = false;
-  Result<void> settled_;  // Or why it never will be.
   std::vector<ByteView> arguments_;
 };
 

@@ -21,11 +21,22 @@ constexpr std::uint32_t kHeaderBytesMax = 16 * kKiB;
 constexpr std::uint64_t kBodyBytesMax = 64 * kKiB;
 constexpr auto kIdle = std::chrono::seconds(30);
 
+/// The address that the other end has, without its port.
+std::string host_of(const boost::asio::ip::tcp::socket& socket) {
+  boost::system::error_code error;
+  const auto endpoint = socket.remote_endpoint(error);
+  return error ? std::string() : endpoint.address().to_string();
+}
+
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
   HttpSession(Service& service, boost::asio::io_context& context, boost::asio::ip::tcp::socket socket,
               std::shared_ptr<void> share)
-      : service_(service), share_(std::move(share)), transport_(std::move(socket), service.tls()), timer_(context) {
+      : service_(service),
+        share_(std::move(share)),
+        address_(host_of(socket)),
+        transport_(std::move(socket), service.tls()),
+        timer_(context) {
     begin();
   }
   void start() { wait(boost::asio::ip::tcp::socket::wait_read); }
@@ -78,36 +89,82 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     answer(parser_->get());
   }
 
-  void answer(const http::request<http::string_body>& request) {
+  using Request = http::request<http::string_body>;
+
+  /// Why the request cannot be taken as it is framed: how long it is, or for whom, could be read in two ways. nullptr: it can.
+  static const char* misframed(const Request& request) {
+    const auto hosts = request.count(http::field::host);
+    if (hosts > 1) return "there are two Host fields";
+    if (hosts == 0 && request.version() >= 11) return "there is no Host field";
+    const auto encoding = request[http::field::transfer_encoding];
+    if (request.count(http::field::transfer_encoding) > 1) return "there are two Transfer-Encoding fields";
+    if (!encoding.empty() && !same_word({encoding.data(), encoding.size()}, "chunked")) {
+      return "the Transfer-Encoding is not known: chunked is";
+    }
+    if (!encoding.empty() && request.count(http::field::content_length) != 0) {
+      return "there are both Transfer-Encoding and Content-Length";
+    }
+    return nullptr;
+  }
+
+  void answer(const Request& request) {
     keep_ = request.keep_alive();
     const bool head = request.method() == http::verb::head;
+    if (const char* const why = misframed(request)) {
+      keep_ = false;
+      return send({.status = 400, .type = "text/plain", .body = "bad request: " + std::string(why) + "\n"}, head);
+    }
     if (request.method() != http::verb::get && !head) {
       return send({.status = 405, .type = "text/plain", .body = "GET or HEAD\n"}, false);
     }
     const auto target = HttpTarget::parse({request.target().data(), request.target().size()});
     if (!target) return send({.status = 400, .type = "text/plain", .body = "the path is not well formed\n"}, head);
     const auto users = service_.users();
-    if (!users || is_open_to_all(*target)) return send(answer_http(service_, *target, nullptr), head);
+    const auto host = request[http::field::host];
+    if (!users && target->path != "/healthz" && target->path != "/readyz" &&
+        !is_served_host({host.data(), host.size()}, service_.config().http_hosts)) {
+      return send({.status = 403,
+                   .type = "text/plain",
+                   .body = "host '" + std::string(host) + "' is not served: http_hosts in the configuration lists the names\n"},
+                  head);
+    }
+    if (is_open_to_all(*target)) return send(answer_http(service_, *target, nullptr), head);
+    if (!users) return walk(*target, nullptr, head);
     const auto field = request[http::field::authorization];
-    ask_who(*users, {field.data(), field.size()}, [this, self = shared_from_this(), target = *target, head](const User* user) {
-      user == nullptr ? send({.status = 401, .type = "text/plain", .body = "who are you?\n"}, head)
-                      : send(answer_http(service_, target, user), head);
+    ask_who(*users, {field.data(), field.size()},
+            [this, target = *target, head](Authenticator::Outcome outcome, const std::shared_ptr<const User>& user) {
+              if (outcome == Authenticator::Outcome::kRight) return walk(target, user, head);
+              outcome == Authenticator::Outcome::kWrong
+                  ? send({.status = 401, .type = "text/plain", .body = "who are you?\n"}, head)
+                  : send({.status = 429, .type = "text/plain", .body = "too many logins wait to be checked\n"}, head);
+            });
+  }
+
+  /// Answers on the thread for walks: this thread accepts connections, and an answer may take long.
+  void walk(const HttpTarget& target, const std::shared_ptr<const User>& user, bool head) {
+    service_.walker().submit([self = shared_from_this(), target, user, head](Executor&) mutable {
+      HttpAnswer answer = answer_http(self->service_, target, user.get());
+      const auto executor = self->timer_.get_executor();
+      boost::asio::post(executor, [self = std::move(self), answer = std::move(answer), head] { self->send(answer, head); });
     });
   }
 
   /// By "Basic" and base64 of name:password, which is checked elsewhere: it takes long.
-  void ask_who(const Users& users, ByteView field, std::function<void(const User*)> done) {
+  void ask_who(const Users& users, ByteView field, const Authenticator::Done& done) {
     constexpr ByteView kBasic = "Basic ";
     std::string pair;
-    if (!field.starts_with(kBasic)) return done(nullptr);
+    const auto wrong = [&] { done(Authenticator::Outcome::kWrong, nullptr); };
+    if (!field.starts_with(kBasic)) return wrong();
     field.remove_prefix(kBasic.size());
-    if (!absl::Base64Unescape(absl::string_view(field.data(), field.size()), &pair)) return done(nullptr);
+    if (!absl::Base64Unescape(absl::string_view(field.data(), field.size()), &pair)) return wrong();
     const std::size_t colon = pair.find(':');
-    if (colon == std::string::npos) return done(nullptr);
-    service_.authenticator().check(users.find(pair.substr(0, colon)), pair.substr(colon + 1),
-                                   [self = shared_from_this(), done = std::move(done)](const std::shared_ptr<const User>& user) {
-                                     boost::asio::post(self->timer_.get_executor(), [done, user] { done(user.get()); });
-                                   });
+    if (colon == std::string::npos) return wrong();
+    const std::string name = pair.substr(0, colon);
+    service_.authenticator().check(
+        name, users.find(name), pair.substr(colon + 1), address_,
+        [self = shared_from_this(), done](Authenticator::Outcome outcome, const std::shared_ptr<const User>& user) {
+          boost::asio::post(self->timer_.get_executor(), [self, done, outcome, user] { done(outcome, user); });
+        });
   }
 
   void send(const HttpAnswer& answer, bool head) {
@@ -116,6 +173,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     response.set(http::field::content_type, answer.type);
     response.set(http::field::cache_control, "no-store");
     response.set("X-Content-Type-Options", "nosniff");
+    if (answer.status == 405) response.set(http::field::allow, "GET, HEAD");
     if (answer.status == 401) response.set(http::field::www_authenticate, "Basic realm=\"cairn\"");
     response.keep_alive(keep_);
     response.content_length(answer.body.size());
@@ -147,6 +205,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
   Service& service_;
   const std::shared_ptr<void> share_;
+  const std::string address_;
   Transport transport_;
   boost::asio::steady_timer timer_;
   std::optional<http::request_parser<http::string_body>> parser_;

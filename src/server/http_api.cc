@@ -1,5 +1,7 @@
 #include "server/http_api.h"
 
+#include <algorithm>
+#include <boost/asio/ip/address.hpp>
 #include <functional>
 #include <nlohmann/json.hpp>
 
@@ -262,10 +264,34 @@ bool is_open_to_all(const HttpTarget& target) {
   return target.path == "/" || target.path == "/healthz" || target.path == "/readyz";
 }
 
+bool is_served_host(ByteView host, const std::vector<std::string>& allowed) {
+  const auto is_named = [&](ByteView name) {
+    return std::ranges::any_of(allowed, [&](const std::string& each) { return same_word(each, name); });
+  };
+  if (is_named(host)) return true;
+  const bool in_brackets = host.starts_with('[');
+  const std::size_t end = in_brackets ? host.find(']') : std::min(host.find(':'), host.size());
+  if (end == ByteView::npos) return false;
+  const ByteView name = host.substr(in_brackets ? 1 : 0, end - (in_brackets ? 1 : 0));
+  ByteView port = host.substr(in_brackets ? end + 1 : end);
+  if (port.starts_with(':')) port.remove_prefix(1);
+  if (port.find_first_not_of("0123456789") != ByteView::npos) return false;
+  if (is_named(name) || same_word(name, "localhost")) return true;
+  boost::system::error_code error;
+  const auto address = boost::asio::ip::make_address(std::string(name), error);
+  return !error && address.is_loopback();
+}
+
 HttpAnswer answer_http(Service& service, const HttpTarget& target, const User* user) {
   if (target.path == "/") return {.type = "text/html; charset=utf-8", .body = kIndex};
   if (target.path == "/healthz") return {.type = "text/plain", .body = "ok\n"};
   if (target.path == "/readyz") return ready(service);
+  const bool of_server = target.path == "/metrics" || target.path == "/api/v1/stats" || target.path == "/api/v1/jobs";
+  if (of_server && user != nullptr && !user->may_monitor(true)) {
+    return error_answer({ErrorCode::kPermissionDenied,
+                         "user '" + user->name + "' may not see that: it takes the right read or monitor, for all keys",
+                         {}});
+  }
   if (target.path == "/metrics") return {.type = "text/plain; version=0.0.4", .body = metrics_text(service)};
   using Route = Result<Json> (*)(Service&, const HttpTarget&, const User*);
   static const std::map<std::string, Route> kRoutes{{"/api/v1/stats", stats},

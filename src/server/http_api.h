@@ -22,6 +22,10 @@ struct HttpTarget {
   static std::optional<HttpTarget> parse(ByteView target);
 };
 
+/// Whether a request that names `host` in its Host field is served where there are no users: the name is one of this machine's
+/// own (localhost, an address of the loopback network) or one of `allowed`. A page of another site can make a browser send
+/// requests here under a name of its own choice (DNS rebinding), and would read the answers.
+bool is_served_host(ByteView host, const std::vector<std::string>& allowed);
 /// `user`: whoever asks; none where everybody may do everything.
 HttpAnswer answer_http(Service& service, const HttpTarget& target, const User* user);
 /// Whether everybody may ask it.

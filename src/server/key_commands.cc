@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "server/client.h"
 #include "server/command.h"
 #include "server/glob.h"
 #include "server/service.h"
@@ -157,6 +158,12 @@ Result<void> rename_key(Context& c, bool only_new) {
 Result<void> rename_to(Context& c) { return rename_key(c, false); }
 Result<void> renamenx(Context& c) { return rename_key(c, true); }
 
+Result<int> database_argument(ByteView text) {
+  CAIRN_TRY(number, integer_argument(text));
+  if (number < 0 || number >= kDatabases) return refuse("ERR DB index is out of range");
+  return static_cast<int>(number);
+}
+
 Result<void> copy(Context& c) {
   int number = c.keys.number();
   bool replace = false;
@@ -164,9 +171,8 @@ Result<void> copy(Context& c) {
     if (same_word(c[i], "REPLACE")) {
       replace = true;
     } else if (same_word(c[i], "DB") && i + 1 < c.size()) {
-      CAIRN_TRY(given, integer_argument(c[++i]));
-      if (given < 0 || given >= kDatabases) return refuse("ERR DB index is out of range");
-      number = static_cast<int>(given);
+      CAIRN_TRY(given, database_argument(c[++i]));
+      number = given;
     } else {
       return refuse_syntax();
     }
@@ -251,7 +257,9 @@ Result<void> scan(Context& c) {
     if (!options.other_type && glob_match(options.pattern, key)) found.emplace_back(key);
     return true;
   }));
-  const std::uint64_t left = next ? c.service.cursors().add(std::move(*next), c.keys.number()) : 0;
+  const std::uint64_t client = c.who == nullptr ? 0 : c.who->id;
+  const std::uint64_t left =
+      next ? c.service.cursors().add(std::move(*next), c.keys.number(), static_cast<std::uint64_t>(cursor), client) : 0;
   c.reply.array(2);
   c.reply.bulk(ByteView(std::to_string(left)));
   c.reply.array(found.size());
@@ -260,13 +268,27 @@ Result<void> scan(Context& c) {
 }
 
 Result<void> dbsize(Context& c) {
-  std::int64_t count = 0;
-  CAIRN_TRY_VOID(c.keys.for_each({}, {}, [&](ByteView) {
-    ++count;
-    return true;
-  }));
-  c.reply.integer(count);
+  CAIRN_TRY_VOID(c.execution.settle());
+  CAIRN_TRY(count, c.keys.count());
+  c.reply.integer(static_cast<std::int64_t>(count));
   return {};
+}
+
+/// The copy is durable before the key is erased here: the two databases have logs of their own, and a crash between them must
+/// not lose the key. After a crash it may be in both.
+Result<void> move(Context& c) {
+  CAIRN_TRY(number, database_argument(c[2]));
+  if (number == c.keys.number()) return refuse("ERR source and destination objects are the same");
+  Keyspace& target = c.execution.keys(number);
+  CAIRN_TRY(there, c.keys.contains(c[1]));
+  CAIRN_TRY(taken, target.contains(c[1]));
+  const bool moves = there && !taken;
+  c.reply.integer(moves ? 1 : 0);
+  if (!moves) return {};
+  CAIRN_TRY_VOID(copy_value(c.keys, c[1], target, c[1]));
+  CAIRN_TRY_VOID(c.execution.commit());
+  CAIRN_TRY_VOID(c.execution.settle());
+  return c.keys.erase(c[1]);
 }
 
 Result<void> check_flush(const Context& c) {
@@ -299,7 +321,7 @@ constexpr const char* kGroup = "generic";
 constexpr CommandInfo kCommands[] = {
     {"COPY", -3, Where::kWriter, kReads | kWrites, 1, 2, 1, copy, kGroup, "6.2.0", "Copy a key",
      "source destination [DB destination-db] [REPLACE]"},
-    {"DBSIZE", 1, Where::kReader, kReads | kAllKeys, 0, 0, 0, dbsize, "server", "1.0.0",
+    {"DBSIZE", 1, Where::kReader, kReads | kAllKeys | kSettles | kWalks, 0, 0, 0, dbsize, "server", "1.0.0",
      "Return the number of keys in the selected database", ""},
     {"DEL", -2, Where::kWriter, kWrites, 1, -1, 1, del, kGroup, "1.0.0", "Delete a key", "key [key ...]"},
     {"EXISTS", -2, Where::kReader, kReadFast, 1, -1, 1, exists, kGroup, "1.0.0", "Determine if a key exists", "key [key ...]"},
@@ -313,8 +335,10 @@ constexpr CommandInfo kCommands[] = {
      "Remove all keys from all databases", "[ASYNC | SYNC]"},
     {"FLUSHDB", -1, Where::kWriter, kWrites | kAdmin | kAllKeys, 0, 0, 0, flushdb, "server", "1.0.0",
      "Remove all keys from the current database", "[ASYNC | SYNC]"},
-    {"KEYS", 2, Where::kReader, kReads | kAllKeys, 0, 0, 0, keys, kGroup, "1.0.0", "Find all keys matching the given pattern",
-     "pattern"},
+    {"KEYS", 2, Where::kReader, kReads | kAllKeys | kWalks, 0, 0, 0, keys, kGroup, "1.0.0",
+     "Find all keys matching the given pattern", "pattern"},
+    {"MOVE", 3, Where::kWriter, kReads | kWriteFast | kNotInMulti | kSettles, 1, 1, 1, move, kGroup, "1.0.0",
+     "Move a key to another database", "key db"},
     {"PERSIST", 2, Where::kWriter, kWriteFast, 1, 1, 1, persist, kGroup, "2.2.0", "Remove the expiration from a key", "key"},
     {"PEXPIRE", -3, Where::kWriter, kWriteFast, 1, 1, 1, pexpire, kGroup, "2.6.0", "Set a key's time to live in milliseconds",
      "key milliseconds [NX | XX | GT | LT]"},
@@ -325,13 +349,13 @@ constexpr CommandInfo kCommands[] = {
      "Get the expiration Unix timestamp for a key in milliseconds", "key"},
     {"PTTL", 2, Where::kReader, kReadFast, 1, 1, 1, pttl, kGroup, "2.6.0", "Get the time to live for a key in milliseconds",
      "key"},
-    {"RANDOMKEY", 1, Where::kReader, kReads | kAllKeys, 0, 0, 0, random_key, kGroup, "1.0.0",
+    {"RANDOMKEY", 1, Where::kReader, kReads | kAllKeys | kWalks, 0, 0, 0, random_key, kGroup, "1.0.0",
      "Return a random key from the keyspace", ""},
     {"RENAME", 3, Where::kWriter, kReads | kWrites, 1, 2, 1, rename_to, kGroup, "1.0.0", "Rename a key", "key newkey"},
     {"RENAMENX", 3, Where::kWriter, kReads | kWriteFast, 1, 2, 1, renamenx, kGroup, "1.0.0",
      "Rename a key, only if the new key does not exist", "key newkey"},
-    {"SCAN", -2, Where::kReader, kReads | kAllKeys, 0, 0, 0, scan, kGroup, "2.8.0", "Incrementally iterate the keys space",
-     "cursor [MATCH pattern] [COUNT count] [TYPE type]"},
+    {"SCAN", -2, Where::kReader, kReads | kAllKeys | kWalks, 0, 0, 0, scan, kGroup, "2.8.0",
+     "Incrementally iterate the keys space", "cursor [MATCH pattern] [COUNT count] [TYPE type]"},
     {"TOUCH", -2, Where::kReader, kReadFast, 1, -1, 1, exists, kGroup, "3.2.1", "Count the keys that exist", "key [key ...]"},
     {"TTL", 2, Where::kReader, kReadFast, 1, 1, 1, ttl, kGroup, "1.0.0", "Get the time to live for a key in seconds", "key"},
     {"TYPE", 2, Where::kReader, kReadFast, 1, 1, 1, type, kGroup, "1.0.0", "Determine the type stored at key", "key"},

@@ -56,8 +56,13 @@ Result<std::optional<Pinned>> Keyspace::get(ByteView key) const {
     return std::nullopt;
   }
   Timeline* const timeline = erased_all_ ? nullptr : this->timeline();
-  if (timeline == nullptr || key.empty()) return std::nullopt;
-  return timeline->get(key, sees_);
+  if (timeline == nullptr || key.empty()) {
+    ++lookups_.misses;
+    return std::nullopt;
+  }
+  Result<std::optional<Pinned>> value = timeline->get(key, sees_);
+  if (value) ++(*value ? lookups_.hits : lookups_.misses);
+  return value;
 }
 
 Result<bool> Keyspace::contains(ByteView key) const {
@@ -68,13 +73,13 @@ Result<bool> Keyspace::contains(ByteView key) const {
 Result<std::optional<Keyspace::Found>> Keyspace::find(ByteView key) const {
   if (const Staged* const over = staged(key)) {
     if (over->kind == Staged::Kind::kErase || (over->expires && *over->expires <= now())) return std::nullopt;
-    return Found{over->expires};
+    return Found{.expires = over->expires, .saved = {}};
   }
   Timeline* const timeline = erased_all_ ? nullptr : this->timeline();
   if (timeline == nullptr || key.empty()) return std::nullopt;
   CAIRN_TRY(info, timeline->info(key, sees_));
   if (!info) return std::nullopt;
-  return Found{info->expires};
+  return Found{.expires = info->expires, .saved = info->stamp.time()};
 }
 
 Result<Stamp> Keyspace::changed(ByteView key) const {
@@ -155,6 +160,24 @@ Result<std::optional<Bytes>> Keyspace::random_key(std::uint64_t random) const {
   Timeline* const timeline = this->timeline();
   if (timeline == nullptr) return std::nullopt;
   return timeline->random_key(random, sees_);
+}
+
+Result<std::uint64_t> Keyspace::count() const {
+  Timeline* const timeline = this->timeline();
+  std::uint64_t count = 0;
+  if (timeline != nullptr && !erased_all_) {
+    CAIRN_TRY(counts, timeline->key_counts());
+    count = counts.keys;
+  }
+  for (const Staged& save : staged_) {
+    if (timeline != nullptr && !erased_all_) {
+      CAIRN_TRY(before, timeline->info(save.key, sees_));
+      count -= before && count != 0 ? 1 : 0;
+    }
+    CAIRN_TRY(there, contains(save.key));
+    count += there ? 1 : 0;
+  }
+  return count;
 }
 
 Result<std::optional<Applied>> Keyspace::commit(Durability durability) {

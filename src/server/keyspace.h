@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "cairn/cairn.h"
@@ -26,6 +27,7 @@ class Keyspace {
   [[nodiscard]] Result<bool> contains(ByteView key) const;
   struct Found {
     Expires expires;
+    std::optional<Time> saved;  // None: by this very request.
   };
   [[nodiscard]] Result<std::optional<Found>> find(ByteView key) const;
   /// As Timeline::changed(); of what is staged nothing is known.
@@ -44,6 +46,21 @@ class Keyspace {
   template <typename Visit>
   Result<void> for_each(ByteView prefix, ByteView from, Visit visit) const;
   [[nodiscard]] Result<std::optional<Bytes>> random_key(std::uint64_t random) const;
+  /// How many keys there are, what is staged included. In the writer everything that was applied is to be settled before.
+  [[nodiscard]] Result<std::uint64_t> count() const;
+
+  /// Of values by readers.
+  struct Lookups {
+    std::uint64_t hits = 0;
+    std::uint64_t misses = 0;
+    Lookups& operator+=(const Lookups& other) {
+      hits += other.hits;
+      misses += other.misses;
+      return *this;
+    }
+  };
+  /// Those since the last call.
+  Lookups take_lookups() { return std::exchange(lookups_, {}); }
 
   /// Applies what is staged; nullopt: nothing was.
   Result<std::optional<Applied>> commit(Durability durability);
@@ -76,6 +93,7 @@ class Keyspace {
   std::unordered_map<ByteView, std::size_t> places_;  // In staged_, once it is long.
   std::vector<std::unique_ptr<Bytes>> computed_;
   std::uint64_t computed_bytes_ = 0;
+  mutable Lookups lookups_;
 };
 
 template <typename Visit>

@@ -3,10 +3,12 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <csignal>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "server/http.h"
@@ -22,12 +24,19 @@ std::string text_of(const tcp::endpoint& endpoint) {
   return (endpoint.address().is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(endpoint.port());
 }
 
-/// As many connections as are allowed, and the files of the databases beside them, if the system lets us.
-void raise_file_limit() {
+constexpr std::int64_t kHttpConnectionsMost = 256;
+/// Descriptors that connections leave alone: the databases open files as they go on, and the server listens and logs.
+constexpr std::int64_t kDescriptorsKept = 96;
+
+/// How many descriptors connections may take, with the limit raised as far as the system lets us.
+std::int64_t descriptors_for_connections() {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  (void)setrlimit(RLIMIT_NOFILE, &limit);
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kClientsMost;
+  const rlim_t before = std::exchange(limit.rlim_cur, limit.rlim_max);
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = before;
+  if (limit.rlim_cur == RLIM_INFINITY) return kClientsMost;
+  const auto most = static_cast<std::int64_t>(limit.rlim_cur);
+  return std::max<std::int64_t>(most - std::min(kDescriptorsKept, most / 2), 2);
 }
 
 }  // namespace
@@ -43,8 +52,9 @@ Result<void> check_files(const Config& config) {
 
 Result<std::unique_ptr<Server>> Server::create(const Config& config, Database& database) {
   CAIRN_TRY(databases, Databases::open(database));
-  raise_file_limit();
+  const std::int64_t descriptors = descriptors_for_connections();
   std::unique_ptr<Server> server(new Server(config, std::move(databases)));
+  server->share_descriptors(descriptors);
   CAIRN_TRY_VOID(server->service_.load_files());
   return server;
 }
@@ -60,9 +70,24 @@ Server::Server(const Config& config, std::unique_ptr<Databases> databases) : ser
   for (auto& thread : threads_) thread->start(*writer_);
 }
 
+/// A quarter may be taken by HTTP, if it is served, and the rest by Redis clients.
+void Server::share_descriptors(std::int64_t descriptors) {
+  if (service_.config().http_port != 0) {
+    http_connections_max_ = std::clamp<std::int64_t>(descriptors / 4, 1, kHttpConnectionsMost);
+    descriptors -= http_connections_max_;
+  }
+  const std::int64_t possible = std::min(std::max<std::int64_t>(descriptors, 1), kClientsMost);
+  service_.set_clients_possible(possible);
+  if (service_.config().clients_max <= possible) return;
+  service_.live().clients_max = possible;
+  spdlog::warn("event=clients_max_lowered from={} to={} reason=\"the limit on open files (ulimit -n, LimitNOFILE)\"",
+               service_.config().clients_max, possible);
+}
+
 Server::~Server() {
   for (auto& thread : threads_) thread->stop(0);
-  service_.authenticator().stop();  // Its questions are of connections of these threads.
+  service_.authenticator().stop();  // Its questions, and the walks, are of connections of these threads.
+  service_.walker().stop();
 }
 
 Result<void> Server::listen() {
@@ -98,6 +123,7 @@ Result<void> Server::run() {
   for (Acceptor& acceptor : http_acceptors_) accept(acceptor, &Server::welcome_http);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
   wait_for_signal();
+  count_commands(0);
   sync_now_and_then();
   std::thread syncing([this] { sync_context_.run(); });
   context_.run();
@@ -147,8 +173,8 @@ void Server::accept(Acceptor& acceptor, Welcome greet) {
 }
 
 void Server::welcome_http(tcp::socket socket) {
-  constexpr std::int64_t kMost = 256;
-  if (http_connections_.use_count() <= kMost) serve_http(service_, context_, std::move(socket), http_connections_);
+  if (http_connections_.use_count() <= http_connections_max_)
+    serve_http(service_, context_, std::move(socket), http_connections_);
 }
 
 void Server::welcome(tcp::socket socket) {
@@ -168,6 +194,16 @@ void Server::welcome(tcp::socket socket) {
   info->since_boot_ms = service_.boot_ms();
   threads_[next_thread_]->adopt(std::move(socket), info);
   next_thread_ = (next_thread_ + 1) % threads_.size();
+}
+
+/// Once a second.
+void Server::count_commands(std::uint64_t before) {
+  const std::uint64_t now = service_.counters().commands();
+  service_.counters().commands_per_s = now >= before ? now - before : now;  // CONFIG RESETSTAT sets them to 0.
+  rate_timer_.expires_after(std::chrono::seconds(1));
+  rate_timer_.async_wait([this, now](const boost::system::error_code& error) {
+    if (!error) count_commands(now);
+  });
 }
 
 /// Of durability "interval:MS".

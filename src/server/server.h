@@ -39,6 +39,8 @@ class Server {
   void accept(Acceptor& acceptor, Welcome greet);
   void welcome_http(boost::asio::ip::tcp::socket socket);
   void welcome(boost::asio::ip::tcp::socket socket);
+  void share_descriptors(std::int64_t descriptors);
+  void count_commands(std::uint64_t before);
   void sync_now_and_then();
   void wait_for_signal();
 
@@ -47,9 +49,11 @@ class Server {
   std::vector<Acceptor> acceptors_;
   std::vector<Acceptor> http_acceptors_;
   std::shared_ptr<void> http_connections_ = std::make_shared<int>();  // Each has a share.
+  std::int64_t http_connections_max_ = 0;
   boost::asio::signal_set signals_{context_};
   boost::asio::io_context sync_context_{1};  // A thread's of its own: a sync may take long.
   boost::asio::steady_timer sync_timer_{sync_context_};
+  boost::asio::steady_timer rate_timer_{context_};
   std::uint16_t port_ = 0;
   std::vector<std::unique_ptr<ReadThread>> threads_;
   std::unique_ptr<Writer> writer_;  // Ends before the threads it answers to.

@@ -7,21 +7,33 @@
 
 namespace cairn::server {
 
-std::uint64_t ScanCursors::add(Bytes key, int database) {
+std::uint64_t ScanCursors::add(Bytes key, int database, std::uint64_t from, std::uint64_t client) {
   const MutexLock lock(mutex_);
-  bytes_ += key.size() + sizeof(Place);
-  places_[next_] = {std::move(key), database};
-  while (bytes_ > kBytesMax && places_.size() > 1) {
-    bytes_ -= places_.begin()->second.key.size() + sizeof(Place);
-    places_.erase(places_.begin());
+  if (const auto before = stops_.find(from); before != stops_.end()) {
+    if (const auto older = stops_.find(before->second.from); older != stops_.end()) forget(older);
   }
-  return next_++;
+  const std::uint64_t cursor = next_++;
+  bytes_ += key.size() + sizeof(Stop);
+  stops_[cursor] = {std::move(key), database, from, client};
+  std::set<std::uint64_t>& own = of_client_[client];
+  own.insert(cursor);
+  if (own.size() > kOfClientMax) forget(stops_.find(*own.begin()));
+  while (bytes_ > kBytesMax && stops_.size() > 1) forget(stops_.begin());
+  return cursor;
+}
+
+void ScanCursors::forget(Stops::iterator stop) {
+  bytes_ -= stop->second.key.size() + sizeof(Stop);
+  const auto own = of_client_.find(stop->second.client);
+  own->second.erase(stop->first);
+  if (own->second.empty()) of_client_.erase(own);
+  stops_.erase(stop);
 }
 
 Result<Bytes> ScanCursors::find(std::uint64_t cursor, int database) {
   const MutexLock lock(mutex_);
-  const auto found = places_.find(cursor);
-  if (found != places_.end() && found->second.database == database) return found->second.key;
+  const auto found = stops_.find(cursor);
+  if (found != stops_.end() && found->second.database == database) return found->second.key;
   return refuse("ERR invalid cursor: it is not of this server's start, of another database, or too old; begin with 0 again");
 }
 
@@ -30,8 +42,11 @@ Service::Service(const Config& config, std::unique_ptr<Databases> databases)
       databases_(std::move(databases)),
       live_{.clients_max = config.clients_max, .idle_timeout_s = config.idle_timeout_s, .allow_flush = config.allow_flush},
       started_boot_ms_(system_clock().boot_ms()) {
+  walker_ = std::make_unique<Walker>(*this);
   run_id_ = fmt::format("{:016x}{:016x}{:08x}", system_random(), system_random(), system_random() & 0xffffffffU);
 }
+
+Service::~Service() = default;
 
 Result<void> Service::load_files() {
   std::shared_ptr<const Users> users;
@@ -49,6 +64,7 @@ Result<void> Service::load_files() {
   users_ = std::move(users);
   tls_ = std::move(tls);
   users_generation_.fetch_add(1, std::memory_order_release);
+  authenticator_.forget();
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,25 +16,38 @@
 #include "server/client.h"
 #include "server/config.h"
 #include "server/databases.h"
+#include "server/keyspace.h"
+#include "server/slow_log.h"
 #include "server/tls.h"
 #include "server/users.h"
+#include "server/walker.h"
 
 namespace cairn::server {
 
-/// Where scans go on. A cursor is the number of a key that is kept here; of many the oldest are forgotten.
+/// Where scans go on. A cursor is the number of a key that is kept here. A scan keeps its last two cursors, the second for a
+/// client that repeats a call; each connection may keep 1,024, of which the oldest are forgotten, so that a client that leaves
+/// scans unfinished loses its own cursors and not those of others. All together they take at most 64 MiB.
 class ScanCursors {
  public:
-  std::uint64_t add(Bytes key, int database) CAIRN_EXCLUDES(mutex_);
+  /// `from`: the cursor of the call that goes on at `key` (0: a scan begins); `client`: the number of its connection.
+  std::uint64_t add(Bytes key, int database, std::uint64_t from, std::uint64_t client) CAIRN_EXCLUDES(mutex_);
   Result<Bytes> find(std::uint64_t cursor, int database) CAIRN_EXCLUDES(mutex_);
 
  private:
-  static constexpr std::size_t kBytesMax = 16 * kMiB;
-  struct Place {
+  static constexpr std::size_t kBytesMax = 64 * kMiB;
+  static constexpr std::size_t kOfClientMax = 1024;
+  struct Stop {
     Bytes key;
     int database;
+    std::uint64_t from;
+    std::uint64_t client;
   };
+  using Stops = std::map<std::uint64_t, Stop>;
+  void forget(Stops::iterator stop) CAIRN_REQUIRES(mutex_);
+
   Mutex mutex_{Rank::kLeaf};
-  std::map<std::uint64_t, Place> places_ CAIRN_GUARDED_BY(mutex_);
+  Stops stops_ CAIRN_GUARDED_BY(mutex_);                                                 // By cursor: the oldest first.
+  std::map<std::uint64_t, std::set<std::uint64_t>> of_client_ CAIRN_GUARDED_BY(mutex_);  // Their cursors.
   std::size_t bytes_ CAIRN_GUARDED_BY(mutex_) = 0;
   std::uint64_t next_ CAIRN_GUARDED_BY(mutex_) = 1;
 };
@@ -47,16 +61,26 @@ struct Counters {
   std::atomic<std::uint64_t> writer_rounds{0};
   std::atomic<std::uint64_t> input_bytes{0};
   std::atomic<std::uint64_t> output_bytes{0};
+  std::atomic<std::uint64_t> hits{0};
+  std::atomic<std::uint64_t> misses{0};
+  std::atomic<std::uint64_t> commands_per_s{0};  // In the last second that is over.
+
+  void add(const Keyspace::Lookups& lookups) {
+    if (lookups.hits != 0) hits.fetch_add(lookups.hits, std::memory_order_relaxed);
+    if (lookups.misses != 0) misses.fetch_add(lookups.misses, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t commands() const { return reader_commands.load() + writer_commands.load(); }
 };
 
 class Service {
  public:
   Service(const Config& config, std::unique_ptr<Databases> databases);
+  ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
   [[nodiscard]] const Config& config() const { return config_; }
-  Databases& databases() { return *databases_; }
+  [[nodiscard]] Databases& databases() const { return *databases_; }
   ScanCursors& cursors() { return cursors_; }
   Counters& counters() { return counters_; }
   /// Reads certificates and users anew; after an error everything is as it was.
@@ -67,6 +91,8 @@ class Service {
   [[nodiscard]] std::uint64_t users_generation() const { return users_generation_.load(std::memory_order_acquire); }
   [[nodiscard]] TlsContext tls() const CAIRN_EXCLUDES(mutex_);
   Authenticator& authenticator() { return authenticator_; }
+  Walker& walker() { return *walker_; }
+  SlowLog& slow_log() { return slow_log_; }
   /// What CONFIG SET can change meanwhile.
   struct Live {
     std::atomic<std::int64_t> clients_max;
@@ -74,6 +100,9 @@ class Service {
     std::atomic<bool> allow_flush;
   };
   Live& live() { return live_; }
+  /// What the limit on open files allows. Set before anybody is served.
+  [[nodiscard]] std::int64_t clients_possible() const { return clients_possible_; }
+  void set_clients_possible(std::int64_t clients) { clients_possible_ = clients; }
 
   std::uint64_t next_client_id() { return next_client_id_.fetch_add(1) + 1; }
   void add_client(const std::shared_ptr<ClientInfo>& client) CAIRN_EXCLUDES(mutex_);
@@ -96,6 +125,8 @@ class Service {
   ScanCursors cursors_;
   Counters counters_;
   Live live_;
+  SlowLog slow_log_;
+  std::int64_t clients_possible_ = kClientsMost;
   std::atomic<std::uint64_t> next_client_id_{0};
   std::atomic<std::uint64_t> client_memory_{0};
   const std::int64_t started_boot_ms_;
@@ -106,6 +137,7 @@ class Service {
   std::shared_ptr<const Users> users_ CAIRN_GUARDED_BY(mutex_);
   TlsContext tls_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::uint64_t, std::shared_ptr<ClientInfo>> clients_ CAIRN_GUARDED_BY(mutex_);
+  std::unique_ptr<Walker> walker_;  // Last: its thread uses the members above.
 };
 
 }  // namespace cairn::server

@@ -121,6 +121,7 @@ void Session::take_input() {
 std::size_t Session::process(ByteView input) {
   std::size_t done = 0;
   input_bytes_ = input.size();
+  client_.info->input_bytes.store(input.size(), std::memory_order_relaxed);
   held_back_ = false;
   while (true) {
     if (paused()) {
@@ -135,12 +136,24 @@ std::size_t Session::process(ByteView input) {
       client_.closing = true;
       return input.size();
     }
-    if (!parser_.arguments().empty()) dispatch(parser_.arguments());
+    if (!parser_.arguments().empty()) {
+      if (is_of_a_browser(parser_.arguments())) {
+        run_gets();
+        client_.closing = true;
+        return input.size();
+      }
+      if (!dispatch(parser_.arguments())) {
+        held_back_ = walk_held_back_ = true;
+        break;
+      }
+    }
     done += parser_.consumed();
   }
   run_gets();
-  if (commands_run_ != 0)
+  if (commands_run_ != 0) {
     service_.counters().reader_commands.fetch_add(std::exchange(commands_run_, 0), std::memory_order_relaxed);
+    thread_.executor().count_lookups();
+  }
   return done;
 }
 
@@ -155,6 +168,7 @@ Requests& Session::batch() {
 void Session::submit() {
   if (!batch_) return;
   batch_->owner = shared_from_this();
+  batch_->client = client_.info;
   batch_->thread = thread_.number();
   ++in_flight_;
   in_flight_bytes_ += batch_->requests.memory_bytes();
@@ -171,6 +185,7 @@ void Session::answer(Batch& batch) {
     awaits_exec_ = false;
     if (batch.given_up) client_.database = client_.database_before;
   }
+  if (in_flight_ == 0) walk_held_back_ = false;
   output_.append(std::move(batch.output));
   go_on();
 }
@@ -199,7 +214,18 @@ void Session::send() {
 
 void Session::flush() {
   constexpr std::size_t kParts = 16;
+  constexpr std::uint64_t kBytesAtOnce = 512 * kKiB;
+  const std::uint64_t begin = output_.size();
   while (!closed_ && !writing_ && !output_.empty()) {
+    if (begin - output_.size() >= kBytesAtOnce) {
+      // The other connections of the thread have their turn, however fast the client takes a long answer.
+      writing_ = true;
+      boost::asio::post(thread_.context(), [self = shared_from_this()] {
+        self->writing_ = false;
+        if (!self->closed_) self->go_on();
+      });
+      return;
+    }
     std::array<iovec, kParts> parts;
     const std::size_t count = output_.front(parts.data(), parts.size());
     const Transport::Moved moved = transport_.write(parts.data(), count);
@@ -209,7 +235,9 @@ void Session::flush() {
     taking_boot_ms_ = active_boot_ms_;
     service_.counters().output_bytes.fetch_add(moved.bytes, std::memory_order_relaxed);
   }
-  if ((client_.closing || draining_) && !closed_ && !behind_writer() && output_.empty()) close(nullptr);
+  client_.info->output_bytes.store(output_.size(), std::memory_order_relaxed);
+  const bool waits = behind_writer() || awaits_walk_;
+  if ((client_.closing || draining_) && !closed_ && !waits && output_.empty()) close(nullptr);
 }
 
 void Session::wait_writable() {
@@ -244,7 +272,8 @@ void Session::look_after(std::int64_t now_boot_ms) {
   if (!output_.empty() && now_boot_ms - taking_boot_ms_ > service_.config().slow_reader_s * 1000) {
     service_.counters().cut_off.fetch_add(1, std::memory_order_relaxed);
     close("it does not take its answers");
-  } else if (idle_s != 0 && !behind_writer() && output_.empty() && now_boot_ms - active_boot_ms_ > idle_s * 1000) {
+  } else if (idle_s != 0 && !behind_writer() && !awaits_walk_ && output_.empty() &&
+             now_boot_ms - active_boot_ms_ > idle_s * 1000) {
     close("it was idle for too long");
   }
 }

@@ -62,27 +62,35 @@ class Session : public std::enable_shared_from_this<Session> {
   void end_turn();
   [[nodiscard]] bool paused() const {
     return output_.size() > kOutputBytesMax || in_flight_bytes_ > kInFlightBytesMax || too_many_with_writer() ||
-           client_.closing || awaits_exec_ || awaits_password_;
+           client_.closing || awaits_exec_ || awaits_password_ || awaits_walk_ || walk_held_back_;
   }
   [[nodiscard]] bool too_many_with_writer() const {
     return in_flight_items_ + (batch_ ? batch_->requests.items().size() : 0) > kInFlightItemsMax;
   }
   bool account();
 
-  void dispatch(Arguments arguments);
+  /// False: the request was not taken. It is offered again once the writer has answered everything before it.
+  bool dispatch(Arguments arguments);
+  [[nodiscard]] bool is_of_a_browser(Arguments arguments) const;
   // session_access.cc
   [[nodiscard]] RequestLimits limits() const;
   /// Answers why the request is not run, if it is not.
   bool refuse(const CommandInfo& info, Arguments arguments);
   void authenticate(const CommandInfo& info, Arguments arguments, ByteView name, ByteView password);
-  void authenticated(const std::shared_ptr<const User>& user, std::uint64_t generation, const Requests& request);
+  void authenticated(Authenticator::Outcome outcome, const std::shared_ptr<const User>& user, std::uint64_t generation,
+                     const Requests& request);
   void look_up_user();
+  void set_user(std::shared_ptr<const User> user);
   bool may_run(const Requests& transaction);
   void follow_what_may_be_seen();
   bool asks_to_authenticate(const CommandInfo& info, Arguments arguments);
   void queue(const CommandInfo& info, Arguments arguments);
   void run_gets();
+  void run(const CommandInfo& info, Arguments arguments);
+  void note_slow_gets(SlowLog::Clock::time_point begin);
   void run_here(const CommandInfo& info, Arguments arguments);
+  void walk(const CommandInfo& info, Arguments arguments);
+  void walked(Output&& output);
   void exec();
   void watch(const CommandInfo& info, Arguments arguments);
   void run_connection_command(const CommandInfo& info, Arguments arguments);
@@ -113,6 +121,8 @@ class Session : public std::enable_shared_from_this<Session> {
   bool follows_ = false;             // The thread knows that there is something to deliver.
   bool held_back_ = false;           // Requests that have come were not taken, as it is paused.
   bool awaits_password_ = false;     // Is being checked.
+  bool awaits_walk_ = false;         // A request is with the thread for walks.
+  bool walk_held_back_ = false;      // A request for that thread waits until the writer has answered what came before it.
   bool awaits_exec_ = false;         // Which database is selected depends on a transaction with the writer.
   bool flush_set_ = false;           // The thread will.
   bool reading_ = false;             // Waits for input.

@@ -17,7 +17,12 @@ void Session::look_up_user() {
   const std::uint64_t generation = service_.users_generation();
   if (client_.users_generation == generation) return;
   client_.users_generation = generation;
-  if (client_.user) client_.user = service_.users()->find(client_.user->name);
+  if (client_.user) set_user(service_.users()->find(client_.user->name));
+}
+
+void Session::set_user(std::shared_ptr<const User> user) {
+  client_.info->hides_totals = user && !user->prefixes.empty();
+  client_.user = std::move(user);
 }
 
 /// Whether all of a transaction may still be run.
@@ -93,18 +98,22 @@ void Session::authenticate(const CommandInfo& info, Arguments arguments, ByteVie
   auto request = std::make_shared<Requests>();
   request->add(&info, arguments, client_.database, client_.resp3);
   const std::uint64_t generation = service_.users_generation();  // Before: what changes since is looked up later.
-  service_.authenticator().check(service_.users()->find(name), password,
-                                 [self = shared_from_this(), request, generation](const std::shared_ptr<const User>& user) {
-                                   boost::asio::post(self->thread_.context(), [self, request, user, generation] {
-                                     if (!self->closed_) self->authenticated(user, generation, *request);
-                                   });
-                                 });
+  const auto done = [self = shared_from_this(), request, generation](Authenticator::Outcome outcome,
+                                                                     const std::shared_ptr<const User>& user) {
+    boost::asio::post(self->thread_.context(), [self, request, outcome, user, generation] {
+      if (!self->closed_) self->authenticated(outcome, user, generation, *request);
+    });
+  };
+  service_.authenticator().check(name, service_.users()->find(name), password, client_.info->host(), done);
 }
 
-void Session::authenticated(const std::shared_ptr<const User>& user, std::uint64_t generation, const Requests& request) {
+void Session::authenticated(Authenticator::Outcome outcome, const std::shared_ptr<const User>& user, std::uint64_t generation,
+                            const Requests& request) {
   awaits_password_ = false;
-  if (user) {
-    client_.user = user;
+  if (outcome == Authenticator::Outcome::kTooMany) {
+    answer_error("TRYAGAIN too many logins wait to be checked; try again in a second");
+  } else if (user) {
+    set_user(user);
     client_.users_generation = generation;
     client_.info->set_user(user->name);
     std::vector<ByteView> arguments;

@@ -1,4 +1,6 @@
 // Where the requests of a connection are run.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
@@ -19,19 +21,37 @@ bool concerns_transaction(const CommandInfo& info) {
   return false;
 }
 
+/// Whether the command is refused within MULTI, so that EXEC runs nothing. Logging in is one of them: its answer comes later.
+bool must_not_be_queued(const CommandInfo& info, Arguments arguments) {
+  if (same_word(info.name, "HELLO")) {
+    return std::ranges::any_of(arguments.subspan(1), [](ByteView word) { return same_word(word, "AUTH"); });
+  }
+  return (info.flags & kNotInMulti) != 0 && !concerns_transaction(info);
+}
+
 bool is_watch(const CommandInfo& info) { return same_word(info.name, "WATCH"); }
 }  // namespace
 
-void Session::dispatch(Arguments arguments) {
+/// A browser that a web page makes send a request here: what follows, line by line, would be commands that the page has chosen.
+/// See CVE-2016-10517.
+bool Session::is_of_a_browser(Arguments arguments) const {
+  if (!same_word(arguments[0], "POST") && !same_word(arguments[0], "HOST:")) return false;
+  spdlog::warn("event=http_on_redis_port client={} address={} action=closed", client_.info->id, client_.info->address);
+  return true;
+}
+
+bool Session::dispatch(Arguments arguments) {
   static const CommandInfo* const get = command_named("GET");
   std::string error;
   const CommandInfo* const info = find_command(arguments, error);
+  const bool walks = info != nullptr && (info->flags & kWalks) != 0 && !client_.transaction;
+  if (walks && behind_writer()) return false;
   const bool is_plain_get = info == get && parser_.in_input() && !behind_writer() && !client_.transaction &&
                             client_.following.empty() && service_.config().users_file.empty();
   if (is_plain_get) {
     thread_.gets().push_back(arguments[1]);
     if (thread_.gets().size() == kGetsAtOnce) run_gets();
-    return;
+    return true;
   }
   run_gets();
   if (info == nullptr) {
@@ -41,29 +61,62 @@ void Session::dispatch(Arguments arguments) {
       error.replace(0, ByteView("ERR").size(), "EXECABORT Transaction discarded because of:");
     }
     answer_error(error);
-    return;
+    return true;
   }
   client_.info->last_command.store(info, std::memory_order_relaxed);
-  if (refuse(*info, arguments)) return;
-  if (client_.transaction && (info->flags & kNotInMulti) != 0 && !concerns_transaction(*info)) {
+  if (refuse(*info, arguments)) return true;
+  if (client_.transaction && must_not_be_queued(*info, arguments)) {
+    client_.transaction_failed = true;
     answer_error("ERR Command not allowed inside a transaction");
-    return;
+    return true;
   }
-  if (asks_to_authenticate(*info, arguments)) return;
-  if (!client_.following.empty() && !client_.resp3 && refuse_while_following(*info)) return;
-  if (client_.transaction && (info->flags & kNotInMulti) == 0) return queue(*info, arguments);
-  if (info->where == Where::kConnection) return run_connection_command(*info, arguments);
-  if ((info->flags & kNotInMulti) != 0 && client_.transaction) {
+  run(*info, arguments);
+  return true;
+}
+
+/// Runs what is allowed here and now, or hands it on.
+void Session::run(const CommandInfo& info, Arguments arguments) {
+  if (asks_to_authenticate(info, arguments)) return;
+  if (!client_.following.empty() && !client_.resp3 && refuse_while_following(info)) return;
+  if (client_.transaction && (info.flags & kNotInMulti) == 0) return queue(info, arguments);
+  if (info.where == Where::kConnection) return run_connection_command(info, arguments);
+  if ((info.flags & kNotInMulti) != 0 && client_.transaction) {
     answer_error("ERR WATCH inside MULTI is not allowed");
     return;
   }
-  if ((info->flags & kNotInMulti) != 0 && is_watch(*info)) return watch(*info, arguments);
-  if (info->where == Where::kWriter || behind_writer()) {
-    batch().add(info, arguments, client_.database, client_.resp3);
-    batch_->may_wait |= (info->flags & (kNotInMulti | kAdmin | kAllKeys | kSettles)) != 0;
+  if ((info.flags & kNotInMulti) != 0 && is_watch(info)) return watch(info, arguments);
+  if (info.where == Where::kWriter || behind_writer()) {
+    batch().add(&info, arguments, client_.database, client_.resp3);
+    batch_->may_wait |= (info.flags & (kNotInMulti | kAdmin | kAllKeys | kSettles)) != 0;
     return;
   }
-  run_here(*info, arguments);
+  if ((info.flags & kWalks) != 0) return walk(info, arguments);
+  run_here(info, arguments);
+}
+
+/// On the thread for walks. No other request of this connection is taken until it has answered.
+void Session::walk(const CommandInfo& info, Arguments arguments) {
+  awaits_walk_ = true;
+  const auto request = std::make_shared<Requests>();
+  request->add(&info, arguments, client_.database, client_.resp3);
+  service_.walker().submit([self = shared_from_this(), request](Executor& executor) mutable {
+    const Requests::Item& item = request->items()[0];
+    std::vector<ByteView> words;
+    request->arguments_of(item, words);
+    const auto output = std::make_shared<Output>();
+    Reply reply(*output, item.resp3);
+    executor.run(*item.info, words, item.database, reply, {.who = self->client_.info.get()});
+    auto& context = self->thread_.context();
+    boost::asio::post(context, [self = std::move(self), output] { self->walked(std::move(*output)); });
+  });
+}
+
+void Session::walked(Output&& output) {
+  awaits_walk_ = false;
+  service_.counters().reader_commands.fetch_add(1, std::memory_order_relaxed);
+  if (closed_) return;
+  output_.append(std::move(output));
+  go_on();
 }
 
 /// Lookups that come one behind the other wait for memory together.
@@ -74,9 +127,16 @@ void Session::run_gets() {
   const Timeline* const timeline = service_.databases().find(client_.database);
   const bool valid = std::ranges::none_of(keys, &ByteView::empty);
   if (keys.size() > 1 && timeline != nullptr && valid) {
+    const auto begin = service_.slow_log().on() ? SlowLog::Clock::now() : SlowLog::Clock::time_point();
     const auto values = timeline->multi_get(keys);
     if (values) {
-      for (const std::optional<Pinned>& value : *values) reply.bulk_or_null(value);
+      Keyspace::Lookups lookups;
+      for (const std::optional<Pinned>& value : *values) {
+        reply.bulk_or_null(value);
+        ++(value ? lookups.hits : lookups.misses);
+      }
+      service_.counters().add(lookups);
+      note_slow_gets(begin);
       commands_run_ += keys.size();
       keys.clear();
     }
@@ -91,9 +151,21 @@ void Session::run_gets() {
   keys.clear();
 }
 
+/// Lookups that were run together, each as if it had taken its share.
+void Session::note_slow_gets(SlowLog::Clock::time_point begin) {
+  SlowLog& slow_log = service_.slow_log();
+  if (!slow_log.on() || begin == SlowLog::Clock::time_point()) return;
+  static const CommandInfo* const get = command_named("GET");
+  const auto share = (SlowLog::Clock::now() - begin) / thread_.gets().size();
+  for (const ByteView key : thread_.gets()) {
+    const ByteView arguments[] = {"GET", key};
+    slow_log.note(*get, arguments, client_.info.get(), share);
+  }
+}
+
 void Session::run_here(const CommandInfo& info, Arguments arguments) {
   Reply reply(output_, client_.resp3);
-  thread_.executor().run(info, arguments, client_.database, reply);
+  thread_.executor().run(info, arguments, client_.database, reply, {.who = client_.info.get()});
   ++commands_run_;
 }
 
@@ -111,7 +183,7 @@ bool Session::refuse_while_following(const CommandInfo& info) {
 void Session::deliver() {
   if (closed_ || client_.following.empty()) return;
   // A client of version 2 takes what comes next for the reply to what it asked last.
-  if (!client_.resp3 && behind_writer()) return;
+  if (!client_.resp3 && (behind_writer() || awaits_walk_)) return;
   follow_what_may_be_seen();
   bool more = false;
   for (Following& following : client_.following) {
@@ -168,7 +240,7 @@ void Session::queue(const CommandInfo& info, Arguments arguments) {
     if (same_word(info.name, "UNWATCH")) {
       reply.ok();
     } else {
-      thread_.executor().run(info, arguments, client_.database, reply, {.client = &client_, .watched = nullptr});
+      thread_.executor().run(info, arguments, client_.database, reply, {.client = &client_, .who = client_.info.get()});
     }
     const ByteView known = output.bytes();
     client_.transaction->add(nullptr, {&known, 1}, client_.database, client_.resp3);
@@ -210,14 +282,14 @@ void Session::watch(const CommandInfo& info, Arguments arguments) {
     return;
   }
   Reply reply(output_, client_.resp3);
-  thread_.executor().run(info, arguments, client_.database, reply, {.client = nullptr, .watched = client_.watched.get()});
+  thread_.executor().run(info, arguments, client_.database, reply, {.watched = client_.watched.get(), .who = client_.info.get()});
 }
 
 void Session::run_connection_command(const CommandInfo& info, Arguments arguments) {
   if (info.run == nullptr) return exec();
   Output output;
   Reply reply(output, client_.resp3);
-  thread_.executor().run(info, arguments, client_.database, reply, {.client = &client_, .watched = nullptr});
+  thread_.executor().run(info, arguments, client_.database, reply, {.client = &client_, .who = client_.info.get()});
   answer_with(std::move(output));
   if (follows_ == client_.following.empty()) {
     follows_ = !client_.following.empty();

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "base/error.h"
 #include "server/command.h"
@@ -283,14 +284,128 @@ Result<void> incrbyfloat(Context& c) {
   return c.keys.put_computed(c[1], std::move(text), old.expires);
 }
 
+struct LcsOptions {
+  bool length = false;
+  bool indexes = false;
+  bool match_lengths = false;
+  std::int64_t match_length_min = 0;
+};
+Result<LcsOptions> lcs_options(const Context& c) {
+  LcsOptions options;
+  for (std::size_t i = 3; i < c.size(); ++i) {
+    if (same_word(c[i], "LEN")) {
+      options.length = true;
+    } else if (same_word(c[i], "IDX")) {
+      options.indexes = true;
+    } else if (same_word(c[i], "WITHMATCHLEN")) {
+      options.match_lengths = true;
+    } else if (same_word(c[i], "MINMATCHLEN") && i + 1 < c.size()) {
+      CAIRN_TRY(least, integer_argument(c[++i]));
+      options.match_length_min = std::max<std::int64_t>(least, 0);
+    } else {
+      return refuse_syntax();
+    }
+  }
+  if (options.length && options.indexes) {
+    return refuse("ERR If you want both the length and indexes, please just use IDX.");
+  }
+  return options;
+}
+
+/// Bytes [a_end - length, a_end) of the one are those before b_end of the other.
+struct LcsMatch {
+  std::size_t a_end;
+  std::size_t b_end;
+  std::size_t length;
+};
+struct Lcs {
+  Bytes text;
+  std::vector<LcsMatch> matches;  // From the ends to the beginnings.
+};
+/// Longest common subsequence by the table of lengths of all pairs of prefixes. Where two ways are as long, the one that Redis
+/// takes is taken.
+Lcs longest_common(ByteView a, ByteView b) {
+  const std::size_t width = b.size() + 1;
+  std::vector<std::uint32_t> table((a.size() + 1) * width);
+  const auto at = [&](std::size_t i, std::size_t j) -> std::uint32_t& { return table[i * width + j]; };
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      at(i, j) = a[i - 1] == b[j - 1] ? at(i - 1, j - 1) + 1 : std::max(at(i - 1, j), at(i, j - 1));
+    }
+  }
+  Lcs found;
+  std::size_t i = a.size();
+  std::size_t j = b.size();
+  while (i > 0 && j > 0) {
+    if (a[i - 1] == b[j - 1]) {
+      found.text.push_back(a[i - 1]);
+      const bool goes_on = !found.matches.empty() && found.matches.back().a_end - found.matches.back().length == i &&
+                           found.matches.back().b_end - found.matches.back().length == j;
+      if (goes_on) {
+        ++found.matches.back().length;
+      } else {
+        found.matches.push_back({.a_end = i, .b_end = j, .length = 1});
+      }
+      --i;
+      --j;
+    } else if (at(i - 1, j) > at(i, j - 1)) {
+      --i;
+    } else {
+      --j;
+    }
+  }
+  std::ranges::reverse(found.text);
+  return found;
+}
+
+/// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]
+Result<void> lcs(Context& c) {
+  CAIRN_TRY(options, lcs_options(c));
+  CAIRN_TRY(value_a, c.keys.get(c[1]));
+  CAIRN_TRY(value_b, c.keys.get(c[2]));
+  const ByteView a = value_a ? value_a->view() : ByteView();
+  const ByteView b = value_b ? value_b->view() : ByteView();
+  const std::uint64_t cells = (a.size() + 1) * (b.size() + 1);
+  if (cells > static_cast<std::uint64_t>(kStringBytesMax) / sizeof(std::uint32_t)) {
+    return refuse("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
+  }
+  Lcs found = longest_common(a, b);
+  if (options.length) {
+    c.reply.integer(static_cast<std::int64_t>(found.text.size()));
+    return {};
+  }
+  if (!options.indexes) {
+    c.reply.bulk(ByteView(found.text));
+    return {};
+  }
+  std::erase_if(found.matches,
+                [&](const LcsMatch& match) { return match.length < static_cast<std::uint64_t>(options.match_length_min); });
+  c.reply.map(2);
+  c.reply.bulk(ByteView("matches"));
+  c.reply.array(found.matches.size());
+  for (const LcsMatch& match : found.matches) {
+    c.reply.array(options.match_lengths ? 3 : 2);
+    for (const std::size_t end : {match.a_end, match.b_end}) {
+      c.reply.array(2);
+      c.reply.integer(static_cast<std::int64_t>(end - match.length));
+      c.reply.integer(static_cast<std::int64_t>(end - 1));
+    }
+    if (options.match_lengths) c.reply.integer(static_cast<std::int64_t>(match.length));
+  }
+  c.reply.bulk(ByteView("len"));
+  c.reply.integer(static_cast<std::int64_t>(found.text.size()));
+  return {};
+}
+
 constexpr std::uint32_t kReadFast = kReads | kFast;
 constexpr std::uint32_t kWriteFast = kWrites | kFast;
 constexpr const char* kGroup = "string";
 
 constexpr CommandInfo kCommands[] = {
     {"APPEND", 3, Where::kWriter, kWriteFast, 1, 1, 1, append, kGroup, "2.0.0", "Append a value to a key", "key value"},
-    {"DECR", 2, Where::kWriter, kWriteFast, 1, 1, 1, decr, kGroup, "1.0.0", "Decrement the integer value of a key by one", "key"},
-    {"DECRBY", 3, Where::kWriter, kWriteFast, 1, 1, 1, decrby, kGroup, "1.0.0",
+    {"DECR", 2, Where::kWriter, kReads | kWriteFast, 1, 1, 1, decr, kGroup, "1.0.0",
+     "Decrement the integer value of a key by one", "key"},
+    {"DECRBY", 3, Where::kWriter, kReads | kWriteFast, 1, 1, 1, decrby, kGroup, "1.0.0",
      "Decrement the integer value of a key by the given number", "key decrement"},
     {"GET", 2, Where::kReader, kReadFast, 1, 1, 1, get, kGroup, "1.0.0", "Get the value of a key", "key"},
     {"GETDEL", 2, Where::kWriter, kReads | kWriteFast, 1, 1, 1, getdel, kGroup, "6.2.0",
@@ -302,11 +417,14 @@ constexpr CommandInfo kCommands[] = {
      "key start end"},
     {"GETSET", 3, Where::kWriter, kReads | kWriteFast, 1, 1, 1, getset, kGroup, "1.0.0",
      "Set the string value of a key and return its old value", "key value"},
-    {"INCR", 2, Where::kWriter, kWriteFast, 1, 1, 1, incr, kGroup, "1.0.0", "Increment the integer value of a key by one", "key"},
-    {"INCRBY", 3, Where::kWriter, kWriteFast, 1, 1, 1, incrby, kGroup, "1.0.0",
+    {"INCR", 2, Where::kWriter, kReads | kWriteFast, 1, 1, 1, incr, kGroup, "1.0.0",
+     "Increment the integer value of a key by one", "key"},
+    {"INCRBY", 3, Where::kWriter, kReads | kWriteFast, 1, 1, 1, incrby, kGroup, "1.0.0",
      "Increment the integer value of a key by the given amount", "key increment"},
-    {"INCRBYFLOAT", 3, Where::kWriter, kWriteFast, 1, 1, 1, incrbyfloat, kGroup, "2.6.0",
+    {"INCRBYFLOAT", 3, Where::kWriter, kReads | kWriteFast, 1, 1, 1, incrbyfloat, kGroup, "2.6.0",
      "Increment the float value of a key by the given amount", "key increment"},
+    {"LCS", -3, Where::kReader, kReads | kWalks, 1, 2, 1, lcs, kGroup, "7.0.0", "Find the longest common subsequence",
+     "key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]"},
     {"MGET", -2, Where::kReader, kReadFast, 1, -1, 1, mget, kGroup, "1.0.0", "Get the values of all the given keys",
      "key [key ...]"},
     {"MSET", -3, Where::kWriter, kWrites, 1, -1, 2, mset, kGroup, "1.0.1", "Set multiple keys to multiple values",

@@ -132,14 +132,15 @@ constexpr const char* kGroup = "table";
 constexpr CommandInfo kCommands[] = {
     {"TABLE.ERASE", 3, Where::kWriter, kWrites | kNotInMulti, 2, 2, 1, erase, kGroup, "0.1.0", "Erase a key of a table",
      "table key"},
-    {"TABLE.FIND", -4, Where::kReader, kReads | kAllKeys, 0, 0, 0, find, kGroup, "0.1.0",
+    {"TABLE.FIND", -4, Where::kReader, kReads | kAllKeys | kWalks, 0, 0, 0, find, kGroup, "0.1.0",
      "Get the entries of a table with a term in an index", "table index term [LIMIT n]"},
     {"TABLE.GET", 3, Where::kReader, kReads, 2, 2, 1, get, kGroup, "0.1.0", "Get the value of a key of a table", "table key"},
     {"TABLE.PUT", 4, Where::kWriter, kWrites | kNotInMulti, 2, 2, 1, put, kGroup, "0.1.0",
      "Set the value of a key of a table, which is made if there is none", "table key value"},
-    {"TABLE.SCAN", -2, Where::kReader, kReads | kAllKeys, 0, 0, 0, scan, kGroup, "0.1.0",
+    {"TABLE.SCAN", -2, Where::kReader, kReads | kAllKeys | kWalks, 0, 0, 0, scan, kGroup, "0.1.0",
      "Get the entries of a table in the order of keys", "table [FROM key] [TO key] [PREFIX prefix] [REVERSE] [LIMIT n]"},
-    {"TABLE.STATS", 2, Where::kReader, kReads, 0, 0, 0, stats, kGroup, "0.1.0", "Get what a table holds and does", "table"},
+    {"TABLE.STATS", 2, Where::kReader, kMonitors | kTotals, 0, 0, 0, stats, kGroup, "0.1.0", "Get what a table holds and does",
+     "table"},
 };
 
 }  // namespace

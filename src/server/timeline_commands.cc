@@ -1,5 +1,6 @@
 // TL.*: what a timeline can do and Redis cannot.
 #include "base/error.h"
+#include "base/moment.h"
 #include "server/client.h"
 #include "server/command.h"
 #include "server/times.h"
@@ -125,12 +126,24 @@ Result<void> change(Context& c, Work work) {
   return {};
 }
 
+/// What a rollback has cut off, and how long that can be undone.
+std::string rolled_back(const RolledBack& cut) {
+  if (!cut.since) return "OK nothing was saved after that time";
+  return "OK " + std::string(cut.at_least ? "at least " : "") + std::to_string(cut.saves) +
+         (cut.saves == 1 ? " save is cut off, the first of " : " saves are cut off, the first of ") + cut.since->to_string() +
+         "; TL.UNDO brings them back until " + format_time(cut.undo_until);
+}
+
 /// TL.ROLLBACK time [FORCE]: FORCE also to a moment before the first save.
 Result<void> tl_rollback(Context& c) {
   const bool force = c.size() == 3 && same_word(c[2], "FORCE");
   if (c.size() > 3 || (c.size() == 3 && !force)) return refuse_syntax();
   CAIRN_TRY(to, moment_argument(c[1]));
-  return change(c, [&](Timeline& timeline) { return timeline.rollback(to, {.force = force}); });
+  CAIRN_TRY(timeline, timeline_of(c));
+  CAIRN_TRY_VOID(c.execution.settle());
+  CAIRN_TRY(cut, timeline->rollback(to, {.force = force}));
+  c.reply.simple(rolled_back(cut));
+  return {};
 }
 
 Result<void> tl_undo(Context& c) {
@@ -211,14 +224,14 @@ constexpr CommandInfo kCommands[] = {
     {"TL.CONFIRM", 1, Where::kWriter, kChanges, 0, 0, 0, tl_confirm, kGroup, "0.1.0", "Give up what rollbacks have cut off", ""},
     {"TL.GETAT", 3, Where::kReader, kReads | kSettles, 1, 1, 1, tl_getat, kGroup, "0.1.0", "Get the value a key had at a time",
      "key time"},
-    {"TL.HISTORY", -2, Where::kReader, kReads | kSettles, 1, 1, 1, tl_history, kGroup, "0.1.0",
+    {"TL.HISTORY", -2, Where::kReader, kReads | kSettles | kWalks, 1, 1, 1, tl_history, kGroup, "0.1.0",
      "Get all saves of a key, oldest first", "key [from to] [LIMIT n]"},
-    {"TL.KEYS", -4, Where::kReader, kReads | kSettles, 1, 1, 1, tl_keys, kGroup, "0.1.0",
+    {"TL.KEYS", -4, Where::kReader, kReads | kSettles | kWalks, 1, 1, 1, tl_keys, kGroup, "0.1.0",
      "Get the keys under a prefix with their last save in [from, to), in the order of time",
      "prefix from to [LIMIT n] [CURSOR c]"},
     {"TL.ROLLBACK", -2, Where::kWriter, kChanges, 0, 0, 0, tl_rollback, kGroup, "0.1.0",
      "Take the database back to what it was at a time", "time [FORCE]"},
-    {"TL.STATS", 1, Where::kReader, kReads, 0, 0, 0, tl_stats, kGroup, "0.1.0",
+    {"TL.STATS", 1, Where::kReader, kMonitors | kTotals | kWalks, 0, 0, 0, tl_stats, kGroup, "0.1.0",
      "Get what the timeline of the database holds and does", ""},
     {"TL.UNDO", -1, Where::kWriter, kChanges, 0, 0, 0, tl_undo, kGroup, "0.1.0", "Take back the last rollback", "[DISCARD]"},
     {"TL.UNWATCH", -1, Where::kConnection, kFollows, 0, 0, 0, tl_unwatch, kGroup, "0.1.0", "Follow a prefix no more, or none",

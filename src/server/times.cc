@@ -3,7 +3,7 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "base/rfc3339.h"
+#include "base/moment.h"
 #include "server/command.h"
 #include "server/text.h"
 
@@ -53,12 +53,9 @@ Result<Time> any_time(const ExpiryArgument& argument, const char* command) {
 Result<Moment> moment_argument(ByteView text) {
   if (text == "-") return kBeginning;
   if (text == "+") return kEndOfTime;
-  if (const auto stamp = Stamp::parse(text)) return Moment(*stamp);
-  std::int64_t ms = 0;
-  if (parse_integer(text, ms) && ms >= 0) return Moment(Time(std::chrono::milliseconds(ms)));
-  if (const auto time = parse_rfc3339(text)) return Moment(*time);
-  return refuse("ERR '" + std::string(text.substr(0, 64)) +
-                "' is no time: give a stamp such as 1700000000000-0, milliseconds since 1970, RFC 3339, - or +");
+  const Result<Moment> moment = parse_moment(text);
+  if (!moment) return refuse("ERR " + moment.error().message + ", - or +");
+  return moment;
 }
 
 }  // namespace cairn::server

@@ -21,7 +21,6 @@ Result<Time> future_time(const ExpiryArgument& argument, const char* command);
 /// The same for EXPIRE and its kin, which take times that are over too: those before 1970 as 1970.
 Result<Time> any_time(const ExpiryArgument& argument, const char* command);
 
-/// A moment as TL commands take it: a stamp as they print it, "123-45"; milliseconds since 1970; RFC 3339; "-" or "+", the
-/// beginning and the end.
+/// A moment as TL commands take it: as parse_moment(), or "-" and "+", the beginning and the end.
 Result<Moment> moment_argument(ByteView text);
 }  // namespace cairn::server

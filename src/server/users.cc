@@ -113,11 +113,16 @@ Result<User> parse_user(const directory::TomlTable& table, std::size_t number) {
       continue;
     }
     for (const std::string& right : *list) {
-      if (right != "read" && right != "write" && right != "admin") {
+      bool User::* const known = right == "read"      ? &User::reads
+                                 : right == "write"   ? &User::writes
+                                 : right == "admin"   ? &User::admin
+                                 : right == "monitor" ? &User::monitors
+                                                      : nullptr;
+      if (known == nullptr) {
         return fail(ErrorCode::kInvalidArgument,
-                    fmt::format("{} has the right '{}'; there are read, write and admin", who, right));
+                    fmt::format("{} has the right '{}'; there are read, write, admin and monitor", who, right));
       }
-      (right == "read" ? user.reads : right == "write" ? user.writes : user.admin) = true;
+      user.*known = true;
     }
   }
   return user;
@@ -134,6 +139,13 @@ std::optional<Bytes> prefix_of_pattern(const CommandInfo& info, Arguments argume
   return prefix;
 }
 
+/// Whether it is SET with GET, which answers what the key had.
+bool set_answers_value(const CommandInfo& info, Arguments arguments) {
+  static const CommandInfo* const set = command_named("SET");
+  if (&info != set || arguments.size() < 4) return false;
+  return std::ranges::any_of(arguments.subspan(3), [](ByteView word) { return same_word(word, "GET"); });
+}
+
 }  // namespace
 
 bool User::may_see(ByteView key) const {
@@ -141,8 +153,13 @@ bool User::may_see(ByteView key) const {
 }
 
 std::string User::refusal(const CommandInfo& info, Arguments arguments) const {
-  const bool has_right =
-      ((info.flags & kReads) == 0 || reads) && ((info.flags & kWrites) == 0 || writes) && ((info.flags & kAdmin) == 0 || admin);
+  // Whether someone is there at all, PING and the commands that log in and out tell everybody.
+  const bool needs_none = (info.flags & kNoAuth) != 0 || same_word(info.name, "PING");
+  const bool has_any = reads || writes || admin || monitors;
+  const bool must_read = (info.flags & kReads) != 0 || set_answers_value(info, arguments);
+  const bool has_right = (has_any || needs_none) && (!must_read || reads) && ((info.flags & kWrites) == 0 || writes) &&
+                         ((info.flags & kAdmin) == 0 || admin) &&
+                         ((info.flags & kMonitors) == 0 || may_monitor((info.flags & kTotals) != 0));
   if (!has_right) return "NOPERM this user has no permissions to run the '" + full_name(info) + "' command";
   bool sees = true;
   info.for_each_key(arguments, [&](ByteView key) { sees = sees && may_see(key); });
@@ -195,14 +212,15 @@ bool check_password(ByteView password, ByteView hashed) {
   return CRYPTO_memcmp(hash.data(), how.hash.data(), hash.size()) == 0;
 }
 
-ProvenPasswords::ProvenPasswords() : key_(kHashBytes, '\0') {
+KnownPasswords::KnownPasswords() : key_(kHashBytes, '\0') {
   if (RAND_bytes(reinterpret_cast<unsigned char*>(key_.data()), static_cast<int>(key_.size())) != 1) key_.clear();
 }
 
-/// Of the password as it is configured, too: another one proves nothing.
-std::string ProvenPasswords::digest(const User& user, ByteView password) const {
+/// Of the password as it is configured, too: what was said of another one means nothing. Empty: it cannot be made.
+std::string KnownPasswords::digest(ByteView name, const User* user, ByteView password) const {
   if (key_.empty()) return {};
-  const std::string what = user.password + '\0' + std::string(password);
+  const std::string what =
+      std::string(name) + '\0' + (user == nullptr ? std::string() : user->password) + '\0' + std::string(password);
   std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
   unsigned int size = 0;
   const unsigned char* const done = HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()),
@@ -210,18 +228,37 @@ std::string ProvenPasswords::digest(const User& user, ByteView password) const {
   return done == nullptr ? std::string() : std::string(reinterpret_cast<const char*>(bytes.data()), size);
 }
 
-bool ProvenPasswords::has(const User& user, ByteView password) const {
-  const std::string wanted = digest(user, password);
+std::optional<bool> KnownPasswords::find(ByteView name, const User* user, ByteView password) const {
+  const std::string wanted = digest(name, user, password);
+  if (wanted.empty()) return std::nullopt;
   const MutexLock lock(mutex_);
-  const auto found = proven_.find(user.name);
-  return found != proven_.end() && !wanted.empty() && found->second.size() == wanted.size() &&
-         CRYPTO_memcmp(found->second.data(), wanted.data(), wanted.size()) == 0;
+  const auto found = right_.find(name);
+  if (user != nullptr && found != right_.end() && found->second.size() == wanted.size() &&
+      CRYPTO_memcmp(found->second.data(), wanted.data(), wanted.size()) == 0) {
+    return true;
+  }
+  return wrong_.contains(wanted) ? std::optional(false) : std::nullopt;
 }
 
-void ProvenPasswords::add(const User& user, ByteView password) {
-  std::string known = digest(user, password);
+void KnownPasswords::add(ByteView name, const User* user, ByteView password, bool right) {
+  std::string known = digest(name, user, password);
+  if (known.empty()) return;
   const MutexLock lock(mutex_);
-  proven_[user.name] = std::move(known);
+  if (right) {
+    right_[std::string(name)] = std::move(known);
+  } else if (wrong_.insert(known).second) {
+    wrong_in_order_.push_back(std::move(known));
+    if (wrong_in_order_.size() <= kWrongMax) return;
+    wrong_.erase(wrong_in_order_.front());
+    wrong_in_order_.pop_front();
+  }
+}
+
+void KnownPasswords::clear() {
+  const MutexLock lock(mutex_);
+  right_.clear();
+  wrong_.clear();
+  wrong_in_order_.clear();
 }
 
 }  // namespace cairn::server

@@ -10,6 +10,12 @@ namespace {
 constexpr int kRoundsAtOnce = 4;
 constexpr std::size_t kPutsAtOnce = 32;
 constexpr std::size_t kPutBytesAtOnce = 64 * kKiB;
+
+void merge(const Executor::Unsettled& later, Executor::Unsettled& into) {
+  for (std::size_t i = 0; i < later.size(); ++i) {
+    if (later[i]) into[i] = later[i];
+  }
+}
 }  // namespace
 
 Writer::Writer(Service& service, std::size_t threads, std::function<void(std::size_t, Batches)> answer,
@@ -105,8 +111,10 @@ void Writer::run() {
       }
     }
     if (executed) {
-      if (settled_) settled_ = executor_.wait_for(unsettled);
-      answer(std::move(batches), settled_, answers_.size(), none);
+      merge(unsettled, unacknowledged_);
+      const Result<void> settled = executor_.wait_for(unacknowledged_);
+      if (settled) unacknowledged_ = {};
+      answer(std::move(batches), settled, answers_.size(), none);
     } else {
       run_round(std::move(batches), answers_.size(), none);
       const MutexLock lock(mutex_);
@@ -125,9 +133,7 @@ void Writer::leave_to_settle(Batches batches) {
   const Executor::Unsettled applied = executor_.take_unsettled();
   const MutexLock lock(mutex_);
   std::ranges::move(batches, std::back_inserter(executed_));
-  for (std::size_t i = 0; i < applied.size(); ++i) {
-    if (applied[i]) unsettled_[i] = applied[i];
-  }
+  merge(applied, unsettled_);
   changed_.notify_all();
 }
 
@@ -165,20 +171,34 @@ std::size_t Writer::put_some(Batch& batch, std::span<const Requests::Item> items
     bytes += puts_.back().data.size();
   }
   // What is wrong with one of them is found where they are run one by one.
+  const auto begin = service_.slow_log().on() ? SlowLog::Clock::now() : SlowLog::Clock::time_point();
   if (puts_.size() < 2 || !executor_.put_each(puts_, items.front().database)) return 0;
+  note_slow_puts(batch, items.first(puts_.size()), begin);
   for (const Requests::Item& item : items.first(puts_.size())) Reply(batch.output, item.resp3).ok();
   return puts_.size();
+}
+
+/// Saves that were made together, each as if it had taken its share.
+void Writer::note_slow_puts(const Batch& batch, std::span<const Requests::Item> items, SlowLog::Clock::time_point begin) {
+  SlowLog& slow_log = service_.slow_log();
+  if (!slow_log.on() || begin == SlowLog::Clock::time_point()) return;
+  const auto share = (SlowLog::Clock::now() - begin) / items.size();
+  if (share < std::chrono::microseconds(slow_log.slower_than_us.load(std::memory_order_relaxed))) return;
+  for (const Requests::Item& item : items) {
+    batch.requests.arguments_of(item, arguments_);
+    slow_log.note(*item.info, arguments_, batch.client.get(), share);
+  }
 }
 
 void Writer::execute(Batch& batch, const Requests::Item& item) {
   batch.requests.arguments_of(item, arguments_);
   Reply reply(batch.output, item.resp3);
   if (item.transaction) {
-    batch.given_up = !executor_.run_transaction(*item.transaction, item.watched.get(), reply);
+    batch.given_up = !executor_.run_transaction(*item.transaction, item.watched.get(), batch.client.get(), reply);
   } else if (item.info == nullptr) {
     batch.output.append(arguments_[0]);
   } else {
-    executor_.run(*item.info, arguments_, item.database, reply, {.client = nullptr, .watched = item.watched.get()});
+    executor_.run(*item.info, arguments_, item.database, reply, {.watched = item.watched.get(), .who = batch.client.get()});
   }
 }
 

@@ -21,9 +21,10 @@ struct Batch {
   Requests requests;
   Output output;
   std::shared_ptr<void> owner;  // The connection.
-  std::size_t thread = 0;       // Of the connection.
-  bool given_up = false;        // A transaction in it.
-  bool may_wait = false;        // Something in it does more than save.
+  std::shared_ptr<ClientInfo> client;
+  std::size_t thread = 0;  // Of the connection.
+  bool given_up = false;   // A transaction in it.
+  bool may_wait = false;   // Something in it does more than save.
 };
 using Batches = std::vector<std::unique_ptr<Batch>>;
 
@@ -52,6 +53,7 @@ class Writer {
   void execute(Batch& batch);
   void execute(Batch& batch, const Requests::Item& item);
   std::size_t put_some(Batch& batch, std::span<const Requests::Item> items);
+  void note_slow_puts(const Batch& batch, std::span<const Requests::Item> items, SlowLog::Clock::time_point begin);
   static void fail(Batch& batch, const Error& error);
 
   Service& service_;
@@ -59,7 +61,8 @@ class Writer {
   const std::function<void()> announce_;
   const bool settles_at_once_;
   std::vector<Batches> answers_;  // By thread; of those that are being answered.
-  Result<void> settled_;          // Or why nothing that was left to settle is acknowledged any more; of the thread.
+  // Of the thread: what was left to settle and is not acknowledged yet. Batches that come later may have seen it.
+  Executor::Unsettled unacknowledged_;
   // Of whoever is the writer: running_ says that somebody is.
   Executor executor_;
   std::vector<ByteView> arguments_;

@@ -158,8 +158,17 @@ Result<void> TimelineImpl::end_expired_block() {
   return {};
 }
 
+/// The time by which a job decides what leaves the timeline. It is noted first: a clock may be set back afterwards, and then
+/// what has left has not expired by it (KeyCount).
+std::int64_t TimelineImpl::time_of_leaving() {
+  const std::int64_t now_ms = directory_->confirmed_now_ms();
+  std::int64_t noted = left_by_ms_.load();
+  while (noted < now_ms && !left_by_ms_.compare_exchange_weak(noted, now_ms)) continue;
+  return now_ms;
+}
+
 Result<bool> TimelineImpl::expire() {
-  const std::int64_t elapsed_ms = directory_->confirmed_now_ms();
+  const std::int64_t elapsed_ms = time_of_leaving();
   const directory::TimelineEntry before = entry();
   directory::TimelineEntry after = before;
   expire_blocks(after, elapsed_ms);
@@ -219,7 +228,7 @@ Result<bool> TimelineImpl::cycle_step(directory::Job& job) {
     CAIRN_REACHED("cycle waits for a rollback to be confirmed");
     return false;
   }
-  Step step{.line_up = line_up_.get(), .until = now.cycle_until, .now_ms = directory_->confirmed_now_ms()};
+  Step step{.line_up = line_up_.get(), .until = now.cycle_until, .now_ms = time_of_leaving()};
   std::uint64_t bytes = 0;
   for (const LineUp::Placed& placed : step.line_up->blocks) {
     const bool takes = placed.line == directory::Line::kPersistent && placed.block->stamp_last() <= step.until;

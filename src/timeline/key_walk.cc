@@ -34,6 +34,8 @@ class PresentWalk final : public SaveSource {
   }
 
   [[nodiscard]] Result<Pinned> data() const override { return LineUp::data(now_, timeline_->counters()); }
+  [[nodiscard]] const ReadView& view() const { return view_; }
+  [[nodiscard]] const Save& save() const { return now_; }
 
  private:
   struct Numbered {
@@ -111,9 +113,18 @@ std::unique_ptr<SaveSource> walk_present(std::shared_ptr<const TimelineImpl> tim
   return std::make_unique<PresentWalk>(std::move(timeline), prefix, from, limit, sees);
 }
 
-/// Saves are picked by chance until one is the last of its key: so every key has the same chance, however often it was saved.
+Result<void> visit_present(const TimelineImpl& timeline, Sees sees, const std::function<void(const ReadView&)>& begin,
+                           const std::function<void(ByteView key, const Save&)>& visit) {
+  PresentWalk walk({std::shared_ptr<const void>{}, &timeline}, {}, {}, 0, sees);
+  begin(walk.view());
+  for (; walk.valid(); walk.next()) visit(walk.entry().key, walk.save());
+  return walk.status();
+}
+
+/// Picks saves at random until one is the last of its key, so that every key has the same chance, however often it was saved.
+/// Expected tries: saves for each key. Where most saves are superseded a walk over all keys picks one.
 Result<std::optional<Bytes>> random_key(const TimelineImpl& timeline, std::uint64_t random, Sees sees) {
-  constexpr int kTries = 100;
+  constexpr int kTries = 8192;  // About as many microseconds.
   const ReadView view = timeline.read_view(sees);
   const LineUp& line_up = *view.line_up;
   const std::uint64_t first = timeline.first_of_get(view);
@@ -142,12 +153,15 @@ Result<std::optional<Bytes>> random_key(const TimelineImpl& timeline, std::uint6
     CAIRN_TRY(last, line_up.find(entry.key, timeline.hash_of(entry.key), first, view.visible, timeline.counters()));
     if (last && last->stamp == entry.stamp && last->gives_data(view.now_ms)) return Bytes(entry.key);
   }
-  // Nearly all saves were superseded: the chance is not even any more, but there is a key if there is one.
   CAIRN_REACHED("random key found by walking");
-  SaveList list(walk_present({std::shared_ptr<const void>{}, &timeline}, {}, {}, chance.below(kTries) + 1, sees));
   std::optional<Bytes> key;
-  for (const SaveList::Entry& entry : list) key = Bytes(entry.key);
-  CAIRN_TRY_VOID(list.status());
+  std::uint64_t keys = 0;
+  // Each key takes the place of those before it with the chance 1 / number (reservoir sampling).
+  CAIRN_TRY_VOID(visit_present(
+      timeline, sees, [](const ReadView&) {},
+      [&](ByteView next, const Save&) {
+        if (chance.below(++keys) == 0) key = Bytes(next);
+      }));
   return key;
 }
 

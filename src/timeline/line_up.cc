@@ -77,7 +77,10 @@ Result<std::uint64_t> LineUp::changed(ByteView key, std::uint64_t hash, std::uin
   if (!found) return 0;
   if (found->kind == RecordKind::kTombstone) return found->stamp;
   const std::vector<std::uint64_t> since = erases_between(found->stamp + 1, stamp_max);
-  return since.empty() ? found->stamp : since.front();
+  if (since.empty()) return found->stamp;
+  // To a key that had expired by then an erase of all keys is nothing.
+  const bool had_expired = found->expiry_ms != 0 && found->expiry_ms <= directory::ms_of_stamp(since.front());
+  return had_expired ? found->stamp : since.front();
 }
 
 std::uint64_t LineUp::last_erase(std::uint64_t stamp_max) const {

@@ -196,6 +196,10 @@ SaveList Timeline::present(ByteView prefix, ByteView from, std::uint64_t limit, 
   if (!is_usable(impl_)) return SaveList(timeline::failed_source(why_unusable(impl_).error()));
   return SaveList(timeline::walk_present(impl_, prefix, from, limit, sees));
 }
+Result<KeyCounts> Timeline::key_counts() const {
+  if (!is_usable(impl_)) return why_unusable(impl_);
+  return impl_->key_counts();
+}
 Result<std::optional<Bytes>> Timeline::random_key(std::uint64_t random, Sees sees) const {
   if (!is_usable(impl_)) return why_unusable(impl_);
   return timeline::random_key(*impl_, random, sees);

@@ -4,6 +4,7 @@
 //   timeline_write.cc     the way of a save, and when a block ends
 //   timeline_read.cc      get, get_at
 //   key_walk.cc           what is there, in the order of keys; one key by chance
+//   key_count.cc          how many keys there are
 //   walks.cc              keys, history: walks in the order of time
 //   watcher.cc            following saves as they come
 //   timeline_blocks.cc    indexes of blocks that have ended, merging of indexes
@@ -35,6 +36,7 @@
 #include "directory/directory.h"
 #include "directory/log.h"
 #include "sealed/levelling.h"
+#include "timeline/key_count.h"
 #include "timeline/line_up.h"
 
 namespace cairn::timeline {
@@ -117,10 +119,16 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   /// unless `for_good`: then it leaves to the next open what it could not do, and nothing of the timeline runs any more.
   Result<void> close(bool for_good = false) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
 
+  [[nodiscard]] Result<KeyCounts> key_counts() const { return key_count_.count(*this); }
+
   // For walks and watchers.
   [[nodiscard]] ReadView read_view(Sees sees = Sees::kAcknowledged) const CAIRN_EXCLUDES(log_.mutex);
   /// What get() sees begins with this stamp.
   [[nodiscard]] std::uint64_t first_of_get(const ReadView& view) const;
+  /// get() does not see a save that is so old; 0: it sees all.
+  [[nodiscard]] std::int64_t expires_after_ms() const { return config_.persist ? 0 : config_.timeout_ms; }
+  /// The clock was set back: what has left the timeline may not have expired by it.
+  [[nodiscard]] bool clock_is_behind(const ReadView& view) const { return view.now_ms < left_by_ms_.load(); }
   [[nodiscard]] std::uint64_t hash_of(ByteView key) const { return xxh3(key, directory_->hash_seed()); }
   [[nodiscard]] const ReadCounters& counters() const { return read_counters_; }
   [[nodiscard]] const Tuning& tuning() const { return tuning_; }
@@ -201,6 +209,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   [[nodiscard]] std::int64_t merging_rests_ms() const;
   Result<void> keep_house(directory::Job& job) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> end_expired_block() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  [[nodiscard]] std::int64_t time_of_leaving();
   Result<bool> expire() CAIRN_EXCLUDES(state_mutex_);
   void expire_blocks(directory::TimelineEntry& entry, std::int64_t now_ms) const;
   [[nodiscard]] directory::TimelineEntry entry() const;
@@ -263,10 +272,12 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
 
   std::atomic<std::int64_t> last_full_boot_ms_{std::numeric_limits<std::int64_t>::min() / 2};  // A block.
   std::atomic<int> asked_{0};                                                                  // How many are Asking.
-  std::atomic<std::uint64_t> freed_bytes_{0};                                                  // By blocks that were closed.
-  std::vector<std::string> open_reports_;                                                      // Of load() alone.
+  std::atomic<std::int64_t> left_by_ms_{0};    // The latest time by which a job decided what leaves.
+  std::atomic<std::uint64_t> freed_bytes_{0};  // By blocks that were closed.
+  std::vector<std::string> open_reports_;      // Of load() alone.
   Published<LineUp> line_up_{nullptr};
   ReadCounters read_counters_;
+  mutable KeyCount key_count_;
   struct Counters {
     // These are changed under log_.mutex alone, with add_alone().
     std::atomic<std::uint64_t> writes{0};

@@ -64,9 +64,11 @@ Result<RolledBack> TimelineImpl::roll_back(Moment to, const RollbackOptions& opt
       TimeWalk walk(*now, first_stamp, stays);
       CAIRN_TRY(first, walk.next());
       if (first == nullptr && now->last_erase(stays) <= first_stamp) {
-        return fail(
-            ErrorCode::kInvalidArgument,
-            "the timeline has no save from before that moment, so the rollback would empty it; force it if that is meant");
+        TimeWalk all(*now, first_stamp, last);
+        CAIRN_TRY(oldest, all.next());
+        const std::string of = oldest == nullptr ? "" : ": the first save is of " + Stamp{oldest->save.stamp}.to_string();
+        return fail(ErrorCode::kInvalidArgument, "the timeline has no save from before that moment" + of +
+                                                     ". The rollback would empty the timeline; force it if that is meant");
       }
     }
     RolledBack cut = count_saves(*now, stays, last);

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -82,6 +83,10 @@ std::unique_ptr<SaveSource> walk_history(std::shared_ptr<const TimelineImpl> tim
 /// See Timeline::present().
 std::unique_ptr<SaveSource> walk_present(std::shared_ptr<const TimelineImpl> timeline, ByteView prefix, ByteView from,
                                          std::uint64_t limit, Sees sees);
+/// Calls `begin` with what the walk sees, then `visit` with each key under which get() finds something and its last save, in the
+/// order of keys. kIo, kCorruption.
+Result<void> visit_present(const TimelineImpl& timeline, Sees sees, const std::function<void(const ReadView&)>& begin,
+                           const std::function<void(ByteView key, const Save&)>& visit);
 /// See Timeline::random_key().
 Result<std::optional<Bytes>> random_key(const TimelineImpl& timeline, std::uint64_t random, Sees sees);
 

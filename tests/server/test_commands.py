@@ -32,7 +32,7 @@ def following(server) -> None:
         got = [connection.read() for _ in range(501)]
         assert [(each[2], each[3], each[5]) for each in got] == [(b"saved", b"mail:%d" % i, b"v%d" % i) for i in range(500)] + [(b"erased", b"mail:7", None)]
     last = got[-2][4]
-    assert writer.call("TL.ROLLBACK", last) == "OK"
+    assert writer.call("TL.ROLLBACK", last).startswith("OK 2 saves are cut off, the first of ")
     for connection in (modern, plain):
         assert connection.read()[2] == b"rolled_back"
     raises(plain.call("GET", "mail:1"), "ERR Can't execute 'get'")
@@ -61,7 +61,7 @@ def times(server) -> None:
     (first, one), (second, two) = connection.call("TL.HISTORY", "t")
     assert (one, two) == (b"one", b"two")
     assert connection.call("TL.GETAT", "t", first) == b"one" and connection.call("TL.GETAT", "t", second) == b"two"
-    assert connection.call("TL.GETAT", "t", "1000") is None
+    assert connection.call("TL.GETAT", "t", "1973-06-01T00:00:00Z") is None
     assert connection.call("TL.HISTORY", "t", second, "+") == [[second, b"two"]]
     assert connection.call("TL.HISTORY", "t", "-", second) == [[first, b"one"]]
     for i in range(25):

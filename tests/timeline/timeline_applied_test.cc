@@ -166,6 +166,67 @@ TEST_F(TimelineApplied, ARandomKeyIsFoundWhereNearlyAllSavesAreSuperseded) {
   for (std::uint64_t i = 0; i < 20; ++i) EXPECT_EQ(*timeline->random_key(i), "there");
 }
 
+TEST_F(TimelineApplied, RandomKeyIsEvenAfterManyUpdatesOfOneKey) {
+  // Chi-square over `keys` keys: expected keys - 1, standard deviation sqrt(2 keys).
+  constexpr int kKeys = 100;
+  constexpr int kTimes = 20'000;
+  const auto chi_square = [&] {
+    std::map<std::string, int> found;
+    for (std::uint64_t i = 0; i < kTimes; ++i) ++found[**timeline->random_key(i * 7919)];
+    double sum = 0;
+    for (int i = 0; i < kKeys; ++i) {
+      const double off = found["k" + std::to_string(i)] - static_cast<double>(kTimes) / kKeys;
+      sum += off * off * kKeys / kTimes;
+    }
+    return sum;
+  };
+  for (int i = 0; i < kKeys; ++i) put("k" + std::to_string(i), "1");
+  for (int i = 0; i < 5000; ++i) put("k7", "1");
+  EXPECT_LT(chi_square(), kKeys + 5 * 14.2);
+}
+
+TEST_F(TimelineApplied, WalkPicksARandomKeyEvenly) {
+  // 8,192 tries do not find one of three keys among 300,000 saves often: a walk picks then.
+  for (const char* key : {"a", "b", "c"}) put(key, "1");
+  std::vector<Timeline::Put> puts(1000, {"b", "1"});
+  for (int i = 0; i < 300; ++i) ASSERT_OK(timeline->apply_each(puts));
+  ASSERT_OK(timeline->sync());
+  std::map<std::string, int> found;
+  for (std::uint64_t i = 0; i < 300; ++i) ++found[**timeline->random_key(i)];
+  for (const char* key : {"a", "b", "c"}) EXPECT_GT(found[key], 60) << key;
+}
+
+TEST_F(TimelineApplied, CountsKeysFromTheSavesSinceTheLastCount) {
+  EXPECT_EQ(timeline->key_counts()->keys, 0U);
+  for (const char* key : {"a", "b", "c"}) put(key, "1");
+  EXPECT_EQ(timeline->key_counts()->keys, 3U);
+  put("a", "2");
+  ASSERT_OK(timeline->erase("b"));
+  ASSERT_OK(timeline->erase("none"));
+  const auto before = timeline->last();
+  put("d", "1");
+  EXPECT_EQ(timeline->key_counts()->keys, 3U);
+  ASSERT_OK(timeline->apply_put("e", "1", Time(milliseconds(clock.wall_ms() + 100))));
+  ASSERT_OK(timeline->sync());
+  EXPECT_EQ(timeline->key_counts()->keys, 4U);
+  Saves saves;
+  saves.set_expiry("e", {});
+  saves.set_expiry("a", Time(milliseconds(clock.wall_ms() + 100)));
+  ASSERT_OK(timeline->write(saves));
+  EXPECT_EQ(timeline->key_counts()->keys, 4U);
+  clock.advance_ms(228);
+  EXPECT_EQ(timeline->key_counts()->keys, 3U);
+  put("a", "again");
+  EXPECT_EQ(timeline->key_counts()->keys, 4U);
+  ASSERT_OK(timeline->rollback(before));
+  EXPECT_EQ(timeline->key_counts()->keys, 2U);
+  Saves all;
+  all.erase_all();
+  all.put("x", "1");
+  ASSERT_OK(timeline->write(all));
+  EXPECT_EQ(timeline->key_counts()->keys, 1U);
+}
+
 TEST_F(TimelineApplied, ExpiryOfOneSaveIsGivenAsATime) {
   const auto applied = timeline->apply_put("a", "1", Time(milliseconds(clock.wall_ms() + 10)));
   ASSERT_OK(applied);

@@ -153,7 +153,7 @@ TEST_F(OneTimeline, RollbackToBeforeTheFirstSaveHasToBeForced) {
     const auto refused = timeline->rollback(before);
     ASSERT_FALSE(refused.has_value());
     EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
-    EXPECT_NE(refused.error().message.find("would empty it"), std::string::npos);
+    EXPECT_NE(refused.error().message.find("would empty the timeline"), std::string::npos);
     EXPECT_EQ(get("a"), "1");
   }
   EXPECT_OK(timeline->rollback(first));  // Which keeps the first save.
@@ -173,7 +173,7 @@ TEST_F(OneTimeline, RollbackToWhatHasExpiredHasToBeForcedThoughItIsStored) {
   put("new", "1");
   const auto refused = timeline->rollback(Time(milliseconds(clock.wall_ms() - 500)));
   ASSERT_FALSE(refused.has_value());
-  EXPECT_NE(refused.error().message.find("would empty it"), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find("would empty the timeline"), std::string::npos) << refused.error().message;
   EXPECT_EQ(get("new"), "1");
 }
 

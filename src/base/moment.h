@@ -1,0 +1,16 @@
+// Times as people write and read them, in the command and in the server.
+#pragma once
+#include <string>
+
+#include "cairn/result.h"
+#include "cairn/timeline.h"
+
+namespace cairn {
+
+/// RFC 3339 with a zone, milliseconds since 1970, or a stamp as it is printed. kInvalidArgument: the text is none of these, or
+/// a number before 1973 (which is likely to be in seconds) or after the year 9999.
+Result<Moment> parse_moment(ByteView text);
+/// RFC 3339 in UTC, with milliseconds.
+std::string format_time(Time time);
+
+}  // namespace cairn

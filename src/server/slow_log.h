@@ -1,0 +1,46 @@
+// The last commands that took long, as SLOWLOG shows them.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "server/command.h"
+
+namespace cairn::server {
+
+/// Thread-safe.
+class SlowLog {
+ public:
+  struct Entry {
+    std::int64_t id = 0;
+    std::int64_t unix_s = 0;
+    std::int64_t took_us = 0;
+    std::vector<std::string> arguments;  // Shortened as Redis does.
+    std::string address;
+    std::string client_name;
+  };
+  using Clock = std::chrono::steady_clock;
+
+  /// Commands that take so many microseconds or longer are kept; 0: all; negative: none, and nothing is timed.
+  std::atomic<std::int64_t> slower_than_us{10'000};
+  std::atomic<std::int64_t> entries_max{128};
+
+  [[nodiscard]] bool on() const { return slower_than_us.load(std::memory_order_relaxed) >= 0; }
+  /// `who`: nullptr if no client asked.
+  void note(const CommandInfo& info, Arguments arguments, const ClientInfo* who, Clock::duration took) CAIRN_EXCLUDES(mutex_);
+  /// The newest first; negative: all.
+  [[nodiscard]] std::vector<Entry> newest(std::int64_t count) const CAIRN_EXCLUDES(mutex_);
+  [[nodiscard]] std::size_t size() const CAIRN_EXCLUDES(mutex_);
+  void clear() CAIRN_EXCLUDES(mutex_);
+
+ private:
+  mutable Mutex mutex_{Rank::kLeaf};
+  std::deque<Entry> entries_ CAIRN_GUARDED_BY(mutex_);  // The newest first.
+  std::int64_t next_id_ CAIRN_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace cairn::server
