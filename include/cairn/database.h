@@ -29,6 +29,9 @@ struct DatabaseOptions {
   /// those of its writers in turn; all else lies in the directory itself. At most 64; printable ASCII without quotes, backslashes
   /// and commas.
   std::vector<std::string> drives;
+  /// Permissions of files that are made, in checkpoints too, whatever the umask; a directory that is made can also be searched by
+  /// whoever may read its files (0600: 0700). Files and directories that are there keep theirs. At most 0777; the owner has 0600.
+  unsigned file_mode = 0600;
 };
 
 /// Called now and then by a long operation with what it has done of what it has to do, in bytes; false cancels it, and it

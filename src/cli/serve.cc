@@ -57,7 +57,8 @@ Result<int> serve() {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("cairn"));
   spdlog::set_level(spdlog::level::from_str(config.log_level));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
-  CAIRN_TRY(database, Database::open(config.dir, {.create_if_missing = true, .owner = "cairn serve"}));
+  CAIRN_TRY(database,
+            Database::open(config.dir, {.create_if_missing = true, .owner = "cairn serve", .file_mode = config.file_mode}));
   for (const std::string& report : database.open_reports()) spdlog::warn("{}", report);
   {
     CAIRN_TRY(server, server::Server::create(config, database));

@@ -303,7 +303,11 @@ namespace cairn {
 namespace {
 
 Result<Database> open_path(const std::string& path, const DatabaseOptions& options, database::DatabaseImpl::Mode mode) {
-  CAIRN_TRY(storage, storage::PosixStorage::open(path, mode != database::DatabaseImpl::Mode::kOpen));
+  if ((options.file_mode & 0600U) != 0600U || options.file_mode > 0777U) {
+    return fail(ErrorCode::kInvalidArgument,
+                "file_mode does not let the owner read and write (0600), or has more than the nine bits of permissions (0777)");
+  }
+  CAIRN_TRY(storage, storage::PosixStorage::open(path, mode != database::DatabaseImpl::Mode::kOpen, options.file_mode));
   DatabaseOptions absolute = options;
   for (std::string& drive : absolute.drives) {
     std::error_code error;
@@ -312,6 +316,7 @@ Result<Database> open_path(const std::string& path, const DatabaseOptions& optio
     drive = whole.lexically_normal().string();
   }
   CAIRN_TRY(impl, database::DatabaseImpl::open(std::move(storage), directory::Environment::process(), mode, absolute));
+  impl->set_file_mode(options.file_mode);
   return Database(std::move(impl));
 }
 
@@ -375,7 +380,7 @@ Result<VerifyReport> Database::verify(const Progress& progress) {
 
 Result<void> Database::checkpoint(const std::string& path, const Progress& progress) {
   if (!is_usable(impl_)) return why_unusable(impl_);
-  CAIRN_TRY(target, storage::PosixStorage::open(path, true));
+  CAIRN_TRY(target, storage::PosixStorage::open(path, true, impl_->file_mode()));
   return impl_->checkpoint(std::move(target), progress);
 }
 
@@ -389,7 +394,7 @@ Result<void> Database::restore(const std::string& checkpoint, const std::string&
 Result<void> Database::incremental_checkpoint(const std::string& base, const std::string& path, const Progress& progress) {
   if (!is_usable(impl_)) return why_unusable(impl_);
   CAIRN_TRY(full, storage::PosixStorage::open(base, false));
-  CAIRN_TRY(target, storage::PosixStorage::open(path, true));
+  CAIRN_TRY(target, storage::PosixStorage::open(path, true, impl_->file_mode()));
   return impl_->checkpoint(std::move(target), progress, full.get());
 }
 

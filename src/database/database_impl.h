@@ -44,6 +44,9 @@ class DatabaseImpl {
                const timeline::Tuning& timeline_tuning, const forks::Tuning& forks_tuning)
       : directory_(std::move(directory)), tuning_(tuning), timeline_tuning_(timeline_tuning), forks_tuning_(forks_tuning) {}
   ~DatabaseImpl();
+  /// Of the files of checkpoints. Set before anybody else has the database.
+  void set_file_mode(unsigned mode) { file_mode_ = mode; }
+  [[nodiscard]] unsigned file_mode() const { return file_mode_; }
   DatabaseImpl(const DatabaseImpl&) = delete;
   DatabaseImpl& operator=(const DatabaseImpl&) = delete;
 
@@ -84,6 +87,7 @@ class DatabaseImpl {
   const timeline::Tuning timeline_tuning_;
   const forks::Tuning forks_tuning_;
   Mutex mutex_{Rank::kDatabase};
+  unsigned file_mode_ = 0600;
   bool closed_ CAIRN_GUARDED_BY(mutex_) = false;
   std::map<std::string, std::shared_ptr<table::TableImpl>> tables_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<timeline::TimelineImpl>> timelines_ CAIRN_GUARDED_BY(mutex_);

@@ -2,6 +2,7 @@
 
 #include <boost/asio/ip/address.hpp>
 #include <cerrno>
+#include <charconv>
 #include <fstream>
 #include <sstream>
 
@@ -59,6 +60,15 @@ Result<void> set_value(const std::string& name, const directory::TomlTable::Valu
     int allow = 0;
     CAIRN_TRY_VOID(set_number(name, value, 0, 1, allow));
     config.allow_flush = allow != 0;
+    return {};
+  }
+  if (name == "file_mode") {
+    std::string text;
+    CAIRN_TRY_VOID(set_text(name, value, text));
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), config.file_mode, 8);
+    const bool valid = error == std::errc{} && end == text.data() + text.size() && (config.file_mode & 0600U) == 0600U &&
+                       config.file_mode <= 0777U;
+    if (!valid) return wrong(name, "is '" + text + "'; it is from \"0600\" to \"0777\", in octal digits");
     return {};
   }
   if (name == "durability") {

@@ -213,9 +213,12 @@ Result<void> check_path(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<PosixStorage>> PosixStorage::open(const std::string& path, bool create) {
+Result<std::unique_ptr<PosixStorage>> PosixStorage::open(const std::string& path, bool create, mode_t file_mode) {
   CAIRN_TRY_VOID(check_path(path));
-  if (create && mkdir(path.c_str(), 0777) == 0) {
+  const mode_t directory_mode = file_mode | ((file_mode & 0444U) >> 2U);
+  if (create && mkdir(path.c_str(), directory_mode) == 0) {
+    // The umask was applied to it, but not to what was asked for.
+    if (chmod(path.c_str(), directory_mode) != 0) return system_error(errno, "setting the permissions of", path);
     const std::size_t slash = path.find_last_of('/', path.find_last_not_of('/'));
     const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
     CAIRN_TRY_VOID(sync_fd_of_directory(parent));
@@ -224,7 +227,7 @@ Result<std::unique_ptr<PosixStorage>> PosixStorage::open(const std::string& path
   }
   const int fd = uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (fd < 0) return system_error(errno, "opening directory", path);
-  return std::unique_ptr<PosixStorage>(new PosixStorage(path, fd));
+  return std::unique_ptr<PosixStorage>(new PosixStorage(path, fd, file_mode));
 }
 
 Result<PosixStorage::Around> PosixStorage::open_around(const std::string& path) {
@@ -424,7 +427,10 @@ Result<bool> PosixStorage::is_there(const std::string& name) const {
 }
 
 int PosixStorage::open_file(const char* name, int flags) const {
-  return uninterrupted([&] { return openat(directory_fd_, name, flags | O_CLOEXEC, 0666); });
+  const int fd = uninterrupted([&] { return openat(directory_fd_, name, flags | O_CLOEXEC, file_mode_); });
+  // The umask was applied to it, but not to what was asked for.
+  if (fd >= 0 && (flags & O_CREAT) != 0 && file_mode_ != kFileMode) (void)fchmod(fd, file_mode_);
+  return fd;
 }
 
 std::unique_ptr<Lease> PosixStorage::make_lease(Clock& clock) { return std::make_unique<FileLease>(*this, *this, clock); }

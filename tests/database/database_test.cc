@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <thread>
 
 #include "storage/bus_error.h"
@@ -405,6 +408,84 @@ TEST(Database, ManyTablesShareTheThreadsOfTheProcess) {
     for (int i = 0; i < count; ++i) EXPECT_EQ((*database->table(name(i))->get("key"))->view(), name(i));
     ASSERT_OK(database->close());
   }
+}
+
+std::filesystem::perms permissions_of(const std::filesystem::path& path) {
+  return std::filesystem::status(path).permissions() & std::filesystem::perms::all;
+}
+/// All files in the directory have these permissions.
+void expect_files(const std::string& directory, unsigned mode) {
+  for (const auto& file : std::filesystem::directory_iterator(directory)) {
+    EXPECT_EQ(permissions_of(file.path()), std::filesystem::perms(mode)) << file.path();
+  }
+}
+struct Umask {
+  explicit Umask(mode_t mask) : before(umask(mask)) {}
+  ~Umask() { umask(before); }
+  Umask(const Umask&) = delete;
+  Umask& operator=(const Umask&) = delete;
+  const mode_t before;
+};
+
+TEST(Database, MakesFilesForTheirOwnerAlone) {
+  const TemporaryDirectory directory;
+  const Umask open_to_all(0);
+  auto database = open(directory.file("db"));
+  ASSERT_OK(database);
+  ASSERT_OK(database->table("t")->put("a", "1"));
+  ASSERT_OK(database->timeline("main")->put("a", "1"));
+  ASSERT_OK(database->checkpoint(directory.file("copy")));
+  ASSERT_OK(database->close());
+  for (const char* name : {"db", "copy"}) {
+    expect_files(directory.file(name), 0600);
+    EXPECT_EQ(permissions_of(directory.file(name)), std::filesystem::perms(0700)) << name;
+  }
+}
+
+TEST(Database, MakesFilesWithTheModeThatIsGiven) {
+  const TemporaryDirectory directory;
+  const Umask closed(0077);
+  auto database = Database::open(directory.file("db"), {.create_if_missing = true, .file_mode = 0640});
+  ASSERT_OK(database);
+  ASSERT_OK(database->table("t")->put("a", "1"));
+  ASSERT_OK(database->checkpoint(directory.file("copy")));
+  ASSERT_OK(database->close());
+  for (const char* name : {"db", "copy"}) {
+    expect_files(directory.file(name), 0640);
+    EXPECT_EQ(permissions_of(directory.file(name)), std::filesystem::perms(0750)) << name;
+  }
+  for (const unsigned mode : {0U, 0400U, 0200U, 01600U, 07777U}) {
+    const auto refused = Database::open(directory.file("other"), {.create_if_missing = true, .file_mode = mode});
+    ASSERT_FALSE(refused.has_value()) << mode;
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_FALSE(std::filesystem::exists(directory.file("other")));
+  }
+}
+
+TEST(Database, LeavesThePermissionsOfFilesThatAreThere) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("db");
+  {
+    auto database = open(path);
+    ASSERT_OK(database);
+    ASSERT_OK(database->table("t")->put("a", "1"));
+    ASSERT_OK(database->close());
+  }
+  std::set<std::filesystem::path> there;
+  for (const auto& file : std::filesystem::directory_iterator(path)) {
+    std::filesystem::permissions(file.path(), std::filesystem::perms(0644));
+    there.insert(file.path());
+  }
+  std::filesystem::permissions(path, std::filesystem::perms(0755));
+  auto database = open(path);
+  ASSERT_OK(database);
+  EXPECT_EQ(*database->table("t")->get("a").value(), "1");
+  for (const auto& file : std::filesystem::directory_iterator(path)) {
+    const unsigned mode = there.contains(file.path()) ? 0644 : 0600;
+    EXPECT_EQ(permissions_of(file.path()), std::filesystem::perms(mode)) << file.path();
+  }
+  EXPECT_EQ(permissions_of(path), std::filesystem::perms(0755));
+  ASSERT_OK(database->close());
 }
 
 }  // namespace
