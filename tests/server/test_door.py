@@ -340,10 +340,54 @@ def descriptors(work: str) -> None:
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
+def inodes(work: str) -> None:
+    """A file system without inodes, and without room, again and again under load. Where this user may mount one."""
+    mount = f"{work}/small"
+    os.mkdir(mount)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m,nr_inodes=200", "tmpfs", mount], capture_output=True, check=False).returncode != 0:
+        print("inodes: not run, as no file system can be mounted here")
+        return
+    try:
+        with servers.cairn(f"{mount}/data", "--durability", "kernel") as server:
+            connection = Connection(server.port)
+            saved: dict[str, bytes] = {}
+            for turn in range(10 if "CAIRN_SOAK" in os.environ else 2):
+                for what in ("inodes", "room"):
+                    filled = []
+                    try:
+                        while True:
+                            filled.append(f"{mount}/fill{len(filled)}")
+                            with open(filled[-1], "wb") as out:
+                                if what == "room":
+                                    out.write(b"x" * 1_000_000)
+                    except OSError:
+                        pass
+                    for i in range(120):
+                        key, value = f"{what}{i % 7}", os.urandom(100_000)
+                        reply = connection.call("SET", key, value)
+                        if reply == "OK":
+                            saved[key] = value
+                        else:
+                            raises(reply, "OOM")
+                    for name in filled:
+                        os.path.exists(name) and os.unlink(name)
+                    begin = time.monotonic()
+                    while (reply := connection.call("SET", "after", str(turn))) != "OK":
+                        assert time.monotonic() - begin < 1, reply
+                    assert connection.call("TL.CONFIRM") == "OK" and connection.call("FLUSHDB") == "OK" if turn % 2 else True
+                    if turn % 2:
+                        saved.clear()
+                    for key, value in saved.items():
+                        assert connection.call("GET", key) == value, key
+            assert server.stop() == 0
+    finally:
+        subprocess.run(["umount", "-l", mount], check=False)
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as directory:
-        for test in (browsers, half_transactions, far_rollbacks, http_hosts, rights, logins, scans, random_keys, walks, descriptors):
+        for test in (browsers, half_transactions, far_rollbacks, http_hosts, rights, logins, scans, random_keys, walks, descriptors, inodes):
             if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]:
                 test(directory)
-    print("door: browsers, half transactions, far rollbacks, hosts, rights, logins, scans, random keys, walks, descriptors")
+    print("door: browsers, half transactions, far rollbacks, hosts, rights, logins, scans, random keys, walks, descriptors, inodes")
     sys.exit(0)
