@@ -20,22 +20,25 @@ void Authenticator::check(ByteView name, std::shared_ptr<const User> user, ByteV
                           Done done) {
   const std::optional<bool> known = known_.find(name, user.get(), password);
   if (known) return *known ? done(Outcome::kRight, std::move(user)) : done(Outcome::kWrong, nullptr);
-  bool taken = false;
-  {
-    const MutexLock lock(mutex_);
-    OfAddress& of_address = waiting_[address];
-    std::deque<Login>& of_user = of_address.users[std::string(name)];
-    taken = of_user.size() < kOfUserMax && of_address.count < kOfAddressMax && count_ < kInAllMax;
-    if (taken) {
-      ++of_address.count;
-      ++count_;
-      of_user.push_back({std::move(user), std::string(name), std::string(password), std::move(done)});
-    } else {
-      if (of_user.empty()) of_address.users.erase(std::string(name));
-      if (of_address.count == 0) waiting_.erase(address);
-    }
+  Login login{.user = std::move(user), .name = std::string(name), .password = std::string(password), .done = std::move(done)};
+  if (!put_in_line(address, login)) return login.done(Outcome::kTooMany, nullptr);
+  changed_.notify_all();
+}
+
+/// False: too many wait already.
+bool Authenticator::put_in_line(const std::string& address, Login& login) {
+  const MutexLock lock(mutex_);
+  OfAddress& of_address = waiting_[address];
+  std::deque<Login>& of_user = of_address.users[login.name];
+  if (of_user.size() < kOfUserMax && of_address.count < kOfAddressMax && count_ < kInAllMax) {
+    ++of_address.count;
+    ++count_;
+    of_user.push_back(std::move(login));
+    return true;
   }
-  taken ? changed_.notify_all() : done(Outcome::kTooMany, nullptr);
+  if (of_user.empty()) of_address.users.erase(login.name);
+  if (of_address.count == 0) waiting_.erase(address);
+  return false;
 }
 
 Authenticator::Login Authenticator::take_next() {

@@ -57,6 +57,7 @@ class Authenticator {
     std::size_t count = 0;
   };
   void run() CAIRN_EXCLUDES(mutex_);
+  bool put_in_line(const std::string& address, Login& login) CAIRN_EXCLUDES(mutex_);
   Login take_next() CAIRN_REQUIRES(mutex_);
 
   KnownPasswords known_;

@@ -12,7 +12,7 @@ namespace {
 
 __extension__ using Wide = __int128;  // Holds every sum of two fields.
 
-constexpr std::uint64_t kBitsMax = 8 * 512 * kMiB;
+constexpr std::uint64_t kBitsMax = std::uint64_t{8} * 512 * kMiB;
 
 /// `text` as Redis takes the offset of a bit: a number, or, where `width` is not 0, "#n" for n times the width.
 Result<std::uint64_t> offset_argument(ByteView text, std::uint64_t width = 0) {
