@@ -479,7 +479,9 @@ TEST(Database, LeavesThePermissionsOfFilesThatAreThere) {
   std::filesystem::permissions(path, std::filesystem::perms(0755));
   auto database = open(path);
   ASSERT_OK(database);
-  EXPECT_EQ(*database->table("t")->get("a").value(), "1");
+  const auto value = database->table("t")->get("a");
+  ASSERT_TRUE(value && *value);
+  EXPECT_EQ((*value)->view(), "1");
   for (const auto& file : std::filesystem::directory_iterator(path)) {
     const unsigned mode = there.contains(file.path()) ? 0644 : 0600;
     EXPECT_EQ(permissions_of(file.path()), std::filesystem::perms(mode)) << file.path();
