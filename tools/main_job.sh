@@ -167,7 +167,7 @@ expect "$(ask TL.HISTORY greeting | grep -c .)" 4 "TL.HISTORY"
 then=$(ask TL.HISTORY greeting | head -1)
 expect "$(ask TL.GETAT greeting "$then")" hello "TL.GETAT"
 expect "$(printf 'MULTI\nINCR visits\nINCR visits\nEXEC\n' | ask | tail -1)" 2 "EXEC"
-expect "$(ask TL.ROLLBACK "$then")" OK "TL.ROLLBACK"
+expect "$(ask TL.ROLLBACK "$then" | cut -d" " -f1)" OK "TL.ROLLBACK"
 expect "$(ask GET greeting)" hello "GET after the rollback"
 expect "$(ask TL.UNDO)" OK "TL.UNDO"
 expect "$(ask GET greeting)" goodbye "GET after the undo"
