@@ -60,10 +60,12 @@ Result<void> Service::load_files() {
     CAIRN_TRY(loaded, load_tls(config_));
     tls = loaded;
   }
-  const MutexLock lock(mutex_);
-  users_ = std::move(users);
-  tls_ = std::move(tls);
-  users_generation_.fetch_add(1, std::memory_order_release);
+  {
+    const MutexLock lock(mutex_);
+    users_ = std::move(users);
+    tls_ = std::move(tls);
+    users_generation_.fetch_add(1, std::memory_order_release);
+  }
   authenticator_.forget();
   return {};
 }
