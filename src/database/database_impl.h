@@ -44,7 +44,7 @@ class DatabaseImpl {
                const timeline::Tuning& timeline_tuning, const forks::Tuning& forks_tuning)
       : directory_(std::move(directory)), tuning_(tuning), timeline_tuning_(timeline_tuning), forks_tuning_(forks_tuning) {}
   ~DatabaseImpl();
-  /// Of the files of checkpoints. Set before anybody else has the database.
+  /// Sets the permissions of files in checkpoints. Call it before the database is handed out.
   void set_file_mode(unsigned mode) { file_mode_ = mode; }
   [[nodiscard]] unsigned file_mode() const { return file_mode_; }
   DatabaseImpl(const DatabaseImpl&) = delete;

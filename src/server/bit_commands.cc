@@ -198,7 +198,8 @@ Combine combine_of(ByteView operation) {
   return nullptr;
 }
 
-/// BITOP AND | OR | XOR | NOT destination key [key ...]. What is missing counts as zeros.
+/// BITOP AND | OR | XOR | NOT destination key [key ...]. A missing key counts as zeros, and so do the bytes behind a shorter
+/// value.
 Result<void> bitop(Context& c) {
   const bool inverts = same_word(c[1], "NOT");
   const Combine combine = combine_of(c[1]);
@@ -327,7 +328,7 @@ void operate(Context& c, const FieldOperation& operation, Edited& value) {
   const std::int64_t before = read_field(value.bytes, operation);
   if (operation.kind == FieldOperation::Kind::kGet) return c.reply.integer(before);
   const bool is_set = operation.kind == FieldOperation::Kind::kSet;
-  // What is set into an unsigned field is taken as an unsigned number of 64 bits.
+  // SET into an unsigned field takes its value as an unsigned 64-bit number.
   const Wide set =
       operation.is_signed ? Wide{operation.operand} : static_cast<Wide>(static_cast<std::uint64_t>(operation.operand));
   const Wide wanted = is_set ? set : Wide{before} + operation.operand;

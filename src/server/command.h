@@ -56,7 +56,7 @@ struct Context {
   Client* client = nullptr;
   /// Of WATCH alone.
   WatchSet* watched = nullptr;
-  /// Who asks; nullptr: nobody that is connected.
+  /// The connection that sent the command; nullptr if there is none.
   const ClientInfo* who = nullptr;
 
   [[nodiscard]] ByteView operator[](std::size_t i) const { return arguments[i]; }

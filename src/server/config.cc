@@ -78,7 +78,7 @@ Result<void> set_value(const std::string& name, const directory::TomlTable::Valu
   }
   if (name == "http_hosts") {
     const auto* const list = std::get_if<std::vector<std::string>>(&value);
-    if (list == nullptr) return wrong(name, "is to be a list of names, such as [\"cairn.example\"]");
+    if (list == nullptr) return wrong(name, "must be a list of names, such as [\"cairn.example\"]");
     config.http_hosts = *list;
     return {};
   }

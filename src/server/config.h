@@ -26,7 +26,7 @@ struct Config {
   /// Of all clients: what they have sent and was not answered, and answers that they have not taken. Who needs more is cut off.
   std::uint64_t client_memory_max = 1 * kGiB;
   bool allow_flush = true;
-  unsigned file_mode = 0600;  // Of files that are made: DatabaseOptions::file_mode.
+  unsigned file_mode = 0600;  // Permissions of new files: DatabaseOptions::file_mode.
   std::string log_level = "info";
   /// Names under which HTTP is served beside those of this machine, where there are no users. See docs/http.md.
   std::vector<std::string> http_hosts;

@@ -49,7 +49,7 @@ class Keyspace {
   /// How many keys there are, what is staged included. In the writer everything that was applied is to be settled before.
   [[nodiscard]] Result<std::uint64_t> count() const;
 
-  /// Of values by readers.
+  /// Lookups of values, by whether the key was there.
   struct Lookups {
     std::uint64_t hits = 0;
     std::uint64_t misses = 0;

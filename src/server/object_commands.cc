@@ -1,4 +1,4 @@
-// What a key is made of, and its value as it travels between servers.
+// OBJECT and MEMORY USAGE describe a key; DUMP and RESTORE carry its value from one server to another.
 #include <algorithm>
 
 #include "base/error.h"

@@ -1,3 +1,5 @@
+// Encodes and decodes one string in the format of an RDB file (version 10). The decoder trusts nothing: every length is checked
+// against the bytes that are left before memory is allocated for it.
 #include "server/rdb.h"
 
 #include <lzf.h>
@@ -12,7 +14,7 @@
 namespace cairn::server {
 namespace {
 
-constexpr unsigned kVersion = 10;  // Of Redis 7.0.
+constexpr unsigned kVersion = 10;  // The RDB version that Redis 7.0 writes.
 constexpr std::size_t kVersionBytes = 2;
 constexpr std::size_t kChecksumBytes = 8;
 constexpr std::uint64_t kStringBytesMax = 512 * kMiB;

@@ -100,7 +100,7 @@ class Service {
     std::atomic<bool> allow_flush;
   };
   Live& live() { return live_; }
-  /// What the limit on open files allows. Set before anybody is served.
+  /// The number of clients that the limit on open files allows. Set before the server listens.
   [[nodiscard]] std::int64_t clients_possible() const { return clients_possible_; }
   void set_clients_possible(std::int64_t clients) { clients_possible_ = clients; }
 

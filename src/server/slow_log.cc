@@ -1,3 +1,5 @@
+// Keeps the newest slow commands in a bounded list. Arguments are shortened before the lock is taken, and passwords are never
+// kept.
 #include "server/slow_log.h"
 
 #include <algorithm>

@@ -126,7 +126,7 @@ Result<void> change(Context& c, Work work) {
   return {};
 }
 
-/// What a rollback has cut off, and how long that can be undone.
+/// The reply to TL.ROLLBACK: how many saves the rollback cut off, and until when TL.UNDO brings them back.
 std::string rolled_back(const RolledBack& cut) {
   if (!cut.since) return "OK nothing was saved after that time";
   return "OK " + std::string(cut.at_least ? "at least " : "") + std::to_string(cut.saves) +

@@ -1,3 +1,5 @@
+// One thread takes walks from a queue in the order in which they came. Each walk belongs to a connection: stop() must return
+// before the threads of the connections are destroyed.
 #include "server/walker.h"
 
 #include <sys/resource.h>

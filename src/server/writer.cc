@@ -125,6 +125,7 @@ void Writer::run() {
 
 void Writer::run_round(Batches round, std::size_t own_thread, Batches& own) {
   for (const auto& batch : round) execute(*batch);
+  executor_.count_lookups();
   if (!settles_at_once_) return leave_to_settle(std::move(round));
   answer(std::move(round), executor_.settle(), own_thread, own);
 }

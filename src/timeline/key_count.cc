@@ -1,3 +1,5 @@
+// Keeps the number of keys of a timeline. Invariant: keys_ counts the last save of each key, up to the stamp upto_, if the save
+// is a put that had not expired when the last walk began; expired_ and expiries_ say which of these saves have expired or will.
 #include "timeline/key_count.h"
 
 #include <algorithm>
