@@ -341,6 +341,23 @@ def descriptors(work: str) -> None:
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
+def hits(work: str) -> None:
+    """Lookups count wherever they run: on a read thread, and behind a save of the same connection in the writer."""
+    with servers.cairn(f"{work}/hits", "--durability", "kernel") as server:
+        connection = Connection(server.port)
+
+        def counted() -> tuple[int, int]:
+            lines = dict(line.split(":", 1) for line in connection.call("INFO", "stats").decode().split("\r\n") if ":" in line)
+            return int(lines["keyspace_hits"]), int(lines["keyspace_misses"])
+
+        connection.send(["SET", "a", "1"], ["GET", "a"], ["GET", "none"])
+        assert [connection.read() for _ in range(3)] == ["OK", b"1", None]
+        assert counted() == (1, 1)
+        connection.send(*([["GET", "a"]] * 5 + [["GET", "none"]]))
+        assert [connection.read() for _ in range(6)] == [b"1"] * 5 + [None]
+        assert counted() == (6, 2)
+
+
 def inodes(work: str) -> None:
     """A file system without inodes, and without room, again and again under load. Where this user may mount one."""
     mount = f"{work}/small"
@@ -387,8 +404,8 @@ def inodes(work: str) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as directory:
-        for test in (browsers, half_transactions, far_rollbacks, http_hosts, rights, logins, scans, random_keys, walks, descriptors, inodes):
+        for test in (browsers, half_transactions, far_rollbacks, http_hosts, rights, logins, scans, random_keys, walks, hits, descriptors, inodes):
             if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]:
                 test(directory)
-    print("door: browsers, half transactions, far rollbacks, hosts, rights, logins, scans, random keys, walks, descriptors, inodes")
+    print("door: browsers, half transactions, far rollbacks, hosts, rights, logins, scans, random keys, walks, hits, descriptors, inodes")
     sys.exit(0)
