@@ -113,6 +113,8 @@ class Requests {
 /// A prefix that a connection follows.
 struct Following {
   Bytes prefix;
+  int database;
+  std::size_t timeline;  // Which the database was when `watch` was made.
   Watch watch;
 };
 

@@ -123,4 +123,18 @@ Result<std::int64_t> integer_argument(ByteView text) {
   return value;
 }
 
+Result<int> int_argument(ByteView text, const char* invalid) {
+  const Result<std::int64_t> number = integer_argument(text);
+  const bool fits = number && *number >= INT32_MIN && *number <= INT32_MAX;
+  if (!fits && invalid != nullptr) return refuse(invalid);
+  CAIRN_TRY_VOID(number);
+  if (!fits) return refuse("ERR value is out of range, value must between -2147483648 and 2147483647");
+  return static_cast<int>(*number);
+}
+
+Result<void> check_database(int number) {
+  if (number < 0 || number >= kDatabases) return refuse("ERR DB index is out of range");
+  return {};
+}
+
 }  // namespace cairn::server

@@ -24,6 +24,7 @@ using Arguments = std::span<const ByteView>;
 /// A key that WATCH named, as it was then.
 struct Watched {
   int database;
+  std::size_t timeline;  // Which the database was.
   Bytes key;
   Stamp changed;
   bool there;
@@ -142,6 +143,10 @@ std::string error_reply(const Error& error);
 std::unexpected<Error> refuse(std::string reply);
 inline std::unexpected<Error> refuse_syntax() { return refuse("ERR syntax error"); }
 Result<std::int64_t> integer_argument(ByteView text);
+/// Of 32 bits. `invalid`: the reply if it is none; nullptr: what Redis says then.
+Result<int> int_argument(ByteView text, const char* invalid = nullptr);
+/// Refuses a number that no database has.
+Result<void> check_database(int number);
 /// An answer is copied into memory up to here; values that are sent from where they are mapped do not count.
 inline constexpr std::uint64_t kAnswerBytesMax = 512 * kMiB;
 std::unexpected<Error> refuse_answer();

@@ -44,9 +44,9 @@ Result<void> reset(Context& c) {
 }
 
 Result<void> select(Context& c) {
-  CAIRN_TRY(number, integer_argument(c[1]));
-  if (number < 0 || number >= kDatabases) return refuse("ERR DB index is out of range");
-  c.client->database = static_cast<int>(number);
+  CAIRN_TRY(number, int_argument(c[1]));
+  CAIRN_TRY_VOID(check_database(number));
+  c.client->database = number;
   c.client->info->database = c.client->database;
   c.reply.ok();
   return {};
@@ -276,7 +276,7 @@ Result<void> watch(Context& c) {
     if (std::ranges::any_of(*c.watched, same)) continue;
     CAIRN_TRY(changed, c.keys.changed(key));
     CAIRN_TRY(there, c.keys.contains(key));
-    c.watched->push_back({c.keys.number(), Bytes(key), changed, there});
+    c.watched->push_back({c.keys.number(), c.keys.timeline_number(), Bytes(key), changed, there});
   }
   c.reply.ok();
   return {};

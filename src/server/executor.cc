@@ -13,6 +13,7 @@ bool is_refusal(const Error& error) { return error.code == ErrorCode::kInvalidAr
 Keyspace& Executor::keys(int number) {
   const auto at = static_cast<std::size_t>(number);
   if (!keys_[at]) keys_[at] = std::make_unique<Keyspace>(service_.databases(), number, sees_);
+  if (!touched_.test(at)) keys_[at]->enter();
   touched_.set(at);
   return *keys_[at];
 }
@@ -49,19 +50,23 @@ void Executor::run(const CommandInfo& info, Arguments arguments, int database, R
 }
 
 Result<void> Executor::put_each(std::span<const Timeline::Put> puts, int database) {
-  const Result<Applied> applied = keys(database).put_each(puts, service_.config().durability);
+  Keyspace& keyspace = keys(database);
+  const Result<Applied> applied = keyspace.put_each(puts, service_.config().durability);
   touched_.reset();  // Nothing is staged.
   CAIRN_TRY_VOID(applied);
-  applied_[static_cast<std::size_t>(database)] = *applied;
+  applied_[keyspace.timeline_number()] = *applied;
   any_applied_ = true;
   return {};
 }
 
 Result<bool> Executor::has_changed(const WatchSet& watched) {
   for (const Watched& each : watched) {
-    CAIRN_TRY(changed, keys(each.database).changed(each.key));
-    CAIRN_TRY(there, keys(each.database).contains(each.key));
-    if (changed != each.changed || there != each.there) return true;
+    const Keyspace& keyspace = keys(each.database);
+    CAIRN_TRY(changed, keyspace.changed(each.key));
+    CAIRN_TRY(there, keyspace.contains(each.key));
+    // As Redis, SWAPDB touches the keys that are in one of the two databases.
+    const bool swapped = keyspace.timeline_number() != each.timeline;
+    if (swapped ? there || each.there : changed != each.changed || there != each.there) return true;
   }
   return false;
 }
@@ -118,7 +123,7 @@ Result<void> Executor::commit() {
     if (!touched_.test(i)) continue;
     CAIRN_TRY(applied, keys_[i]->commit(service_.config().durability));
     if (!applied) continue;
-    applied_[i] = applied;
+    applied_[keys_[i]->timeline_number()] = applied;
     any_applied_ = true;
   }
   return {};
@@ -142,7 +147,7 @@ Result<void> Executor::wait_for(const Unsettled& unsettled) const {
   Result<void> all;
   for (std::size_t i = 0; i < unsettled.size(); ++i) {
     if (!unsettled[i]) continue;
-    Result<void> one = service_.databases().find(static_cast<int>(i))->settle(*unsettled[i]);
+    Result<void> one = service_.databases().timeline(i)->settle(*unsettled[i]);
     if (!one && all) all = std::move(one);
   }
   return all;

@@ -37,7 +37,7 @@ class Executor final : public Execution {
   /// Makes everything that was applied acknowledged.
   Result<void> settle() override;
   Result<void> commit() override;
-  /// What was applied and is not acknowledged: the last of each database.
+  /// What was applied and is not acknowledged: the last of each timeline.
   using Unsettled = std::array<std::optional<Applied>, kDatabases>;
   /// For who makes it acknowledged in another thread, with wait_for().
   Unsettled take_unsettled() {

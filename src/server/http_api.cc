@@ -170,7 +170,7 @@ Result<Json> stats(Service& service, const HttpTarget& /*target*/, const User* /
     Json lines = Json::array();
     for (const LineStats& line : stats.lines) lines.push_back(line_json(line));
     databases.push_back({{"db", number},
-                         {"timeline", Databases::name_of(number)},
+                         {"timeline", Databases::name_of(service.databases().timeline_of(number))},
                          {"timeout_ms", stats.timeout.count()},
                          {"lines", std::move(lines)},
                          {"lookups", stats.lookups},

@@ -158,12 +158,6 @@ Result<void> rename_key(Context& c, bool only_new) {
 Result<void> rename_to(Context& c) { return rename_key(c, false); }
 Result<void> renamenx(Context& c) { return rename_key(c, true); }
 
-Result<int> database_argument(ByteView text) {
-  CAIRN_TRY(number, integer_argument(text));
-  if (number < 0 || number >= kDatabases) return refuse("ERR DB index is out of range");
-  return static_cast<int>(number);
-}
-
 Result<void> copy(Context& c) {
   int number = c.keys.number();
   bool replace = false;
@@ -171,7 +165,8 @@ Result<void> copy(Context& c) {
     if (same_word(c[i], "REPLACE")) {
       replace = true;
     } else if (same_word(c[i], "DB") && i + 1 < c.size()) {
-      CAIRN_TRY(given, database_argument(c[++i]));
+      CAIRN_TRY(given, int_argument(c[++i]));
+      CAIRN_TRY_VOID(check_database(given));
       number = given;
     } else {
       return refuse_syntax();
@@ -277,7 +272,8 @@ Result<void> dbsize(Context& c) {
 /// The copy is durable before the key is erased here: the two databases have logs of their own, and a crash between them must
 /// not lose the key. After a crash it may be in both.
 Result<void> move(Context& c) {
-  CAIRN_TRY(number, database_argument(c[2]));
+  CAIRN_TRY(number, int_argument(c[2]));
+  CAIRN_TRY_VOID(check_database(number));
   if (number == c.keys.number()) return refuse("ERR source and destination objects are the same");
   Keyspace& target = c.execution.keys(number);
   CAIRN_TRY(there, c.keys.contains(c[1]));
@@ -289,6 +285,17 @@ Result<void> move(Context& c) {
   CAIRN_TRY_VOID(c.execution.commit());
   CAIRN_TRY_VOID(c.execution.settle());
   return c.keys.erase(c[1]);
+}
+
+Result<void> swapdb(Context& c) {
+  CAIRN_TRY(first, int_argument(c[1], "ERR invalid first DB index"));
+  CAIRN_TRY(second, int_argument(c[2], "ERR invalid second DB index"));
+  CAIRN_TRY_VOID(check_database(first));
+  CAIRN_TRY_VOID(check_database(second));
+  CAIRN_TRY_VOID(c.execution.settle());
+  CAIRN_TRY_VOID(c.service.databases().swap(first, second));
+  c.reply.ok();
+  return {};
 }
 
 Result<void> check_flush(const Context& c) {
@@ -356,6 +363,8 @@ constexpr CommandInfo kCommands[] = {
      "Rename a key, only if the new key does not exist", "key newkey"},
     {"SCAN", -2, Where::kReader, kReads | kAllKeys | kWalks, 0, 0, 0, scan, kGroup, "2.8.0",
      "Incrementally iterate the keys space", "cursor [MATCH pattern] [COUNT count] [TYPE type]"},
+    {"SWAPDB", 3, Where::kWriter, kWriteFast | kAdmin | kAllKeys | kNotInMulti | kSettles, 0, 0, 0, swapdb, "server", "4.0.0",
+     "Exchange two databases", "index1 index2"},
     {"TOUCH", -2, Where::kReader, kReadFast, 1, -1, 1, exists, kGroup, "3.2.1", "Count the keys that exist", "key [key ...]"},
     {"TTL", 2, Where::kReader, kReadFast, 1, 1, 1, ttl, kGroup, "1.0.0", "Get the time to live for a key in seconds", "key"},
     {"TYPE", 2, Where::kReader, kReadFast, 1, 1, 1, type, kGroup, "1.0.0", "Determine the type stored at key", "key"},

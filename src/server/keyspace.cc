@@ -182,7 +182,7 @@ Result<std::uint64_t> Keyspace::count() const {
 
 Result<std::optional<Applied>> Keyspace::commit(Durability durability) {
   if (staged_.empty() && !erased_all_) return std::nullopt;
-  CAIRN_TRY(timeline, databases_.get(number_));
+  CAIRN_TRY(timeline, databases_.get(timeline_));
   const SaveOptions options = options_of(durability);
   Result<Applied> applied = Applied{};
   if (staged_.size() == 1 && staged_[0].kind == Staged::Kind::kPut && !erased_all_) {
@@ -207,7 +207,7 @@ Result<std::optional<Applied>> Keyspace::commit(Durability durability) {
 }
 
 Result<Applied> Keyspace::put_each(std::span<const Timeline::Put> puts, Durability durability) {
-  CAIRN_TRY(timeline, databases_.get(number_));
+  CAIRN_TRY(timeline, databases_.get(timeline_));
   return timeline->apply_each(puts, options_of(durability));
 }
 

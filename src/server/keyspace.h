@@ -19,9 +19,12 @@ using Expires = std::optional<Time>;  // None: never.
 class Keyspace {
  public:
   /// For a reader `sees` is kAcknowledged, and nothing is staged.
-  Keyspace(Databases& databases, int number, Sees sees) : databases_(databases), number_(number), sees_(sees) {}
+  Keyspace(Databases& databases, int number, Sees sees) : databases_(databases), number_(number), sees_(sees) { enter(); }
   Keyspace(const Keyspace&) = delete;
   Keyspace& operator=(const Keyspace&) = delete;
+
+  /// Looks up which timeline the database is. A command calls it first, so that it sees one timeline whatever SWAPDB does.
+  void enter() { timeline_ = databases_.timeline_of(number_); }
 
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
   [[nodiscard]] Result<bool> contains(ByteView key) const;
@@ -70,7 +73,9 @@ class Keyspace {
 
   [[nodiscard]] int number() const { return number_; }
   /// nullptr: nobody has written to it yet.
-  [[nodiscard]] Timeline* timeline() const { return databases_.find(number_); }
+  [[nodiscard]] Timeline* timeline() const { return databases_.timeline(timeline_); }
+  /// Its place among the timelines of Databases.
+  [[nodiscard]] std::size_t timeline_number() const { return timeline_; }
   [[nodiscard]] static Time now();
 
  private:
@@ -88,6 +93,7 @@ class Keyspace {
   Databases& databases_;
   const int number_;
   const Sees sees_;
+  std::size_t timeline_ = 0;
   bool erased_all_ = false;  // Before what is in staged_.
   std::vector<Staged> staged_;
   std::unordered_map<ByteView, std::size_t> places_;  // In staged_, once it is long.

@@ -95,7 +95,10 @@ class Session : public std::enable_shared_from_this<Session> {
   void watch(const CommandInfo& info, Arguments arguments);
   void run_connection_command(const CommandInfo& info, Arguments arguments);
   [[nodiscard]] bool refuse_while_following(const CommandInfo& info);
+  void follow_swapped(Following& following);
   void send_event(const Following& following, const WatchEvent& event);
+  void send_event(const Following& following, const char* kind, std::optional<ByteView> key, Stamp stamp,
+                  std::optional<ByteView> data);
   void answer_with(Output&& output);
   void answer_error(ByteView text);
   [[nodiscard]] bool behind_writer() const { return in_flight_ != 0 || batch_ != nullptr; }

@@ -187,6 +187,7 @@ void Session::deliver() {
   follow_what_may_be_seen();
   bool more = false;
   for (Following& following : client_.following) {
+    follow_swapped(following);
     while (!more) {
       if (output_.size() > kOutputBytesMax) {
         more = true;
@@ -213,6 +214,17 @@ void Session::deliver() {
   if (more && !writing_) boost::asio::post(thread_.context(), [self = shared_from_this()] { self->deliver(); });
 }
 
+/// SWAPDB has put another timeline under the number of the database: goes on with that one, from now on.
+void Session::follow_swapped(Following& following) {
+  const std::size_t timeline = service_.databases().timeline_of(following.database);
+  if (timeline == following.timeline) return;
+  following.timeline = timeline;
+  Timeline& now = *service_.databases().timeline(timeline);  // swap() has made it.
+  const Stamp last = now.last();
+  following.watch = now.watch(following.prefix, Moment(Stamp{last.value + 1}));
+  send_event(following, "swapped", {}, last, {});
+}
+
 void Session::send_event(const Following& following, const WatchEvent& event) {
   const char* kind = "saved";
   switch (event.kind) {
@@ -222,13 +234,20 @@ void Session::send_event(const Following& following, const WatchEvent& event) {
     case WatchEvent::Kind::kRolledBack: kind = "rolled_back"; break;
     case WatchEvent::Kind::kMissed: kind = "missed"; break;
   }
-  const bool has_key = event.kind == WatchEvent::Kind::kSaved || event.kind == WatchEvent::Kind::kErased;
+  const bool saved = event.kind == WatchEvent::Kind::kSaved;
+  const bool has_key = saved || event.kind == WatchEvent::Kind::kErased;
+  send_event(following, kind, has_key ? std::optional<ByteView>(event.key) : std::nullopt, event.stamp,
+             saved ? std::optional<ByteView>(event.data) : std::nullopt);
+}
+
+void Session::send_event(const Following& following, const char* kind, std::optional<ByteView> key, Stamp stamp,
+                         std::optional<ByteView> data) {
   Reply reply(output_, client_.resp3);
   reply.push(6);
   for (const ByteView part : {ByteView("tl.watch"), ByteView(following.prefix), ByteView(kind)}) reply.bulk(part);
-  has_key ? reply.bulk(ByteView(event.key)) : reply.null();
-  reply.bulk(ByteView(event.stamp.to_string()));
-  event.kind == WatchEvent::Kind::kSaved ? reply.bulk(event.data) : reply.null();
+  key ? reply.bulk(*key) : reply.null();
+  reply.bulk(ByteView(stamp.to_string()));
+  data ? reply.bulk(*data) : reply.null();
 }
 
 /// Within MULTI.

@@ -13,6 +13,9 @@ constexpr std::int64_t kLimitMax = 1'000'000;
 Result<Table> table_of(const Context& c, bool create = false) {
   TableOptions options;
   options.create_if_missing = create;
+  if ((c.info.flags & kWrites) != 0 && c[1] == Databases::kOrderTable) {
+    return refuse("ERR table '" + Bytes(c[1]) + "' belongs to the server: SWAPDB alone changes it");
+  }
   return c.service.databases().database().table(Bytes(c[1]), options);
 }
 

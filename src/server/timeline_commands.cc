@@ -167,7 +167,7 @@ Result<void> tl_watch(Context& c) {
   }
   std::vector<Following>& following = c.client->following;
   std::erase_if(following, [&](const Following& each) { return each.prefix == c[1]; });
-  following.push_back({Bytes(c[1]), timeline->watch(c[1], from)});
+  following.push_back({Bytes(c[1]), c.keys.number(), c.keys.timeline_number(), timeline->watch(c[1], from)});
   c.reply.ok();
   return {};
 }

@@ -87,7 +87,7 @@ class Commands:
             (3, self.copy),
             (1, lambda: [b"KEYS", self.pick(PATTERNS)]),
             (1, lambda: [b"DBSIZE"]),
-            (1, lambda: [b"SELECT", self.pick(DATABASES + [b"16", b"-1", b"x"])]),
+            (1, lambda: [b"SELECT", self.pick(DATABASES + [b"16", b"-1", b"x", b"4294967296"])]),
             (1, lambda: [b"PING", *([self.value()] if self.one_in(2) else [])]),
             (1, lambda: [b"ECHO", self.value()]),
             (1, lambda: [b"WATCH", *self.keys()]),
@@ -274,11 +274,15 @@ def run(count: int, seed: int) -> int:
     with tempfile.TemporaryDirectory() as work, small_blocks(f"{work}/cairn") as ours, servers.redis(work) as theirs:
         pair = (Connection(ours.port), Connection(theirs.port))
         queued: list[list] | None = None  # Within MULTI.
+        watches = False
         sent = 0
         while sent < count:
             pipeline = [commands.next() for _ in range(commands.random.randint(1, 30))]
             if queued is None and commands.one_in(10):  # Refused within MULTI, unlike in Redis.
-                pipeline = [[b"MOVE", commands.key(), commands.pick(DATABASES + [b"16", b"-1", b"x"])]]
+                numbers = [commands.pick(DATABASES + [b"16", b"-1", b"x", b"4294967296"]) for _ in range(2)]
+                # Swapped back and forth, a watched key is as it was: Redis has touched it all the same.
+                swaps = not watches and commands.one_in(2)
+                pipeline = [[b"SWAPDB", *numbers] if swaps else [b"MOVE", commands.key(), numbers[0]]]
             for connection in pair:
                 connection.send(*pipeline)
             for command in pipeline:
@@ -289,6 +293,8 @@ def run(count: int, seed: int) -> int:
                     queued.append(command)
                 elif name == b"MULTI" and other == "OK":
                     queued = []
+                elif name in (b"WATCH", b"UNWATCH", b"EXEC", b"DISCARD"):
+                    watches = name == b"WATCH" and (watches or other == "OK")
                 if name == b"EXEC" and isinstance(mine, list) and isinstance(other, list) and len(mine) == len(other):
                     same = all(equal(a, b, each) for a, b, each in zip(mine, other, queued))
                 else:

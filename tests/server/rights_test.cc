@@ -137,6 +137,7 @@ const std::map<std::string, std::string> kRights = {
     {"SLOWLOG RESET", "a"},
     {"STRLEN", "r"},
     {"SUBSTR", "r"},
+    {"SWAPDB", "wa*"},
     {"TABLE.ERASE", "w"},
     {"TABLE.FIND", "r*"},
     {"TABLE.GET", "r"},

@@ -358,6 +358,69 @@ def hits(work: str) -> None:
         assert counted() == (6, 2)
 
 
+def swaps(work: str) -> None:
+    """SWAPDB exchanges two databases for everybody at once, and for good."""
+    with servers.cairn(f"{work}/swaps") as server:
+        one, two = Connection(server.port), Connection(server.port)
+        for number in (0, 1, 2):
+            assert one.call("SELECT", str(number)) == "OK"
+            assert one.call("MSET", "a", str(number), "b", str(number)) == "OK"
+        one.call("SELECT", "0")
+        # Keys that are in one of the two are touched, others are not.
+        for key, touched in (("a", True), ("none", False)):
+            assert two.call("WATCH", key) == "OK"
+            assert one.call("SWAPDB", "0", "1") == "OK"
+            two.send(["MULTI"], ["PING"], ["EXEC"])
+            assert [two.read() for _ in range(3)][2] == (None if touched else ["PONG"]), key
+        assert one.call("GET", "a") == b"0"
+        # A follower of database 0 goes on with what is database 0 now.
+        follower = Connection(server.port)
+        follower.call("HELLO", "3")
+        assert follower.call("TL.WATCH", "a") == "OK"
+        assert one.call("SWAPDB", "2", "0") == "OK"
+        assert follower.read()[2] == b"swapped"
+        assert one.call("SET", "a", "new") == "OK"
+        assert follower.read()[2:4] == [b"saved", b"a"]
+        assert one.call("SET", "a", "2") == "OK"
+        # A lookup of two keys sees one database.
+        stop = threading.Event()
+
+        def look() -> None:
+            looker = Connection(server.port)
+            while not stop.is_set():
+                first, second = looker.call("MGET", "a", "b")
+                assert first == second, (first, second)
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            lookers = [pool.submit(look) for _ in range(2)]
+            for _ in range(200):
+                assert one.call("SWAPDB", "0", "1") == "OK"
+            stop.set()
+            for looker in lookers:
+                looker.result()
+        assert one.call("SWAPDB", "0", "15") == "OK"
+        raises(one.call("TABLE.PUT", "redis-databases", "order", "x"), "ERR table 'redis-databases' belongs to the server")
+        raises(one.call("TABLE.ERASE", "redis-databases", "order"), "ERR table 'redis-databases' belongs to the server")
+        server.kill()
+    with servers.cairn(f"{work}/swaps") as server:
+        connection = Connection(server.port)
+
+        def values() -> dict[int, bytes | None]:
+            found = {}
+            for number in (0, 1, 2, 15):
+                connection.call("SELECT", str(number))
+                found[number] = connection.call("GET", "a")
+            return found
+
+        assert values() == {0: None, 1: b"1", 2: b"0", 15: b"2"}, values()
+        assert server.stop() == 0
+    order = [servers.CAIRN, "table", "put", f"{work}/swaps", "order"]
+    for wrong in ("", "0 1 2", "0 0 2 3 4 5 6 7 8 9 10 11 12 13 14 15", "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 16", "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 0", "x"):
+        subprocess.run([*order, wrong, "--table", "redis-databases"], check=True, stdout=subprocess.DEVNULL)
+        refused = subprocess.run([servers.CAIRN, "serve", f"{work}/swaps", "--port", "0"], capture_output=True, text=True, timeout=30)
+        assert refused.returncode != 0 and "redis-databases" in refused.stderr + refused.stdout, refused
+
+
 def inodes(work: str) -> None:
     """A file system without inodes, and without room, again and again under load. Where this user may mount one."""
     mount = f"{work}/small"
@@ -404,8 +467,8 @@ def inodes(work: str) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as directory:
-        for test in (browsers, half_transactions, far_rollbacks, http_hosts, rights, logins, scans, random_keys, walks, hits, descriptors, inodes):
+        for test in (browsers, half_transactions, far_rollbacks, http_hosts, rights, logins, scans, random_keys, walks, hits, swaps, descriptors, inodes):
             if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]:
                 test(directory)
-    print("door: browsers, half transactions, far rollbacks, hosts, rights, logins, scans, random keys, walks, hits, descriptors, inodes")
+    print("door: browsers, half transactions, far rollbacks, hosts, rights, logins, scans, random keys, walks, hits, swaps, descriptors, inodes")
     sys.exit(0)
