@@ -1,7 +1,9 @@
 // The commands: what each is called, takes and does. A command is one function that reads its arguments, goes to the keyspace and
 // writes one reply.
 #pragma once
+#include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,10 +15,12 @@
 
 namespace cairn::server {
 
+class ScriptEngine;
 class Service;
 struct Client;
 struct ClientInfo;
 struct CommandInfo;
+struct User;
 
 /// The name of the command first.
 using Arguments = std::span<const ByteView>;
@@ -41,6 +45,10 @@ class Execution {
   virtual Result<void> settle() = 0;
   /// In the writer: applies what the command has staged so far. Not within a transaction.
   virtual Result<void> commit() = 0;
+  /// In the writer: what runs scripts.
+  virtual ScriptEngine& scripts() = 0;
+  /// Holds `bytes`, which something staged is a view of, until it is applied or discarded.
+  virtual void keep(std::shared_ptr<const void> bytes) = 0;
 
  protected:
   ~Execution() = default;
@@ -59,6 +67,8 @@ struct Context {
   WatchSet* watched = nullptr;
   /// The connection that sent the command; nullptr if there is none.
   const ClientInfo* who = nullptr;
+  /// Of commands that run others: what its user may do. nullptr: there are no users, or he is not known.
+  const User* user = nullptr;
 
   [[nodiscard]] ByteView operator[](std::size_t i) const { return arguments[i]; }
   [[nodiscard]] std::size_t size() const { return arguments.size(); }
@@ -78,10 +88,12 @@ enum CommandFlag : std::uint32_t {
   kNotInMulti = 16,
   kAllKeys = 32,  // Reads keys that it does not name.
   kFast = 64,
-  kSettles = 128,   // Calls Execution::settle().
-  kMonitors = 256,  // Tells of the server: the right "monitor" is enough. With kTotals it tells sums over all keys.
-  kTotals = 512,    // Refused to users with prefixes.
-  kWalks = 1024,    // May look at many keys: runs on the thread for walks, so that other clients do not wait.
+  kSettles = 128,       // Calls Execution::settle().
+  kMonitors = 256,      // Tells of the server: the right "monitor" is enough. With kTotals it tells sums over all keys.
+  kTotals = 512,        // Refused to users with prefixes.
+  kCountedKeys = 4096,  // The second argument says how many of those behind it are keys.
+  kScripts = 2048,      // Runs a script, or changes which there are.
+  kWalks = 1024,        // May look at many keys: runs on the thread for walks, so that other clients do not wait.
 };
 
 struct CommandInfo {
@@ -104,6 +116,14 @@ struct CommandInfo {
   /// Calls visit(key) for every key that `arguments` name.
   template <typename Visit>
   void for_each_key(Arguments arguments, Visit visit) const {
+    if ((flags & kCountedKeys) != 0) {
+      constexpr std::size_t kBefore = 3;
+      std::int64_t keys = 0;
+      if (arguments.size() <= kBefore || !parse_integer(arguments[kBefore - 1], keys) || keys < 0) return;
+      const Arguments all = arguments.subspan(kBefore);
+      for (const ByteView key : all.first(std::min(all.size(), static_cast<std::size_t>(keys)))) visit(key);
+      return;
+    }
     if (first_key == 0) return;
     const auto count = static_cast<std::int64_t>(arguments.size());
     const std::int64_t last = last_key < 0 ? count + last_key : last_key;
@@ -116,6 +136,7 @@ std::span<const CommandInfo> string_commands();
 std::span<const CommandInfo> key_commands();
 std::span<const CommandInfo> connection_commands();
 std::span<const CommandInfo> server_commands();
+std::span<const CommandInfo> script_commands();
 std::span<const CommandInfo> config_commands();
 std::span<const CommandInfo> command_commands();
 std::span<const CommandInfo> bit_commands();

@@ -21,6 +21,7 @@ void describe(Reply& reply, const CommandInfo& info) {
   if ((info.flags & kAdmin) != 0) flags.push_back("admin");
   if ((info.flags & kNoAuth) != 0) flags.push_back("no_auth");
   if ((info.flags & kFast) != 0) flags.push_back("fast");
+  if ((info.flags & kCountedKeys) != 0) flags.push_back("movablekeys");
   reply.set(flags.size());
   for (const char* flag : flags) reply.simple(flag);
   reply.integer(info.first_key);
@@ -68,7 +69,7 @@ Result<void> command_getkeys(Context& c) {
     return refuse(error.starts_with("ERR unknown") ? "ERR Invalid command specified"
                                                    : "ERR Invalid number of arguments specified for command");
   }
-  if (found->first_key == 0) return refuse("ERR The command has no key arguments");
+  if (found->first_key == 0 && (found->flags & kCountedKeys) == 0) return refuse("ERR The command has no key arguments");
   std::vector<ByteView> keys;
   found->for_each_key(asked, [&](ByteView key) { keys.push_back(key); });
   c.reply.array(keys.size());

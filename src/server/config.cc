@@ -29,6 +29,14 @@ Result<void> set_number(const std::string& name, const directory::TomlTable::Val
   return {};
 }
 
+/// Bytes, given in MiB.
+Result<void> set_mib(const std::string& name, const directory::TomlTable::Value& value, std::int64_t most, std::uint64_t& bytes) {
+  std::uint64_t mib = 0;
+  CAIRN_TRY_VOID(set_number(name, value, 1, most, mib));
+  bytes = mib * kMiB;
+  return {};
+}
+
 Result<void> set_text(const std::string& name, const directory::TomlTable::Value& value, std::string& into) {
   const auto* const text = std::get_if<std::string>(&value);
   if (text == nullptr) return wrong(name, "is to be a text in quotes");
@@ -50,12 +58,9 @@ Result<void> set_value(const std::string& name, const directory::TomlTable::Valu
   if (name == "clients_max") return set_number(name, value, 1, kClientsMost, config.clients_max);
   if (name == "idle_timeout_s") return set_number(name, value, 0, kSecondsMost, config.idle_timeout_s);
   if (name == "slow_reader_s") return set_number(name, value, 1, kSecondsMost, config.slow_reader_s);
-  if (name == "client_memory_mib") {
-    std::uint64_t mib = 0;
-    CAIRN_TRY_VOID(set_number(name, value, 1, std::int64_t{1} << 30, mib));
-    config.client_memory_max = mib * kMiB;
-    return {};
-  }
+  if (name == "script_time_ms") return set_number(name, value, 1, kSecondsMost, config.script_time_ms);
+  if (name == "client_memory_mib") return set_mib(name, value, std::int64_t{1} << 30, config.client_memory_max);
+  if (name == "script_memory_mib") return set_mib(name, value, 1024, config.script_memory_max);
   if (name == "allow_flush") {
     int allow = 0;
     CAIRN_TRY_VOID(set_number(name, value, 0, 1, allow));

@@ -77,6 +77,10 @@ const Setting kSettings[] = {
     {"read-threads", [](Service& s) { return std::to_string(s.config().read_threads); }, nullptr},
     {"replicaof", [](Service&) { return std::string(); }, nullptr},
     {"save", [](Service&) { return std::string(); }, nullptr},
+    {"script-time-ms", [](Service& s) { return std::to_string(s.scripts().time_ms_max.load()); },
+     [](Service& s, ByteView text, bool store) {
+       return set_count(s.scripts().time_ms_max, text, 1, std::int64_t{1} << 31, store);
+     }},
     {"slaveof", [](Service&) { return std::string(); }, nullptr},
     {"slowlog-log-slower-than", [](Service& s) { return std::to_string(s.slow_log().slower_than_us.load()); },
      [](Service& s, ByteView text, bool store) { return set_count(s.slow_log().slower_than_us, text, -1, kAny, store); }},

@@ -28,12 +28,12 @@ Result<void> Executor::run_command(const CommandInfo& info, Arguments arguments,
                   .reply = reply,
                   .client = options.client,
                   .watched = options.watched,
-                  .who = options.who};
+                  .who = options.who,
+                  .user = options.user};
   SlowLog& slow_log = service_.slow_log();
-  if (!slow_log.on()) return info.run(context);
-  const auto begin = SlowLog::Clock::now();
+  const SlowLog::Timer timer(slow_log);
   Result<void> done = info.run(context);
-  slow_log.note(info, arguments, options.who, SlowLog::Clock::now() - begin);
+  if (const auto took = timer.slow_share(1)) slow_log.note(info, arguments, options.who, *took);
   return done;
 }
 
@@ -46,7 +46,21 @@ void Executor::run(const CommandInfo& info, Arguments arguments, int database, R
     reply.output().rewind(mark);
     reply.error(error_reply(done.error()));
   }
+  end();
+}
+
+/// Nothing is staged any more.
+void Executor::end() {
+  for (std::size_t i = 0; i < touched_.size(); ++i) {
+    if (touched_.test(i)) keys_[i]->leave();
+  }
   touched_.reset();
+  kept_.clear();
+}
+
+ScriptEngine& Executor::scripts() {
+  if (!scripts_) scripts_ = std::make_unique<ScriptEngine>(service_.scripts(), service_.config().script_memory_max);
+  return *scripts_;
 }
 
 Result<void> Executor::put_each(std::span<const Timeline::Put> puts, int database) {
@@ -71,12 +85,12 @@ Result<bool> Executor::has_changed(const WatchSet& watched) {
   return false;
 }
 
-bool Executor::run_transaction(const Requests& transaction, const WatchSet* watched, const ClientInfo* who, Reply& reply) {
+bool Executor::run_transaction(const Requests& transaction, const Options& options, Reply& reply) {
   const Output::Mark mark = reply.output().mark();
   bool given_up = false;
   const auto run_all = [&]() -> Result<void> {
-    if (watched != nullptr) {
-      CAIRN_TRY(changed, has_changed(*watched));
+    if (options.watched != nullptr) {
+      CAIRN_TRY(changed, has_changed(*options.watched));
       if (changed) {
         reply.null_array();
         given_up = true;
@@ -92,7 +106,8 @@ bool Executor::run_transaction(const Requests& transaction, const WatchSet* watc
         continue;
       }
       const Output::Mark before = reply.output().mark();
-      const Result<void> done = run_command(*item.info, arguments, item.database, reply, {.who = who});
+      const Result<void> done =
+          run_command(*item.info, arguments, item.database, reply, {.who = options.who, .user = options.user});
       if (done) continue;
       if (!is_refusal(done.error())) return done;
       reply.output().rewind(before);
@@ -106,7 +121,7 @@ bool Executor::run_transaction(const Requests& transaction, const WatchSet* watc
     reply.output().rewind(mark);
     reply.error(error_reply(done.error()));
   }
-  touched_.reset();
+  end();
   return done && !given_up;
 }
 

@@ -62,6 +62,7 @@ Result<std::optional<Pinned>> Keyspace::get(ByteView key) const {
   }
   Result<std::optional<Pinned>> value = timeline->get(key, sees_);
   if (value) ++(*value ? lookups_.hits : lookups_.misses);
+  if (sees_ == Sees::kApplied && value && *value) read_.push_back(**value);
   return value;
 }
 
@@ -182,6 +183,7 @@ Result<std::uint64_t> Keyspace::count() const {
 
 Result<std::optional<Applied>> Keyspace::commit(Durability durability) {
   if (staged_.empty() && !erased_all_) return std::nullopt;
+  for (const Pinned& value : read_) CAIRN_TRY_VOID(value.status());
   CAIRN_TRY(timeline, databases_.get(timeline_));
   const SaveOptions options = options_of(durability);
   Result<Applied> applied = Applied{};

@@ -25,6 +25,8 @@ class Keyspace {
 
   /// Looks up which timeline the database is. A command calls it first, so that it sees one timeline whatever SWAPDB does.
   void enter() { timeline_ = databases_.timeline_of(number_); }
+  /// The command is over.
+  void leave() { read_.clear(); }
 
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
   [[nodiscard]] Result<bool> contains(ByteView key) const;
@@ -65,7 +67,8 @@ class Keyspace {
   /// Those since the last call.
   Lookups take_lookups() { return std::exchange(lookups_, {}); }
 
-  /// Applies what is staged; nullopt: nothing was.
+  /// Applies what is staged; nullopt: nothing was. kIo: the device has failed under a value that was read, so that something may
+  /// have been computed from it.
   Result<std::optional<Applied>> commit(Durability durability);
   /// Applies each of `puts`, past what is staged, of which there is nothing.
   Result<Applied> put_each(std::span<const Timeline::Put> puts, Durability durability);
@@ -100,6 +103,7 @@ class Keyspace {
   std::vector<std::unique_ptr<Bytes>> computed_;
   std::uint64_t computed_bytes_ = 0;
   mutable Lookups lookups_;
+  mutable std::vector<Pinned> read_;  // In the writer, by the command that runs.
 };
 
 template <typename Visit>

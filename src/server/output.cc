@@ -16,6 +16,21 @@ void Output::append(Output&& other) {
   other.clear();
 }
 
+std::string Output::copy() const {
+  std::string all;
+  all.reserve(size());
+  std::size_t at = bytes_sent_;
+  std::size_t sent = piece_sent_;
+  for (const Piece& piece : pieces_) {
+    const std::size_t until = piece.at - base_;
+    all.append(bytes_, at, until - at);
+    all.append(piece.value.view().substr(sent));
+    at = until;
+    sent = 0;
+  }
+  return all.append(bytes_, at);
+}
+
 std::size_t Output::front(iovec* parts, std::size_t count) const {
   std::size_t filled = 0;
   const auto add = [&](const char* data, std::size_t size) {

@@ -49,6 +49,8 @@ class Output {
   [[nodiscard]] std::uint64_t size() const { return bytes_.size() - bytes_sent_ + pinned_bytes_; }
   /// Of it, what takes memory.
   [[nodiscard]] std::uint64_t memory_bytes() const { return bytes_.capacity() + pieces_.size() * sizeof(Piece); }
+  /// A copy of all that is to be sent.
+  [[nodiscard]] std::string copy() const;
   /// Fills `parts` with what comes next, and says how many it filled.
   std::size_t front(iovec* parts, std::size_t count) const;
   /// So many bytes were sent.

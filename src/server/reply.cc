@@ -3,6 +3,8 @@
 #include <array>
 #include <charconv>
 
+#include "server/text.h"
+
 namespace cairn::server {
 
 void Reply::number(char type, std::int64_t value) {
@@ -25,7 +27,7 @@ void Reply::error(ByteView text) {
   std::string& bytes = output_->bytes();
   bytes.push_back('-');
   text = text.substr(0, text.find_last_not_of("\r\n") + 1);
-  for (const char c : text) bytes.push_back(c == '\r' || c == '\n' ? ' ' : c);
+  bytes.append(one_line(text));
   bytes.append("\r\n");
 }
 

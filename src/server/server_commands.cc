@@ -1,4 +1,4 @@
-// The server itself: its time, what took long, what it is to others; and scripts, which it does not run.
+// The server itself: its time, what took long, what it is to others.
 #include <chrono>
 
 #include "base/error.h"
@@ -70,28 +70,12 @@ Result<void> wait_for_replicas(Context& c) {
   return {};
 }
 
-/// Libraries that release a lock by a script load it before they take the lock: they learn here that they cannot release it.
-Result<void> no_scripts(Context& /*c*/) {
-  return refuse("ERR this server does not run scripts: EVAL, EVALSHA and SCRIPT are not supported (docs/redis.md, Libraries)");
-}
-
 constexpr const char* kGroup = "server";
-constexpr const char* kNoScripts = "Refused: this server does not run scripts";
 
 constexpr CommandInfo kCommands[] = {
-    {"EVAL", -3, Where::kReader, kReads | kWrites, 0, 0, 0, no_scripts, "scripting", "2.6.0", kNoScripts,
-     "script numkeys [key ...] [arg ...]"},
-    {"EVALSHA", -3, Where::kReader, kReads | kWrites, 0, 0, 0, no_scripts, "scripting", "2.6.0", kNoScripts,
-     "sha1 numkeys [key ...] [arg ...]"},
-    {"EVALSHA_RO", -3, Where::kReader, kReads, 0, 0, 0, no_scripts, "scripting", "7.0.0", kNoScripts,
-     "sha1 numkeys [key ...] [arg ...]"},
-    {"EVAL_RO", -3, Where::kReader, kReads, 0, 0, 0, no_scripts, "scripting", "7.0.0", kNoScripts,
-     "script numkeys [key ...] [arg ...]"},
     {"INFO", -1, Where::kReader, kMonitors | kWalks, 0, 0, 0, info, kGroup, "1.0.0",
      "Get information and statistics about the server", "[section [section ...]]"},
     {"ROLE", 1, Where::kReader, kFast, 0, 0, 0, role, kGroup, "2.8.12", "Return the role of the server in replication", ""},
-    {"SCRIPT", -2, Where::kReader, kReads | kWrites, 0, 0, 0, no_scripts, "scripting", "2.6.0", kNoScripts,
-     "LOAD script | EXISTS sha1 [sha1 ...] | FLUSH | KILL"},
     {"SLOWLOG GET", -2, Where::kReader, kAdmin, 0, 0, 0, slowlog_get, kGroup, "2.2.12", "Get the entries of the slow log",
      "[count]"},
     {"SLOWLOG HELP", 2, Where::kReader, kAdmin, 0, 0, 0, subcommand_help, kGroup, "6.2.0",

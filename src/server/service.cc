@@ -42,6 +42,7 @@ Service::Service(const Config& config, std::unique_ptr<Databases> databases)
       databases_(std::move(databases)),
       live_{.clients_max = config.clients_max, .idle_timeout_s = config.idle_timeout_s, .allow_flush = config.allow_flush},
       started_boot_ms_(system_clock().boot_ms()) {
+  scripts_.time_ms_max = config.script_time_ms;
   walker_ = std::make_unique<Walker>(*this);
   run_id_ = fmt::format("{:016x}{:016x}{:08x}", system_random(), system_random(), system_random() & 0xffffffffU);
 }

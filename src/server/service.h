@@ -17,6 +17,7 @@
 #include "server/config.h"
 #include "server/databases.h"
 #include "server/keyspace.h"
+#include "server/script_engine.h"
 #include "server/slow_log.h"
 #include "server/tls.h"
 #include "server/users.h"
@@ -93,6 +94,7 @@ class Service {
   Authenticator& authenticator() { return authenticator_; }
   Walker& walker() { return *walker_; }
   SlowLog& slow_log() { return slow_log_; }
+  ScriptControl& scripts() { return scripts_; }
   /// What CONFIG SET can change meanwhile.
   struct Live {
     std::atomic<std::int64_t> clients_max;
@@ -126,6 +128,7 @@ class Service {
   Counters counters_;
   Live live_;
   SlowLog slow_log_;
+  ScriptControl scripts_;
   std::int64_t clients_possible_ = kClientsMost;
   std::atomic<std::uint64_t> next_client_id_{0};
   std::atomic<std::uint64_t> client_memory_{0};

@@ -160,6 +160,7 @@ std::size_t Session::process(ByteView input) {
 Requests& Session::batch() {
   if (!batch_) {
     batch_ = std::make_unique<Batch>();
+    batch_->user = client_.user;
     batch_->requests.reserve(input_bytes_);
   }
   return batch_->requests;

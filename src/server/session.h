@@ -87,7 +87,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void queue(const CommandInfo& info, Arguments arguments);
   void run_gets();
   void run(const CommandInfo& info, Arguments arguments);
-  void note_slow_gets(SlowLog::Clock::time_point begin);
+  void note_slow_gets(const SlowLog::Timer& timer);
   void run_here(const CommandInfo& info, Arguments arguments);
   void walk(const CommandInfo& info, Arguments arguments);
   void walked(Output&& output);

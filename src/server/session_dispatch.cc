@@ -12,6 +12,8 @@
 namespace cairn::server {
 namespace {
 constexpr std::size_t kGetsAtOnce = 32;
+/// A read thread does not stand in for the writer to run these.
+constexpr std::uint32_t kTakeTime = kNotInMulti | kAdmin | kAllKeys | kSettles | kScripts;
 
 /// What is run within MULTI as outside.
 bool concerns_transaction(const CommandInfo& info) {
@@ -87,7 +89,7 @@ void Session::run(const CommandInfo& info, Arguments arguments) {
   if ((info.flags & kNotInMulti) != 0 && is_watch(info)) return watch(info, arguments);
   if (info.where == Where::kWriter || behind_writer()) {
     batch().add(&info, arguments, client_.database, client_.resp3);
-    batch_->may_wait |= (info.flags & (kNotInMulti | kAdmin | kAllKeys | kSettles)) != 0;
+    batch_->may_wait |= (info.flags & kTakeTime) != 0;
     return;
   }
   if ((info.flags & kWalks) != 0) return walk(info, arguments);
@@ -127,7 +129,7 @@ void Session::run_gets() {
   const Timeline* const timeline = service_.databases().find(client_.database);
   const bool valid = std::ranges::none_of(keys, &ByteView::empty);
   if (keys.size() > 1 && timeline != nullptr && valid) {
-    const auto begin = service_.slow_log().on() ? SlowLog::Clock::now() : SlowLog::Clock::time_point();
+    const SlowLog::Timer timer(service_.slow_log());
     const auto values = timeline->multi_get(keys);
     if (values) {
       Keyspace::Lookups lookups;
@@ -136,7 +138,7 @@ void Session::run_gets() {
         ++(value ? lookups.hits : lookups.misses);
       }
       service_.counters().add(lookups);
-      note_slow_gets(begin);
+      note_slow_gets(timer);
       commands_run_ += keys.size();
       keys.clear();
     }
@@ -152,14 +154,13 @@ void Session::run_gets() {
 }
 
 /// Lookups that were run together, each as if it had taken its share.
-void Session::note_slow_gets(SlowLog::Clock::time_point begin) {
-  SlowLog& slow_log = service_.slow_log();
-  if (!slow_log.on() || begin == SlowLog::Clock::time_point()) return;
+void Session::note_slow_gets(const SlowLog::Timer& timer) {
   static const CommandInfo* const get = command_named("GET");
-  const auto share = (SlowLog::Clock::now() - begin) / thread_.gets().size();
+  const auto share = timer.slow_share(thread_.gets().size());
+  if (!share) return;
   for (const ByteView key : thread_.gets()) {
     const ByteView arguments[] = {"GET", key};
-    slow_log.note(*get, arguments, client_.info.get(), share);
+    service_.slow_log().note(*get, arguments, client_.info.get(), *share);
   }
 }
 
@@ -289,7 +290,7 @@ void Session::exec() {
   awaits_exec_ = watched && client_.database != client_.database_before;
   Requests::Item& item = batch().add(nullptr, {}, client_.database, client_.resp3);
   batch_->may_wait |= std::ranges::any_of(transaction->items(), [&](const Requests::Item& each) {
-    return each.database != item.database || (each.info != nullptr && (each.info->flags & (kAdmin | kAllKeys | kSettles)) != 0);
+    return each.database != item.database || (each.info != nullptr && (each.info->flags & kTakeTime) != 0);
   });
   batch().attach(item, std::move(transaction), std::move(watched));
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,25 @@ class SlowLog {
   std::atomic<std::int64_t> slower_than_us{10'000};
   std::atomic<std::int64_t> entries_max{128};
 
-  [[nodiscard]] bool on() const { return slower_than_us.load(std::memory_order_relaxed) >= 0; }
+  /// Times what follows it, if anything may be kept.
+  class Timer {
+   public:
+    explicit Timer(const SlowLog& log) : log_(log), on_(log.slower_than_us.load(std::memory_order_relaxed) >= 0) {
+      if (on_) begin_ = Clock::now();
+    }
+    /// What each of `count` commands took that were run since; nullopt: too little to be kept.
+    [[nodiscard]] std::optional<Clock::duration> slow_share(std::size_t count) const {
+      if (!on_) return std::nullopt;
+      const auto share = (Clock::now() - begin_) / static_cast<Clock::rep>(count);
+      const std::chrono::microseconds least(log_.slower_than_us.load(std::memory_order_relaxed));
+      return share < least ? std::nullopt : std::optional(share);
+    }
+
+   private:
+    const SlowLog& log_;
+    const bool on_;
+    Clock::time_point begin_;
+  };
   /// `who`: nullptr if no client asked.
   void note(const CommandInfo& info, Arguments arguments, const ClientInfo* who, Clock::duration took) CAIRN_EXCLUDES(mutex_);
   /// The newest first; negative: all.

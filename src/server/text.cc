@@ -22,6 +22,12 @@ std::string small_letters(ByteView text) {
   return result;
 }
 
+std::string one_line(ByteView text) {
+  std::string line(text);
+  std::ranges::replace_if(line, [](char c) { return c == '\r' || c == '\n'; }, ' ');
+  return line;
+}
+
 bool same_word(ByteView a, ByteView b) { return a.size() == b.size() && std::ranges::equal(a, b, {}, to_small, to_small); }
 
 bool parse_integer(ByteView text, std::int64_t& value) {

@@ -14,6 +14,8 @@ std::string small_letters(ByteView text);
 /// Capitals and small letters are the same.
 bool same_word(ByteView a, ByteView b);
 
+/// With spaces in place of ends of lines, as texts stand in replies.
+std::string one_line(ByteView text);
 /// As C prints it.
 inline ByteView up_to_zero(ByteView text) { return text.substr(0, text.find('\0')); }
 

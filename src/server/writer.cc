@@ -172,34 +172,33 @@ std::size_t Writer::put_some(Batch& batch, std::span<const Requests::Item> items
     bytes += puts_.back().data.size();
   }
   // What is wrong with one of them is found where they are run one by one.
-  const auto begin = service_.slow_log().on() ? SlowLog::Clock::now() : SlowLog::Clock::time_point();
+  const SlowLog::Timer timer(service_.slow_log());
   if (puts_.size() < 2 || !executor_.put_each(puts_, items.front().database)) return 0;
-  note_slow_puts(batch, items.first(puts_.size()), begin);
+  note_slow_puts(batch, items.first(puts_.size()), timer);
   for (const Requests::Item& item : items.first(puts_.size())) Reply(batch.output, item.resp3).ok();
   return puts_.size();
 }
 
 /// Saves that were made together, each as if it had taken its share.
-void Writer::note_slow_puts(const Batch& batch, std::span<const Requests::Item> items, SlowLog::Clock::time_point begin) {
-  SlowLog& slow_log = service_.slow_log();
-  if (!slow_log.on() || begin == SlowLog::Clock::time_point()) return;
-  const auto share = (SlowLog::Clock::now() - begin) / items.size();
-  if (share < std::chrono::microseconds(slow_log.slower_than_us.load(std::memory_order_relaxed))) return;
+void Writer::note_slow_puts(const Batch& batch, std::span<const Requests::Item> items, const SlowLog::Timer& timer) {
+  const auto share = timer.slow_share(items.size());
+  if (!share) return;
   for (const Requests::Item& item : items) {
     batch.requests.arguments_of(item, arguments_);
-    slow_log.note(*item.info, arguments_, batch.client.get(), share);
+    service_.slow_log().note(*item.info, arguments_, batch.client.get(), *share);
   }
 }
 
 void Writer::execute(Batch& batch, const Requests::Item& item) {
   batch.requests.arguments_of(item, arguments_);
   Reply reply(batch.output, item.resp3);
+  const Executor::Options options{.watched = item.watched.get(), .who = batch.client.get(), .user = batch.user.get()};
   if (item.transaction) {
-    batch.given_up = !executor_.run_transaction(*item.transaction, item.watched.get(), batch.client.get(), reply);
+    batch.given_up = !executor_.run_transaction(*item.transaction, options, reply);
   } else if (item.info == nullptr) {
     batch.output.append(arguments_[0]);
   } else {
-    executor_.run(*item.info, arguments_, item.database, reply, {.watched = item.watched.get(), .who = batch.client.get()});
+    executor_.run(*item.info, arguments_, item.database, reply, options);
   }
 }
 

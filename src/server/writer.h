@@ -22,9 +22,10 @@ struct Batch {
   Output output;
   std::shared_ptr<void> owner;  // The connection.
   std::shared_ptr<ClientInfo> client;
-  std::size_t thread = 0;  // Of the connection.
-  bool given_up = false;   // A transaction in it.
-  bool may_wait = false;   // Something in it does more than save.
+  std::shared_ptr<const User> user;  // Whose rights its scripts have.
+  std::size_t thread = 0;            // Of the connection.
+  bool given_up = false;             // A transaction in it.
+  bool may_wait = false;             // Something in it does more than save.
 };
 using Batches = std::vector<std::unique_ptr<Batch>>;
 
@@ -53,7 +54,7 @@ class Writer {
   void execute(Batch& batch);
   void execute(Batch& batch, const Requests::Item& item);
   std::size_t put_some(Batch& batch, std::span<const Requests::Item> items);
-  void note_slow_puts(const Batch& batch, std::span<const Requests::Item> items, SlowLog::Clock::time_point begin);
+  void note_slow_puts(const Batch& batch, std::span<const Requests::Item> items, const SlowLog::Timer& timer);
   static void fail(Batch& batch, const Error& error);
 
   Service& service_;

@@ -51,6 +51,29 @@ def dump_of(encoded: bytes, value: bytes) -> bytes:
     return body + crc64(body).to_bytes(8, "little")
 
 
+#: ARGV is a command with its arguments.
+SCRIPTS = [
+    b"return redis.call(unpack(ARGV))",
+    b"return redis.call(unpack(ARGV))",
+    b"return redis.pcall(unpack(ARGV))",
+    b"redis.setresp(3) return {redis.pcall(unpack(ARGV))}",
+    b"local r = redis.pcall(unpack(ARGV)) if type(r) == 'table' and r.err then return r.err end return {type(r), r}",
+    b"redis.call('set', KEYS[1], 'before') local r = redis.call(unpack(ARGV)) redis.call('append', KEYS[1], 'after') return r",
+    b"local done, r = pcall(redis.call, unpack(ARGV)) return {tostring(done), r}",
+    b"return {redis.sha1hex(table.concat(ARGV, ' ')), cjson.encode(ARGV), #ARGV[1], string.upper(ARGV[1]), tonumber(ARGV[#ARGV]) or 'none'}",
+    b"redis.call('select', 1) return {redis.pcall(unpack(ARGV)), redis.call('get', KEYS[1])}",
+    b"error(ARGV[1])",
+    b"error({err = 'CODE ' .. #ARGV})",
+    b"return redis.error_reply(ARGV[1])",
+    b"return {redis.status_reply('fine'), 3.99, -0.5, true, false, {1, {2, nil, 3}}, {double = 1.25}, ARGV}",
+    b"return none",
+    b"return (",
+    b"#!lua flags=no-writes\nreturn redis.call(unpack(ARGV))",
+]
+#: What they answer has no order, or changes with time.
+NOT_SCRIPTED = {b"KEYS", b"SCAN", b"DUMP", b"TTL", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME", b"EVAL", b"EVAL_RO", b"SCRIPT"}
+
+
 class Commands:
     def __init__(self, seed: int):
         self.random = random.Random(seed)
@@ -115,6 +138,9 @@ class Commands:
             (1, lambda: [b"MEMORY", b"USAGE", b"none", *self.pick([[], [b"SAMPLES", b"5"], [b"SAMPLES"], [b"SAMPLES", b"-1"], [b"FOO", b"1"]])]),
             (1, lambda: [b"WAIT", self.pick([b"0", b"x"]), self.pick([b"0", b"-1", b"x"])]),
             (0.5, lambda: [b"ROLE"]),
+            (8, self.scripted),
+            (0.5, lambda: [b"SCRIPT", *self.pick([[b"LOAD", b"return 1"], [b"LOAD", b"return ("], [b"EXISTS", b"x", b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db"], [b"FLUSH"], [b"FLUSH", b"x"], [b"KILL"], [b"NOSUCH"]])]),
+            (0.5, lambda: [b"EVALSHA", self.pick([b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db", b"E0E1F9FABFC9D4800C877A703B823AC0578FF8DB", b"x"]), self.pick([b"0", b"1", b"-1", b"x"])]),
             (0.5, lambda: [b"CLIENT", b"KILL", *self.pick([[b"TYPE", b"wrong"], [b"TYPE", b"pubsub"], [b"USER", b"nobody"], [b"SKIPME", b"x"], [b"ID", b"0"]])]),
             (0.5, lambda: [b"CONFIG", b"SET", *self.pick([[b"timeout", b"0", b"TIMEOUT", b"0"], [b"timeout", b"x"], [b"nothing", b"1"], [b"daemonize", b"yes"]])]),
         ]
@@ -218,6 +244,12 @@ class Commands:
     def lcs(self) -> list:
         words = [b"LEN", b"IDX", b"WITHMATCHLEN", b"MINMATCHLEN", b"2", b"idx", b"foo"]
         return [b"LCS", self.pick(KEYS[:8]), self.pick(KEYS[:8]), *([self.pick(words) for _ in range(self.random.randint(0, 3))])]
+
+    def scripted(self) -> list:
+        command = [b"KEYS"]
+        while command[0].upper() in NOT_SCRIPTED:
+            command = self.next()
+        return [self.pick([b"EVAL", b"EVAL", b"EVAL_RO"]), self.pick(SCRIPTS), b"1", self.key(), *command]
 
     def restore(self) -> list:
         value = self.value()[:2000]

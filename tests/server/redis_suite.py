@@ -20,7 +20,8 @@ import tempfile
 import servers
 
 UNITS = """unit/type/string unit/type/incr unit/expire unit/keyspace unit/scan unit/multi unit/protocol unit/other unit/introspection
-unit/introspection-2 unit/info unit/querybuf unit/bitops unit/bitfield unit/dump unit/slowlog""".split()
+unit/introspection-2 unit/info unit/querybuf unit/bitops unit/bitfield unit/dump unit/slowlog
+unit/scripting""".split()
 #: Tests that need what only a whole Redis has are skipped by their tags.
 TAGS = "-needs:debug -needs:repl -needs:save -needs:config-maxmemory"
 #: (file, pattern, by what it is replaced): commands outside of any test end a unit if the server does not know them.
@@ -31,6 +32,8 @@ CHANGES = [
     ("support/test.tcl", r"(?m)^(\s*)(set msg \[string range \$error 10 end\])$", r"\1\2; if {$::external} {catch {reconnect}}"),
     # The test of streams before it, which is skipped, empties the database for it.
     ("unit/keyspace.tcl", r"(?m)^(\s*)(test \{MOVE basic usage\} \{)$", r"\1r flushdb\n\1\2"),
+    # Scripts by EVAL, not by FUNCTION.
+    ("unit/scripting.tcl", r"foreach is_eval \{0 1\}", "foreach is_eval {1}"),
     # A machine may not know the name.
     ("test_helper.tcl", r"\[socket localhost ", "[socket 127.0.0.1 "),
 ]

@@ -32,6 +32,11 @@ const buffers = Buffer.from([0, 255, 13, 10, 128]);
 await client.set('bytes', buffers);
 assert(buffers.equals(await client.getBuffer('bytes')));
 
+client.defineCommand('release', { numberOfKeys: 1, lua: "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0" });
+assert.equal(await client.set('lock', 'mine', 'PX', 10000, 'NX'), 'OK');
+assert.equal(await client.release('lock', 'not mine'), 0);
+assert.equal(await client.release('lock', 'mine'), 1);
+
 const id = await client.call('CLIENT', 'ID');
 assert.equal(await other.call('CLIENT', 'KILL', 'ID', id), 1);
 assert.equal(await client.get('tx'), 'changed');  // By a new connection.

@@ -31,6 +31,8 @@ await client.watch('tx');
 await modern.set('tx', 'changed');
 await assert.rejects(client.multi().set('tx', 'lost').exec(), /watch/i);
 
+assert.deepEqual(await client.eval("return {KEYS[1], ARGV[1]}", { keys: ['key'], arguments: ['value'] }), ['key', 'value']);
+
 const id = await client.sendCommand(['CLIENT', 'ID']);
 assert.equal(await modern.sendCommand(['CLIENT', 'KILL', 'ID', String(id)]), 1);
 await new Promise((done) => setTimeout(done, 100));
