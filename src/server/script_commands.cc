@@ -7,29 +7,35 @@
 namespace cairn::server {
 namespace {
 
-/// … numkeys [key …] [arg …]
-Result<void> run_script(Context& c, ByteView sha1, bool read_only) {
+constexpr std::size_t kBeforeKeys = 3;  // The name, the script, the number of keys.
+
+/// How many keys follow: … numkeys [key …] [arg …]
+Result<std::size_t> key_count(const Context& c) {
   CAIRN_TRY(keys, integer_argument(c[2]));
-  constexpr std::size_t kBefore = 3;
   if (keys < 0) return refuse("ERR Number of keys can't be negative");
-  if (static_cast<std::uint64_t>(keys) > c.size() - kBefore) {
+  if (static_cast<std::uint64_t>(keys) > c.size() - kBeforeKeys) {
     return refuse("ERR Number of keys can't be greater than number of args");
   }
-  const Arguments all = c.arguments.subspan(kBefore);
-  const auto count = static_cast<std::size_t>(keys);
-  return c.execution.scripts().run(
-      c, {.sha1 = sha1, .keys = all.first(count), .values = all.subspan(count), .read_only = read_only});
+  return static_cast<std::size_t>(keys);
+}
+
+Result<void> run_script(Context& c, ByteView sha1, std::size_t keys, bool read_only) {
+  const Arguments all = c.arguments.subspan(kBeforeKeys);
+  return c.execution.scripts().run(c,
+                                   {.sha1 = sha1, .keys = all.first(keys), .values = all.subspan(keys), .read_only = read_only});
 }
 
 Result<void> run_source(Context& c, bool read_only) {
+  CAIRN_TRY(keys, key_count(c));
   CAIRN_TRY(sha1, c.execution.scripts().load(c[1]));
-  return run_script(c, sha1, read_only);
+  return run_script(c, sha1, keys, read_only);
 }
 
 Result<void> run_sha1(Context& c, bool read_only) {
   constexpr std::size_t kDigits = 40;
   if (c[1].size() != kDigits) return refuse(kNoScript);
-  return run_script(c, small_letters(c[1]), read_only);
+  CAIRN_TRY(keys, key_count(c));
+  return run_script(c, small_letters(c[1]), keys, read_only);
 }
 
 Result<void> eval(Context& c) { return run_source(c, false); }

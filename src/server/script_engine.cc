@@ -176,11 +176,16 @@ Result<ScriptEngine::Script> ScriptEngine::compile(ByteView source, std::string 
 }
 
 std::string sha1_of(ByteView bytes) {
+  static const EVP_MD* const sha1 = EVP_MD_fetch(nullptr, "SHA1", nullptr);  // Else each call would look it up.
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
-  EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha1(), nullptr);
+  EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, sha1, nullptr);
+  constexpr ByteView kDigits = "0123456789abcdef";
   std::string text;
-  for (const unsigned char byte : std::span(digest).first(size)) text += fmt::format("{:02x}", byte);
+  for (const unsigned char byte : std::span(digest).first(size)) {
+    text += kDigits[byte >> 4U];
+    text += kDigits[byte & 15U];
+  }
   return text;
 }
 

@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -341,6 +342,65 @@ def descriptors(work: str) -> None:
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
+def threads(work: str) -> None:
+    """No thread can be started, again and again under load. Where this user may start the server as another."""
+    nobody = 65534
+    directory = tempfile.mkdtemp(dir="/tmp")
+    try:
+        os.chmod(directory, 0o777)
+        runs = subprocess.run([servers.CAIRN, "--version"], user=nobody, group=nobody, capture_output=True, check=False).returncode == 0
+    except OSError:
+        runs = False
+    if not runs:
+        print("threads: not run, as the server cannot be started as another user here")
+        return
+    port = servers.free_port()
+    as_nobody = ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups"]
+    command = [*as_nobody, "bash", "-c", "ulimit -u 60; exec \"$0\" \"$@\"", servers.CAIRN, "serve", f"{directory}/data", "--port", str(port), "--durability", "kernel"]
+    # The limit counts the threads of all processes of a user: another one takes them.
+    takes_all = "import threading, time\nfor _ in range(100): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\nprint('taken', flush=True)\ntime.sleep(60)"
+    try:
+        with servers.Server(command, port) as server:
+            stop = threading.Event()
+            saved: list[dict[str, bytes]] = [{}, {}]
+
+            def load(mine: dict[str, bytes], name: str) -> None:
+                connection = Connection(port)
+                number = 0
+                while not stop.is_set():
+                    key, value = f"{name}{number % 500}", os.urandom(20_000)
+                    reply = connection.call("SET", key, value)
+                    if reply == "OK":
+                        mine[key] = value
+                    number += 1
+
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                loads = [pool.submit(load, mine, name) for mine, name in zip(saved, "ab")]
+                try:
+                    for _ in range(10 if "CAIRN_SOAK" in os.environ else 2):
+                        with subprocess.Popen([*as_nobody, sys.executable, "-c", takes_all], stdout=subprocess.PIPE) as taker:
+                            assert taker.stdout.readline() == b"taken\n"
+                            for _ in range(20):
+                                with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+                                    peer.sendall(b"PING\r\nKEYS a1*\r\n")
+                                    peer.recv(64)
+                            time.sleep(0.2)
+                            taker.kill()
+                        begin = time.monotonic()
+                        connection = Connection(port)
+                        assert connection.call("SET", "after", "1") == "OK" and time.monotonic() - begin < 1
+                finally:
+                    stop.set()
+                for each in loads:
+                    each.result()
+            for mine in saved:
+                for key, value in mine.items():
+                    assert connection.call("GET", key) == value, key
+            assert server.stop() == 0
+    finally:
+        shutil.rmtree(directory)
+
+
 def hits(work: str) -> None:
     """Lookups count wherever they run: on a read thread, and behind a save of the same connection in the writer."""
     with servers.cairn(f"{work}/hits", "--durability", "kernel") as server:
@@ -467,8 +527,8 @@ def inodes(work: str) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as directory:
-        for test in (browsers, half_transactions, far_rollbacks, http_hosts, rights, logins, scans, random_keys, walks, hits, swaps, descriptors, inodes):
+        for test in (browsers, half_transactions, far_rollbacks, http_hosts, rights, logins, scans, random_keys, walks, hits, swaps, descriptors, threads, inodes):
             if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]:
                 test(directory)
-    print("door: browsers, half transactions, far rollbacks, hosts, rights, logins, scans, random keys, walks, hits, swaps, descriptors, inodes")
+    print("door: browsers, half transactions, far rollbacks, hosts, rights, logins, scans, random keys, walks, hits, swaps, descriptors, threads, inodes")
     sys.exit(0)

@@ -68,8 +68,8 @@ def answers(work: str) -> None:
         raises(replies[0], "ERR user_script:1: x")
         assert replies[1:] == [2, 3]
         # Large values, many writes to one key, other databases.
-        assert run("redis.call('set', 'big', string.rep('x', 3000000)) for i = 1, 1000 do redis.call('append', 'big', 'y') end return redis.call('strlen', 'big')") == 3_001_000
-        assert len(connection.call("GET", "big")) == 3_001_000
+        assert run("redis.call('set', 'big', string.rep('x', 3000000)) for i = 1, 50 do redis.call('append', 'big', 'y') end return redis.call('strlen', 'big')") == 3_000_050
+        assert len(connection.call("GET", "big")) == 3_000_050
         assert run("redis.call('select', 3) redis.call('set', 'there', 'x') return redis.call('get', 'big')") is None
         assert connection.call("GET", "there") is None and connection.call("SELECT", "3") == "OK" and connection.call("GET", "there") == b"x"
         # All of what a script saves has one stamp.
