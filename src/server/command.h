@@ -49,6 +49,9 @@ class Execution {
   virtual ScriptEngine& scripts() = 0;
   /// Holds `bytes`, which something staged is a view of, until it is applied or discarded.
   virtual void keep(std::shared_ptr<const void> bytes) = 0;
+  /// Ends a command within a request: Keyspace::done_reading(). Returns how many bytes the request has computed and staged so
+  /// far.
+  virtual std::uint64_t end_command() = 0;
 
  protected:
   ~Execution() = default;
@@ -91,9 +94,9 @@ enum CommandFlag : std::uint32_t {
   kSettles = 128,       // Calls Execution::settle().
   kMonitors = 256,      // Tells of the server: the right "monitor" is enough. With kTotals it tells sums over all keys.
   kTotals = 512,        // Refused to users with prefixes.
-  kCountedKeys = 4096,  // The second argument says how many of those behind it are keys.
-  kScripts = 2048,      // Runs a script, or changes which there are.
   kWalks = 1024,        // May look at many keys: runs on the thread for walks, so that other clients do not wait.
+  kScripts = 2048,      // Runs a script, or changes which there are.
+  kCountedKeys = 4096,  // The second argument says how many of those behind it are keys.
 };
 
 struct CommandInfo {

@@ -58,6 +58,16 @@ void Executor::end() {
   kept_.clear();
 }
 
+std::uint64_t Executor::end_command() {
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < touched_.size(); ++i) {
+    if (!touched_.test(i)) continue;
+    keys_[i]->done_reading();
+    bytes += keys_[i]->computed_bytes();
+  }
+  return bytes;
+}
+
 ScriptEngine& Executor::scripts() {
   if (!scripts_) scripts_ = std::make_unique<ScriptEngine>(service_.scripts(), service_.config().script_memory_max);
   return *scripts_;
@@ -108,6 +118,7 @@ bool Executor::run_transaction(const Requests& transaction, const Options& optio
       const Output::Mark before = reply.output().mark();
       const Result<void> done =
           run_command(*item.info, arguments, item.database, reply, {.who = options.who, .user = options.user});
+      end_command();
       if (done) continue;
       if (!is_refusal(done.error())) return done;
       reply.output().rewind(before);

@@ -40,6 +40,7 @@ class Executor final : public Execution {
   Result<void> settle() override;
   Result<void> commit() override;
   ScriptEngine& scripts() override;
+  std::uint64_t end_command() override;
   void keep(std::shared_ptr<const void> bytes) override { kept_.push_back(std::move(bytes)); }
   /// What was applied and is not acknowledged: the last of each timeline.
   using Unsettled = std::array<std::optional<Applied>, kDatabases>;

@@ -17,12 +17,13 @@ constexpr std::int64_t kNoKey = -2;
 constexpr std::int64_t kNoExpiry = -1;
 
 Result<void> exists(Context& c) {
-  std::int64_t count = 0;
-  for (const ByteView key : c.arguments.subspan(1)) {
-    CAIRN_TRY(there, c.keys.contains(key));
-    count += there ? 1 : 0;
+  if (c.size() == 2) {
+    CAIRN_TRY(there, c.keys.contains(c[1]));
+    c.reply.integer(there ? 1 : 0);
+    return {};
   }
-  c.reply.integer(count);
+  CAIRN_TRY(values, c.keys.get_all(c.arguments.subspan(1)));
+  c.reply.integer(std::ranges::count_if(values, [](const std::optional<Pinned>& value) { return value.has_value(); }));
   return {};
 }
 

@@ -49,9 +49,8 @@ Keyspace::Staged& Keyspace::stage(ByteView key) {
 Result<std::optional<Pinned>> Keyspace::get(ByteView key) const {
   if (const Staged* const over = staged(key); over != nullptr && over->kind != Staged::Kind::kSetExpiry) {
     if (over->kind == Staged::Kind::kErase || (over->expires && *over->expires <= now())) return std::nullopt;
-    // What the reply shows may outlive what is staged.
-    const auto copy = std::make_shared<Bytes>(over->data);
-    return Pinned(*copy, copy, nullptr);
+    if (!over->shown) over->shown = std::make_shared<const Bytes>(over->data);
+    return Pinned(*over->shown, over->shown, nullptr);
   } else if (over != nullptr && over->expires && *over->expires <= now()) {
     return std::nullopt;
   }
@@ -64,6 +63,33 @@ Result<std::optional<Pinned>> Keyspace::get(ByteView key) const {
   if (value) ++(*value ? lookups_.hits : lookups_.misses);
   if (sees_ == Sees::kApplied && value && *value) read_.push_back(**value);
   return value;
+}
+
+Result<std::vector<std::optional<Pinned>>> Keyspace::get_all(std::span<const ByteView> keys) const {
+  Timeline* const timeline = this->timeline();
+  std::vector<std::optional<Pinned>> values;
+  const bool at_once = timeline != nullptr && staged_.empty() && !erased_all_ && std::ranges::none_of(keys, &ByteView::empty);
+  if (!at_once) {
+    for (const ByteView key : keys) {
+      CAIRN_TRY(value, get(key));
+      values.push_back(std::move(value));
+    }
+    return values;
+  }
+  CAIRN_TRY(found, timeline->multi_get(keys, sees_));
+  for (const std::optional<Pinned>& value : found) {
+    ++(value ? lookups_.hits : lookups_.misses);
+    if (sees_ == Sees::kApplied && value) read_.push_back(*value);
+  }
+  return found;
+}
+
+void Keyspace::done_reading() {
+  for (const Pinned& value : read_) {
+    const Result<void> status = value.status();
+    if (!status && !bad_) bad_ = status.error();
+  }
+  read_.clear();
 }
 
 Result<bool> Keyspace::contains(ByteView key) const {
@@ -93,6 +119,7 @@ Result<void> Keyspace::put(ByteView key, ByteView data, Expires expires) {
   CAIRN_TRY_VOID(check_key(key));
   Staged& save = stage(key);
   save.data = data;
+  save.shown.reset();
   save.kind = Staged::Kind::kPut;
   save.expires = expires;
   return {};
@@ -183,7 +210,8 @@ Result<std::uint64_t> Keyspace::count() const {
 
 Result<std::optional<Applied>> Keyspace::commit(Durability durability) {
   if (staged_.empty() && !erased_all_) return std::nullopt;
-  for (const Pinned& value : read_) CAIRN_TRY_VOID(value.status());
+  done_reading();
+  if (bad_) return std::unexpected(*bad_);
   CAIRN_TRY(timeline, databases_.get(timeline_));
   const SaveOptions options = options_of(durability);
   Result<Applied> applied = Applied{};

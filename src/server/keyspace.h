@@ -25,10 +25,18 @@ class Keyspace {
 
   /// Looks up which timeline the database is. A command calls it first, so that it sees one timeline whatever SWAPDB does.
   void enter() { timeline_ = databases_.timeline_of(number_); }
-  /// The command is over.
-  void leave() { read_.clear(); }
+  /// A command has read the values that it was given; others of the same request may follow. Notes whether the device has failed
+  /// under one of them.
+  void done_reading();
+  /// The request is over.
+  void leave() {
+    read_.clear();
+    bad_.reset();
+  }
 
   [[nodiscard]] Result<std::optional<Pinned>> get(ByteView key) const;
+  /// The values of all keys at one moment.
+  [[nodiscard]] Result<std::vector<std::optional<Pinned>>> get_all(std::span<const ByteView> keys) const;
   [[nodiscard]] Result<bool> contains(ByteView key) const;
   struct Found {
     Expires expires;
@@ -70,6 +78,8 @@ class Keyspace {
   /// Applies what is staged; nullopt: nothing was. kIo: the device has failed under a value that was read, so that something may
   /// have been computed from it.
   Result<std::optional<Applied>> commit(Durability durability);
+  /// Of what put_computed() has staged.
+  [[nodiscard]] std::uint64_t computed_bytes() const { return computed_bytes_; }
   /// Applies each of `puts`, past what is staged, of which there is nothing.
   Result<Applied> put_each(std::span<const Timeline::Put> puts, Durability durability);
   void discard();
@@ -87,7 +97,8 @@ class Keyspace {
     ByteView data;
     enum class Kind : std::uint8_t { kPut, kErase, kSetExpiry } kind = Kind::kPut;
     Expires expires;
-    Bytes* computed = nullptr;  // Where the data is, of put_computed().
+    Bytes* computed = nullptr;                   // Where the data is, of put_computed().
+    mutable std::shared_ptr<const Bytes> shown;  // A copy of the data, for replies, which may outlive it.
   };
   [[nodiscard]] const Staged* staged(ByteView key) const;
   Staged& stage(ByteView key);
@@ -104,6 +115,7 @@ class Keyspace {
   std::uint64_t computed_bytes_ = 0;
   mutable Lookups lookups_;
   mutable std::vector<Pinned> read_;  // In the writer, by the command that runs.
+  std::optional<Error> bad_;          // The device has failed under a value that a command of the request has read.
 };
 
 template <typename Visit>

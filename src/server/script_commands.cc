@@ -68,8 +68,9 @@ Result<void> script_flush(Context& c) {
 
 Result<void> script_kill(Context& c) {
   ScriptControl& scripts = c.service.scripts();
-  if (!scripts.running) return refuse("NOTBUSY No scripts in execution right now.");
-  scripts.kill = true;
+  const std::uint64_t running = scripts.running;
+  if (running == 0) return refuse("NOTBUSY No scripts in execution right now.");
+  scripts.kill = running;
   c.reply.ok();
   return {};
 }
@@ -90,11 +91,11 @@ constexpr CommandInfo kCommands[] = {
      kOfSource},
     {"SCRIPT EXISTS", -3, Where::kWriter, kKeeps, 0, 0, 0, script_exists, kGroup, "2.6.0",
      "Check existence of scripts in the script cache", "sha1 [sha1 ...]"},
-    {"SCRIPT FLUSH", -2, Where::kWriter, kKeeps, 0, 0, 0, script_flush, kGroup, "2.6.0",
+    {"SCRIPT FLUSH", -2, Where::kWriter, kKeeps | kAllKeys, 0, 0, 0, script_flush, kGroup, "2.6.0",
      "Remove all the scripts from the script cache", "[ASYNC | SYNC]"},
     {"SCRIPT HELP", 2, Where::kReader, kFast, 0, 0, 0, subcommand_help, kGroup, "5.0.0",
      "Show helpful text about the different subcommands", ""},
-    {"SCRIPT KILL", 2, Where::kConnection, kReads | kWrites, 0, 0, 0, script_kill, kGroup, "2.6.0",
+    {"SCRIPT KILL", 2, Where::kConnection, kReads | kWrites | kAllKeys, 0, 0, 0, script_kill, kGroup, "2.6.0",
      "Kill the script currently in execution", ""},
     {"SCRIPT LOAD", 3, Where::kWriter, kKeeps, 0, 0, 0, script_load, kGroup, "2.6.0",
      "Load the specified Lua script into the script cache", "script"},

@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <exception>
 #include <initializer_list>
 #include <lua5.1/lua.hpp>
 #include <memory>
 #include <utility>
 
 #include "base/error.h"
+#include "base/random.h"
 #include "server/script_library.h"
 #include "server/script_values.h"
 #include "server/service.h"
@@ -23,7 +25,9 @@ namespace {
 constexpr const char* kTemplate = "template";        // In Lua's registry: what script_library.h makes,
 constexpr const char* kEnvironment = "environment";  // and the globals of the script that runs.
 constexpr const char* kChunk = "@user_script";       // What errors call a script.
-constexpr int kInstructions = 10'000;                // Between two looks at the clock.
+constexpr const char* kNoInterpreter = "ERR scripts cannot be run: there is not enough memory for an interpreter";
+constexpr int kInstructions = 100;              // Between two looks at the clock. One may take long: it may call a function
+constexpr std::uint64_t kAllocated = 1 * kMiB;  // of the library. So may so many bytes.
 
 /// __index of a script's globals: the first use of a name copies it from the template.
 int find_global(lua_State* lua) {
@@ -59,6 +63,11 @@ void push_list(lua_State* lua, Arguments list) {
     lua_pushlstring(lua, each.data(), each.size());
     lua_rawseti(lua, -2, ++number);
   }
+}
+
+std::string too_much(const char* what, std::uint64_t memory_max) {
+  return fmt::format("ERR Error running script: it {} more than {} MiB (script_memory_mib). Nothing of it was saved", what,
+                     memory_max / kMiB);
 }
 
 /// An error that ends all that is being run with it: nothing of it is saved. `reply`: all of the reply.
@@ -118,7 +127,15 @@ void* ScriptEngine::allocate(void* engine, void* block, std::size_t size, std::s
     self.memory_ -= size;
     return nullptr;
   }
-  if (new_size > size && self.memory_ + (new_size - size) > self.memory_max_) return nullptr;
+  if (new_size > size && self.memory_ + (new_size - size) > self.memory_max_) {
+    self.refused_ = true;
+    return nullptr;
+  }
+  self.allocated_ += new_size;
+  if (self.allocated_ > kAllocated && self.run_ != nullptr) {
+    self.allocated_ = 0;
+    lua_sethook(self.lua_, on_count, LUA_MASKCOUNT, 1);
+  }
   void* const moved = std::realloc(block, new_size);
   if (moved != nullptr) self.memory_ = self.memory_ - size + new_size;
   return moved;
@@ -129,6 +146,8 @@ void ScriptEngine::open() {
   const bool opened = lua_ != nullptr && protect([](lua_State* lua) {
                         push_script_library(lua);
                         lua_setfield(lua, LUA_REGISTRYINDEX, kTemplate);
+                        // The next collection begins when a fifth has been added, not as much again: garbage counts.
+                        lua_gc(lua, LUA_GCSETPAUSE, 120);
                       });
   if (opened || lua_ == nullptr) return;
   lua_close(lua_);
@@ -153,7 +172,28 @@ void ScriptEngine::publish() const {
   control_.memory.store(memory_, std::memory_order_relaxed);
 }
 
-Result<ScriptEngine::Script> ScriptEngine::compile(ByteView source, std::string sha1) {
+int ScriptEngine::compile(lua_State* lua, ByteView source, const char* name) {
+  constexpr std::size_t kPiece = 512;  // Lua's compiler may take long for each, and nothing else interrupts it.
+  struct Pieces {
+    ScriptEngine& engine;
+    ByteView left;
+  } pieces{*this, source};
+  const auto read = [](lua_State* state, void* data, std::size_t* size) {
+    Pieces& from = *static_cast<Pieces*>(data);
+    from.engine.check(state);
+    const ByteView piece = from.left.substr(0, kPiece);
+    from.left.remove_prefix(piece.size());
+    *size = piece.size();
+    return piece.empty() ? nullptr : piece.data();
+  };
+  if (source.starts_with(LUA_SIGNATURE[0])) {
+    lua_pushliteral(lua, "bytecode is not allowed");
+    return LUA_ERRSYNTAX;
+  }
+  return lua_load(lua, read, &pieces, name);
+}
+
+Result<ScriptEngine::Script> ScriptEngine::compile_script(ByteView source, std::string sha1) {
   Script script{.sha1 = std::move(sha1), .bytes = source.size(), .read_only = false};
   if (source.starts_with("#!")) {
     const std::size_t end = source.find('\n');
@@ -162,17 +202,43 @@ Result<ScriptEngine::Script> ScriptEngine::compile(ByteView source, std::string 
     script.read_only = read_only;
     source.remove_prefix(end);  // The end of the line stays, so that lines have their numbers.
   }
-  if (source.starts_with(LUA_SIGNATURE[0])) return refuse("ERR Error compiling script (new function): bytecode is not allowed");
   std::string error = "not enough memory";
+  begin();
   const bool compiled = protect([&](lua_State* lua) {
-    if (luaL_loadbuffer(lua, source.data(), source.size(), kChunk) != 0) {
+    if (compile(lua, source, kChunk) != 0) {
       error = lua_isstring(lua, -1) != 0 ? lua_tostring(lua, -1) : error;
       lua_error(lua);
     }
     lua_setfield(lua, LUA_REGISTRYINDEX, script.sha1.c_str());
   });
+  end();
+  if (!compiled && stopped_) return refuse(error_reply(*stopped_));
   if (!compiled) return refuse("ERR Error compiling script (new function): " + error);
   return script;
+}
+
+/// What follows may be ended from outside, until end().
+void ScriptEngine::begin() {
+  stopped_.reset();
+  refused_ = false;
+  allocated_ = 0;
+  ends_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(control_.time_ms_max.load(std::memory_order_relaxed));
+  control_.running.store(++number_, std::memory_order_relaxed);
+}
+
+void ScriptEngine::end() {
+  lua_sethook(lua_, nullptr, 0, 0);
+  lua_settop(lua_, 0);
+  control_.running.store(0, std::memory_order_relaxed);
+  publish();
+}
+
+/// Half of the memory is for the script that runs. Lua does not look for garbage when there is no room: it gets the chance
+/// here. If scripts that are kept take the other half, all of them are forgotten: clients send them again.
+void ScriptEngine::make_room() {
+  if (memory_ <= memory_max_ / 2) return;
+  if (protect([](lua_State* lua) { lua_gc(lua, LUA_GCCOLLECT, 0); }) && memory_ <= memory_max_ / 2) return;
+  flush();
 }
 
 std::string sha1_of(ByteView bytes) {
@@ -190,13 +256,15 @@ std::string sha1_of(ByteView bytes) {
 }
 
 Result<std::string> ScriptEngine::load(ByteView source) {
-  if (lua_ == nullptr) return refuse("ERR scripts cannot be run: there is not enough memory for an interpreter");
+  if (lua_ == nullptr) return refuse(kNoInterpreter);
   std::string sha1 = sha1_of(source);
   if (contains(sha1)) {
     scripts_.splice(scripts_.begin(), scripts_, by_sha1_.find(sha1)->second);
     return sha1;
   }
-  CAIRN_TRY(script, compile(source, sha1));
+  make_room();
+  if (lua_ == nullptr) return refuse(kNoInterpreter);
+  CAIRN_TRY(script, compile_script(source, sha1));
   scripts_.push_front(std::move(script));
   by_sha1_[scripts_.front().sha1] = scripts_.begin();
   source_bytes_ += source.size();
@@ -256,18 +324,25 @@ void ScriptEngine::push_environment(lua_State* lua) const { lua_getfield(lua, LU
 void ScriptEngine::on_count(lua_State* lua, lua_Debug* /*where*/) { of(lua).check(lua); }
 
 void ScriptEngine::check(lua_State* lua) {
-  if (!run_->stopped) {
-    if (control_.kill.load(std::memory_order_relaxed)) {
-      run_->stopped = ending("ERR Error running script: Script killed by user with SCRIPT KILL. Nothing of it was saved");
-    } else if (std::chrono::steady_clock::now() >= run_->ends) {
-      run_->stopped = ending(fmt::format(
+  if (!stopped_) {
+    if (control_.kill.load(std::memory_order_relaxed) == number_) {
+      stopped_ = ending("ERR Error running script: Script killed by user with SCRIPT KILL. Nothing of it was saved");
+    } else if (control_.stopping.load(std::memory_order_relaxed)) {
+      stopped_ = ending("ERR Error running script: the server stops. Nothing of it was saved");
+    } else if (refused_) {
+      stopped_ = ending(too_much("needs", memory_max_));
+    } else if (std::chrono::steady_clock::now() >= ends_) {
+      stopped_ = ending(fmt::format(
           "ERR Error running script: it ran for more than {} ms (script_time_ms) and was ended. Nothing of it was saved",
           control_.time_ms_max.load(std::memory_order_relaxed)));
     }
   }
-  if (!run_->stopped) return;
+  if (!stopped_) {
+    if (run_ != nullptr) lua_sethook(lua, on_count, LUA_MASKCOUNT, kInstructions);
+    return;
+  }
   // From now on at each instruction: what catches this error gets the next one.
-  lua_sethook(lua, on_count, LUA_MASKCOUNT, 1);
+  if (run_ != nullptr) lua_sethook(lua, on_count, LUA_MASKCOUNT, 1);
   luaL_error(lua, "the script was ended");
 }
 
@@ -278,8 +353,10 @@ int ScriptEngine::on_error(lua_State* lua) {
     lua_pushliteral(lua, "err");
     lua_rawget(lua, 1);
     if (lua_isstring(lua, -1) != 0) text = lua_tostring(lua, -1);
-  } else if (lua_isstring(lua, 1) != 0) {
-    text = std::string("ERR ") + lua_tostring(lua, 1);
+  } else if (lua_isboolean(lua, 1)) {
+    text = lua_toboolean(lua, 1) != 0 ? "ERR true" : "ERR false";
+  } else {
+    text = std::string("ERR ") + (lua_isstring(lua, 1) != 0 ? lua_tostring(lua, 1) : luaL_typename(lua, 1));
   }
   ScriptEngine& self = of(lua);
   lua_Debug where{};
@@ -300,11 +377,8 @@ void ScriptEngine::run_protected(lua_State* lua) {
   lua_setfenv(lua, -2);
   lua_sethook(lua, on_count, LUA_MASKCOUNT, kInstructions);
   const int failed = lua_pcall(lua, 0, 1, 2);
-  lua_sethook(lua, nullptr, 0, 0);
-  if (run_->stopped) return;
-  if (failed == LUA_ERRMEM) {
-    end_for_memory(lua, "needs");
-  } else if (failed == 0) {
+  if (stopped_ || refused_) return;
+  if (failed == 0) {
     pop_as_reply(lua, run_->context.reply, run_->resp3);
   } else if (run_->error.empty()) {
     run_->error = "ERR the script failed, and so did the report of its error";
@@ -315,27 +389,23 @@ Result<void> ScriptEngine::run(Context& context, const Call& call) {
   const auto found = by_sha1_.find(call.sha1);
   if (found == by_sha1_.end()) return refuse(kNoScript);
   scripts_.splice(scripts_.begin(), scripts_, found->second);
-  // Lua does not look for garbage when there is no room: it gets the chance before.
-  if (memory_ > memory_max_ / 2) lua_gc(lua_, LUA_GCCOLLECT, 0);
+  if (memory_ > memory_max_ / 2) protect([](lua_State* lua) { lua_gc(lua, LUA_GCCOLLECT, 0); });
+  if (std::exchange(seeded_, false)) std::srand(static_cast<unsigned>(system_random()));  // What math.random() uses.
   const Script& script = scripts_.front();
   Run run{.context = context, .call = call, .script = script, .read_only = call.read_only || script.read_only};
   run.database = context.keys.number();
-  run.ends = std::chrono::steady_clock::now() + std::chrono::milliseconds(control_.time_ms_max.load(std::memory_order_relaxed));
   run_ = &run;
-  control_.kill.store(false, std::memory_order_relaxed);
-  control_.running.store(true, std::memory_order_relaxed);
+  begin();
   const Output::Mark mark = context.reply.output().mark();
   const bool done = protect([this](lua_State* lua) { run_protected(lua); });
-  lua_sethook(lua_, nullptr, 0, 0);
+  run_ = nullptr;
   if (!done && run.error.empty()) {
     run.error =
         lua_isstring(lua_, -1) != 0 ? std::string("ERR ") + lua_tostring(lua_, -1) : "ERR not enough memory for the script";
   }
-  lua_settop(lua_, 0);
-  control_.running.store(false, std::memory_order_relaxed);
-  run_ = nullptr;
-  publish();
-  if (run.stopped) return std::unexpected(*run.stopped);
+  if (refused_ && !stopped_) stopped_ = ending(too_much("needs", memory_max_));
+  end();
+  if (stopped_) return std::unexpected(*stopped_);
   if (run.error.empty()) return {};
   context.reply.output().rewind(mark);
   context.reply.error(run.error);
@@ -369,8 +439,7 @@ void ScriptEngine::hold(lua_State* lua, const CommandInfo& info, std::vector<Byt
 }
 
 void ScriptEngine::end_for_memory(lua_State* lua, const char* what) {
-  run_->stopped = ending(fmt::format(
-      "ERR Error running script: it {} more than {} MiB (script_memory_mib). Nothing of it was saved", what, memory_max_ / kMiB));
+  stopped_ = ending(too_much(what, memory_max_));
   check(lua);
 }
 
@@ -399,11 +468,17 @@ std::string ScriptEngine::run_command(const CommandInfo& info, Arguments argumen
                 .who = outer.who,
                 .user = outer.user};
   const Output::Mark mark = reply.output().mark();
-  const Result<void> done = info.run(inner);
+  Result<void> done;
+  try {
+    done = info.run(inner);
+  } catch (const std::exception& what) {
+    // Lua would take it for an error that a script may go on after.
+    done = std::unexpected(ending(std::string("ERR Error running script: ") + what.what() + ". Nothing of it was saved"));
+  }
   if (done) return {};
   reply.output().rewind(mark);
   // What is wrong with the device ends the script; what is wrong with the command the script may handle.
-  if (done.error().code != ErrorCode::kInvalidArgument) run_->stopped = done.error();
+  if (done.error().code != ErrorCode::kInvalidArgument) stopped_ = done.error();
   return one_line(error_reply(done.error()));
 }
 
@@ -443,6 +518,7 @@ int ScriptEngine::call_command(lua_State* lua, bool raises) {
   if (error.empty()) {
     if (output.size() > memory_max_) end_for_memory(lua, "reads");
     push_reply(lua, output.copy());
+    if (run_->context.execution.end_command() + run_->held_bytes > memory_max_) end_for_memory(lua, "saves");
     lua_pushliteral(lua, "err");
     const bool failed = lua_istable(lua, -2) && (lua_rawget(lua, -2), lua_isstring(lua, -1) != 0);
     lua_settop(lua, count + 1);
@@ -450,7 +526,7 @@ int ScriptEngine::call_command(lua_State* lua, bool raises) {
   } else {
     push_error(lua, error);
   }
-  if (run_->stopped) check(lua);
+  if (stopped_) check(lua);
   return raises ? lua_error(lua) : 1;
 }
 

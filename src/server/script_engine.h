@@ -31,10 +31,11 @@ std::string sha1_of(ByteView bytes);
 /// What the server and its scripts tell each other. Thread-safe.
 struct ScriptControl {
   std::atomic<std::int64_t> time_ms_max{5000};  // A script that runs longer is ended.
-  std::atomic<bool> running{false};
-  std::atomic<bool> kill{false};         // Asks for the end of the script that runs. Reset when the next one begins.
-  std::atomic<std::uint64_t> cached{0};  // Scripts that are kept,
-  std::atomic<std::uint64_t> memory{0};  // and bytes of all that Lua holds.
+  std::atomic<std::uint64_t> running{0};        // The number of the script that runs or is compiled; 0: none.
+  std::atomic<std::uint64_t> kill{0};           // The one that is to end.
+  std::atomic<bool> stopping{false};            // The server stops: all are to end.
+  std::atomic<std::uint64_t> cached{0};         // Scripts that are kept,
+  std::atomic<std::uint64_t> memory{0};         // and bytes of all that Lua holds.
 };
 
 /// One thread at a time. Not copied or moved: Lua holds its address.
@@ -69,6 +70,11 @@ class ScriptEngine {
   void check(lua_State* lua);
   /// redis.call() and redis.pcall(): runs the command in the arguments on the stack and pushes its reply.
   int call_command(lua_State* lua, bool raises);
+  /// Compiles what lua_load() reads from `source`, as check() allows; pushes the function, or an error. Returns the status of
+  /// Lua.
+  int compile(lua_State* lua, ByteView source, const char* name);
+  /// math.randomseed() was called: the next script starts from elsewhere.
+  void set_seeded() { seeded_ = true; }
   /// redis.setresp(): the version of the protocol whose replies the script gets.
   void set_version(bool resp3) { run_->resp3 = resp3; }
   /// Pushes the table of globals of the script that runs.
@@ -90,10 +96,8 @@ class ScriptEngine {
     const Script& script;
     bool read_only;
     bool resp3 = false;
-    int database = 0;  // SELECT of a script is its own.
-    std::chrono::steady_clock::time_point ends;
+    int database = 0;              // SELECT of a script is its own.
     std::uint64_t held_bytes = 0;  // Arguments of its writes, which stay until all is saved.
-    std::optional<Error> stopped;  // Why it has to end.
     std::string error;             // The reply, if it ends with an error of its own.
   };
 
@@ -105,7 +109,10 @@ class ScriptEngine {
   bool protect(const std::function<void(lua_State* lua)>& work);
   void run_protected(lua_State* lua);
   void push_globals(lua_State* lua, const Call& call);
-  Result<Script> compile(ByteView source, std::string sha1);
+  Result<Script> compile_script(ByteView source, std::string sha1);
+  void begin();
+  void end();
+  void make_room();
   void forget(ScriptList::iterator script);
   void publish() const;
   [[nodiscard]] const char* refusal(const CommandInfo& info) const;
@@ -121,7 +128,14 @@ class ScriptEngine {
   ScriptList scripts_;
   std::unordered_map<std::string_view, ScriptList::iterator> by_sha1_;
   std::uint64_t source_bytes_ = 0;
-  Run* run_ = nullptr;  // The one that goes on.
+  std::uint64_t number_ = 0;  // Of what was run or compiled last.
+  bool seeded_ = true;
+  // Of what goes on:
+  Run* run_ = nullptr;  // None while a script is compiled for the first time.
+  std::chrono::steady_clock::time_point ends_;
+  std::uint64_t allocated_ = 0;   // Since the last look at the clock.
+  bool refused_ = false;          // An allocation, as memory_max_ was reached.
+  std::optional<Error> stopped_;  // Why it has to end.
 };
 
 }  // namespace cairn::server

@@ -15,6 +15,7 @@ namespace cairn::server {
 namespace {
 
 constexpr int kDepthMax = 1000;
+constexpr std::uint64_t kCheckedValues = 64;  // A table may stand in the value again and again: the time is looked at so often.
 
 class JsonWriter {
  public:
@@ -25,6 +26,7 @@ class JsonWriter {
   void write(int depth) {
     if (depth > kDepthMax) luaL_error(lua_, "Cannot serialise, excessive depth (%d)", depth);
     luaL_checkstack(lua_, 4, "a table within tables");
+    if (++values_ % kCheckedValues == 0) ScriptEngine::of(lua_).check(lua_);
     if (text_.size() > bytes_max_) luaL_error(lua_, "not enough memory for the result of cjson.encode");
     switch (const int type = lua_type(lua_, -1)) {
       case LUA_TSTRING: write_text(-1); break;
@@ -119,6 +121,7 @@ class JsonWriter {
 
   lua_State* lua_;
   const std::uint64_t bytes_max_;
+  std::uint64_t values_ = 0;
   std::string text_;
 };
 
@@ -165,6 +168,7 @@ class JsonBuilder {
   }
   /// Puts the value on the top of the stack into the table it belongs to.
   bool add() {
+    if (++values_ % kCheckedValues == 0) ScriptEngine::of(lua_).check(lua_);
     if (counts_.empty()) return true;
     if (counts_.back() < 0) {
       lua_rawset(lua_, -3);
@@ -186,6 +190,7 @@ class JsonBuilder {
   }
 
   lua_State* lua_;
+  std::uint64_t values_ = 0;
   std::vector<int> counts_;  // Of the elements of each table that is open, the innermost last; -1: it is an object.
   std::string error_;
 };

@@ -3,12 +3,10 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <initializer_list>
 #include <lua5.1/lua.hpp>
 #include <string>
 
-#include "base/random.h"
 #include "server/script_engine.h"
 #include "server/script_values.h"
 
@@ -34,8 +32,9 @@ int unpack(lua_State* lua) {
   return count;
 }
 
-/// Calls the function that a closure guards, with the arguments it got.
+/// Calls the function that a closure guards, with the arguments it got, unless the script has to end.
 int call_guarded(lua_State* lua) {
+  ScriptEngine::of(lua).check(lua);
   lua_pushvalue(lua, lua_upvalueindex(1));
   lua_insert(lua, 1);
   lua_call(lua, lua_gettop(lua) - 1, LUA_MULTRET);
@@ -67,6 +66,15 @@ int guard_pattern(lua_State* lua) {
   return call_guarded(lua);
 }
 
+/// string.find(text, pattern, from, plain): a plain text has no items.
+int guard_find(lua_State* lua) { return lua_toboolean(lua, 4) != 0 ? call_guarded(lua) : guard_pattern(lua); }
+
+/// math.randomseed(): the next script does not go on from there.
+int guard_seed(lua_State* lua) {
+  ScriptEngine::of(lua).set_seeded();
+  return call_guarded(lua);
+}
+
 /// table.insert(list, [place,] value): a place far before the list would have everything between moved.
 int guard_insert(lua_State* lua) {
   luaL_checktype(lua, 1, LUA_TTABLE);
@@ -83,29 +91,34 @@ int load_string(lua_State* lua) {
   const char* const source = luaL_checklstring(lua, 1, &size);
   const char* const name = luaL_optstring(lua, 2, "@user_script");
   lua_settop(lua, 2);
-  if (size != 0 && source[0] == LUA_SIGNATURE[0]) {
-    lua_pushnil(lua);
-    lua_pushliteral(lua, "bytecode is not allowed");
-    return 2;
-  }
-  if (luaL_loadbuffer(lua, source, size, name) != 0) {
+  ScriptEngine& engine = ScriptEngine::of(lua);
+  if (engine.compile(lua, {source, size}, name) != 0) {
     lua_pushnil(lua);
     lua_insert(lua, -2);
     return 2;
   }
-  ScriptEngine::of(lua).push_environment(lua);
+  engine.push_environment(lua);
   lua_setfenv(lua, -2);
   return 1;
+}
+
+/// An exception that is not Lua's, such as want of memory, leaves no error on the stack but whatever stood there.
+void replace_foreign_error(lua_State* lua, int status) {
+  if (status >= 0) return;
+  lua_pop(lua, 1);
+  lua_pushliteral(lua, "not enough memory");
 }
 
 /// As Redis has it: of an error that is a table with "err" a script gets the text.
 int protected_call(lua_State* lua) {
   luaL_checkany(lua, 1);
-  if (lua_pcall(lua, lua_gettop(lua) - 1, LUA_MULTRET, 0) == 0) {
+  const int status = lua_pcall(lua, lua_gettop(lua) - 1, LUA_MULTRET, 0);
+  if (status == 0) {
     lua_pushboolean(lua, 1);
     lua_insert(lua, 1);
     return lua_gettop(lua);
   }
+  replace_foreign_error(lua, status);
   if (lua_istable(lua, -1)) {
     lua_pushliteral(lua, "err");
     lua_rawget(lua, -2);
@@ -122,12 +135,14 @@ int handled_call(lua_State* lua) {
   luaL_checkany(lua, 2);
   lua_settop(lua, 2);
   lua_insert(lua, 1);
-  if (lua_pcall(lua, 0, LUA_MULTRET, 0) == 0) {
+  const int status = lua_pcall(lua, 0, LUA_MULTRET, 0);
+  if (status == 0) {
     lua_pushboolean(lua, 1);
     lua_replace(lua, 1);
     return lua_gettop(lua);
   }
-  lua_pcall(lua, 1, 1, 0);
+  replace_foreign_error(lua, status);
+  replace_foreign_error(lua, lua_pcall(lua, 1, 1, 0));
   lua_pushboolean(lua, 0);
   lua_insert(lua, -2);
   return 2;
@@ -170,6 +185,7 @@ int sha1_hex(lua_State* lua) {
     push_error(lua, "ERR wrong number of arguments");
     return lua_error(lua);
   }
+  ScriptEngine::of(lua).check(lua);
   std::size_t size = 0;
   const char* const text = luaL_checklstring(lua, 1, &size);
   const std::string sha1 = sha1_of({text, size});
@@ -302,7 +318,6 @@ void set_function(lua_State* lua, const char* name, lua_CFunction function) {
 // dofile, loadfile, load, string.dump, getfenv, setfenv, newproxy, collectgarbage, print; and coroutine, whose calls nest on the
 // stack of the thread without a bound.
 void push_script_library(lua_State* lua) {
-  std::srand(static_cast<unsigned>(system_random()));  // What math.random() uses.
   lua_newtable(lua);
   lua_pushcfunction(lua, luaopen_base);
   lua_pushliteral(lua, "");
@@ -318,15 +333,20 @@ void push_script_library(lua_State* lua) {
   open_library(lua, luaopen_table, LUA_TABLIBNAME, {"concat", "foreach", "foreachi", "getn", "insert", "maxn", "remove", "sort"});
   lua_getfield(lua, 1, LUA_TABLIBNAME);
   guard(lua, "insert", guard_insert);
+  for (const char* name : {"concat", "maxn", "remove", "sort"}) guard(lua, name, call_guarded);
   lua_pop(lua, 1);
   open_library(lua, luaopen_math, LUA_MATHLIBNAME,
                {"abs",  "acos",  "asin",   "atan",       "atan2", "ceil",  "cos",  "cosh", "deg", "exp",  "floor",
                 "fmod", "frexp", "huge",   "ldexp",      "log",   "log10", "max",  "min",  "mod", "modf", "pi",
                 "pow",  "rad",   "random", "randomseed", "sin",   "sinh",  "sqrt", "tan",  "tanh"});
+  lua_getfield(lua, 1, LUA_MATHLIBNAME);
+  guard(lua, "randomseed", guard_seed);
+  lua_pop(lua, 1);
   open_library(lua, luaopen_string, LUA_STRLIBNAME,
                {"byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "rep", "reverse", "sub", "upper"});
   lua_getfield(lua, 1, LUA_STRLIBNAME);
-  for (const char* name : {"find", "match", "gmatch", "gsub"}) guard(lua, name, guard_pattern);
+  guard(lua, "find", guard_find);
+  for (const char* name : {"match", "gmatch", "gsub"}) guard(lua, name, guard_pattern);
   guard(lua, "rep", guard_rep);
   // The methods of texts: the metatable that luaopen_string() has given them leads to its own table.
   lua_pushliteral(lua, "");

@@ -10,11 +10,13 @@
 #include <string>
 
 #include "server/command.h"
+#include "server/script_engine.h"
 
 namespace cairn::server {
 namespace {
 
-constexpr int kDepthMax = 1000;  // Of tables within tables, which may hold themselves.
+constexpr int kDepthMax = 1000;               // Of tables within tables, which may hold themselves.
+constexpr std::uint64_t kCheckedValues = 64;  // A table may stand in the value again and again: the time is looked at so often.
 
 /// Reads one reply after the other of what a command wrote.
 class ReplyReader {
@@ -120,6 +122,7 @@ class ValueWriter {
   /// Pops one.
   void pop(int depth) {
     if (depth > kDepthMax || lua_checkstack(lua_, 8) == 0) luaL_error(lua_, "reached lua stack limit");
+    if (++values_ % kCheckedValues == 0) ScriptEngine::of(lua_).check(lua_);
     if (reply_.output().memory_bytes() > kAnswerBytesMax) luaL_error(lua_, "the reply takes more than 512 MiB");
     switch (lua_type(lua_, -1)) {
       case LUA_TSTRING: reply_.bulk(text_at(-1)); break;
@@ -183,16 +186,17 @@ class ValueWriter {
     lua_pop(lua_, 1);
   }
   void write_array(int depth) {
-    const std::size_t begin = reply_.begin_array();
-    std::uint64_t count = 0;
-    for (int i = 1;; ++i) {
-      lua_rawgeti(lua_, -1, i);
-      if (lua_isnil(lua_, -1)) break;
-      pop(depth + 1);
+    int count = 0;
+    for (lua_rawgeti(lua_, -1, 1); !lua_isnil(lua_, -1); lua_rawgeti(lua_, -1, count + 1)) {
+      lua_pop(lua_, 1);
       ++count;
     }
     lua_pop(lua_, 1);
-    reply_.end_array(begin, count);
+    reply_.array(static_cast<std::uint64_t>(count));
+    for (int i = 1; i <= count; ++i) {
+      lua_rawgeti(lua_, -1, i);
+      pop(depth + 1);
+    }
   }
   void write_pairs(int depth, bool map) {
     std::uint64_t count = 0;
@@ -225,6 +229,7 @@ class ValueWriter {
   lua_State* lua_;
   Reply& reply_;
   const bool booleans_;
+  std::uint64_t values_ = 0;
 };
 
 }  // namespace

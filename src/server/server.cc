@@ -131,6 +131,7 @@ Result<void> Server::run() {
   syncing.join();
   for (Acceptor& acceptor : acceptors_) acceptor.close();
   for (Acceptor& acceptor : http_acceptors_) acceptor.close();
+  service_.scripts().stopping = true;
   for (auto& thread : threads_) thread->stop(kDrainMs);
   writer_->stop();
   return {};

@@ -133,9 +133,9 @@ Result<void> getex(Context& c) {
 }
 
 Result<void> mget(Context& c) {
-  c.reply.array(c.size() - 1);
-  for (const ByteView key : c.arguments.subspan(1)) {
-    CAIRN_TRY(value, c.keys.get(key));
+  CAIRN_TRY(values, c.keys.get_all(c.arguments.subspan(1)));
+  c.reply.array(values.size());
+  for (const std::optional<Pinned>& value : values) {
     c.reply.bulk_or_null(value);
     CAIRN_TRY_VOID(check_answer(c));
   }
@@ -361,8 +361,9 @@ Lcs longest_common(ByteView a, ByteView b) {
 /// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]
 Result<void> lcs(Context& c) {
   CAIRN_TRY(options, lcs_options(c));
-  CAIRN_TRY(value_a, c.keys.get(c[1]));
-  CAIRN_TRY(value_b, c.keys.get(c[2]));
+  CAIRN_TRY(values, c.keys.get_all(c.arguments.subspan(1, 2)));
+  const std::optional<Pinned>& value_a = values[0];
+  const std::optional<Pinned>& value_b = values[1];
   const ByteView a = value_a ? value_a->view() : ByteView();
   const ByteView b = value_b ? value_b->view() : ByteView();
   const std::uint64_t cells = (a.size() + 1) * (b.size() + 1);
