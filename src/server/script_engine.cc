@@ -228,6 +228,11 @@ void ScriptEngine::begin() {
 
 void ScriptEngine::end() {
   lua_sethook(lua_, nullptr, 0, 0);
+  // What the script leaves is garbage.
+  protect([](lua_State* lua) {
+    lua_pushnil(lua);
+    lua_setfield(lua, LUA_REGISTRYINDEX, kEnvironment);
+  });
   lua_settop(lua_, 0);
   control_.running.store(0, std::memory_order_relaxed);
   publish();
