@@ -29,7 +29,8 @@ constexpr const char* kNoInterpreter = "ERR scripts cannot be run: there is not 
 constexpr int kInstructions = 100;              // Between two looks at the clock. One may take long: it may call a function
 constexpr std::uint64_t kAllocated = 1 * kMiB;  // of the library. So may so many bytes.
 
-/// __index of a script's globals: the first use of a name copies it from the template.
+/// __index of a script's globals: the first use of a name takes it from the template. Of a library, of which the template has a
+/// metatable, the script gets a table of its own, in front of it.
 int find_global(lua_State* lua) {
   lua_settop(lua, 2);
   lua_getfield(lua, LUA_REGISTRYINDEX, kTemplate);
@@ -41,11 +42,8 @@ int find_global(lua_State* lua) {
   }
   if (lua_istable(lua, -1)) {
     lua_newtable(lua);
-    for (lua_pushnil(lua); lua_next(lua, 4) != 0;) {
-      lua_pushvalue(lua, -2);
-      lua_insert(lua, -2);
-      lua_rawset(lua, 5);
-    }
+    lua_insert(lua, -2);
+    lua_setmetatable(lua, -2);
   }
   lua_pushvalue(lua, 2);
   lua_pushvalue(lua, -2);

@@ -307,6 +307,19 @@ void open_library(lua_State* lua, lua_CFunction open, const char* name, Names na
   keep(lua, name, names);
 }
 
+/// Puts a metatable that leads to it in the place of each table of the template: a script that has it as the metatable of an
+/// empty table finds all of the library, and cannot change it or get at it.
+void hide_libraries(lua_State* lua) {
+  for (const char* name : {LUA_TABLIBNAME, LUA_MATHLIBNAME, LUA_STRLIBNAME, "cjson", "bit", "redis"}) {
+    lua_createtable(lua, 0, 2);
+    lua_getfield(lua, 1, name);
+    lua_setfield(lua, -2, "__index");
+    lua_pushliteral(lua, "library");
+    lua_setfield(lua, -2, "__metatable");
+    lua_setfield(lua, 1, name);
+  }
+}
+
 }  // namespace
 
 void set_function(lua_State* lua, const char* name, lua_CFunction function) {
@@ -362,6 +375,7 @@ void push_script_library(lua_State* lua) {
   lua_setfield(lua, 1, "bit");
   push_redis(lua);
   lua_setfield(lua, 1, "redis");
+  hide_libraries(lua);
   // What the libraries have left among the globals of the state goes: nothing looks there.
   for (lua_pushnil(lua); lua_next(lua, LUA_GLOBALSINDEX) != 0;) {
     lua_pop(lua, 1);
