@@ -47,7 +47,7 @@ class Execution {
   virtual Result<void> commit() = 0;
   /// In the writer: what runs scripts.
   virtual ScriptEngine& scripts() = 0;
-  /// Holds `bytes`, which something staged is a view of, until it is applied or discarded.
+  /// Keeps `bytes` alive until the staged saves, which are views of them, are applied or discarded.
   virtual void keep(std::shared_ptr<const void> bytes) = 0;
   /// Ends a command within a request: Keyspace::done_reading(). Returns how many bytes the request has computed and staged so
   /// far.
@@ -70,7 +70,7 @@ struct Context {
   WatchSet* watched = nullptr;
   /// The connection that sent the command; nullptr if there is none.
   const ClientInfo* who = nullptr;
-  /// Of commands that run others: what its user may do. nullptr: there are no users, or he is not known.
+  /// The user whose rights a script has. nullptr: the server has no users, or the connection has not logged in.
   const User* user = nullptr;
 
   [[nodiscard]] ByteView operator[](std::size_t i) const { return arguments[i]; }
@@ -167,7 +167,7 @@ std::string error_reply(const Error& error);
 std::unexpected<Error> refuse(std::string reply);
 inline std::unexpected<Error> refuse_syntax() { return refuse("ERR syntax error"); }
 Result<std::int64_t> integer_argument(ByteView text);
-/// Of 32 bits. `invalid`: the reply if it is none; nullptr: what Redis says then.
+/// Parses a 32-bit integer. `invalid` is the error reply if `text` is none; nullptr stands for the usual replies of Redis.
 Result<int> int_argument(ByteView text, const char* invalid = nullptr);
 /// Refuses a number that no database has.
 Result<void> check_database(int number);
