@@ -49,8 +49,8 @@ class Execution {
   virtual ScriptEngine& scripts() = 0;
   /// Keeps `bytes` alive until the staged saves, which are views of them, are applied or discarded.
   virtual void keep(std::shared_ptr<const void> bytes) = 0;
-  /// Ends a command within a request: Keyspace::done_reading(). Returns how many bytes the request has computed and staged so
-  /// far.
+  /// Calls Keyspace::done_reading() when a command of a transaction or script is over. Returns the number of bytes that the
+  /// request has computed and staged so far.
   virtual std::uint64_t end_command() = 0;
 
  protected:

@@ -26,7 +26,7 @@ struct Config {
   /// Of all clients: what they have sent and was not answered, and answers that they have not taken. Who needs more is cut off.
   std::uint64_t client_memory_max = 1 * kGiB;
   std::int64_t script_time_ms = 5000;            // A script that runs longer is ended.
-  std::uint64_t script_memory_max = 256 * kMiB;  // Of Lua, and of what one script saves.
+  std::uint64_t script_memory_max = 256 * kMiB;  // Bytes that Lua may allocate, and bytes that one script may save.
   bool allow_flush = true;
   unsigned file_mode = 0600;  // Permissions of new files: DatabaseOptions::file_mode.
   std::string log_level = "info";

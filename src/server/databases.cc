@@ -71,7 +71,7 @@ Result<Timeline*> Databases::get(std::size_t timeline) {
 
 Result<void> Databases::swap(int first, int second) {
   if (first == second) return {};
-  // Whoever follows one of them goes on with the other: both are there.
+  // A client that follows one of the databases goes on with the other, so both timelines must exist.
   for (const int number : {first, second}) CAIRN_TRY_VOID(get(timeline_of(number)));
   std::uint64_t order = order_.load(std::memory_order_relaxed);
   const std::uint64_t differs = place(order, first) ^ place(order, second);

@@ -40,7 +40,7 @@ class Databases {
  private:
   explicit Databases(Database& database) : database_(database) {}
   Result<void> load_order();
-  static constexpr std::uint64_t kBits = 4;  // Of order_, for each database.
+  static constexpr std::uint64_t kBits = 4;  // order_ has four bits for each database.
   static std::size_t place(std::uint64_t order, int number) {
     return (order >> (kBits * static_cast<std::uint64_t>(number))) % kDatabases;
   }

@@ -42,7 +42,7 @@ class Executor final : public Execution {
   ScriptEngine& scripts() override;
   std::uint64_t end_command() override;
   void keep(std::shared_ptr<const void> bytes) override { kept_.push_back(std::move(bytes)); }
-  /// What was applied and is not acknowledged: the last of each timeline.
+  /// For each timeline, the last save that was applied and is not acknowledged yet.
   using Unsettled = std::array<std::optional<Applied>, kDatabases>;
   /// For who makes it acknowledged in another thread, with wait_for().
   Unsettled take_unsettled() {

@@ -78,7 +78,7 @@ class Keyspace {
   /// Applies what is staged; nullopt: nothing was. kIo: the device has failed under a value that was read, so that something may
   /// have been computed from it.
   Result<std::optional<Applied>> commit(Durability durability);
-  /// Of what put_computed() has staged.
+  /// Returns the number of bytes that put_computed() has staged.
   [[nodiscard]] std::uint64_t computed_bytes() const { return computed_bytes_; }
   /// Applies each of `puts`, past what is staged, of which there is nothing.
   Result<Applied> put_each(std::span<const Timeline::Put> puts, Durability durability);

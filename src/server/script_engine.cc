@@ -1,3 +1,6 @@
+// Owns the Lua interpreter and the cache of compiled scripts. Every call that may raise an error of Lua runs within protect(): an
+// error outside of it would end the process. A script is ended by raising an error at each instruction (check()); what it has
+// staged is then discarded by the executor.
 #include "server/script_engine.h"
 
 #include <fmt/format.h>
@@ -29,8 +32,8 @@ constexpr const char* kNoInterpreter = "ERR scripts cannot be run: there is not 
 constexpr int kInstructions = 100;              // Between two looks at the clock. One may take long: it may call a function
 constexpr std::uint64_t kAllocated = 1 * kMiB;  // of the library. So may so many bytes.
 
-/// __index of a script's globals: the first use of a name takes it from the template. Of a library, of which the template has a
-/// metatable, the script gets a table of its own, in front of it.
+/// The __index function of a script's globals. It looks the name up in the template and stores the value among the globals, so
+/// that it is called once for each name. For a library the template has a metatable; the script gets a new empty table with it.
 int find_global(lua_State* lua) {
   lua_settop(lua, 2);
   lua_getfield(lua, LUA_REGISTRYINDEX, kTemplate);
@@ -226,7 +229,7 @@ void ScriptEngine::begin() {
 
 void ScriptEngine::end() {
   lua_sethook(lua_, nullptr, 0, 0);
-  // What the script leaves is garbage.
+  // Without this, KEYS and ARGV of the script would stay reachable until the next script runs.
   protect([](lua_State* lua) {
     lua_pushnil(lua);
     lua_setfield(lua, LUA_REGISTRYINDEX, kEnvironment);
@@ -429,7 +432,8 @@ const char* ScriptEngine::refusal(const CommandInfo& info) const {
   return nullptr;
 }
 
-/// What a command is to save stays where it is until all of the script is saved: in a copy, as Lua moves on.
+/// Copies the arguments of a command that saves. Staged saves are views of them, and Lua may free its strings before the script
+/// is over.
 void ScriptEngine::hold(lua_State* lua, const CommandInfo& info, std::vector<ByteView>& arguments) {
   constexpr std::uint64_t kOverhead = 256;  // About what a staged save takes besides its bytes.
   if ((info.flags & kWrites) == 0) return;
@@ -480,7 +484,7 @@ std::string ScriptEngine::run_command(const CommandInfo& info, Arguments argumen
   }
   if (done) return {};
   reply.output().rewind(mark);
-  // What is wrong with the device ends the script; what is wrong with the command the script may handle.
+  // An error of the device ends the script. An error of the command is returned to the script, which may handle it.
   if (done.error().code != ErrorCode::kInvalidArgument) stopped_ = done.error();
   return one_line(error_reply(done.error()));
 }

@@ -3,8 +3,9 @@
 //
 // Lua is the one that was built as C++: its errors are exceptions, so that what the functions here hold is given back.
 //
-// Each run has global tables of its own, copied from a template that no script can reach, so that nothing a script changes is
-// seen by the next one. The template holds no function that reaches files, processes, modules, bytecode or other environments.
+// Each run has empty tables for its globals and libraries. Metatables lead from them to a template that no script can reach, so
+// the next script sees nothing that a script has changed. The template holds no function that reaches files, processes, modules,
+// bytecode or other environments.
 #pragma once
 #include <atomic>
 #include <chrono>

@@ -1,3 +1,5 @@
+// Builds the template of a script's globals. Two things must stay true: no function in it reaches anything outside the script,
+// and no single call runs without a bound, except for the pattern functions and table.sort (docs/redis.md).
 #include "server/script_library.h"
 
 #include <spdlog/spdlog.h>

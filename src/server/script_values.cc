@@ -1,3 +1,5 @@
+// Converts replies to values of Lua and back. Both directions run within a protected call of Lua and may raise its errors. Values
+// that come from a script may be nested without end and share tables, so depth, size and time are checked while they are written.
 #include "server/script_values.h"
 
 #include <fmt/format.h>
