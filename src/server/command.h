@@ -161,6 +161,9 @@ Result<void> info(Context& context);
 /// HELP of the command whose subcommand is called: made of what the table says of the others.
 Result<void> subcommand_help(Context& context);
 
+/// Whether the error is one of the command itself. As in Redis, a transaction or script goes on after it; any other error ends
+/// it.
+inline bool is_refusal(const Error& error) { return error.code == ErrorCode::kInvalidArgument; }
 /// The error as a reply says it, its code first.
 std::string error_reply(const Error& error);
 /// An error whose message is the whole reply.

@@ -3,17 +3,11 @@
 #include "base/error.h"
 
 namespace cairn::server {
-namespace {
-
-/// An error of the command itself leaves a transaction going on, as in Redis; any other ends it.
-bool is_refusal(const Error& error) { return error.code == ErrorCode::kInvalidArgument; }
-
-}  // namespace
 
 Keyspace& Executor::keys(int number) {
   const auto at = static_cast<std::size_t>(number);
   if (!keys_[at]) keys_[at] = std::make_unique<Keyspace>(service_.databases(), number, sees_);
-  if (!touched_.test(at)) keys_[at]->enter();
+  if (!touched_.test(at)) keys_[at]->enter();  // Whatever SWAPDB does, a request keeps the timeline that it found first.
   touched_.set(at);
   return *keys_[at];
 }
@@ -51,7 +45,8 @@ void Executor::run(const CommandInfo& info, Arguments arguments, int database, R
 
 /// Nothing is staged any more.
 void Executor::end() {
-  for (std::size_t i = 0; i < touched_.size(); ++i) {
+  // A read thread stages nothing and remembers no values.
+  for (std::size_t i = 0; sees_ == Sees::kApplied && i < touched_.size(); ++i) {
     if (touched_.test(i)) keys_[i]->leave();
   }
   touched_.reset();

@@ -242,9 +242,12 @@ void ScriptEngine::end() {
 /// Half of the memory is for the script that runs. Lua does not look for garbage when there is no room: it gets the chance
 /// here. If scripts that are kept take the other half, all of them are forgotten: clients send them again.
 void ScriptEngine::make_room() {
-  if (memory_ <= memory_max_ / 2) return;
-  if (protect([](lua_State* lua) { lua_gc(lua, LUA_GCCOLLECT, 0); }) && memory_ <= memory_max_ / 2) return;
-  flush();
+  if (!collect()) flush();
+}
+
+bool ScriptEngine::collect() {
+  const std::uint64_t most = memory_max_ / 2;
+  return memory_ <= most || (protect([](lua_State* lua) { lua_gc(lua, LUA_GCCOLLECT, 0); }) && memory_ <= most);
 }
 
 std::string sha1_of(ByteView bytes) {
@@ -395,7 +398,7 @@ Result<void> ScriptEngine::run(Context& context, const Call& call) {
   const auto found = by_sha1_.find(call.sha1);
   if (found == by_sha1_.end()) return refuse(kNoScript);
   scripts_.splice(scripts_.begin(), scripts_, found->second);
-  if (memory_ > memory_max_ / 2) protect([](lua_State* lua) { lua_gc(lua, LUA_GCCOLLECT, 0); });
+  collect();
   if (std::exchange(seeded_, false)) std::srand(static_cast<unsigned>(system_random()));  // What math.random() uses.
   const Script& script = scripts_.front();
   Run run{.context = context, .call = call, .script = script, .read_only = call.read_only || script.read_only};
@@ -485,7 +488,7 @@ std::string ScriptEngine::run_command(const CommandInfo& info, Arguments argumen
   if (done) return {};
   reply.output().rewind(mark);
   // An error of the device ends the script. An error of the command is returned to the script, which may handle it.
-  if (done.error().code != ErrorCode::kInvalidArgument) stopped_ = done.error();
+  if (!is_refusal(done.error())) stopped_ = done.error();
   return one_line(error_reply(done.error()));
 }
 
@@ -493,6 +496,7 @@ int ScriptEngine::call_command(lua_State* lua, bool raises) {
   const int count = lua_gettop(lua);
   check(lua);
   std::string error;
+  std::string answer;
   Output output;
   Reply reply(output, run_->resp3);
   std::vector<std::string> numbers;
@@ -520,12 +524,13 @@ int ScriptEngine::call_command(lua_State* lua, bool raises) {
     } else {
       hold(lua, *info, arguments);
       error = run_command(*info, arguments, reply);
+      if (output.size() > memory_max_) end_for_memory(lua, "reads");
+      answer = output.copy();  // Before end_command(), which asks whether the device has failed under the values.
+      if (run_->context.execution.end_command() + run_->held_bytes > memory_max_) end_for_memory(lua, "saves");
     }
   }
   if (error.empty()) {
-    if (output.size() > memory_max_) end_for_memory(lua, "reads");
-    push_reply(lua, output.copy());
-    if (run_->context.execution.end_command() + run_->held_bytes > memory_max_) end_for_memory(lua, "saves");
+    push_reply(lua, answer);
     lua_pushliteral(lua, "err");
     const bool failed = lua_istable(lua, -2) && (lua_rawget(lua, -2), lua_isstring(lua, -1) != 0);
     lua_settop(lua, count + 1);

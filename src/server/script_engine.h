@@ -114,6 +114,8 @@ class ScriptEngine {
   void begin();
   void end();
   void make_room();
+  /// Collects garbage if more than half of the memory is taken. False: it still is.
+  bool collect();
   void forget(ScriptList::iterator script);
   void publish() const;
   [[nodiscard]] const char* refusal(const CommandInfo& info) const;

@@ -182,11 +182,14 @@ int status_reply(lua_State* lua) {
   return 1;
 }
 
+/// Raises an error as redis.call() does, whose code comes first.
+int raise(lua_State* lua, const char* text) {
+  push_error(lua, text);
+  return lua_error(lua);
+}
+
 int sha1_hex(lua_State* lua) {
-  if (lua_gettop(lua) != 1) {
-    push_error(lua, "ERR wrong number of arguments");
-    return lua_error(lua);
-  }
+  if (lua_gettop(lua) != 1) return raise(lua, "ERR wrong number of arguments");
   ScriptEngine::of(lua).check(lua);
   std::size_t size = 0;
   const char* const text = luaL_checklstring(lua, 1, &size);
@@ -196,15 +199,9 @@ int sha1_hex(lua_State* lua) {
 }
 
 int set_version(lua_State* lua) {
-  if (lua_gettop(lua) != 1) {
-    push_error(lua, "ERR redis.setresp() requires one argument.");
-    return lua_error(lua);
-  }
+  if (lua_gettop(lua) != 1) return raise(lua, "ERR redis.setresp() requires one argument.");
   const lua_Number version = luaL_checknumber(lua, 1);
-  if (version != 2 && version != 3) {
-    push_error(lua, "ERR RESP version must be 2 or 3.");
-    return lua_error(lua);
-  }
+  if (version != 2 && version != 3) return raise(lua, "ERR RESP version must be 2 or 3.");
   ScriptEngine::of(lua).set_version(version == 3);
   return 0;
 }
@@ -213,21 +210,12 @@ int set_version(lua_State* lua) {
 int write_log(lua_State* lua) {
   constexpr std::size_t kLoggedBytes = 1024;
   const int count = lua_gettop(lua);
-  if (count < 2) {
-    push_error(lua, "ERR redis.log() requires two arguments or more.");
-    return lua_error(lua);
-  }
-  if (lua_type(lua, 1) != LUA_TNUMBER) {
-    push_error(lua, "ERR First argument must be a number (log level).");
-    return lua_error(lua);
-  }
+  if (count < 2) return raise(lua, "ERR redis.log() requires two arguments or more.");
+  if (lua_type(lua, 1) != LUA_TNUMBER) return raise(lua, "ERR First argument must be a number (log level).");
   constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::debug, spdlog::level::info,
                                                    spdlog::level::warn};
   const lua_Number level = lua_tonumber(lua, 1);
-  if (!(level >= 0 && level <= 3)) {
-    push_error(lua, "ERR Invalid log level.");
-    return lua_error(lua);
-  }
+  if (!(level >= 0 && level <= 3)) return raise(lua, "ERR Invalid log level.");
   std::string text;
   for (int i = 2; i <= count; ++i) {
     std::size_t size = 0;

@@ -418,6 +418,14 @@ def hits(work: str) -> None:
         assert counted() == (6, 2)
 
 
+def look_at_both(port: int, keys: tuple[str, str], stop: threading.Event) -> None:
+    """Looks two keys up together, again and again: their values are the same at every moment."""
+    connection = Connection(port)
+    while not stop.is_set():
+        first, second = connection.call("MGET", *keys)
+        assert first == second, (first, second)
+
+
 def swaps(work: str) -> None:
     """SWAPDB exchanges two databases for everybody at once, and for good."""
     with servers.cairn(f"{work}/swaps") as server:
@@ -444,18 +452,13 @@ def swaps(work: str) -> None:
         assert one.call("SET", "a", "2") == "OK"
         # A lookup of two keys sees one database.
         stop = threading.Event()
-
-        def look() -> None:
-            looker = Connection(server.port)
-            while not stop.is_set():
-                first, second = looker.call("MGET", "a", "b")
-                assert first == second, (first, second)
-
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            lookers = [pool.submit(look) for _ in range(2)]
-            for _ in range(200):
-                assert one.call("SWAPDB", "0", "1") == "OK"
-            stop.set()
+            lookers = [pool.submit(look_at_both, server.port, ("a", "b"), stop) for _ in range(2)]
+            try:
+                for _ in range(200):
+                    assert one.call("SWAPDB", "0", "1") == "OK"
+            finally:
+                stop.set()
             for looker in lookers:
                 looker.result()
         assert one.call("SWAPDB", "0", "15") == "OK"

@@ -10,7 +10,7 @@ import time
 
 import servers
 from resp import Connection, ReplyError
-from test_door import hashed, raises
+from test_door import hashed, look_at_both, raises
 
 RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end"
 
@@ -281,14 +281,8 @@ def moments(work: str) -> None:
             lambda value: [["MULTI"], ["SET", "left", value], ["SET", "right", value], ["EXEC"]],
         )
 
-        def look() -> None:
-            connection = Connection(server.port)
-            while not stop.is_set():
-                left, right = connection.call("MGET", "left", "right")
-                assert left == right, (left, right)
-
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
-            lookers = [pool.submit(look) for _ in range(3)]
+            lookers = [pool.submit(look_at_both, server.port, ("left", "right"), stop) for _ in range(3)]
             connection = Connection(server.port)
             try:
                 for i in range(6000):
