@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -11,6 +10,7 @@
 #include "base/mutex.h"
 #include "base/reached.h"
 #include "directory/write_rules.h"
+#include "table/json_term.h"
 
 namespace cairn::table {
 namespace {
@@ -28,24 +28,9 @@ Registry& registry() {
   return the_registry;
 }
 
-Result<Extractor> json_extractor(const std::string& pointer_text) {
-  if (!pointer_text.empty() && pointer_text[0] != '/') {
-    return fail(ErrorCode::kInvalidArgument, "extractor 'json:" + pointer_text + "': a JSON pointer begins with /");
-  }
-  for (std::size_t i = 0; i < pointer_text.size(); ++i) {
-    if (pointer_text[i] == '~' && (i + 1 == pointer_text.size() || (pointer_text[i + 1] != '0' && pointer_text[i + 1] != '1'))) {
-      return fail(ErrorCode::kInvalidArgument, "extractor 'json:" + pointer_text + "': ~ is written ~0 and / is written ~1");
-    }
-  }
-  const nlohmann::json::json_pointer pointer(pointer_text);
-  return [pointer](ByteView value) -> std::optional<Bytes> {
-    const nlohmann::json json = nlohmann::json::parse(value.begin(), value.end(), nullptr, false);
-    if (json.is_discarded() || !json.contains(pointer)) return std::nullopt;
-    const nlohmann::json& found = json.at(pointer);
-    if (found.is_string()) return found.get<std::string>();
-    if (found.is_null() || found.is_structured()) return std::nullopt;
-    return found.dump();
-  };
+Result<Extractor> json_extractor(const std::string& pointer) {
+  CAIRN_TRY(path, parse_json_pointer(pointer));
+  return [path](ByteView value) { return json_term(value, path); };
 }
 
 Result<Extractor> bytes_extractor(const std::string& text) {
