@@ -1,13 +1,26 @@
-# cmake --install: library, headers, command, and what find_package(cairn) needs.
+# cmake --install: the libraries, the headers, what find_package(cairn) and pkg-config need, the command, its manual pages and
+# completions.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
-install(TARGETS cairn EXPORT cairn_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(TARGETS cairn_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(DIRECTORY include/cairn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 set(CAIRN_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/cairn)
-install(EXPORT cairn_targets FILE cairn-targets.cmake NAMESPACE cairn:: DESTINATION ${CAIRN_CMAKE_DIR})
-configure_package_config_file(cmake/cairn-config.cmake.in ${CMAKE_BINARY_DIR}/cairn-config.cmake
+install(TARGETS cairn EXPORT cairn_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+if(CAIRN_SHARED)
+  install(TARGETS cairn_shared EXPORT cairn_targets
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT development)
+endif()
+install(DIRECTORY include/cairn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
+install(EXPORT cairn_targets FILE cairn-targets.cmake NAMESPACE cairn:: DESTINATION ${CAIRN_CMAKE_DIR} COMPONENT development)
+configure_package_config_file(cmake/cairn-config.cmake.in ${PROJECT_BINARY_DIR}/cairn-config.cmake
                               INSTALL_DESTINATION ${CAIRN_CMAKE_DIR})
-write_basic_package_version_file(${CMAKE_BINARY_DIR}/cairn-config-version.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_BINARY_DIR}/cairn-config.cmake ${CMAKE_BINARY_DIR}/cairn-config-version.cmake
-        DESTINATION ${CAIRN_CMAKE_DIR})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/cairn-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/cairn-config.cmake ${PROJECT_BINARY_DIR}/cairn-config-version.cmake
+        DESTINATION ${CAIRN_CMAKE_DIR} COMPONENT development)
+configure_file(cmake/cairn.pc.in ${PROJECT_BINARY_DIR}/cairn.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/cairn.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
+
+if(CAIRN_COMMAND)
+  install(TARGETS cairn_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT command)
+  install(FILES packaging/completion/cairn.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME cairn
+          COMPONENT command)
+  install(FILES packaging/completion/_cairn DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions COMPONENT command)
+endif()

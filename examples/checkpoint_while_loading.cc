@@ -1,11 +1,10 @@
-// Loads JSON lines into a table in one thread while another takes a checkpoint half-way:
-// checkpoint_while_loading DATABASE CHECKPOINT FILE.jsonl. Both are databases afterwards.
+// Loads lines of KEY TAB VALUE into a table in one thread while another takes a checkpoint half-way:
+// checkpoint_while_loading DATABASE CHECKPOINT FILE.tsv. Both are databases afterwards.
 #include <cairn/cairn.h>
 
 #include <atomic>
 #include <fstream>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,9 +23,8 @@ int main(int argc, char** argv) {
   std::vector<std::pair<std::string, std::string>> entries;
   std::ifstream file(argv[3]);
   for (std::string line; std::getline(file, line);) {
-    const auto json = nlohmann::json::parse(line, nullptr, false);
-    if (!json.is_object()) continue;
-    entries.emplace_back(json.value("key", ""), json.value("value", ""));
+    const std::size_t tab = line.find('\t');
+    if (tab != std::string::npos) entries.emplace_back(line.substr(0, tab), line.substr(tab + 1));
   }
 
   auto database = cairn::Database::open(argv[1], {.create_if_missing = true});

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "cairn/export.h"
 #include "cairn/result.h"
 
 namespace cairn {
@@ -23,7 +24,7 @@ using ByteView = std::string_view;
 /// Bytes that stay where they are, mapped or decoded, until the Pinned is gone. Cheap to copy. Hold it
 /// briefly: it keeps its file from being reclaimed. May outlive the Database it came from.
 /// Safe to read from any thread.
-class Pinned {
+class CAIRN_API Pinned {
  public:
   Pinned() = default;
   Pinned(ByteView bytes, std::shared_ptr<const void> keep, const std::atomic<bool>* bad)

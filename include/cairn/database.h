@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cairn/export.h"
 #include "cairn/forks.h"
 #include "cairn/result.h"
 #include "cairn/table.h"
@@ -17,7 +18,7 @@ namespace database {
 class DatabaseImpl;
 }
 
-struct DatabaseOptions {
+struct CAIRN_API DatabaseOptions {
   /// Makes the database (and the directory, whose parent must exist) if there is none.
   bool create_if_missing = false;
   /// Shown to whoever finds the directory taken; the program's name if empty.
@@ -38,13 +39,13 @@ struct DatabaseOptions {
 /// ends in kUnavailable. May be empty. Called from the thread that called the operation.
 using Progress = std::function<bool(std::uint64_t bytes_done, std::uint64_t bytes_total)>;
 
-struct VerifyReport {
+struct CAIRN_API VerifyReport {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
   std::vector<Error> damages;  ///< Empty: every live byte is what was written.
 };
 
-struct RepairReport {
+struct CAIRN_API RepairReport {
   std::uint64_t files = 0;   ///< That were looked at.
   std::uint64_t tables = 0;  ///< In the new database.
   std::uint64_t timelines = 0;
@@ -56,7 +57,7 @@ struct RepairReport {
 /// An open directory. Moves only. Owns the lease: while it lives no other process can open the directory. All of its
 /// functions may be called from any thread, but destroying it ends every Table handed out; values already pinned stay
 /// readable.
-class Database {
+class CAIRN_API Database {
  public:
   /// A new, empty database. kConflict: there is one, or remains of one.
   static Result<Database> create(const std::string& path, const DatabaseOptions& options = {});

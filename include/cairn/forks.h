@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cairn/bytes.h"
+#include "cairn/export.h"
 #include "cairn/result.h"
 #include "cairn/stats.h"
 #include "cairn/write.h"
@@ -27,24 +28,24 @@ inline constexpr std::size_t kAccountKeyBytes = 32;  ///< An account key has so 
 /// The number of a fork: 0 to 2^62 - 1. Greater than its parent's.
 using ForkNumber = std::uint64_t;
 
-struct ForkStoreOptions {
+struct CAIRN_API ForkStoreOptions {
   bool create_if_missing = true;
   /// Of background work, 0: as fast as it goes.
   std::uint64_t job_bytes_per_s_max = 0;
 };
 
 /// What one account becomes; borrows its bytes.
-struct AccountUpdate {
+struct CAIRN_API AccountUpdate {
   ByteView key;
   ByteView value;      ///< Any bytes, also none.
   bool erase = false;  ///< There is no account of this key any more in the fork; `value` is not looked at.
 };
 
-struct StoreOptions {
+struct CAIRN_API StoreOptions {
   Durability durability = Durability::kDisk;
 };
 
-struct ForkInfo {
+struct CAIRN_API ForkInfo {
   ForkNumber number = 0;
   ForkNumber parent = 0;  ///< Of the root: its own number.
   bool frozen = false;
@@ -54,7 +55,7 @@ struct ForkInfo {
 /// An account that is being changed in place (ForkStore::get_mut()). Moves only. Nobody else may read or change the account in
 /// this fork as long as it lives; changes count at once in this process, and are stored with the next sync() or freeze() of the
 /// fork after it is gone.
-class MutableAccount {
+class CAIRN_API MutableAccount {
  public:
   MutableAccount(std::span<char> bytes, std::shared_ptr<forks::OpenAccount> account);
   MutableAccount(MutableAccount&& other) noexcept;
@@ -69,7 +70,7 @@ class MutableAccount {
 
 /// One who stores in segments of its own, so that several store at once without waiting for each other. Moves only; one thread at
 /// a time. Must be gone before the Database is closed.
-class ForkWriter {
+class CAIRN_API ForkWriter {
  public:
   explicit ForkWriter(std::shared_ptr<forks::ForkStoreImpl> store, std::shared_ptr<forks::Writer> writer);
   ForkWriter(ForkWriter&&) noexcept;
@@ -86,7 +87,7 @@ class ForkWriter {
 /// Of all accounts of a fork: two forks with the same accounts have the same, in whatever order these were stored. The sum of a
 /// 256-bit hash of each (as LtHash adds: Bellare and Micciancio, "A new paradigm for collision-free hashing", 1997, but of XXH3):
 /// it tells damage, and not what somebody has made to look the same.
-struct StateHash {
+struct CAIRN_API StateHash {
   std::array<std::uint64_t, 4> words{};
   bool operator==(const StateHash&) const = default;
   /// 64 hexadecimal digits.
@@ -99,14 +100,14 @@ using AccountVisitor = std::function<Result<void>(ByteView key, const Pinned& va
 using DifferenceVisitor =
     std::function<Result<void>(ByteView key, const std::optional<Pinned>& in_a, const std::optional<Pinned>& in_b)>;
 
-struct DriveStats {
+struct CAIRN_API DriveStats {
   std::string path;
   std::uint64_t segments = 0;  ///< Of one fork store.
   std::uint64_t bytes = 0;     ///< Of their records, live or stale.
   std::string error;           ///< Why new segments are on other drives at the moment; empty: they are not.
 };
 
-struct ForkStoreStats {
+struct CAIRN_API ForkStoreStats {
   std::vector<ForkInfo> forks;
   std::uint64_t accounts = 0;     ///< Of all forks, each once; those that were erased as long as that has to be remembered.
   std::uint64_t index_bytes = 0;  ///< Of memory: it grows with the accounts, not within the memory budget.
@@ -134,7 +135,7 @@ struct ForkStoreStats {
 /// A fork sees what was stored in it and in its ancestors. Two calls that change one account in one fork must not overlap: which
 /// of them counts is not said, and may be another after the next open. Readers wait for nobody. They may see a part of a batch
 /// while it is being stored: who wants all or nothing reads a frozen fork.
-class ForkStore {
+class CAIRN_API ForkStore {
  public:
   explicit ForkStore(std::shared_ptr<forks::ForkStoreImpl> impl) : impl_(std::move(impl)) {}
 

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "cairn/export.h"
+
 namespace cairn {
 
 /// What kind of failure it was; callers branch on this, people read the message.
@@ -25,10 +27,10 @@ enum class ErrorCode : std::uint8_t {
 };
 
 /// The name of `code` as printed, such as "kNotFound".
-const char* name_of(ErrorCode code);
+CAIRN_API const char* name_of(ErrorCode code);
 
 /// A failure: its kind, a sentence that says what to do, and where it happened if it has a place.
-struct Error {
+struct CAIRN_API Error {
   static constexpr std::uint64_t kNoOffset = ~std::uint64_t{0};
 
   ErrorCode code;

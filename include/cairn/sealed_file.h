@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cairn/bytes.h"
+#include "cairn/export.h"
 #include "cairn/result.h"
 #include "cairn/table.h"
 
@@ -17,7 +18,7 @@ class SealedFile;
 /// Writes one sealed file (docs/formats.md) of keys in order. Moves only; one thread at a time. Until finish() the records
 /// wait in unnamed files beside it, so that for a moment both take room; if it is destroyed before, nothing is left.
 /// Calls for different files need no coordination, and no database is touched.
-class SealedFileWriter {
+class CAIRN_API SealedFileWriter {
  public:
   /// Begins the file `path`, whose directory must exist. `compression` is of this file only. kConflict: `path` exists.
   static Result<SealedFileWriter> create(const std::string& path, Compression compression = Compression::kNone);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cairn/bytes.h"
+#include "cairn/export.h"
 #include "cairn/result.h"
 #include "cairn/stats.h"
 #include "cairn/write.h"
@@ -37,10 +38,10 @@ using Extractor = std::function<std::optional<Bytes>(ByteView value)>;
 
 /// Makes `extractor` known as `name` in this process, for index definitions in manifests to refer to. Call it before
 /// opening tables. kInvalidArgument: a name with quotes, backslashes or anything but printable ASCII.
-Result<void> register_extractor(const std::string& name, Extractor extractor);
+CAIRN_API Result<void> register_extractor(const std::string& name, Extractor extractor);
 
 /// A term index: records are found by a term in their value.
-struct IndexOptions {
+struct CAIRN_API IndexOptions {
   std::string name;  ///< 1 to 32 characters of a-z A-Z 0-9 _ - . :
   /// Terms up to this length are kept as they are, longer ones as a hash of it. 1 to 1,024 bytes.
   std::uint32_t term_bytes = 16;
@@ -53,7 +54,7 @@ struct IndexOptions {
 inline constexpr std::size_t kFamiliesMax = 256;
 
 /// What a family is made with. All of it is fixed then, and ignored for one that exists.
-struct FamilyOptions {
+struct CAIRN_API FamilyOptions {
   bool create_if_missing = true;
   Compression compression = Compression::kNone;  ///< Of sealed files.
   /// A record is gone this long after it was written, by the clock as it is when it is read; 0: never. More than 4,000 years are
@@ -62,7 +63,7 @@ struct FamilyOptions {
   std::vector<IndexOptions> indexes;  ///< At most 16.
 };
 
-struct TableOptions {
+struct CAIRN_API TableOptions {
   bool create_if_missing = true;
   FamilyOptions main;  ///< The family every table has.
   /// Log bytes that one memtable takes before it is sealed. 1 MiB to 1 GiB. A table that is written to without a pause works on
@@ -77,7 +78,7 @@ class Table;
 
 /// The state of one table at one moment. Cheap to copy; as long as a copy lives, what it sees is kept, which costs disk
 /// space: the oldest one is named in stats. A default Snapshot means "now".
-class Snapshot {
+class CAIRN_API Snapshot {
  public:
   Snapshot() = default;
   explicit Snapshot(std::shared_ptr<const directory::Pin> pin) : pin_(std::move(pin)) {}
@@ -100,14 +101,14 @@ class Snapshot {
 inline const Snapshot kNow;
 
 /// Keys in [from, to); an empty `to` has no end.
-struct Range {
+struct CAIRN_API Range {
   Bytes from;
   Bytes to;
 };
 /// Every key.
 inline Range everything() { return {}; }
 /// Every key that begins with `bytes`.
-Range prefix(ByteView bytes);
+CAIRN_API Range prefix(ByteView bytes);
 
 enum class Direction : std::uint8_t { kForward, kReverse };
 
@@ -116,7 +117,7 @@ enum class Direction : std::uint8_t { kForward, kReverse };
 /// Database. As it goes it lets go of memtables that were flushed, and from then on holds back versions as a snapshot does.
 /// It so keeps in memory at most what was unsealed at one time (stats: unsealed_bytes_max), indexed. Read status() at the end: a
 /// walk that met damage ends early.
-class Scan {
+class CAIRN_API Scan {
  public:
   struct Entry {
     ByteView key;
@@ -159,7 +160,7 @@ class Scan {
   std::shared_ptr<table::EntrySource> impl_;  // Not shared: a shared_ptr for its deleter.
 };
 
-struct LayerStats {
+struct CAIRN_API LayerStats {
   std::string family;  ///< Empty: of all families.
   std::string kind;    ///< "sealed", "memory, read-only" or "memory, writable".
   std::vector<std::string> files;
@@ -170,7 +171,7 @@ struct LayerStats {
 };
 
 /// One version of a key, or a range tombstone over it, somewhere in a table.
-struct KeyVersion {
+struct CAIRN_API KeyVersion {
   std::string layer;  ///< As in LayerStats::kind.
   std::string file;   ///< Segment or sealed file; empty for a range tombstone in memory.
   std::string kind;   ///< "put", "put, large", "tombstone" or "range tombstone".
@@ -182,7 +183,7 @@ struct KeyVersion {
 };
 
 /// What keeps versions that nothing else needs: a Snapshot, or a scan that has gone on for long.
-struct PinStats {
+struct CAIRN_API PinStats {
   std::uint64_t id = 0;
   std::string label;
   WriteVersion write_version = 0;
@@ -190,7 +191,7 @@ struct PinStats {
   std::uint64_t written_bytes_since = 0;  ///< Keys and values; what they replaced or erased is what is held back.
 };
 
-struct TableStats {
+struct CAIRN_API TableStats {
   std::vector<LayerStats> layers;  ///< Oldest first.
   WriteVersion visible_version = 0;
   std::uint64_t large_values = 0;        ///< Kept in files of their own,
@@ -225,7 +226,7 @@ struct TableStats {
 
 /// One family of a named table of an open Database: at first the family `main`. A handle: cheap to copy, safe to use from any
 /// thread, valid as long as the Database it came from.
-class Table {
+class CAIRN_API Table {
  public:
   explicit Table(std::shared_ptr<table::TableImpl> impl, std::uint16_t family = 0) : impl_(std::move(impl)), family_(family) {}
 
@@ -299,7 +300,7 @@ class Table {
 
 /// Writes that happen together or not at all, in one family of a table or several. Of two writes to one key the later
 /// wins. Owns its bytes.
-class Batch {
+class CAIRN_API Batch {
  public:
   /// Into the family that write() is called on.
   void put(ByteView key, ByteView value) { add(nullptr, Kind::kPut, key, value); }

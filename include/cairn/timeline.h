@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cairn/bytes.h"
+#include "cairn/export.h"
 #include "cairn/result.h"
 #include "cairn/stats.h"
 #include "cairn/write.h"
@@ -31,7 +32,7 @@ using Time = std::chrono::sys_time<std::chrono::milliseconds>;
 
 /// When a save was made: a time and, below it, a sequence number. Ascends from write to write of a timeline, also when the clock
 /// steps back; the saves of one batch share theirs.
-struct Stamp {
+struct CAIRN_API Stamp {
   static constexpr unsigned kSequenceBits = 16;
   std::uint64_t value = 0;  ///< Milliseconds since 1970 << 16 | sequence.
 
@@ -44,7 +45,7 @@ struct Stamp {
 };
 
 /// A point of a timeline: a stamp, or a time, which means all of its millisecond.
-class Moment {
+class CAIRN_API Moment {
  public:
   // Implicit on purpose: whatever says when is a moment.
   Moment(Stamp stamp) : first_(stamp), last_(stamp) {}  // NOLINT(google-explicit-constructor)
@@ -77,7 +78,7 @@ enum class Expired : std::uint8_t {
 };
 
 /// What is given holds from now on; what is not stays as it is, and for a new timeline is what the comment says.
-struct TimelineOptions {
+struct CAIRN_API TimelineOptions {
   bool create_if_missing = true;
   /// How long a save belongs to the timeline; to the millisecond, for every call. 0: for ever (for a new one).
   std::optional<std::chrono::milliseconds> timeout;
@@ -92,7 +93,7 @@ struct TimelineOptions {
   std::uint64_t job_bytes_per_s_max = 0;  ///< That background jobs may read and write; 0: no limit. Of this open.
 };
 
-struct SaveOptions : WriteOptions {
+struct CAIRN_API SaveOptions : WriteOptions {
   bool keep_empty = false;                     ///< Zero bytes are data; else they erase.
   std::chrono::milliseconds expires_after{0};  ///< The save is gone for get() so long after it was made; 0: with the timeout.
   /// For histories from elsewhere: when it was made, in place of now. Not before the last save of the timeline, nor in the
@@ -101,7 +102,7 @@ struct SaveOptions : WriteOptions {
 };
 
 /// Saves that are made together or not at all, with one stamp. Of two of one key the later counts. Owns its bytes.
-class Saves {
+class CAIRN_API Saves {
  public:
   /// `expires`: in place of SaveOptions::expires_after.
   void put(ByteView key, ByteView data, std::optional<Time> expires = {}) {
@@ -129,25 +130,25 @@ class Saves {
 };
 
 /// What is known of the last save of a key.
-struct SaveInfo {
+struct CAIRN_API SaveInfo {
   Stamp stamp;
   std::optional<Time> expires;  ///< By itself; none: with the timeout alone.
 };
 
 /// Saves that were applied (Timeline::apply()), for Timeline::settle().
-struct Applied {
+struct CAIRN_API Applied {
   Stamp stamp;
   WriteVersion version = 0;
   std::uint64_t timeline = 0;  ///< Which open timeline applied them.
 };
 
-struct RollbackOptions {
+struct CAIRN_API RollbackOptions {
   /// Also to a moment before the first save, which empties the timeline.
   bool force = false;
 };
 
 /// The saves that a rollback has cut off.
-struct RolledBack {
+struct CAIRN_API RolledBack {
   std::uint64_t saves = 0;     ///< An erase of all keys counts as one.
   bool at_least = false;       ///< There may be more: counting them all would have taken longer than 100 ms.
   std::optional<Stamp> since;  ///< The first of them; none: nothing came after the moment, and nothing was changed.
@@ -155,7 +156,7 @@ struct RolledBack {
 };
 
 /// See Timeline::key_counts().
-struct KeyCounts {
+struct CAIRN_API KeyCounts {
   std::uint64_t keys = 0;      ///< Keys that present() lists.
   std::uint64_t expiring = 0;  ///< Those of them that expire by themselves.
   std::uint64_t expired = 0;   ///< Keys that were counted since the open and have expired since then.
@@ -171,7 +172,7 @@ enum class Sees : std::uint8_t {
 /// keys alone). Moves only; one thread at a time. Sees
 /// the timeline as it was when the walk began, and keeps the files it reads until it is destroyed, which must happen before the
 /// process lets go of the Database. Read status() at the end: a walk that met damage ends early.
-class SaveList {
+class CAIRN_API SaveList {
  public:
   struct Entry {
     ByteView key;  ///< Valid until next().
@@ -218,7 +219,7 @@ class SaveList {
 };
 
 /// What a Watch says.
-struct WatchEvent {
+struct CAIRN_API WatchEvent {
   enum class Kind : std::uint8_t {
     kSaved,
     kErased,
@@ -234,7 +235,7 @@ struct WatchEvent {
 };
 
 /// Follows the saves under a prefix. Moves only; one thread at a time. Must be gone before the process lets go of the Database.
-class Watch {
+class CAIRN_API Watch {
  public:
   explicit Watch(std::unique_ptr<timeline::Watcher> watcher);
   /// One that could not begin: next() gives `why`.
@@ -255,7 +256,7 @@ class Watch {
 };
 
 /// One of the lines of a timeline: "main", "persistent", "next".
-struct LineStats {
+struct CAIRN_API LineStats {
   std::string name;
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;  ///< Of their segments.
@@ -265,7 +266,7 @@ struct LineStats {
   Stamp last;
 };
 
-struct BlockStats {
+struct CAIRN_API BlockStats {
   std::string line;
   std::string file;
   std::string state;  ///< "active", "ended" (its index is being written) or "closed".
@@ -275,7 +276,7 @@ struct BlockStats {
   Stamp last;
 };
 
-struct RollbackStats {
+struct CAIRN_API RollbackStats {
   Stamp to;     ///< What came after it,
   Stamp until;  ///< up to here, is rolled back.
   bool undoable = false;
@@ -284,14 +285,14 @@ struct RollbackStats {
 
 /// What is held by a SaveList, by a Watch that has not given all it read, or by a step of a job, though it has left the timeline
 /// meanwhile.
-struct HeldStats {
+struct CAIRN_API HeldStats {
   std::uint64_t id = 0;            ///< For Timeline::end_held().
   std::int64_t age_ms = 0;         ///< Since the timeline went on without it.
   std::uint64_t bytes = 0;         ///< Of files that are kept for it,
   std::uint64_t memory_bytes = 0;  ///< and of indexes in memory.
 };
 
-struct TimelineStats {
+struct CAIRN_API TimelineStats {
   std::chrono::milliseconds timeout{0};
   Expired expired = Expired::kDrop;
   std::vector<LineStats> lines;          ///< Main, persistent, next.
@@ -321,7 +322,7 @@ struct TimelineStats {
 
 /// A named timeline of an open Database. A handle: cheap to copy, safe to use from any thread, valid as long as the Database it
 /// came from. Saves are made one after the other; readers wait for nobody.
-class Timeline {
+class CAIRN_API Timeline {
  public:
   explicit Timeline(std::shared_ptr<timeline::TimelineImpl> impl) : impl_(std::move(impl)) {}
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "cairn/bytes.h"
+#include "cairn/export.h"
 
 namespace cairn {
 
@@ -19,7 +20,7 @@ enum class Durability : std::uint8_t {
 /// The order of a write in its directory. Ascends, with gaps.
 using WriteVersion = std::uint64_t;
 
-struct WriteOptions {
+struct CAIRN_API WriteOptions {
   Durability durability = Durability::kDisk;
   /// The account the records belong to. Not given: from a leading "{number}" in the key, else 0 (none).
   std::optional<std::uint64_t> account;

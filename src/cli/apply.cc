@@ -33,11 +33,9 @@ class LineParser {
   /// A JSON string, or {"key64":…} or {"value64":…}, as `name` says.
   Result<Bytes> bytes(const std::string& name) {
     if (rest_.empty()) return fail(ErrorCode::kInvalidArgument, "the " + name + " is missing");
-    CAIRN_TRY(value, parse_json(json_text()));
+    Result<Bytes> bytes = parse_json_bytes(json_text(), name);
     skip_spaces();
-    if (value.is_string()) return value.get<std::string>();
-    if (value.is_object() && value.size() == 1) return take_bytes(value, name);
-    return fail(ErrorCode::kInvalidArgument, "the " + name + " is neither a JSON string nor {\"" + name + "64\":…}");
+    return bytes;
   }
   [[nodiscard]] bool empty() const { return rest_.empty(); }
 
@@ -76,17 +74,17 @@ class Applier {
  public:
   explicit Applier(Table table) : table_(std::move(table)) {}
 
-  nlohmann::ordered_json answer(const std::string& line) {
-    Result<nlohmann::ordered_json> done = run(line);
+  Json answer(const std::string& line) {
+    Result<Json> done = run(line);
     if (done) return *std::move(done);
     return {{"error", name_of(done.error().code)}, {"message", done.error().to_string()}};
   }
 
  private:
-  Result<nlohmann::ordered_json> run(const std::string& line) {
+  Result<Json> run(const std::string& line) {
     LineParser parser(line);
     const std::string operation = parser.word();
-    nlohmann::ordered_json ok{{"ok", true}};
+    Json ok{{"ok", true}};
     if (operation == "put") {
       CAIRN_TRY(key, parser.bytes("key"));
       CAIRN_TRY(value, parser.bytes("value"));
@@ -117,11 +115,11 @@ class Applier {
     return fail(ErrorCode::kInvalidArgument,
                 "unknown operation '" + operation + "': put, erase, get, scan, snapshot, flush or compact");
   }
-  Result<nlohmann::ordered_json> get(LineParser& parser) {
+  Result<Json> get(LineParser& parser) {
     CAIRN_TRY(key, parser.bytes("key"));
     CAIRN_TRY(snapshot, snapshot_of(parser));
     CAIRN_TRY(hit, table_.get(key, snapshot));
-    nlohmann::ordered_json object;
+    Json object;
     if (hit) {
       put_bytes(object, "value", *hit);
     } else {
@@ -129,20 +127,20 @@ class Applier {
     }
     return object;
   }
-  Result<nlohmann::ordered_json> scan(LineParser& parser) {
+  Result<Json> scan(LineParser& parser) {
     CAIRN_TRY(from, parser.bytes("key"));
     CAIRN_TRY(to, parser.bytes("key"));
     CAIRN_TRY(snapshot, snapshot_of(parser));
-    nlohmann::ordered_json entries = nlohmann::ordered_json::array();
+    Json entries = Json::array();
     Scan scan = table_.scan({from, to}, Direction::kForward, 0, snapshot);
     for (const auto entry : scan) {
-      nlohmann::ordered_json object;
+      Json object;
       put_bytes(object, "key", entry.key);
       put_bytes(object, "value", entry.value);
       entries.push_back(std::move(object));
     }
     CAIRN_TRY_VOID(scan.status());
-    return nlohmann::ordered_json{{"entries", std::move(entries)}};
+    return Json{{"entries", std::move(entries)}};
   }
   Result<Snapshot> snapshot_of(LineParser& parser) {
     if (parser.empty()) return kNow;
@@ -184,11 +182,11 @@ Result<int> apply(const ApplyArguments& arguments) {
 
 }  // namespace
 
-void add_apply(CLI::App& table) {
+void add_apply(const Command& table) {
   static ApplyArguments arguments;
-  CLI::App& command = *table.add_subcommand("apply", "Run operations from standard input, one JSON answer a line");
+  const Command command = table.add_command("apply", "Run operations from standard input, one JSON answer a line");
   add_common(command, arguments.common);
-  command.add_option("INPUT", arguments.input, "- for standard input")->required();
+  command.add_option("INPUT", arguments.input, "- for standard input").required();
   set_action(command, arguments.common, [] { return apply(arguments); });
 }
 

@@ -7,10 +7,10 @@
 namespace cairn::cli {
 namespace {
 
-nlohmann::ordered_json to_json(const std::vector<Error>& damages) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+Json to_json(const std::vector<Error>& damages) {
+  Json list = Json::array();
   for (const Error& damage : damages) {
-    nlohmann::ordered_json one{{"error", name_of(damage.code)}, {"message", damage.message}, {"file", damage.file}};
+    Json one{{"error", name_of(damage.code)}, {"message", damage.message}, {"file", damage.file}};
     if (damage.offset != Error::kNoOffset) one["offset"] = damage.offset;
     list.push_back(std::move(one));
   }
@@ -87,32 +87,32 @@ Result<void> restore_checkpoint(const std::string& checkpoint, const std::string
   return {};
 }
 
-void add_care(CLI::App& app) {
+void add_care(const Command& app) {
   static Common common;
-  CLI::App& command = *app.add_subcommand("verify", "Read and check every live byte");
-  command.add_option("DIR", common.dir, "Directory of the database")->required();
+  const Command command = app.add_command("verify", "Read and check every live byte");
+  command.add_option("DIR", common.dir, "Directory of the database").required();
   command.add_flag("--json", common.json, "Answer in JSON");
   set_action(command, common, [] { return verify(common); });
 
   static Arguments arguments;
-  CLI::App& checkpoint_command = *app.add_subcommand("checkpoint", "Make TARGET a database with what DIR holds now");
-  checkpoint_command.add_option("DIR", arguments.common.dir, "Directory of the database")->required();
-  checkpoint_command.add_option("TARGET", arguments.target, "Absent or empty directory")->required();
+  const Command checkpoint_command = app.add_command("checkpoint", "Make TARGET a database with what DIR holds now");
+  checkpoint_command.add_option("DIR", arguments.common.dir, "Directory of the database").required();
+  checkpoint_command.add_option("TARGET", arguments.target, "Absent or empty directory").required();
   checkpoint_command.add_option("--base", arguments.base, "A full checkpoint: what it has is left out");
   checkpoint_command.add_flag("--json", arguments.common.json, "Answer in JSON");
   set_action(checkpoint_command, arguments.common, [] { return checkpoint(arguments); });
 
-  CLI::App& restore_command = *app.add_subcommand("restore", "Make DIR a database with what the checkpoint TARGET holds");
-  restore_command.add_option("TARGET", arguments.common.dir, "A checkpoint, or a database that was closed")->required();
-  restore_command.add_option("DIR", arguments.target, "Absent or empty directory")->required();
+  const Command restore_command = app.add_command("restore", "Make DIR a database with what the checkpoint TARGET holds");
+  restore_command.add_option("TARGET", arguments.common.dir, "A checkpoint, or a database that was closed").required();
+  restore_command.add_option("DIR", arguments.target, "Absent or empty directory").required();
   restore_command.add_option("--base", arguments.base, "Of an incremental checkpoint: the full one");
   restore_command.add_flag("--verify", arguments.verify, "Check every byte first, not only sizes and headers");
   restore_command.add_flag("--json", arguments.common.json, "Answer in JSON");
   set_action(restore_command, arguments.common, [] { return restore(arguments); });
 
-  CLI::App& repair_command = *app.add_subcommand("repair", "Make TARGET a database of all that is readable in DIR");
-  repair_command.add_option("DIR", arguments.common.dir, "A damaged database")->required();
-  repair_command.add_option("TARGET", arguments.target, "Absent or empty directory")->required();
+  const Command repair_command = app.add_command("repair", "Make TARGET a database of all that is readable in DIR");
+  repair_command.add_option("DIR", arguments.common.dir, "A damaged database").required();
+  repair_command.add_option("TARGET", arguments.target, "Absent or empty directory").required();
   repair_command.add_flag("--json", arguments.common.json, "Answer in JSON");
   set_action(repair_command, arguments.common, [] { return repair(arguments); });
 }

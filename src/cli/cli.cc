@@ -7,9 +7,9 @@
 #include <charconv>
 #include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "text/json.h"
 
 namespace cairn::cli {
 namespace {
@@ -28,41 +28,44 @@ int exit_code(ErrorCode code) {
   }
 }
 
-void add_common(CLI::App& command, Common& common) {
-  command.add_option("DIR", common.dir, "Directory of the database")->required();
-  command.add_option("--table", common.table, "Name of the table")->capture_default_str();
-  command.add_option("--family", common.family, "Name of the family")->capture_default_str();
+void add_common(const Command& command, Common& common) {
+  command.add_option("DIR", common.dir, "Directory of the database").required();
+  command.add_option("--table", common.table, "Name of the table").show_default();
+  command.add_option("--family", common.family, "Name of the family").show_default();
   command.add_flag("--json", common.json, "Answer in JSON");
 }
 
-void add_common(CLI::App& command, TimelineCommon& common) {
-  command.add_option("DIR", common.dir, "Directory of the database")->required();
-  command.add_option("--timeline", common.timeline, "Name of the timeline")->capture_default_str();
+void add_common(const Command& command, TimelineCommon& common) {
+  command.add_option("DIR", common.dir, "Directory of the database").required();
+  command.add_option("--timeline", common.timeline, "Name of the timeline").show_default();
   command.add_flag("--json", common.json, "Answer in JSON");
 }
 
-void add_common(CLI::App& command, ForksCommon& common) {
-  command.add_option("DIR", common.dir, "Directory of the database")->required();
-  command.add_option("--forks", common.forks, "Name of the fork store")->capture_default_str();
+void add_common(const Command& command, ForksCommon& common) {
+  command.add_option("DIR", common.dir, "Directory of the database").required();
+  command.add_option("--forks", common.forks, "Name of the fork store").show_default();
   command
       .add_option("--drive", common.drives,
                   "A directory on a further drive: one to be used from now on, or one of the database's that has moved")
-      ->allow_extra_args(false);
+      .one_value();
   command.add_flag("--json", common.json, "Answer in JSON");
 }
 
-void add_compression(CLI::App& command, Compression& compression) {
-  const std::map<std::string, Compression> names{
-      {"none", Compression::kNone}, {"lz4", Compression::kLz4}, {"zstd", Compression::kZstd}};
-  command.add_option("--compression", compression, "Of sealed files: none, lz4 or zstd")
-      ->transform(CLI::CheckedTransformer(names));
+void add_compression(const Command& command, Compression& compression) {
+  const auto take = [&compression](const std::string& name) {
+    compression = name == "none" ? Compression::kNone : name == "lz4" ? Compression::kLz4 : Compression::kZstd;
+  };
+  command.add_option("--compression", take, "Compression of sealed files").choices({"none", "lz4", "zstd"});
 }
 
 Result<Database> open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives) {
-  CAIRN_TRY(database,
-            Database::open(
-                dir, {.create_if_missing = if_missing == IfMissing::kCreate, .owner = "the cairn command", .drives = drives}));
-  for (const std::string& report : database.open_reports()) fmt::print(stderr, "cairn: {}\n", report);
+  Result<Database> database = Database::open(
+      dir, {.create_if_missing = if_missing == IfMissing::kCreate, .owner = "the cairn command", .drives = drives});
+  if (!database && database.error().code == ErrorCode::kNotFound) {
+    return fail(ErrorCode::kNotFound, "there is no database in " + dir + ": " + database.error().message);
+  }
+  if (!database) return database;
+  for (const std::string& report : database->open_reports()) fmt::print(stderr, "cairn: {}\n", report);
   return database;
 }
 
@@ -89,8 +92,8 @@ Result<OpenedForks> open_forks(const ForksCommon& common, IfMissing if_missing) 
   return OpenedForks{std::move(database), store};
 }
 
-void set_action(CLI::App& command, const Common& common, std::function<Result<int>()> run) {
-  command.callback([&common, run = std::move(run)] {
+void set_action(const Command& command, const Common& common, std::function<Result<int>()> run) {
+  command.set_action([&common, run = std::move(run)] {
     const Result<int> done = run();
     if (done) {
       chosen = *done;
@@ -98,12 +101,14 @@ void set_action(CLI::App& command, const Common& common, std::function<Result<in
     }
     const Error& error = done.error();
     if (common.json) {
-      nlohmann::json object{{"error", name_of(error.code)}, {"message", error.message}};
+      Json object{{"error", name_of(error.code)}, {"message", error.message}};
       if (!error.file.empty()) object["file"] = error.file;
       if (error.offset != Error::kNoOffset) object["offset"] = error.offset;
-      fmt::print("{}\n", object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      fmt::print("{}", to_line(object));
     }
-    fmt::print(stderr, "cairn: {}\n", error.to_string());
+    std::string place = error.file;
+    if (error.offset != Error::kNoOffset) place += fmt::format(", offset {}", error.offset);
+    fmt::print(stderr, "cairn: {}{}\n", error.message, place.empty() ? "" : " (" + place + ")");
     chosen = exit_code(error.code);
   });
 }
@@ -145,7 +150,7 @@ std::chrono::milliseconds parse_duration(const std::string& text) {
   const auto unit = units.find(std::string(rest, end));
   constexpr std::int64_t kMost = std::int64_t{1} << 30;  // Of days: far beyond any date, far below overflow.
   if (error != std::errc{} || unit == units.end() || count <= 0 || count > kMost) {
-    throw CLI::ValidationError("'" + text + "' is not a duration such as 500ms, 30s, 15m, 12h or 30d");
+    throw BadArgument("'" + text + "' is not a duration such as 500ms, 30s, 15m, 12h or 30d");
   }
   return std::chrono::milliseconds(count * unit->second);
 }

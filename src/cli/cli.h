@@ -1,12 +1,12 @@
 // What the subcommands share: arguments, opening, output, exit codes.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "cairn/cairn.h"
+#include "cli/command.h"
 
 namespace cairn::cli {
 
@@ -22,15 +22,15 @@ struct Common {
 };
 
 /// Adds DIR, --table, --family and --json to `command`.
-void add_common(CLI::App& command, Common& common);
-void add_compression(CLI::App& command, Compression& compression);
+void add_common(const Command& command, Common& common);
+void add_compression(const Command& command, Compression& compression);
 
 /// What the subcommands of timelines take.
 struct TimelineCommon : Common {
   std::string timeline = "main";
 };
 /// Adds DIR, --timeline and --json.
-void add_common(CLI::App& command, TimelineCommon& common);
+void add_common(const Command& command, TimelineCommon& common);
 
 /// What the subcommands of fork stores take.
 struct ForksCommon : Common {
@@ -38,7 +38,7 @@ struct ForksCommon : Common {
   std::vector<std::string> drives;
 };
 /// Adds DIR, --forks, --drive and --json.
-void add_common(CLI::App& command, ForksCommon& common);
+void add_common(const Command& command, ForksCommon& common);
 
 /// An open database with one family of a table of it. Trimmed tails are reported on stderr when it is opened.
 struct Opened {
@@ -66,7 +66,7 @@ Result<void> take_checkpoint(Database& database, const std::string& target, cons
 Result<void> restore_checkpoint(const std::string& checkpoint, const std::string& base, const std::string& dir, bool verify);
 
 /// Registers `run` as what `command` does; its error is printed, with --json as an object, and becomes the exit code.
-void set_action(CLI::App& command, const Common& common, std::function<Result<int>()> run);
+void set_action(const Command& command, const Common& common, std::function<Result<int>()> run);
 /// Shows on standard error, if that is a terminal, how far an operation is.
 Progress progress_bar(const std::string& verb);
 void end_progress_bar();
@@ -84,17 +84,17 @@ Moment moment_option(const std::string& text);
 int chosen_exit_code();
 
 // One a file.
-void add_table_commands(CLI::App& app);
-void add_load(CLI::App& table);
-void add_ingest(CLI::App& table);
-void add_apply(CLI::App& table);
-void add_stats(CLI::App& table);
-void add_timeline_commands(CLI::App& app);
-void add_timeline_load(CLI::App& timeline);
-void add_timeline_stats(CLI::App& timeline);
-void add_forks_commands(CLI::App& app);
-void add_forks_replay(CLI::App& forks);
-void add_care(CLI::App& app);
-void add_serve(CLI::App& app);
+void add_table_commands(const Command& app);
+void add_load(const Command& table);
+void add_ingest(const Command& table);
+void add_apply(const Command& table);
+void add_stats(const Command& table);
+void add_timeline_commands(const Command& app);
+void add_timeline_load(const Command& timeline);
+void add_timeline_stats(const Command& timeline);
+void add_forks_commands(const Command& app);
+void add_forks_replay(const Command& forks);
+void add_care(const Command& app);
+void add_serve(const Command& app);  // Where the server is built.
 
 }  // namespace cairn::cli

@@ -25,7 +25,7 @@ Arguments arguments;  // One subcommand runs.
 using Work = std::function<Result<void>(ForkStore&)>;
 
 /// Opens, works, closes; `answer`: what --json prints.
-Result<int> run(const Work& work, const nlohmann::ordered_json& answer = {{"ok", true}}) {
+Result<int> run(const Work& work, const Json& answer = {{"ok", true}}) {
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
   CAIRN_TRY_VOID(work(opened.store));
   CAIRN_TRY_VOID(opened.database.close());
@@ -69,7 +69,7 @@ Result<int> store(bool erases) {
 }
 
 /// The account as `name` of an object; null: there is none.
-void put_value(nlohmann::ordered_json& object, const std::string& name, const std::optional<Pinned>& value) {
+void put_value(Json& object, const std::string& name, const std::optional<Pinned>& value) {
   if (value) {
     put_bytes(object, name, *value);
   } else {
@@ -80,7 +80,7 @@ void put_value(nlohmann::ordered_json& object, const std::string& name, const st
 Result<int> scan() {
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
   CAIRN_TRY_VOID(opened.store.scan(arguments.fork, [](ByteView key, const Pinned& value) {
-    nlohmann::ordered_json object{{"key", to_hex(key)}};
+    Json object{{"key", to_hex(key)}};
     put_bytes(object, "value", value);
     return print(to_line(object));
   }));
@@ -91,7 +91,7 @@ Result<int> scan() {
 Result<int> diff() {
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
   const auto visit = [](ByteView key, const std::optional<Pinned>& in_a, const std::optional<Pinned>& in_b) {
-    nlohmann::ordered_json object{{"key", to_hex(key)}};
+    Json object{{"key", to_hex(key)}};
     put_value(object, "a", in_a);
     put_value(object, "b", in_b);
     return print(to_line(object));
@@ -113,15 +113,17 @@ ForkNumber root_of(const ForkStore& store) { return store.list().front().number;
 
 Result<int> snapshot() {
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
-  nlohmann::ordered_json answer{{"ok", true}, {"root", root_of(opened.store)}};
+  Json answer{{"ok", true}, {"root", root_of(opened.store)}};
+  std::string hash_text;
   if (arguments.hashes) {
     CAIRN_TRY(sum, opened.store.state_hash(root_of(opened.store)));
-    answer["hash"] = sum.to_string();
+    hash_text = sum.to_string();
+    answer["hash"] = hash_text;
   }
   CAIRN_TRY_VOID(take_checkpoint(opened.database, arguments.target, arguments.base));
   CAIRN_TRY_VOID(opened.database.close());
   if (arguments.common.json) CAIRN_TRY_VOID(print(to_line(answer)));
-  if (!arguments.common.json && arguments.hashes) CAIRN_TRY_VOID(print(answer["hash"].get<std::string>() + "\n"));
+  if (!arguments.common.json && arguments.hashes) CAIRN_TRY_VOID(print(hash_text + "\n"));
   return 0;
 }
 
@@ -142,9 +144,9 @@ Result<int> restore() {
   return 0;
 }
 
-nlohmann::ordered_json to_json(const ForkStoreStats& stats) {
-  nlohmann::ordered_json object;
-  object["forks"] = nlohmann::ordered_json::array();
+Json to_json(const ForkStoreStats& stats) {
+  Json object;
+  object["forks"] = Json::array();
   for (const ForkInfo& fork : stats.forks) {
     object["forks"].push_back(
         {{"number", fork.number}, {"parent", fork.parent}, {"frozen", fork.frozen}, {"accounts_changed", fork.accounts_changed}});
@@ -155,7 +157,7 @@ nlohmann::ordered_json to_json(const ForkStoreStats& stats) {
   object["segments"] = stats.segments;
   object["segment_bytes"] = stats.segment_bytes;
   object["live_bytes"] = stats.live_bytes;
-  object["drives"] = nlohmann::ordered_json::array();
+  object["drives"] = Json::array();
   for (const DriveStats& drive : stats.drives) {
     object["drives"].push_back(
         {{"path", drive.path}, {"segments", drive.segments}, {"bytes", drive.bytes}, {"error", drive.error}});
@@ -205,32 +207,32 @@ Result<int> stats() {
   return 0;
 }
 
-CLI::App& add(CLI::App& forks, const char* name, const char* help, std::function<Result<int>()> run) {
-  CLI::App& command = *forks.add_subcommand(name, help);
+Command add(const Command& forks, const char* name, const char* help, std::function<Result<int>()> run) {
+  const Command command = forks.add_command(name, help);
   add_common(command, arguments.common);
   set_action(command, arguments.common, std::move(run));
   return command;
 }
 
-CLI::App& add_of_fork(CLI::App& forks, const char* name, const char* help, std::function<Result<int>()> run) {
-  CLI::App& command = add(forks, name, help, std::move(run));
-  command.add_option("FORK", arguments.fork, "Its number")->required();
+Command add_of_fork(const Command& forks, const char* name, const char* help, std::function<Result<int>()> run) {
+  Command command = add(forks, name, help, std::move(run));
+  command.add_option("FORK", arguments.fork, "Its number").required();
   return command;
 }
 
 }  // namespace
 
-void add_forks_commands(CLI::App& app) {
-  CLI::App& forks =
-      *app.add_subcommand("forks",
-                          "Account states over forks. As long as the tree is one line, a read of a number that was never "
-                          "given answers as the fork below it; a number that was purged or pruned has no fork");
-  forks.require_subcommand(1);
+void add_forks_commands(const Command& app) {
+  const Command forks =
+      app.add_command("forks",
+                      "Account states over forks. As long as the tree is one line, a read of a number that was never "
+                      "given answers as the fork below it; a number that was purged or pruned has no fork");
+  forks.require_command();
   add(forks, "create", "Make a fork store, and the database if there is none", create);
-  CLI::App& fork_command = add_of_fork(forks, "fork", "Make fork FORK below PARENT, which is frozen", [] {
+  Command fork_command = add_of_fork(forks, "fork", "Make fork FORK below PARENT, which is frozen", [] {
     return run([](ForkStore& store) { return store.create_fork(arguments.fork, arguments.other); });
   });
-  fork_command.add_option("PARENT", arguments.other, "Number of a fork that is there")->required();
+  fork_command.add_option("PARENT", arguments.other, "Number of a fork that is there").required();
   add_of_fork(forks, "freeze", "Let nothing be stored in FORK any more",
               [] { return run([](ForkStore& store) { return store.freeze(arguments.fork); }); });
   add_of_fork(forks, "sync", "Return when all of FORK is on disk",
@@ -239,28 +241,28 @@ void add_forks_commands(CLI::App& app) {
               [] { return run([](ForkStore& store) { return store.set_root(arguments.fork); }); });
   add_of_fork(forks, "purge", "Reverse FORK and its descendants",
               [] { return run([](ForkStore& store) { return store.purge(arguments.fork); }); });
-  CLI::App& load_command = add_of_fork(forks, "load", "Print account KEY as FORK sees it; exit code 1 if there is none", load);
-  CLI::App& store_command = add_of_fork(forks, "store", "Store VALUE as account KEY in FORK", [] { return store(false); });
-  CLI::App& erase_command = add_of_fork(forks, "erase", "Erase account KEY in FORK", [] { return store(true); });
-  for (CLI::App* const command : {&load_command, &store_command, &erase_command}) {
-    command->add_option("KEY", arguments.key, "64 hexadecimal digits")->required();
+  Command load_command = add_of_fork(forks, "load", "Print account KEY as FORK sees it; exit code 1 if there is none", load);
+  Command store_command = add_of_fork(forks, "store", "Store VALUE as account KEY in FORK", [] { return store(false); });
+  Command erase_command = add_of_fork(forks, "erase", "Erase account KEY in FORK", [] { return store(true); });
+  for (const Command& command : {load_command, store_command, erase_command}) {
+    command.add_option("KEY", arguments.key, "64 hexadecimal digits").required();
   }
-  store_command.add_option_function<std::string>(
+  store_command.add_option(
       "VALUE", [](const std::string& value) { arguments.value = value; }, "Without it: all of standard input");
   add_of_fork(forks, "scan", "Print all accounts that FORK sees, a JSON object a line, in no order", scan);
-  CLI::App& diff_command =
+  Command diff_command =
       add_of_fork(forks, "diff", "Print accounts that FORK and OTHER see differently, a JSON object a line", diff);
-  diff_command.add_option("OTHER", arguments.other, "Number of another")->required();
+  diff_command.add_option("OTHER", arguments.other, "Number of another").required();
   add_of_fork(forks, "hash", "Print the hash of all accounts that FORK sees", hash);
   add(forks, "stats", "Print the tree, and what there is", stats);
-  CLI::App& snapshot_command = add(forks, "snapshot", "Make TARGET a snapshot of all that DIR holds", snapshot);
-  snapshot_command.add_option("TARGET", arguments.target, "Absent or empty")->required();
+  Command snapshot_command = add(forks, "snapshot", "Make TARGET a snapshot of all that DIR holds", snapshot);
+  snapshot_command.add_option("TARGET", arguments.target, "Absent or empty").required();
   snapshot_command.add_flag("--verify", arguments.hashes, "Print the hash of the root's accounts, for restore");
-  CLI::App& restore_command = add(forks, "restore", "Make TARGET a database of the snapshot DIR", restore);
-  restore_command.add_option("TARGET", arguments.target, "Absent or empty")->required();
+  Command restore_command = add(forks, "restore", "Make TARGET a database of the snapshot DIR", restore);
+  restore_command.add_option("TARGET", arguments.target, "Absent or empty").required();
   restore_command.add_option("--verify", arguments.expected, "The hash that the root's accounts have to have");
-  for (CLI::App* const command : {&snapshot_command, &restore_command}) {
-    command->add_option("--base", arguments.base, "The full snapshot over which an incremental one is taken");
+  for (const Command& command : {snapshot_command, restore_command}) {
+    command.add_option("--base", arguments.base, "The full snapshot over which an incremental one is taken");
   }
   add_forks_replay(forks);
 }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/json_parse.h"
 
 namespace cairn::cli {
 namespace {
@@ -82,8 +83,9 @@ class Replay {
     }
     return flush();
   }
-  [[nodiscard]] nlohmann::ordered_json summary() const {
-    nlohmann::ordered_json object{{"ok", true}, {"lines", line_}};
+  [[nodiscard]] std::uint64_t lines() const { return line_; }
+  [[nodiscard]] Json summary() const {
+    Json object{{"ok", true}, {"lines", line_}};
     for (const auto& [name, count] : counts_) object[name] = count;
     return object;
   }
@@ -174,25 +176,24 @@ Result<int> replay(const ReplayArguments& arguments) {
   CAIRN_TRY_VOID(done);
   CAIRN_TRY_VOID(closed);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  const nlohmann::ordered_json summary = trace.summary();
-  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line(summary)));
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line(trace.summary())));
   if (!arguments.common.json) {
-    fmt::print(stderr, "{} lines replayed in {:.2f} s\n", summary["lines"].get<std::uint64_t>(), seconds.count());
+    fmt::print(stderr, "{} lines replayed in {:.2f} s\n", trace.lines(), seconds.count());
   }
   return 0;
 }
 
 }  // namespace
 
-void add_forks_replay(CLI::App& forks) {
+void add_forks_replay(const Command& forks) {
   static ReplayArguments arguments;
-  CLI::App& command = *forks.add_subcommand("replay", "Do what the lines of a trace say");
+  const Command command = forks.add_command("replay", "Do what the lines of a trace say");
   add_common(command, arguments.common);
   command
       .add_option("TRACE", arguments.file,
                   "A .jsonl file, or - for standard input: {\"op\":\"fork\",\"fork\":2,\"parent\":1}, "
                   "{\"op\":\"store\",\"fork\":2,\"key\":HEX,\"value\":BASE64}, …")
-      ->required();
+      .required();
   set_action(command, arguments.common, [] { return replay(arguments); });
 }
 

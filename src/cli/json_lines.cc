@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/json_parse.h"
 
 namespace cairn::cli {
 Result<Bytes> take_bytes(const nlohmann::json& object, const std::string& name) {
@@ -46,6 +47,13 @@ Result<nlohmann::json> parse_json(ByteView text) {
   } catch (const nlohmann::json::exception& error) {
     return fail(ErrorCode::kInvalidArgument, error.what());
   }
+}
+
+Result<Bytes> parse_json_bytes(ByteView text, const std::string& name) {
+  CAIRN_TRY(value, parse_json(text));
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_object() && value.size() == 1) return take_bytes(value, name);
+  return fail(ErrorCode::kInvalidArgument, "the " + name + " is neither a JSON string nor {\"" + name + "64\":…}");
 }
 
 Result<KeyValue> parse_line(ByteView line, LineFormat format) {
@@ -85,7 +93,7 @@ Result<int> open_lines(const std::string& file) {
 }
 
 std::string entry_line(const Scan::Entry& entry) {
-  nlohmann::ordered_json object;
+  Json object;
   put_bytes(object, "key", entry.key);
   put_bytes(object, "value", entry.value);
   return to_line(object);
@@ -131,7 +139,7 @@ Result<void> for_each_key(const std::optional<std::string>& key, const std::func
 
 Result<void> print_value(std::optional<ByteView> value, bool json) {
   if (!json) return value ? print(Bytes(*value) + "\n") : Result<void>{};
-  nlohmann::ordered_json object;
+  Json object;
   if (value) {
     put_bytes(object, "value", *value);
   } else {

@@ -3,27 +3,20 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cairn/cairn.h"
-#include "server/json.h"
+#include "text/json.h"
 
 namespace cairn::cli {
 
-using server::jobs_to_json;
-using server::put_bytes;
-using server::to_line;
-
-/// The bytes that `object` has under `name` or `name`64. kInvalidArgument, naming the JSON pointer.
-Result<Bytes> take_bytes(const nlohmann::json& object, const std::string& name);
 /// 32 bytes of 64 hexadecimal digits. kInvalidArgument.
 Result<Bytes> parse_account_key(const std::string& hex);
 std::string to_hex(ByteView bytes);
-/// A JSON text; kInvalidArgument with the position.
-Result<nlohmann::json> parse_json(ByteView text);
+/// The bytes of a JSON string, or of the object {"NAME64":…}. kInvalidArgument.
+Result<Bytes> parse_json_bytes(ByteView text, const std::string& name);
 
 struct KeyValue {
   Bytes key;

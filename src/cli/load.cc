@@ -117,10 +117,10 @@ class Loader {
     }
     return {};
   }
-  static nlohmann::ordered_json key_json(const Bytes& key) {
-    nlohmann::ordered_json object;
+  static Json key_json(const Bytes& key) {
+    Json object;
     put_bytes(object, "key", key);
-    return object.contains("key") ? object["key"] : object;
+    return object.has("key") ? object["key"] : object;
   }
 
   const LoadArguments& arguments_;
@@ -154,11 +154,11 @@ Result<int> load(const LoadArguments& arguments) {
 
 }  // namespace
 
-void add_load(CLI::App& table) {
+void add_load(const Command& table) {
   static LoadArguments arguments;
-  CLI::App& command = *table.add_subcommand("load", "Store lines of {\"key\":…,\"value\":…} or KEY TAB VALUE");
+  const Command command = table.add_command("load", "Store lines of {\"key\":…,\"value\":…} or KEY TAB VALUE");
   add_common(command, arguments.common);
-  command.add_option("FILE", arguments.file, "A .jsonl or .tsv file, or - for standard input")->required();
+  command.add_option("FILE", arguments.file, "A .jsonl or .tsv file, or - for standard input").required();
   command.add_flag("--ack", arguments.ack, "Print each key, as a JSON string, once it is durable");
   command.add_flag("--skip-bad", arguments.skip_bad, "Report bad lines and go on");
   set_action(command, arguments.common, [] { return load(arguments); });

@@ -7,9 +7,9 @@
 namespace cairn::cli {
 namespace {
 
-nlohmann::ordered_json to_json(const TableStats& stats) {
-  nlohmann::ordered_json object;
-  object["layers"] = nlohmann::ordered_json::array();
+Json to_json(const TableStats& stats) {
+  Json object;
+  object["layers"] = Json::array();
   for (const LayerStats& layer : stats.layers) {
     object["layers"].push_back({{"family", layer.family},
                                 {"kind", layer.kind},
@@ -96,9 +96,9 @@ Result<int> stats(const Common& common) {
 
 }  // namespace
 
-void add_stats(CLI::App& table) {
+void add_stats(const Command& table) {
   static Common common;
-  CLI::App& command = *table.add_subcommand("stats", "Layers, bytes, pins and jobs");
+  const Command command = table.add_command("stats", "Layers, bytes, pins and jobs");
   add_common(command, common);
   set_action(command, common, [] { return stats(common); });
 }

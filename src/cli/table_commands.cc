@@ -62,7 +62,8 @@ IndexOptions parse_index(const std::string& text) {
   const char* const begin = text.data() + first + 1;
   const bool whole =
       second != std::string::npos && std::from_chars(begin, text.data() + second, index.term_bytes).ptr == text.data() + second;
-  if (!whole || begin == text.data() + second) throw CLI::ValidationError("'" + text + "' is not NAME:LENGTH:EXTRACTOR");
+  if (!whole || begin == text.data() + second)
+    throw BadArgument("'" + text + "' is not NAME:LENGTH:EXTRACTOR, such as section:16:json:/Section");
   index.extractor = text.substr(second + 1);
   return index;
 }
@@ -179,46 +180,44 @@ Result<int> maintain(const Arguments& arguments, Result<void> (Table::*work)()) 
 }
 
 /// One subcommand with arguments of its own, which live as long as the program.
-CLI::App& add(CLI::App& table, const char* name, const char* help, Arguments& arguments) {
-  CLI::App& command = *table.add_subcommand(name, help);
+Command add(const Command& table, const char* name, const char* help, Arguments& arguments) {
+  const Command command = table.add_command(name, help);
   add_common(command, arguments.common);
   return command;
 }
 
-void add_key(CLI::App& command, Arguments& arguments) {
-  command.add_option_function<std::string>(
+void add_key(const Command& command, Arguments& arguments) {
+  command.add_option(
       "KEY", [&arguments](const std::string& key) { arguments.key = key; }, "Without it: a key a line from standard input");
 }
 
-void add_create(CLI::App& table, Arguments& arguments) {
-  CLI::App& create_command = add(table, "create", "Make a table or a family, and the database if there is none", arguments);
+void add_create(const Command& table, Arguments& arguments) {
+  Command create_command = add(table, "create", "Make a table or a family, and the database if there is none", arguments);
   add_compression(create_command, arguments.family.compression);
-  create_command.add_option_function<std::string>(
+  create_command.add_option(
       "--ttl", [&arguments](const std::string& text) { arguments.family.ttl = parse_duration(text); },
       "Records end this long after they were written: 500ms, 30s, 15m, 12h, 30d");
-  create_command
-      .add_option_function<std::vector<std::string>>(
-          "--index",
-          [&arguments](const std::vector<std::string>& texts) {
-            for (const std::string& text : texts) arguments.family.indexes.push_back(parse_index(text));
-          },
-          "NAME:LENGTH:EXTRACTOR, as section:16:json:/Section; again for more")
-      ->take_all();
+  create_command.add_list(
+      "--index",
+      [&arguments](const std::vector<std::string>& texts) {
+        for (const std::string& text : texts) arguments.family.indexes.push_back(parse_index(text));
+      },
+      "NAME:LENGTH:EXTRACTOR, as section:16:json:/Section; again for more");
   set_action(create_command, arguments.common, [&arguments] { return create(arguments); });
 }
 
 }  // namespace
 
-void add_table_commands(CLI::App& app) {
-  CLI::App& table = *app.add_subcommand("table", "Ordered tables");
-  table.require_subcommand(1);
+void add_table_commands(const Command& app) {
+  const Command table = app.add_command("table", "Ordered tables");
+  table.require_command();
   static Arguments arguments;  // One subcommand runs.
 
   add_create(table, arguments);
 
-  CLI::App& put_command = add(table, "put", "Store VALUE under KEY", arguments);
+  Command put_command = add(table, "put", "Store VALUE under KEY", arguments);
   add_key(put_command, arguments);
-  put_command.add_option_function<std::string>(
+  put_command.add_option(
       "VALUE",
       [](const std::string& value) {
         arguments.value = value;
@@ -227,15 +226,15 @@ void add_table_commands(CLI::App& app) {
       "Without it: all of standard input. Without KEY too: lines of KEY TAB VALUE");
   set_action(put_command, arguments.common, [] { return put(arguments); });
 
-  CLI::App& get_command = add(table, "get", "Print the value of KEY; exit code 1 if there is none", arguments);
+  Command get_command = add(table, "get", "Print the value of KEY; exit code 1 if there is none", arguments);
   add_key(get_command, arguments);
   set_action(get_command, arguments.common, [] { return get(arguments); });
 
-  CLI::App& erase_command = add(table, "erase", "Erase KEY", arguments);
+  Command erase_command = add(table, "erase", "Erase KEY", arguments);
   add_key(erase_command, arguments);
   set_action(erase_command, arguments.common, [] { return erase(arguments); });
 
-  CLI::App& scan_command = add(table, "scan", "Print entries in key order, a JSON object a line", arguments);
+  Command scan_command = add(table, "scan", "Print entries in key order, a JSON object a line", arguments);
   scan_command.add_option("--from", arguments.from, "First key");
   scan_command.add_option("--to", arguments.to, "The key after the last");
   scan_command.add_option("--prefix", arguments.prefix, "Keys that begin with it");
@@ -243,21 +242,21 @@ void add_table_commands(CLI::App& app) {
   scan_command.add_option("--limit", arguments.limit, "At most so many entries");
   set_action(scan_command, arguments.common, [] { return scan(arguments); });
 
-  CLI::App& find_command = add(table, "find", "Print entries by a term; exit code 1 if there are none", arguments);
-  find_command.add_option("INDEX", arguments.index, "Name of the term index")->required();
-  find_command.add_option("TERM", arguments.term, "The term")->required();
+  Command find_command = add(table, "find", "Print entries by a term; exit code 1 if there are none", arguments);
+  find_command.add_option("INDEX", arguments.index, "Name of the term index").required();
+  find_command.add_option("TERM", arguments.term, "The term").required();
   set_action(find_command, arguments.common, [] { return find(arguments); });
 
-  CLI::App& explain_command =
+  Command explain_command =
       add(table, "explain", "Where each version of a key is, and why it is or is not the answer", arguments);
-  explain_command.add_option("KEY", arguments.key, "The key")->required();
+  explain_command.add_option("KEY", arguments.key, "The key").required();
   set_action(explain_command, arguments.common, [] { return explain(arguments); });
 
-  CLI::App& dump_command = add(table, "dump", "Print all entries as load reads them", arguments);
+  Command dump_command = add(table, "dump", "Print all entries as load reads them", arguments);
   set_action(dump_command, arguments.common, [] { return scan(arguments); });
-  CLI::App& flush_command = add(table, "flush", "Seal what is in the log", arguments);
+  Command flush_command = add(table, "flush", "Seal what is in the log", arguments);
   set_action(flush_command, arguments.common, [] { return maintain(arguments, &Table::flush); });
-  CLI::App& compact_command = add(table, "compact", "Merge everything into one run", arguments);
+  Command compact_command = add(table, "compact", "Merge everything into one run", arguments);
   set_action(compact_command, arguments.common, [] { return maintain(arguments, &Table::compact); });
 
   add_load(table);

@@ -4,9 +4,9 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "base/moment.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "text/moment.h"
 
 namespace cairn::cli {
 namespace {
@@ -32,14 +32,15 @@ struct Arguments {
 
 constexpr const char* kMomentHelp = "RFC 3339, milliseconds since 1970, or a stamp as it is printed (MS-SEQ)";
 
-Result<int> finish(Database& database, bool json, const nlohmann::ordered_json& answer = {{"ok", true}}) {
+Result<int> finish(Database& database, bool json, const Json& answer = {{"ok", true}}) {
   CAIRN_TRY_VOID(database.close());
   if (json) CAIRN_TRY_VOID(print(to_line(answer)));
   return 0;
 }
 
-nlohmann::ordered_json stamped(Stamp stamp) {
-  return {{"time", stamp.time().time_since_epoch().count()}, {"stamp", stamp.to_string()}};
+void put_stamp(Json& object, Stamp stamp) {
+  object["time"] = stamp.time().time_since_epoch().count();
+  object["stamp"] = stamp.to_string();
 }
 
 Result<int> create(const Arguments& arguments) {
@@ -62,8 +63,8 @@ Result<int> save(const Arguments& arguments, bool erases) {
     data = text;
   }
   CAIRN_TRY(stamp, erases ? opened.timeline.erase(arguments.key, options) : opened.timeline.put(arguments.key, data, options));
-  nlohmann::ordered_json answer{{"ok", true}};
-  answer.update(stamped(stamp));
+  Json answer{{"ok", true}};
+  put_stamp(answer, stamp);
   return finish(opened.database, arguments.common.json, answer);
 }
 
@@ -82,7 +83,8 @@ Result<int> get(const Arguments& arguments) {
 /// A line that load reads.
 Result<std::string> line_of(const SaveList& list, bool with_data) {
   const SaveList::Entry entry = list.entry();
-  nlohmann::ordered_json object = stamped(entry.stamp);
+  Json object;
+  put_stamp(object, entry.stamp);
   put_bytes(object, "key", entry.key);
   if (entry.erased) {
     object["erased"] = true;
@@ -120,7 +122,8 @@ Result<int> watch(const Arguments& arguments) {
   for (std::uint64_t count = 0; arguments.limit == 0 || count < arguments.limit; ++count) {
     CAIRN_TRY(event, watch.next(std::chrono::hours(1)));
     if (!event) continue;
-    nlohmann::ordered_json object = stamped(event->stamp);
+    Json object;
+    put_stamp(object, event->stamp);
     switch (event->kind) {
       case WatchEvent::Kind::kSaved:
         put_bytes(object, "key", event->key);
@@ -149,7 +152,7 @@ Result<int> care(const Arguments& arguments, const std::function<Result<void>(Ti
 Result<int> rollback(const Arguments& arguments) {
   CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kFail));
   CAIRN_TRY(cut, opened.timeline.rollback(arguments.at, {.force = arguments.force}));
-  nlohmann::ordered_json answer{{"ok", true}, {"saves", cut.saves}, {"at_least", cut.at_least}};
+  Json answer{{"ok", true}, {"saves", cut.saves}, {"at_least", cut.at_least}};
   answer["since"] = nullptr;
   answer["undo_until"] = nullptr;
   if (cut.since) {
@@ -167,15 +170,15 @@ Result<int> rollback(const Arguments& arguments) {
 
 Arguments arguments;  // One subcommand runs.
 
-CLI::App& add(CLI::App& timeline, const char* name, const char* help, std::function<Result<int>()> run) {
-  CLI::App& command = *timeline.add_subcommand(name, help);
+Command add(const Command& timeline, const char* name, const char* help, std::function<Result<int>()> run) {
+  const Command command = timeline.add_command(name, help);
   add_common(command, arguments.common);
   set_action(command, arguments.common, std::move(run));
   return command;
 }
 
-void add_moment(CLI::App& command, const char* name, Moment& moment, const char* help) {
-  command.add_option_function<std::string>(name, [&moment](const std::string& text) { moment = moment_option(text); }, help);
+void add_moment(const Command& command, const char* name, Moment& moment, const char* help) {
+  command.add_option(name, [&moment](const std::string& text) { moment = moment_option(text); }, help);
 }
 
 /// A duration; 0 too.
@@ -183,37 +186,36 @@ std::chrono::milliseconds duration_or_zero(const std::string& text) {
   return text == "0" ? std::chrono::milliseconds(0) : parse_duration(text);
 }
 
-void add_create(CLI::App& timeline) {
+void add_create(const Command& timeline) {
   TimelineOptions& options = arguments.options;
-  CLI::App& command =
+  Command command =
       add(timeline, "create", "Make a timeline, and the database if there is none", [] { return create(arguments); });
   const auto add_duration = [&](const char* name, std::optional<std::chrono::milliseconds>& into, const char* help) {
-    command.add_option_function<std::string>(name, [&into](const std::string& text) { into = duration_or_zero(text); }, help);
+    command.add_option(name, [&into](const std::string& text) { into = duration_or_zero(text); }, help);
   };
   add_duration("--timeout", options.timeout,
                "How long saves belong to it: 500ms, 30s, 15m, 12h, 30d; 0, as without it: for ever");
   command
-      .add_option_function<std::string>(
+      .add_option(
           "--policy",
           [](const std::string& text) { arguments.options.expired = text == "drop" ? Expired::kDrop : Expired::kPersist; },
           "What becomes of older ones: drop, or persist, where the last save of each key stays")
-      ->check(CLI::IsMember({"drop", "persist"}));
+      .choices({"drop", "persist"});
   command.add_option("--block-keys", options.block_keys_max, "A block closes with so many different keys");
   command.add_option("--block-bytes", options.block_bytes_max, "... or of so many bytes");
   add_duration("--block-span", options.block_span_max, "... or when it would span more time");
   add_duration("--undo-time", options.undo_time, "How long a rollback can be undone");
 }
 
-void add_rollback(CLI::App& timeline) {
-  CLI::App& rollback_command =
+void add_rollback(const Command& timeline) {
+  Command rollback_command =
       add(timeline, "rollback", "Take the timeline back to what it was at TIME", [] { return rollback(arguments); });
-  rollback_command
-      .add_option_function<std::string>(
-          "TIME", [](const std::string& text) { arguments.at = moment_option(text); }, kMomentHelp)
-      ->required();
+  rollback_command.add_option(
+                      "TIME", [](const std::string& text) { arguments.at = moment_option(text); }, kMomentHelp)
+      .required();
   rollback_command.add_flag("--force", arguments.force, "Also to a moment before the first save, which empties the timeline");
-  CLI::App& undo_command = add(timeline, "undo", "Take the last rollback back",
-                               [] { return care(arguments, [](Timeline& of) { return of.undo(arguments.discard); }); });
+  Command undo_command = add(timeline, "undo", "Take the last rollback back",
+                             [] { return care(arguments, [](Timeline& of) { return of.undo(arguments.discard); }); });
   undo_command.add_flag("--discard", arguments.discard, "Give up the saves since then");
   add(timeline, "confirm", "Give up what rollbacks have cut off",
       [] { return care(arguments, [](Timeline& of) { return of.confirm(); }); });
@@ -221,14 +223,14 @@ void add_rollback(CLI::App& timeline) {
 
 }  // namespace
 
-void add_timeline_commands(CLI::App& app) {
-  CLI::App& timeline = *app.add_subcommand("timeline", "Objects in the order of time");
-  timeline.require_subcommand(1);
+void add_timeline_commands(const Command& app) {
+  const Command timeline = app.add_command("timeline", "Objects in the order of time");
+  timeline.require_command();
   add_create(timeline);
 
-  CLI::App& put_command = add(timeline, "put", "Save DATA under KEY", [] { return save(arguments, false); });
-  put_command.add_option("KEY", arguments.key, "The key")->required();
-  put_command.add_option_function<std::string>(
+  Command put_command = add(timeline, "put", "Save DATA under KEY", [] { return save(arguments, false); });
+  put_command.add_option("KEY", arguments.key, "The key").required();
+  put_command.add_option(
       "DATA",
       [](const std::string& data) {
         arguments.data = data;
@@ -236,14 +238,14 @@ void add_timeline_commands(CLI::App& app) {
       },
       "Without it: all of standard input. No bytes erase");
   put_command.add_flag("--keep-empty", arguments.keep_empty, "No bytes are data");
-  put_command.add_option_function<std::string>(
+  put_command.add_option(
       "--expires-after", [](const std::string& text) { arguments.expires_after = parse_duration(text); }, "30s, 15m, …");
 
-  CLI::App& get_command =
+  Command get_command =
       add(timeline, "get", "Print what was saved last under KEY; exit code 1 if there is nothing", [] { return get(arguments); });
-  get_command.add_option_function<std::string>(
+  get_command.add_option(
       "KEY", [](const std::string& key) { arguments.one_key = key; }, "Without it: a key a line from standard input");
-  get_command.add_option_function<std::string>(
+  get_command.add_option(
       "--at",
       [](const std::string& text) {
         arguments.at = moment_option(text);
@@ -251,29 +253,29 @@ void add_timeline_commands(CLI::App& app) {
       },
       kMomentHelp);
 
-  CLI::App& erase_command = add(timeline, "erase", "Erase KEY", [] { return save(arguments, true); });
-  erase_command.add_option("KEY", arguments.key, "The key")->required();
+  Command erase_command = add(timeline, "erase", "Erase KEY", [] { return save(arguments, true); });
+  erase_command.add_option("KEY", arguments.key, "The key").required();
 
-  CLI::App& keys_command = add(timeline, "keys", "Print keys by their last save; exit code 1 if there are none",
-                               [] { return list(arguments, false); });
-  keys_command.add_option("PREFIX", arguments.key, "Keys that begin with it; \"\": all")->required();
-  CLI::App& history_command =
+  Command keys_command = add(timeline, "keys", "Print keys by their last save; exit code 1 if there are none",
+                             [] { return list(arguments, false); });
+  keys_command.add_option("PREFIX", arguments.key, "Keys that begin with it; \"\": all").required();
+  Command history_command =
       add(timeline, "history", "Print all saves of KEY, a JSON object a line; exit code 1 if there are none",
           [] { return list(arguments, true); });
-  history_command.add_option("KEY", arguments.key, "The key")->required();
-  for (CLI::App* const command : {&keys_command, &history_command}) {
-    add_moment(*command, "--from", arguments.from, "Saves from then on");
-    add_moment(*command, "--to", arguments.to, "Saves before then");
-    command->add_option("--limit", arguments.limit, "At most so many");
+  history_command.add_option("KEY", arguments.key, "The key").required();
+  for (const Command& command : {keys_command, history_command}) {
+    add_moment(command, "--from", arguments.from, "Saves from then on");
+    add_moment(command, "--to", arguments.to, "Saves before then");
+    command.add_option("--limit", arguments.limit, "At most so many");
   }
 
-  CLI::App& watch_command =
+  Command watch_command =
       add(timeline, "watch", "Print saves as they come, a JSON object a line", [] { return watch(arguments); });
-  watch_command.add_option("PREFIX", arguments.key, "Keys that begin with it; \"\": all")->required();
+  watch_command.add_option("PREFIX", arguments.key, "Keys that begin with it; \"\": all").required();
   add_moment(watch_command, "--from", arguments.from, "From then on");
   watch_command.add_option("--limit", arguments.limit, "End after so many");
 
-  CLI::App& housekeep_command = add(timeline, "housekeep", "Let what has expired leave", [] {
+  Command housekeep_command = add(timeline, "housekeep", "Let what has expired leave", [] {
     return care(arguments, [](Timeline& of) { return of.housekeep(arguments.until_done); });
   });
   housekeep_command.add_flag("--until-done", arguments.until_done, "And a whole cycle of the persistent line");

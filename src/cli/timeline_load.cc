@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/json_parse.h"
 
 namespace cairn::cli {
 namespace {
@@ -148,12 +149,12 @@ Result<int> load(const LoadArguments& arguments) {
 
 }  // namespace
 
-void add_timeline_load(CLI::App& timeline) {
+void add_timeline_load(const Command& timeline) {
   static LoadArguments arguments;
-  CLI::App& command = *timeline.add_subcommand("load", "Save lines of {\"key\":…,\"value\":…,\"time\":…}");
+  const Command command = timeline.add_command("load", "Save lines of {\"key\":…,\"value\":…,\"time\":…}");
   add_common(command, arguments.common);
   command.add_option("FILE", arguments.file, "A .jsonl file, or - for standard input. \"time\": milliseconds since 1970")
-      ->required();
+      .required();
   command.add_flag("--clamp", arguments.clamp, "A time before that of the line before is raised to it");
   set_action(command, arguments.common, [] { return load(arguments); });
 }

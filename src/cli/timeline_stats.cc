@@ -3,17 +3,16 @@
 
 #include <algorithm>
 
-#include "base/moment.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "text/moment.h"
 
 namespace cairn::cli {
 namespace {
 
-nlohmann::ordered_json to_json(const TimelineStats& stats) {
-  nlohmann::ordered_json object{{"timeout_ms", stats.timeout.count()},
-                                {"policy", stats.expired == Expired::kDrop ? "drop" : "persist"}};
-  object["lines"] = nlohmann::ordered_json::array();
+Json to_json(const TimelineStats& stats) {
+  Json object{{"timeout_ms", stats.timeout.count()}, {"policy", stats.expired == Expired::kDrop ? "drop" : "persist"}};
+  object["lines"] = Json::array();
   for (const LineStats& line : stats.lines) {
     object["lines"].push_back({{"name", line.name},
                                {"blocks", line.blocks},
@@ -23,7 +22,7 @@ nlohmann::ordered_json to_json(const TimelineStats& stats) {
                                {"first_stamp", line.first.to_string()},
                                {"last_stamp", line.last.to_string()}});
   }
-  object["blocks"] = nlohmann::ordered_json::array();
+  object["blocks"] = Json::array();
   for (const BlockStats& block : stats.blocks) {
     object["blocks"].push_back({{"line", block.line},
                                 {"file", block.file},
@@ -33,7 +32,7 @@ nlohmann::ordered_json to_json(const TimelineStats& stats) {
                                 {"first_stamp", block.first.to_string()},
                                 {"last_stamp", block.last.to_string()}});
   }
-  object["rollbacks"] = nlohmann::ordered_json::array();
+  object["rollbacks"] = Json::array();
   for (const RollbackStats& rollback : stats.rollbacks) {
     object["rollbacks"].push_back({{"to_stamp", rollback.to.to_string()},
                                    {"until_stamp", rollback.until.to_string()},
@@ -124,9 +123,9 @@ std::string to_text(const TimelineStats& stats) {
 
 }  // namespace
 
-void add_timeline_stats(CLI::App& timeline) {
+void add_timeline_stats(const Command& timeline) {
   static TimelineCommon common;
-  CLI::App& command = *timeline.add_subcommand("stats", "A picture of the lines: [=== closed blocks, +++ ended, >>> active");
+  const Command command = timeline.add_command("stats", "A picture of the lines: [=== closed blocks, +++ ended, >>> active");
   add_common(command, common);
   set_action(command, common, []() -> Result<int> {
     CAIRN_TRY(opened, open_timeline(common, IfMissing::kFail));

@@ -1,4 +1,4 @@
-#include "base/moment.h"
+#include "text/moment.h"
 
 #include "cli/cli.h"
 
@@ -6,7 +6,7 @@ namespace cairn::cli {
 
 Moment moment_option(const std::string& text) {
   const Result<Moment> moment = parse_moment(text);
-  if (!moment) throw CLI::ValidationError(moment.error().message);
+  if (!moment) throw BadArgument(moment.error().message);
   return *moment;
 }
 

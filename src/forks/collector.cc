@@ -18,7 +18,7 @@
 namespace cairn::forks {
 namespace {
 
-constexpr std::size_t kTogether = 16;  // Looked up in the index.
+constexpr std::size_t kLookupBatch = 16;  // Looked up in the index.
 constexpr std::int64_t kRetryMs = 1000;
 constexpr std::uint64_t kAskedBytes = 512 * kKiB;  // Of a segment that is read with others at once.
 
@@ -288,7 +288,7 @@ Result<void> ForkStoreImpl::find_survivors(directory::Job& job, Survivors& survi
     std::vector<segment::RecordView> some;
     CAIRN_TRY_VOID(reader.replay(use.bytes, [&, segment = number](const segment::RecordView& record) -> Result<void> {
       some.push_back(record);
-      if (some.size() < kTogether) return {};
+      if (some.size() < kLookupBatch) return {};
       sort_out(some, segment, survivors);
       some.clear();
       return {};
@@ -301,7 +301,7 @@ Result<void> ForkStoreImpl::find_survivors(directory::Job& job, Survivors& survi
 }
 
 void ForkStoreImpl::sort_out(std::span<const segment::RecordView> records, std::uint32_t segment, Survivors& survivors) {
-  std::array<Hash128, kTogether> accounts;
+  std::array<Hash128, kLookupBatch> accounts;
   for (std::size_t i = 0; i < records.size(); ++i) {
     accounts[i] = index_->hash_of(records[i].key.substr(8));
     index_->prefetch(accounts[i]);
@@ -395,7 +395,7 @@ void ForkStoreImpl::move_survivors(const Survivors& survivors) {
   std::vector<Place> stale;
   for (std::size_t i = 0; i < survivors.versions.size(); ++i) {
     const Survivors::Version& version = survivors.versions[i];
-    const std::size_t ahead = i + kTogether;
+    const std::size_t ahead = i + kLookupBatch;
     if (ahead < survivors.versions.size()) index_->prefetch(survivors.versions[ahead].account);
     if (index_->move(version.account, version.from, version.to)) continue;
     const MutexLock lock(open_.mutex);

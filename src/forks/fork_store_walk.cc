@@ -12,7 +12,7 @@ namespace cairn::forks {
 namespace {
 
 static_assert(ForkStore::kParts == VersionIndex::kParts);
-constexpr std::size_t kTogether = 1024;
+constexpr std::size_t kHashBatch = 1024;
 
 struct Seen {
   Bytes key;
@@ -93,8 +93,8 @@ Result<void> ForkStoreImpl::diff(ForkNumber a, ForkNumber b, const DifferenceVis
     accounts = may_differ(tree, *path_a, *path_b);
     return {};
   }));
-  for (std::size_t i = 0; i < accounts.size(); i += kTogether) {
-    const auto some = std::span<const Hash128>(accounts).subspan(i, std::min(kTogether, accounts.size() - i));
+  for (std::size_t i = 0; i < accounts.size(); i += kHashBatch) {
+    const auto some = std::span<const Hash128>(accounts).subspan(i, std::min(kHashBatch, accounts.size() - i));
     std::vector<Seen> seen;
     CAIRN_TRY_VOID(in_one_tree([&](const ForkTree& tree) -> Result<void> {
       seen.clear();

@@ -94,10 +94,13 @@ std::vector<Entry> SealedSalvage::records(std::vector<Error>& lost) {
   const ByteView objects = table(TableKind::kObjects);
   const std::uint64_t begin = static_cast<std::uint64_t>(objects.data() - file_->data());
   std::vector<Entry> found;
-  std::optional<std::uint64_t> gap;  // Where bytes begin that no sound record holds.
+  constexpr std::uint64_t kNoGap = ~std::uint64_t{0};
+  std::uint64_t gap = kNoGap;  // Where bytes begin that no sound record holds.
   const auto end_gap = [&](std::uint64_t at) {
-    if (gap) lost.push_back(corruption(std::to_string(at - *gap) + " bytes of records", file_->name(), begin + *gap).error());
-    gap.reset();
+    if (gap != kNoGap) {
+      lost.push_back(corruption(std::to_string(at - gap) + " bytes of records", file_->name(), begin + gap).error());
+    }
+    gap = kNoGap;
   };
   for (std::uint64_t at = 0; at < objects.size();) {
     Entry entry;
@@ -105,7 +108,7 @@ std::vector<Entry> SealedSalvage::records(std::vector<Error>& lost) {
     const std::uint64_t size = units ? read_unit(objects.substr(at), found) : parse(objects.substr(at), entry);
     if (size != 0 && !units) found.push_back(entry);
     if (size != 0) end_gap(at);
-    if (size == 0 && !gap) gap = at;
+    if (size == 0 && gap == kNoGap) gap = at;
     at += size == 0 ? kAlign : size;
   }
   end_gap(objects.size());

@@ -1,111 +1,219 @@
+// One row a setting: whatever names, checks, prints or documents settings goes through kSettings.
 #include "server/config.h"
 
-#include <boost/asio/ip/address.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <sstream>
 
 #include "base/error.h"
-#include "directory/toml.h"
 #include "server/text.h"
+#include "text/json.h"
+#include "text/toml_file.h"
 
 namespace cairn::server {
 namespace {
 
-std::unexpected<Error> wrong(const std::string& name, const std::string& why) {
-  return fail(ErrorCode::kInvalidArgument, name + " " + why);
+constexpr std::int64_t kSecondsMost = std::int64_t{1} << 31;
+constexpr std::int64_t kMebibytesMost = std::int64_t{1} << 30;
+
+bool set_durability(const std::string& text, Config& config) {
+  constexpr ByteView kInterval = "interval:";
+  constexpr std::int64_t kMsMost = 3'600'000;
+  std::int64_t ms = 0;
+  const bool is_interval =
+      text.starts_with(kInterval) && parse_integer(ByteView(text).substr(kInterval.size()), ms) && ms >= 1 && ms <= kMsMost;
+  if (!is_interval && text != "disk" && text != "kernel") return false;
+  config.durability = text == "disk" ? Durability::kDisk : Durability::kKernel;
+  config.sync_interval_ms = ms;
+  return true;
 }
 
-template <typename T>
-Result<void> set_number(const std::string& name, const directory::TomlTable::Value& value, std::int64_t least, std::int64_t most,
-                        T& into) {
-  const auto* const number = std::get_if<std::int64_t>(&value);
-  if (number == nullptr) return wrong(name, "is to be a number");
-  if (*number < least || *number > most) {
-    return wrong(name, "is " + std::to_string(*number) + ", not from " + std::to_string(least) + " to " + std::to_string(most));
-  }
-  into = static_cast<T>(*number);
-  return {};
+bool set_file_mode(const std::string& text, Config& config) {
+  unsigned mode = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
+  if (error != std::errc{} || end != text.data() + text.size() || (mode & 0600U) != 0600U || mode > 0777U) return false;
+  config.file_mode = mode;
+  return true;
 }
 
-/// Bytes, given in MiB.
-Result<void> set_mib(const std::string& name, const directory::TomlTable::Value& value, std::int64_t most, std::uint64_t& bytes) {
-  std::uint64_t mib = 0;
-  CAIRN_TRY_VOID(set_number(name, value, 1, most, mib));
-  bytes = mib * kMiB;
-  return {};
+bool set_log_level(const std::string& text, Config& config) {
+  // "error", "warning" and "critical" are other names that older files may have.
+  constexpr std::array<ByteView, 9> kLevels{"trace", "debug", "info", "warn", "err", "off", "error", "warning", "critical"};
+  if (std::ranges::find(kLevels, text) == kLevels.end()) return false;
+  config.log_level = text;
+  return true;
 }
 
-Result<void> set_text(const std::string& name, const directory::TomlTable::Value& value, std::string& into) {
-  const auto* const text = std::get_if<std::string>(&value);
-  if (text == nullptr) return wrong(name, "is to be a text in quotes");
-  into = *text;
-  return {};
+const Setting kSettings[] = {
+    {"dir", nullptr, TextForm{&Config::dir}, "Directory of the database; created if it does not exist"},
+    {"bind", nullptr, ListForm{&Config::bind},
+     "Addresses to listen on. Others than loopback need users_file or tls_client_authority"},
+    {"port", nullptr, NumberForm{&Config::port, 0, 65'535}, "Port for Redis clients; 0: any free port"},
+    {"http_port", nullptr, NumberForm{&Config::http_port, 0, 65'535}, "Port for HTTP; 0: no HTTP"},
+    {"http_hosts", nullptr, ListForm{&Config::http_hosts},
+     "Host names under which HTTP is served, beside those of this machine, while there are no users"},
+    {"read_threads", nullptr, NumberForm{&Config::read_threads, 1, 256},
+     "Threads that serve connections. One for each processor that clients on this machine leave free"},
+    {"durability", nullptr, CustomForm{set_durability, durability_name, "disk, kernel or interval:MS with 1 to 3600000 ms"},
+     "What an acknowledged write survives: disk, a power cut; kernel, a crash of the server; interval:MS, as kernel, with a sync "
+     "every MS milliseconds"},
+    {"clients_max", "maxclients", NumberForm{&Config::clients_max, 1, kClientsMost},
+     "Connections at a time; further ones are refused. Lowered at start to what the limit on open files allows",
+     &LiveConfig::clients_max},
+    {"idle_timeout_s", "timeout", NumberForm{&Config::idle_timeout_s, 0, kSecondsMost},
+     "Seconds after which an idle connection is closed; 0: never", &LiveConfig::idle_timeout_s},
+    {"slow_reader_s", nullptr, NumberForm{&Config::slow_reader_s, 1, kSecondsMost},
+     "Seconds after which a connection is closed whose client does not read its replies"},
+    {"client_memory_mib", nullptr, NumberForm{&Config::client_memory_mib, 1, kMebibytesMost},
+     "MiB that requests and replies of all clients may take; a client that needs more is disconnected"},
+    {"script_time_ms", nullptr, NumberForm{&Config::script_time_ms, 1, kSecondsMost},
+     "Milliseconds after which a script is ended; it then saves nothing", &LiveConfig::script_time_ms},
+    {"script_memory_mib", nullptr, NumberForm{&Config::script_memory_mib, 1, 1024},
+     "MiB that the Lua interpreter may allocate, and that one script may save"},
+    {"slow_command_us", "slowlog-log-slower-than", NumberForm{&Config::slow_command_us, -1, std::int64_t{1} << 62},
+     "Microseconds from which a command is kept for SLOWLOG; 0: every command; -1: none", &LiveConfig::slow_command_us},
+    {"slow_commands_kept", "slowlog-max-len", NumberForm{&Config::slow_commands_kept, 0, 1'000'000},
+     "Commands that SLOWLOG keeps", &LiveConfig::slow_commands_kept},
+    {"allow_flush", nullptr, SwitchForm{&Config::allow_flush}, "Whether FLUSHDB and FLUSHALL are allowed",
+     &LiveConfig::allow_flush},
+    {"file_mode", nullptr,
+     CustomForm{set_file_mode, [](const Config& config) { return fmt::format("{:04o}", config.file_mode); },
+                "octal digits from 0600 to 0777"},
+     "Permissions of new files. New directories get the matching search permission; existing ones stay as they are"},
+    {"log_level", nullptr,
+     CustomForm{set_log_level, [](const Config& config) { return config.log_level; }, "trace, debug, info, warn, err or off"},
+     "Least level of what is logged to standard error"},
+    {"users_file", nullptr, TextForm{&Config::users_file},
+     "TOML file of users and their rights; none: everybody may do everything"},
+    {"tls_certificate", nullptr, TextForm{&Config::tls_certificate},
+     "PEM file. With tls_key, both ports speak TLS 1.2 or newer and nothing else"},
+    {"tls_key", nullptr, TextForm{&Config::tls_key}, "PEM file with the key of tls_certificate"},
+    {"tls_client_authority", nullptr, TextForm{&Config::tls_client_authority},
+     "PEM file; clients must show a certificate that it signed"},
+};
+
+template <typename... Cases>
+struct Match : Cases... {
+  using Cases::operator()...;
+};
+
+std::string dashed(std::string name) {
+  std::ranges::replace(name, '_', '-');
+  return name;
 }
 
-Result<void> set_value(const std::string& name, const directory::TomlTable::Value& value, Config& config) {
-  constexpr std::int64_t kSecondsMost = std::int64_t{1} << 31;
-  if (name == "dir") return set_text(name, value, config.dir);
-  if (name == "log_level") return set_text(name, value, config.log_level);
-  if (name == "users_file") return set_text(name, value, config.users_file);
-  if (name == "tls_certificate") return set_text(name, value, config.tls_certificate);
-  if (name == "tls_key") return set_text(name, value, config.tls_key);
-  if (name == "tls_client_authority") return set_text(name, value, config.tls_client_authority);
-  if (name == "port") return set_number(name, value, 1, 65'535, config.port);
-  if (name == "http_port") return set_number(name, value, 0, 65'535, config.http_port);
-  if (name == "read_threads") return set_number(name, value, 1, 256, config.read_threads);
-  if (name == "clients_max") return set_number(name, value, 1, kClientsMost, config.clients_max);
-  if (name == "idle_timeout_s") return set_number(name, value, 0, kSecondsMost, config.idle_timeout_s);
-  if (name == "slow_reader_s") return set_number(name, value, 1, kSecondsMost, config.slow_reader_s);
-  if (name == "script_time_ms") return set_number(name, value, 1, kSecondsMost, config.script_time_ms);
-  if (name == "client_memory_mib") return set_mib(name, value, std::int64_t{1} << 30, config.client_memory_max);
-  if (name == "script_memory_mib") return set_mib(name, value, 1024, config.script_memory_max);
-  if (name == "allow_flush") {
-    int allow = 0;
-    CAIRN_TRY_VOID(set_number(name, value, 0, 1, allow));
-    config.allow_flush = allow != 0;
-    return {};
-  }
-  if (name == "file_mode") {
-    std::string text;
-    CAIRN_TRY_VOID(set_text(name, value, text));
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), config.file_mode, 8);
-    const bool valid = error == std::errc{} && end == text.data() + text.size() && (config.file_mode & 0600U) == 0600U &&
-                       config.file_mode <= 0777U;
-    if (!valid) return wrong(name, "is '" + text + "'; it is from \"0600\" to \"0777\", in octal digits");
-    return {};
-  }
-  if (name == "durability") {
-    std::string text;
-    CAIRN_TRY_VOID(set_text(name, value, text));
-    return set_durability(text, config);
-  }
-  if (name == "http_hosts") {
-    const auto* const list = std::get_if<std::vector<std::string>>(&value);
-    if (list == nullptr) return wrong(name, "must be a list of names, such as [\"cairn.example\"]");
-    config.http_hosts = *list;
-    return {};
-  }
-  if (name == "bind") {
-    const auto* const list = std::get_if<std::vector<std::string>>(&value);
-    if (list == nullptr || list->empty()) return wrong(name, "is to be a list of addresses, such as [\"127.0.0.1\"]");
-    config.bind = *list;
-    return {};
-  }
-  return wrong("'" + name + "'", "is nothing that can be set");
+std::unexpected<Error> wrong(const std::string& what) { return fail(ErrorCode::kInvalidArgument, what); }
+
+bool set_switch(ByteView text, bool& value) {
+  const bool on = same_word(text, "true") || same_word(text, "yes") || text == "1";
+  if (!on && !same_word(text, "false") && !same_word(text, "no") && text != "0") return false;
+  value = on;
+  return true;
+}
+
+/// The texts that a value of a file stands for, as a flag would give them; nullopt: no setting has such a value.
+std::optional<std::vector<std::string>> texts_of(const Setting& setting, const TomlValue& value) {
+  using Texts = std::optional<std::vector<std::string>>;
+  const bool wants_text = std::holds_alternative<TextForm>(setting.form) || std::holds_alternative<CustomForm>(setting.form);
+  return std::visit(
+      Match{[&](std::int64_t number) { return wants_text ? Texts{} : Texts{{std::to_string(number)}}; },
+            [&](bool on) { return std::holds_alternative<SwitchForm>(setting.form) ? Texts{{on ? "true" : "false"}} : Texts{}; },
+            [&](const std::string& text) { return wants_text ? Texts{{text}} : Texts{}; },
+            [&](const std::vector<std::string>& texts) {
+              return std::holds_alternative<ListForm>(setting.form) ? Texts{texts} : Texts{};
+            },
+            [](const auto&) { return Texts{}; }},
+      value.data);
+}
+
+/// How a value of the right kind is written in a file.
+const char* form_hint(const Setting& setting) {
+  const bool is_list = std::holds_alternative<ListForm>(setting.form);
+  const bool is_text = std::holds_alternative<TextForm>(setting.form) || std::holds_alternative<CustomForm>(setting.form);
+  return is_list ? ", as in [\"a\", \"b\"]" : is_text ? ", in double quotes" : ", without quotes";
 }
 
 }  // namespace
 
+std::span<const Setting> settings() { return kSettings; }
+
+std::string Setting::flag() const {
+  const std::string flag = "--" + dashed(name);
+  return redis_name == nullptr ? flag : flag + ",--" + redis_name;
+}
+
+std::string Setting::config_name() const { return redis_name != nullptr ? redis_name : dashed(name); }
+
+std::string Setting::value(const Config& config) const {
+  return std::visit(Match{[&](const NumberForm& f) { return std::to_string(config.*f.at); },
+                          [&](const SwitchForm& f) { return std::string(config.*f.at ? "true" : "false"); },
+                          [&](const TextForm& f) { return json_string(config.*f.at); },
+                          [&](const ListForm& f) {
+                            std::vector<std::string> quoted;
+                            for (const std::string& text : config.*f.at) quoted.push_back(json_string(text));
+                            return fmt::format("[{}]", fmt::join(quoted, ", "));
+                          },
+                          [&](const CustomForm& f) { return json_string(f.get(config)); }},
+                    form);
+}
+
+std::string Setting::default_text() const {
+  const std::string text = value({});
+  return text == "\"\"" || text == "[]" ? "none" : text;
+}
+
+std::string Setting::expected() const {
+  return std::visit(
+      Match{[](const NumberForm& f) { return fmt::format("a number from {} to {}", f.least, f.most); },
+            [](const SwitchForm&) { return std::string("true or false"); }, [](const TextForm&) { return std::string("text"); },
+            [](const ListForm&) { return std::string("a list of texts"); },
+            [](const CustomForm& f) { return std::string(f.description); }},
+      form);
+}
+
+Result<void> Setting::set(const std::vector<std::string>& texts, Config& config) const {
+  const std::string text = texts.empty() ? "" : texts.back();
+  const bool taken = std::visit(Match{[&](const NumberForm& f) {
+                                        std::int64_t number = 0;
+                                        if (!parse_integer(text, number) || number < f.least || number > f.most) return false;
+                                        config.*f.at = number;
+                                        return true;
+                                      },
+                                      [&](const SwitchForm& f) { return set_switch(text, config.*f.at); },
+                                      [&](const TextForm& f) {
+                                        config.*f.at = text;
+                                        return true;
+                                      },
+                                      [&](const ListForm& f) {
+                                        config.*f.at = texts;
+                                        return true;
+                                      },
+                                      [&](const CustomForm& f) { return f.set(text, config); }},
+                                form);
+  return taken ? Result<void>{} : wrong(fmt::format("must be {}, not '{}'", expected(), text.substr(0, 80)));
+}
+
 Result<void> read_config(ByteView text, const std::string& file, Config& config) {
-  Result<directory::TomlTable> parsed = directory::parse_toml(text, file);
-  if (!parsed) return fail(ErrorCode::kInvalidArgument, parsed.error().message, file);
-  for (const auto& [name, tables] : parsed->tables)
-    return fail(ErrorCode::kInvalidArgument, "'[[" + name + "]]' is nothing that can be set", file);
-  for (const auto& [name, value] : parsed->values) {
-    const Result<void> set = set_value(name, value, config);
-    if (!set) return fail(ErrorCode::kInvalidArgument, set.error().message, file);
+  CAIRN_TRY(table, parse_toml_file(text, file));
+  for (const auto& [name, value] : table.values) {
+    const auto setting = std::ranges::find(kSettings, name, &Setting::name);
+    if (setting == std::end(kSettings)) {
+      if (value.is_section) {
+        return wrong(fmt::format("{}: section '{}' is not known: settings stand at the top of the file, in no section",
+                                 value.key_place, name));
+      }
+      std::vector<std::string> names;
+      for (const Setting& each : kSettings) names.emplace_back(each.name);
+      return wrong(fmt::format("{}: unknown setting '{}'{}", value.key_place, name, suggestion(name, names)));
+    }
+    const auto texts = texts_of(*setting, value);
+    if (!texts) return wrong(fmt::format("{}: {} must be {}{}", value.place, name, setting->expected(), form_hint(*setting)));
+    const Result<void> set = setting->set(*texts, config);
+    if (!set) return wrong(fmt::format("{}: {} {}", value.place, name, set.error().message));
   }
   return {};
 }
@@ -118,47 +226,49 @@ Result<std::string> read_text_file(const std::string& file) {
   return text.str();
 }
 
-Result<void> set_durability(ByteView text, Config& config) {
-  if (text == "disk" || text == "kernel") {
-    config.durability = text == "disk" ? Durability::kDisk : Durability::kKernel;
-    config.sync_interval_ms = 0;
-    return {};
-  }
-  constexpr ByteView kInterval = "interval:";
-  constexpr std::int64_t kMsMost = 3'600'000;
-  std::int64_t ms = 0;
-  if (text.starts_with(kInterval) && parse_integer(text.substr(kInterval.size()), ms) && ms >= 1 && ms <= kMsMost) {
-    config.durability = Durability::kKernel;
-    config.sync_interval_ms = ms;
-    return {};
-  }
-  return wrong("durability", "is '" + std::string(text) + "'; it is disk, kernel, or interval:MS with 1 to 3600000 ms");
-}
-
 std::string durability_name(const Config& config) {
   if (config.durability == Durability::kDisk) return "disk";
   return config.sync_interval_ms == 0 ? "kernel" : "interval:" + std::to_string(config.sync_interval_ms);
 }
 
 Result<void> check_config(const Config& config) {
-  if (config.dir.empty()) return wrong("dir", "is not given");
-  if (config.tls_certificate.empty() != config.tls_key.empty()) return wrong("tls_certificate", "and tls_key go together");
-  if (!config.tls_client_authority.empty() && config.tls_certificate.empty())
-    return wrong("tls_client_authority", "needs tls_certificate");
+  if (config.dir.empty())
+    return wrong("dir is not set: name the directory of the database, as `cairn serve DIR` or dir = \"DIR\"");
+  if (config.bind.empty()) return wrong("bind is an empty list: it needs an address, such as [\"127.0.0.1\"]");
+  if (config.tls_certificate.empty() != config.tls_key.empty()) {
+    return wrong(config.tls_key.empty() ? "tls_certificate is set without tls_key: TLS needs both"
+                                        : "tls_key is set without tls_certificate: TLS needs both");
+  }
+  if (!config.tls_client_authority.empty() && config.tls_certificate.empty()) {
+    return wrong("tls_client_authority is set without tls_certificate and tls_key: certificates of clients need TLS");
+  }
   for (const std::string& host : config.http_hosts) {
     if (host.empty() || host.find_first_of("/ *") != std::string::npos) {
-      return wrong("http_hosts", "has '" + host + "'; it lists names as a browser's Host field has them, without http://");
+      return wrong("http_hosts has '" + host + "': list host names alone, such as \"cairn.example\", without http:// and *");
     }
   }
   for (const std::string& text : config.bind) {
-    boost::system::error_code error;
-    const auto address = boost::asio::ip::make_address(text, error);
-    if (error) return wrong("bind", "has '" + text + "', which is no address");
-    if (!address.is_loopback() && config.users_file.empty() && config.tls_client_authority.empty()) {
-      return wrong("bind", "has '" + text + "', where others can reach it: give users_file, or TLS with tls_client_authority");
+    const std::optional<bool> loopback = is_loopback_address(text);
+    if (!loopback) return wrong("bind has '" + text + "', which is not an IP address, such as 127.0.0.1 or ::1");
+    if (!*loopback && config.users_file.empty() && config.tls_client_authority.empty()) {
+      return wrong("bind has '" + text + "', which other machines can reach: set users_file, or TLS with tls_client_authority");
     }
   }
   return {};
+}
+
+std::string print_config(const Config& config) {
+  std::string text;
+  for (const Setting& setting : kSettings) text += fmt::format("{} = {}\n", setting.name, setting.value(config));
+  return text;
+}
+
+std::string settings_markdown() {
+  std::string text = "| setting | default | values | meaning |\n|---|---|---|---|\n";
+  for (const Setting& setting : kSettings) {
+    text += fmt::format("| `{}` | {} | {} | {} |\n", setting.name, setting.default_text(), setting.expected(), setting.help);
+  }
+  return text;
 }
 
 }  // namespace cairn::server

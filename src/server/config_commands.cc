@@ -1,4 +1,5 @@
 // CONFIG: settings as Redis names them. CONFIG SET sets all that it is given, or nothing.
+#include <map>
 #include <set>
 
 #include "base/error.h"
@@ -9,117 +10,96 @@
 namespace cairn::server {
 namespace {
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
+/// As Redis prints the values that a setting has now.
+std::string redis_text(Service& service, const Setting& setting) {
+  const bool is_switch = std::holds_alternative<SwitchForm>(setting.form);
+  if (setting.live != nullptr) {
+    const std::int64_t value = service.live().*setting.live;
+    return is_switch ? (value != 0 ? "yes" : "no") : std::to_string(value);
+  }
+  const Config& config = service.config();
+  if (const auto* const text = std::get_if<TextForm>(&setting.form)) return config.*text->at;
+  if (const auto* const custom = std::get_if<CustomForm>(&setting.form)) return custom->get(config);
+  if (const auto* const list = std::get_if<ListForm>(&setting.form)) {
+    std::string joined;
+    for (const std::string& word : config.*list->at) joined += (joined.empty() ? "" : " ") + word;
+    return joined;
+  }
+  return setting.value(config);
 }
+
 /// As Redis names how often its log is synced.
 std::string sync_name(const Config& config) {
   if (config.durability == Durability::kDisk) return "always";
   return config.sync_interval_ms != 0 ? "everysec" : "no";
 }
 
-/// Checks a value, and stores it if `store` is true. Why it cannot be set, as Redis says it; empty: it can.
-using Set = std::string (*)(Service&, ByteView value, bool store);
+/// Names that clients of Redis ask for, with the only value that they have here.
+std::string fixed_value(Service& service, ByteView name) {
+  static const std::map<ByteView, std::string> values{{"appendonly", "yes"},
+                                                      {"daemonize", "no"},
+                                                      {"maxmemory", "0"},
+                                                      {"maxmemory-clients", "0"},
+                                                      {"maxmemory-samples", "5"},
+                                                      {"maxmemory-policy", "noeviction"},
+                                                      {"replicaof", ""},
+                                                      {"save", ""},
+                                                      {"slaveof", ""},
+                                                      {"databases", std::to_string(kDatabases)},
+                                                      {"proto-max-bulk-len", std::to_string(512 * kMiB)}};
+  return name == "appendfsync" ? sync_name(service.config()) : values.at(name);
+}
+constexpr const char* kFixedNames[] = {
+    "appendfsync",      "appendonly",        "daemonize",          "databases", "maxmemory", "maxmemory-clients",
+    "maxmemory-policy", "maxmemory-samples", "proto-max-bulk-len", "replicaof", "save",      "slaveof"};
 
-struct Setting {
-  const char* name;
-  std::string (*get)(Service&);
-  Set set;  // None: only the value that it has may be "set".
-};
-
-std::string set_count(std::atomic<std::int64_t>& value, ByteView text, std::int64_t least, std::int64_t most, bool store) {
-  std::int64_t given = 0;
-  if (!parse_integer(text, given)) return "argument couldn't be parsed into an integer";
-  if (given < least || given > most) {
-    return "argument must be between " + std::to_string(least) + " and " + std::to_string(most) + " inclusive";
-  }
-  if (store) value = given;
-  return "";
+/// All names of CONFIG, in order; nullptr: the value is fixed.
+const std::map<std::string, const Setting*>& known_names() {
+  static const auto names = [] {
+    std::map<std::string, const Setting*> all;
+    for (const char* const name : kFixedNames) all[name] = nullptr;
+    for (const Setting& setting : settings()) all[setting.config_name()] = &setting;
+    return all;
+  }();
+  return names;
 }
 
-std::string set_clients_max(Service& service, ByteView text, bool store) {
-  std::int64_t given = 0;
-  const std::int64_t most = service.clients_possible();
-  if (parse_integer(text, given) && given > most && given <= kClientsMost) {
-    return "the limit on open files allows " + std::to_string(most) + " clients";
-  }
-  return set_count(service.live().clients_max, text, 1, kClientsMost, store);
-}
-
-std::string set_flush(Service& service, ByteView text, bool store) {
-  if (!same_word(text, "yes") && !same_word(text, "no")) return "argument must be 'yes' or 'no'";
-  if (store) service.live().allow_flush = same_word(text, "yes");
-  return "";
-}
-
-constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
-
-const Setting kSettings[] = {
-    {"allow-flush", [](Service& s) { return std::string(s.live().allow_flush ? "yes" : "no"); }, set_flush},
-    {"appendfsync", [](Service& s) { return sync_name(s.config()); }, nullptr},
-    {"appendonly", [](Service&) { return std::string("yes"); }, nullptr},
-    {"bind", [](Service& s) { return joined(s.config().bind); }, nullptr},
-    {"client-memory-max", [](Service& s) { return std::to_string(s.config().client_memory_max); }, nullptr},
-    {"daemonize", [](Service&) { return std::string("no"); }, nullptr},
-    {"databases", [](Service&) { return std::to_string(kDatabases); }, nullptr},
-    {"dir", [](Service& s) { return s.config().dir; }, nullptr},
-    {"durability", [](Service& s) { return durability_name(s.config()); }, nullptr},
-    {"http-hosts", [](Service& s) { return joined(s.config().http_hosts); }, nullptr},
-    {"maxclients", [](Service& s) { return std::to_string(s.live().clients_max.load()); }, set_clients_max},
-    {"maxmemory", [](Service&) { return std::string("0"); }, nullptr},
-    {"maxmemory-clients", [](Service&) { return std::string("0"); }, nullptr},
-    {"maxmemory-policy", [](Service&) { return std::string("noeviction"); }, nullptr},
-    {"maxmemory-samples", [](Service&) { return std::string("5"); }, nullptr},
-    {"port", [](Service& s) { return std::to_string(s.config().port); }, nullptr},
-    {"proto-max-bulk-len", [](Service&) { return std::to_string(512 * kMiB); }, nullptr},
-    {"read-threads", [](Service& s) { return std::to_string(s.config().read_threads); }, nullptr},
-    {"replicaof", [](Service&) { return std::string(); }, nullptr},
-    {"save", [](Service&) { return std::string(); }, nullptr},
-    {"script-time-ms", [](Service& s) { return std::to_string(s.scripts().time_ms_max.load()); },
-     [](Service& s, ByteView text, bool store) {
-       return set_count(s.scripts().time_ms_max, text, 1, std::int64_t{1} << 31, store);
-     }},
-    {"slaveof", [](Service&) { return std::string(); }, nullptr},
-    {"slowlog-log-slower-than", [](Service& s) { return std::to_string(s.slow_log().slower_than_us.load()); },
-     [](Service& s, ByteView text, bool store) { return set_count(s.slow_log().slower_than_us, text, -1, kAny, store); }},
-    {"slowlog-max-len", [](Service& s) { return std::to_string(s.slow_log().entries_max.load()); },
-     [](Service& s, ByteView text, bool store) { return set_count(s.slow_log().entries_max, text, 0, 1'000'000, store); }},
-    {"timeout", [](Service& s) { return std::to_string(s.live().idle_timeout_s.load()); },
-     [](Service& s, ByteView text, bool store) {
-       return set_count(s.live().idle_timeout_s, text, 0, std::int64_t{1} << 31, store);
-     }},
-};
-
-const Setting* setting_named(ByteView name) {
-  for (const Setting& setting : kSettings) {
-    if (same_word(setting.name, name)) return &setting;
-  }
-  return nullptr;
+std::string value_of(Service& service, const std::string& name, const Setting* setting) {
+  return setting == nullptr ? fixed_value(service, name) : redis_text(service, *setting);
 }
 
 Result<void> config_get(Context& c) {
-  std::vector<const Setting*> found;
-  for (const Setting& setting : kSettings) {
+  std::map<std::string, std::string> found;
+  for (const auto& [name, setting] : known_names()) {
     for (const ByteView pattern : c.arguments.subspan(2)) {
-      if (!glob_match(pattern, setting.name, true)) continue;
-      found.push_back(&setting);
-      break;
+      if (glob_match(pattern, name, true)) found[name] = value_of(c.service, name, setting);
     }
   }
   c.reply.map(found.size());
-  for (const Setting* setting : found) {
-    c.reply.bulk(ByteView(setting->name));
-    c.reply.bulk(ByteView(setting->get(c.service)));
+  for (const auto& [name, value] : found) {
+    c.reply.bulk(ByteView(name));
+    c.reply.bulk(ByteView(value));
   }
   return {};
 }
 
-/// Why `value` cannot be set; empty: it can.
-std::string objection(Service& service, const Setting& setting, ByteView value) {
-  if (setting.set != nullptr) return setting.set(service, value, false);
-  return setting.get(service) == value ? "" : "can't set immutable config";
+/// Takes `text` as a value of `setting`, which can be set while the server runs. Why it cannot be, as Redis says it; empty: it
+/// can.
+std::string take(Service& service, const Setting& setting, ByteView text, std::int64_t& value) {
+  const auto* const form = std::get_if<NumberForm>(&setting.form);
+  if (form == nullptr) {
+    value = same_word(text, "yes") ? 1 : 0;
+    return value != 0 || same_word(text, "no") ? "" : "argument must be 'yes' or 'no'";
+  }
+  if (!parse_integer(text, value)) return "argument couldn't be parsed into an integer";
+  if (value < form->least || value > form->most) {
+    return "argument must be between " + std::to_string(form->least) + " and " + std::to_string(form->most) + " inclusive";
+  }
+  const std::int64_t possible = service.clients_possible();
+  if (setting.live == &LiveConfig::clients_max && value > possible) {
+    return "the limit on open files allows " + std::to_string(possible) + " clients";
+  }
+  return "";
 }
 
 Result<void> config_set(Context& c) {
@@ -127,22 +107,27 @@ Result<void> config_set(Context& c) {
   const auto failed = [](ByteView name, const std::string& why) {
     return refuse("ERR CONFIG SET failed (possibly related to argument '" + std::string(name) + "') - " + why);
   };
-  std::set<const Setting*> named;
+  std::set<std::string> named;
   for (std::size_t i = 2; i < c.size(); i += 2) {
-    const Setting* const setting = setting_named(c[i]);
-    if (setting == nullptr) {
+    const std::string name = small_letters(c[i]);
+    if (!known_names().contains(name)) {
       return refuse("ERR Unknown option or number of arguments for CONFIG SET - '" + std::string(up_to_zero(c[i])) + "'");
     }
-    if (!named.insert(setting).second) return failed(c[i], "duplicate parameter");
+    if (!named.insert(name).second) return failed(c[i], "duplicate parameter");
   }
+  std::vector<std::pair<std::atomic<std::int64_t>*, std::int64_t>> taken;
   for (std::size_t i = 2; i < c.size(); i += 2) {
-    const std::string why = objection(c.service, *setting_named(c[i]), c[i + 1]);
-    if (!why.empty()) return failed(c[i], why);
+    const auto& [name, setting] = *known_names().find(small_letters(c[i]));
+    if (setting != nullptr && setting->live != nullptr) {
+      std::int64_t value = 0;
+      const std::string why = take(c.service, *setting, c[i + 1], value);
+      if (!why.empty()) return failed(c[i], why);
+      taken.emplace_back(&(c.service.live().*setting->live), value);
+    } else if (value_of(c.service, name, setting) != c[i + 1]) {
+      return failed(c[i], "can't set immutable config");
+    }
   }
-  for (std::size_t i = 2; i < c.size(); i += 2) {
-    const Setting& setting = *setting_named(c[i]);
-    if (setting.set != nullptr) setting.set(c.service, c[i + 1], true);
-  }
+  for (const auto& [live, value] : taken) *live = value;
   c.reply.ok();
   return {};
 }

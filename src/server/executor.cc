@@ -64,7 +64,9 @@ std::uint64_t Executor::end_command() {
 }
 
 ScriptEngine& Executor::scripts() {
-  if (!scripts_) scripts_ = std::make_unique<ScriptEngine>(service_.scripts(), service_.config().script_memory_max);
+  if (!scripts_)
+    scripts_ = std::make_unique<ScriptEngine>(service_.scripts(), service_.live().script_time_ms,
+                                              static_cast<std::uint64_t>(service_.config().script_memory_mib) * kMiB);
   return *scripts_;
 }
 

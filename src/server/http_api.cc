@@ -1,18 +1,18 @@
 #include "server/http_api.h"
 
+#include <absl/strings/str_split.h>
+
 #include <algorithm>
-#include <boost/asio/ip/address.hpp>
+#include <boost/url/pct_string_view.hpp>
 #include <functional>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "server/json.h"
 #include "server/times.h"
+#include "text/json.h"
 
 namespace cairn::server {
 namespace {
 
-using Json = nlohmann::ordered_json;
 constexpr std::int64_t kLimit = 100;
 constexpr std::int64_t kLimitMax = 10'000;
 constexpr std::uint64_t kValueBytesShown = 16 * kMiB;
@@ -81,7 +81,10 @@ Result<Question> question_of(Service& service, const HttpTarget& target, const U
   return question;
 }
 
-Json stamped(Stamp stamp) { return {{"stamp", stamp.to_string()}, {"time", stamp.time().time_since_epoch().count()}}; }
+void put_stamp(Json& object, Stamp stamp) {
+  object["stamp"] = stamp.to_string();
+  object["time"] = stamp.time().time_since_epoch().count();
+}
 
 Result<Json> get(Service& service, const HttpTarget& target, const User* user) {
   CAIRN_TRY(question, question_of(service, target, user, "key"));
@@ -96,7 +99,7 @@ Result<Json> get(Service& service, const HttpTarget& target, const User* user) {
   if (question.at) return object;
   CAIRN_TRY(info, question.timeline->info(question.key));
   if (info) {
-    object.update(stamped(info->stamp));
+    put_stamp(object, info->stamp);
     if (info->expires) object["expires"] = info->expires->time_since_epoch().count();
   }
   return object;
@@ -112,16 +115,19 @@ Result<Json> keys(Service& service, const HttpTarget& target, const User* user) 
   Json list = Json::array();
   Json object;
   Stamp last;
+  std::size_t count = 0;
   SaveList saves = question.timeline->keys(question.key, question.from, question.to);
   for (const auto entry : saves) {
-    if (list.size() >= question.limit && entry.stamp != last) {
+    if (count >= question.limit && entry.stamp != last) {
       object["cursor"] = last.to_string();
       break;
     }
     last = entry.stamp;
-    Json each = stamped(entry.stamp);
+    Json each;
+    put_stamp(each, entry.stamp);
     put_bytes(each, "key", entry.key);
     list.push_back(std::move(each));
+    ++count;
   }
   CAIRN_TRY_VOID(saves.status());
   object["keys"] = std::move(list);
@@ -136,7 +142,8 @@ Result<Json> history(Service& service, const HttpTarget& target, const User* use
   Json list = Json::array();
   SaveList saves = question.timeline->history(question.key, question.from, question.to, question.limit);
   for (const auto entry : saves) {
-    Json each = stamped(entry.stamp);
+    Json each;
+    put_stamp(each, entry.stamp);
     if (entry.erased) {
       each["erased"] = true;
     } else {
@@ -218,44 +225,27 @@ constexpr const char* kIndex =
     "<li><a href=\"/api/v1/get?key=\">get</a><li><a href=\"/api/v1/history?key=\">history</a>"
     "<li><a href=\"/api/v1/jobs\">jobs</a></ul></html>\n";
 
-int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  const char small = to_small(c);
-  return small >= 'a' && small <= 'f' ? small - 'a' + 10 : -1;
-}
-
-bool decode(ByteView text, bool is_query, std::string& out) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '+' && is_query) {
-      out.push_back(' ');
-    } else if (text[i] == '%') {
-      if (i + 2 >= text.size() || hex(text[i + 1]) < 0 || hex(text[i + 2]) < 0) return false;
-      out.push_back(static_cast<char>(hex(text[i + 1]) * 16 + hex(text[i + 2])));
-      i += 2;
-    } else {
-      out.push_back(text[i]);
-    }
-  }
-  return true;
+/// Decodes %XX and, in a query, + as a space. nullopt: a % is not followed by two hexadecimal digits.
+std::optional<std::string> decode(absl::string_view text, bool is_query) {
+  const auto encoded = boost::urls::make_pct_string_view({text.data(), text.size()});
+  if (!encoded) return std::nullopt;
+  return encoded->decode(boost::urls::encoding_opts(is_query));
 }
 
 }  // namespace
 
 std::optional<HttpTarget> HttpTarget::parse(ByteView target) {
-  HttpTarget parsed;
-  const std::size_t mark = std::min(target.find('?'), target.size());
-  if (!decode(target.substr(0, mark), false, parsed.path)) return std::nullopt;
-  target.remove_prefix(std::min(mark + 1, target.size()));
-  while (!target.empty()) {
-    const std::size_t end = std::min(target.find('&'), target.size());
-    const ByteView pair = target.substr(0, end);
-    const std::size_t equals = std::min(pair.find('='), pair.size());
-    std::string name;
-    std::string value;
-    if (!decode(pair.substr(0, equals), true, name)) return std::nullopt;
-    if (!decode(pair.substr(std::min(equals + 1, pair.size())), true, value)) return std::nullopt;
-    parsed.query[name] = value;
-    target.remove_prefix(std::min(end + 1, target.size()));
+  using Parts = std::pair<absl::string_view, absl::string_view>;
+  const Parts parts = absl::StrSplit(absl::string_view(target.data(), target.size()), absl::MaxSplits('?', 1));
+  const auto path = decode(parts.first, false);
+  if (!path) return std::nullopt;
+  HttpTarget parsed{.path = *path, .query = {}};
+  for (const absl::string_view pair : absl::StrSplit(parts.second, '&', absl::SkipEmpty())) {
+    const Parts named = absl::StrSplit(pair, absl::MaxSplits('=', 1));
+    const auto name = decode(named.first, true);
+    const auto value = decode(named.second, true);
+    if (!name || !value) return std::nullopt;
+    parsed.query[*name] = *value;
   }
   return parsed;
 }
@@ -277,9 +267,7 @@ bool is_served_host(ByteView host, const std::vector<std::string>& allowed) {
   if (port.starts_with(':')) port.remove_prefix(1);
   if (port.find_first_not_of("0123456789") != ByteView::npos) return false;
   if (is_named(name) || same_word(name, "localhost")) return true;
-  boost::system::error_code error;
-  const auto address = boost::asio::ip::make_address(std::string(name), error);
-  return !error && address.is_loopback();
+  return is_loopback_address(std::string(name)).value_or(false);
 }
 
 HttpAnswer answer_http(Service& service, const HttpTarget& target, const User* user) {

@@ -56,8 +56,9 @@ std::string info_memory(Context& c) {
       "used_memory:{}\r\nused_memory_rss:{}\r\nanonymous_memory:{}\r\nclients_memory:{}\r\nclients_memory_max:{}\r\nmaxmemory:"
       "0\r\n"
       "maxmemory_policy:noeviction\r\nmem_allocator:libc\r\nused_memory_lua:{}\r\nnumber_of_cached_scripts:{}\r\n",
-      now.anonymous, now.all, now.anonymous, service.client_memory(), service.config().client_memory_max,
-      service.scripts().memory.load(), service.scripts().cached.load());
+      now.anonymous, now.all, now.anonymous, service.client_memory(),
+      service.config().client_memory_mib * static_cast<std::int64_t>(kMiB), service.scripts().memory.load(),
+      service.scripts().cached.load());
 }
 
 std::string info_persistence(Context& c) {

@@ -1,5 +1,8 @@
 #include "server/resp_parser.h"
 
+#include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+
 #include <algorithm>
 
 #include "server/text.h"
@@ -9,12 +12,7 @@ namespace {
 
 constexpr std::size_t kCountLineMax = 32;  // Digits of a count or size, with room for zeros.
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
+bool is_hex_digit(char c) { return absl::ascii_isxdigit(static_cast<unsigned char>(c)); }
 
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -30,8 +28,8 @@ bool read_double_quoted(ByteView line, std::size_t& at, std::string& word) {
       continue;
     }
     const char escaped = line[++at];
-    if (escaped == 'x' && at + 2 < line.size() && hex_digit(line[at + 1]) >= 0 && hex_digit(line[at + 2]) >= 0) {
-      word.push_back(static_cast<char>((hex_digit(line[at + 1]) << 4) | hex_digit(line[at + 2])));
+    if (escaped == 'x' && at + 2 < line.size() && is_hex_digit(line[at + 1]) && is_hex_digit(line[at + 2])) {
+      word += absl::HexStringToBytes(absl::string_view(line.data() + at + 1, 2));
       at += 2;
       continue;
     }

@@ -3,6 +3,7 @@
 // staged is then discarded by the executor.
 #include "server/script_engine.h"
 
+#include <absl/strings/escaping.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
@@ -107,7 +108,8 @@ Result<bool> read_shebang(ByteView line) {
 
 }  // namespace
 
-ScriptEngine::ScriptEngine(ScriptControl& control, std::uint64_t memory_max) : control_(control), memory_max_(memory_max) {
+ScriptEngine::ScriptEngine(ScriptControl& control, const std::atomic<std::int64_t>& time_ms_max, std::uint64_t memory_max)
+    : control_(control), time_ms_max_(time_ms_max), memory_max_(memory_max) {
   open();
 }
 
@@ -223,7 +225,7 @@ void ScriptEngine::begin() {
   stopped_.reset();
   refused_ = false;
   allocated_ = 0;
-  ends_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(control_.time_ms_max.load(std::memory_order_relaxed));
+  ends_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(time_ms_max_.load(std::memory_order_relaxed));
   control_.running.store(++number_, std::memory_order_relaxed);
 }
 
@@ -255,13 +257,7 @@ std::string sha1_of(ByteView bytes) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
   EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, sha1, nullptr);
-  constexpr ByteView kDigits = "0123456789abcdef";
-  std::string text;
-  for (const unsigned char byte : std::span(digest).first(size)) {
-    text += kDigits[byte >> 4U];
-    text += kDigits[byte & 15U];
-  }
-  return text;
+  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
 }
 
 Result<std::string> ScriptEngine::load(ByteView source) {
@@ -343,7 +339,7 @@ void ScriptEngine::check(lua_State* lua) {
     } else if (std::chrono::steady_clock::now() >= ends_) {
       stopped_ = ending(fmt::format(
           "ERR Error running script: it ran for more than {} ms (script_time_ms) and was ended. Nothing of it was saved",
-          control_.time_ms_max.load(std::memory_order_relaxed)));
+          time_ms_max_.load(std::memory_order_relaxed)));
     }
   }
   if (!stopped_) {

@@ -31,19 +31,18 @@ std::string sha1_of(ByteView bytes);
 
 /// What the server and its scripts tell each other. Thread-safe.
 struct ScriptControl {
-  std::atomic<std::int64_t> time_ms_max{5000};  // A script that runs longer is ended.
-  std::atomic<std::uint64_t> running{0};        // The number of the script that runs or is compiled; 0: none.
-  std::atomic<std::uint64_t> kill{0};           // The one that is to end.
-  std::atomic<bool> stopping{false};            // The server stops: all are to end.
-  std::atomic<std::uint64_t> cached{0};         // Scripts that are kept,
-  std::atomic<std::uint64_t> memory{0};         // and bytes of all that Lua holds.
+  std::atomic<std::uint64_t> running{0};  // The number of the script that runs or is compiled; 0: none.
+  std::atomic<std::uint64_t> kill{0};     // The one that is to end.
+  std::atomic<bool> stopping{false};      // The server stops: all are to end.
+  std::atomic<std::uint64_t> cached{0};   // Scripts that are kept,
+  std::atomic<std::uint64_t> memory{0};   // and bytes of all that Lua holds.
 };
 
 /// One thread at a time. Not copied or moved: Lua holds its address.
 class ScriptEngine {
  public:
-  /// Lua may allocate `memory_max` bytes, and a script may save so many.
-  ScriptEngine(ScriptControl& control, std::uint64_t memory_max);
+  /// A script that runs longer than `time_ms_max` is ended. Lua may allocate `memory_max` bytes, and a script may save so many.
+  ScriptEngine(ScriptControl& control, const std::atomic<std::int64_t>& time_ms_max, std::uint64_t memory_max);
   ~ScriptEngine();
   ScriptEngine(const ScriptEngine&) = delete;
   ScriptEngine& operator=(const ScriptEngine&) = delete;
@@ -125,6 +124,7 @@ class ScriptEngine {
   std::string run_command(const CommandInfo& info, Arguments arguments, Reply& reply);
 
   ScriptControl& control_;
+  const std::atomic<std::int64_t>& time_ms_max_;
   const std::uint64_t memory_max_;
   std::uint64_t memory_ = 0;
   lua_State* lua_ = nullptr;

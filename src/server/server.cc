@@ -91,13 +91,13 @@ Server::~Server() {
 }
 
 Result<void> Server::listen() {
-  port_ = service_.config().port;
+  port_ = static_cast<std::uint16_t>(service_.config().port);
   for (const std::string& address : service_.config().bind) {
     CAIRN_TRY(acceptor, listen_on(address, port_));
     port_ = acceptor.local_endpoint().port();
     acceptors_.push_back(std::move(acceptor));
     if (service_.config().http_port == 0) continue;
-    CAIRN_TRY(http, listen_on(address, service_.config().http_port));
+    CAIRN_TRY(http, listen_on(address, static_cast<std::uint16_t>(service_.config().http_port)));
     http_acceptors_.push_back(std::move(http));
   }
   return {};

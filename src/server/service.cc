@@ -38,11 +38,7 @@ Result<Bytes> ScanCursors::find(std::uint64_t cursor, int database) {
 }
 
 Service::Service(const Config& config, std::unique_ptr<Databases> databases)
-    : config_(config),
-      databases_(std::move(databases)),
-      live_{.clients_max = config.clients_max, .idle_timeout_s = config.idle_timeout_s, .allow_flush = config.allow_flush},
-      started_boot_ms_(system_clock().boot_ms()) {
-  scripts_.time_ms_max = config.script_time_ms;
+    : config_(config), databases_(std::move(databases)), live_(config), started_boot_ms_(system_clock().boot_ms()) {
   walker_ = std::make_unique<Walker>(*this);
   run_id_ = fmt::format("{:016x}{:016x}{:08x}", system_random(), system_random(), system_random() & 0xffffffffU);
 }
@@ -105,7 +101,10 @@ std::size_t Service::client_count() const {
 }
 
 bool Service::take_memory(std::uint64_t bytes, bool always) {
-  if (client_memory_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= config_.client_memory_max || always) return true;
+  if (client_memory_.fetch_add(bytes, std::memory_order_relaxed) + bytes <=
+          static_cast<std::uint64_t>(config_.client_memory_mib) * kMiB ||
+      always)
+    return true;
   client_memory_.fetch_sub(bytes, std::memory_order_relaxed);
   return false;
 }

@@ -95,13 +95,7 @@ class Service {
   Walker& walker() { return *walker_; }
   SlowLog& slow_log() { return slow_log_; }
   ScriptControl& scripts() { return scripts_; }
-  /// What CONFIG SET can change meanwhile.
-  struct Live {
-    std::atomic<std::int64_t> clients_max;
-    std::atomic<std::int64_t> idle_timeout_s;
-    std::atomic<bool> allow_flush;
-  };
-  Live& live() { return live_; }
+  LiveConfig& live() { return live_; }
   /// The number of clients that the limit on open files allows. Set before the server listens.
   [[nodiscard]] std::int64_t clients_possible() const { return clients_possible_; }
   void set_clients_possible(std::int64_t clients) { clients_possible_ = clients; }
@@ -126,8 +120,8 @@ class Service {
   const std::unique_ptr<Databases> databases_;
   ScanCursors cursors_;
   Counters counters_;
-  Live live_;
-  SlowLog slow_log_;
+  LiveConfig live_;
+  SlowLog slow_log_{live_};
   ScriptControl scripts_;
   std::int64_t clients_possible_ = kClientsMost;
   std::atomic<std::uint64_t> next_client_id_{0};

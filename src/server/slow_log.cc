@@ -38,7 +38,7 @@ std::vector<std::string> shortened(const CommandInfo& info, Arguments arguments)
 
 void SlowLog::note(const CommandInfo& info, Arguments arguments, const ClientInfo* who, Clock::duration took) {
   const std::int64_t took_us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
-  const std::int64_t slower_than = slower_than_us.load(std::memory_order_relaxed);
+  const std::int64_t slower_than = live_.slow_command_us.load(std::memory_order_relaxed);
   if (slower_than < 0 || took_us < slower_than) return;
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   Entry entry{.unix_s = std::chrono::duration_cast<std::chrono::seconds>(now).count(),
@@ -46,7 +46,7 @@ void SlowLog::note(const CommandInfo& info, Arguments arguments, const ClientInf
               .arguments = shortened(info, arguments),
               .address = who == nullptr ? "" : who->address,
               .client_name = who == nullptr ? "" : who->name()};
-  const auto most = static_cast<std::size_t>(entries_max.load(std::memory_order_relaxed));
+  const auto most = static_cast<std::size_t>(live_.slow_commands_kept.load(std::memory_order_relaxed));
   const MutexLock lock(mutex_);
   entry.id = next_id_++;
   entries_.push_front(std::move(entry));

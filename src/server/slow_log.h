@@ -10,6 +10,7 @@
 
 #include "base/mutex.h"
 #include "server/command.h"
+#include "server/config.h"
 
 namespace cairn::server {
 
@@ -26,21 +27,21 @@ class SlowLog {
   };
   using Clock = std::chrono::steady_clock;
 
-  /// Commands that take so many microseconds or longer are kept; 0: all; negative: none, and nothing is timed.
-  std::atomic<std::int64_t> slower_than_us{10'000};
-  std::atomic<std::int64_t> entries_max{128};
+  /// `live`: from how many microseconds commands are kept (0: all; negative: none, and nothing is timed), and how many are. It
+  /// must outlive the log.
+  explicit SlowLog(const LiveConfig& live) : live_(live) {}
 
   /// Times what follows it, if anything may be kept.
   class Timer {
    public:
-    explicit Timer(const SlowLog& log) : log_(log), on_(log.slower_than_us.load(std::memory_order_relaxed) >= 0) {
+    explicit Timer(const SlowLog& log) : log_(log), on_(log.live_.slow_command_us.load(std::memory_order_relaxed) >= 0) {
       if (on_) begin_ = Clock::now();
     }
     /// What each of `count` commands took that were run since; nullopt: too little to be kept.
     [[nodiscard]] std::optional<Clock::duration> slow_share(std::size_t count) const {
       if (!on_) return std::nullopt;
       const auto share = (Clock::now() - begin_) / static_cast<Clock::rep>(count);
-      const std::chrono::microseconds least(log_.slower_than_us.load(std::memory_order_relaxed));
+      const std::chrono::microseconds least(log_.live_.slow_command_us.load(std::memory_order_relaxed));
       return share < least ? std::nullopt : std::optional(share);
     }
 
@@ -57,6 +58,7 @@ class SlowLog {
   void clear() CAIRN_EXCLUDES(mutex_);
 
  private:
+  const LiveConfig& live_;
   mutable Mutex mutex_{Rank::kLeaf};
   std::deque<Entry> entries_ CAIRN_GUARDED_BY(mutex_);  // The newest first.
   std::int64_t next_id_ CAIRN_GUARDED_BY(mutex_) = 0;

@@ -1,5 +1,7 @@
 #include "server/text.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -57,6 +59,14 @@ std::string format_long_double(long double value) {
     if (text.ends_with('.')) text.pop_back();
   }
   return text == "-0" ? "0" : text;
+}
+
+std::optional<bool> is_loopback_address(const std::string& text) {
+  in_addr v4{};
+  in6_addr v6{};
+  if (inet_pton(AF_INET, text.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24U) == 127U;
+  if (inet_pton(AF_INET6, text.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6) != 0;
+  return std::nullopt;
 }
 
 }  // namespace cairn::server

@@ -1,6 +1,7 @@
 // Words and numbers as Redis reads and prints them. Letters are those of ASCII.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "cairn/bytes.h"
@@ -25,5 +26,8 @@ bool parse_integer(ByteView text, std::int64_t& value);
 bool parse_long_double(ByteView text, long double& value);
 /// With at most 17 digits behind the point, and no zeros at the end.
 std::string format_long_double(long double value);
+
+/// Whether an IP address is one of this machine's loopback network; nullopt: `text` is no IP address.
+std::optional<bool> is_loopback_address(const std::string& text);
 
 }  // namespace cairn::server

@@ -1,9 +1,9 @@
 // TL.*: what a timeline can do and Redis cannot.
 #include "base/error.h"
-#include "base/moment.h"
 #include "server/client.h"
 #include "server/command.h"
 #include "server/times.h"
+#include "text/moment.h"
 
 namespace cairn::server {
 namespace {

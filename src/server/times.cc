@@ -3,9 +3,9 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "base/moment.h"
 #include "server/command.h"
 #include "server/text.h"
+#include "text/moment.h"
 
 namespace cairn::server {
 namespace {

@@ -1,5 +1,6 @@
 #include "server/users.h"
 
+#include <absl/strings/escaping.h>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -10,8 +11,8 @@
 #include <array>
 
 #include "base/error.h"
-#include "directory/toml.h"
 #include "server/glob.h"
+#include "text/toml_file.h"
 
 namespace cairn::server {
 namespace {
@@ -24,27 +25,14 @@ constexpr std::uint64_t kMemoryMost = 2 * kGiB;
 constexpr std::size_t kSaltBytes = 16;
 constexpr std::size_t kHashBytes = 32;
 
-std::string to_hex(ByteView bytes) {
-  constexpr ByteView kDigits = "0123456789abcdef";
-  std::string text;
-  for (const char byte : bytes) {
-    text.push_back(kDigits[static_cast<unsigned char>(byte) >> 4U]);
-    text.push_back(kDigits[static_cast<unsigned char>(byte) & 15U]);
-  }
-  return text;
-}
-
 bool from_hex(ByteView text, std::string& bytes) {
-  constexpr ByteView kDigits = "0123456789abcdef";
-  if (text.size() % 2 != 0) return false;
-  for (std::size_t i = 0; i < text.size(); i += 2) {
-    const std::size_t high = kDigits.find(text[i]);
-    const std::size_t low = kDigits.find(text[i + 1]);
-    if (high == ByteView::npos || low == ByteView::npos) return false;
-    bytes.push_back(static_cast<char>((high << 4U) | low));
-  }
+  const bool is_hex = text.find_first_not_of("0123456789abcdef") == ByteView::npos;
+  if (text.size() % 2 != 0 || !is_hex) return false;
+  bytes = absl::HexStringToBytes(absl::string_view(text.data(), text.size()));
   return true;
 }
+
+std::string to_hex(ByteView bytes) { return absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size())); }
 
 struct Hashed {
   std::uint64_t cost = kCost;
@@ -83,47 +71,59 @@ ByteView view(const std::array<unsigned char, kHashBytes>& hash) {
   return {reinterpret_cast<const char*>(hash.data()), hash.size()};
 }
 
-Result<std::string> text_of(const directory::TomlTable& table, const char* name, const std::string& who) {
+std::unexpected<Error> wrong(const std::string& place, const std::string& what) {
+  return fail(ErrorCode::kInvalidArgument, place + ": " + what);
+}
+
+Result<std::string> text_of(const TomlTable& table, const char* name) {
   const auto found = table.values.find(name);
-  const auto* const text = found == table.values.end() ? nullptr : std::get_if<std::string>(&found->second);
-  if (text == nullptr || text->empty()) return fail(ErrorCode::kInvalidArgument, who + " needs a " + name + ", a text in quotes");
+  if (found == table.values.end()) return wrong(table.place, fmt::format("this [[user]] has no {}", name));
+  const auto* const text = std::get_if<std::string>(&found->second.data);
+  if (text == nullptr || text->empty()) {
+    return wrong(found->second.place, fmt::format("{} must be a text in double quotes, and not empty", name));
+  }
   return *text;
 }
 
-Result<User> parse_user(const directory::TomlTable& table, std::size_t number) {
+/// The list of texts that a user has under `name`, empty if there is none.
+Result<std::vector<std::string>> list_of(const TomlTable& table, const char* name) {
+  const auto found = table.values.find(name);
+  if (found == table.values.end()) return std::vector<std::string>{};
+  const auto* const list = std::get_if<std::vector<std::string>>(&found->second.data);
+  if (list == nullptr) return wrong(found->second.place, fmt::format("{} must be a list of texts, as in [\"a\", \"b\"]", name));
+  return *list;
+}
+
+Result<User> parse_user(const TomlTable& table) {
   User user;
-  CAIRN_TRY(name, text_of(table, "name", "user " + std::to_string(number)));
+  CAIRN_TRY(name, text_of(table, "name"));
   user.name = name;
-  const std::string who = "user '" + name + "'";
-  CAIRN_TRY(password, text_of(table, "password", who));
+  CAIRN_TRY(password, text_of(table, "password"));
   Hashed hashed;
   if (!parse_hashed(password, hashed)) {
-    return fail(ErrorCode::kInvalidArgument, "the password of " + who + " is not hashed: `cairn serve --hash-password` does it");
+    return wrong(table.values.at("password").place,
+                 "the password of user '" + name + "' is not hashed: `cairn serve --hash-password` prints the hash of a line");
   }
   user.password = password;
+  CAIRN_TRY(prefixes, list_of(table, "prefixes"));
+  user.prefixes = prefixes;
+  CAIRN_TRY(rights, list_of(table, "rights"));
+  for (const std::string& right : rights) {
+    bool User::* const known = right == "read"      ? &User::reads
+                               : right == "write"   ? &User::writes
+                               : right == "admin"   ? &User::admin
+                               : right == "monitor" ? &User::monitors
+                                                    : nullptr;
+    if (known == nullptr) {
+      return wrong(table.values.at("rights").place,
+                   fmt::format("unknown right '{}' of user '{}'; rights are read, write, admin and monitor", right, name));
+    }
+    user.*known = true;
+  }
   for (const auto& [key, value] : table.values) {
-    if (key == "name" || key == "password") continue;
-    const auto* const list = std::get_if<std::vector<std::string>>(&value);
-    if ((key != "rights" && key != "prefixes") || list == nullptr) {
-      return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("{} has '{}'; rights and prefixes, lists of texts, can be given", who, key));
-    }
-    if (key == "prefixes") {
-      user.prefixes = *list;
-      continue;
-    }
-    for (const std::string& right : *list) {
-      bool User::* const known = right == "read"      ? &User::reads
-                                 : right == "write"   ? &User::writes
-                                 : right == "admin"   ? &User::admin
-                                 : right == "monitor" ? &User::monitors
-                                                      : nullptr;
-      if (known == nullptr) {
-        return fail(ErrorCode::kInvalidArgument,
-                    fmt::format("{} has the right '{}'; there are read, write, admin and monitor", who, right));
-      }
-      user.*known = true;
-    }
+    if (key == "name" || key == "password" || key == "rights" || key == "prefixes") continue;
+    return wrong(value.key_place, fmt::format("unknown key '{}' of user '{}'{}", key, name,
+                                              suggestion(key, {"name", "password", "rights", "prefixes"})));
   }
   return user;
 }
@@ -171,19 +171,19 @@ std::string User::refusal(const CommandInfo& info, Arguments arguments) const {
 }
 
 Result<std::shared_ptr<const Users>> Users::parse(ByteView text, const std::string& file) {
-  Result<directory::TomlTable> parsed = directory::parse_toml(text, file);
-  if (!parsed) return fail(ErrorCode::kInvalidArgument, parsed.error().message, file);
-  auto users = std::make_shared<Users>();
-  if (!parsed->values.empty() || parsed->tables.size() != 1 || !parsed->tables.contains("user")) {
-    return fail(ErrorCode::kInvalidArgument, "a file of users has [[user]], once for each, and nothing else", file);
+  CAIRN_TRY(parsed, parse_toml_file(text, file));
+  for (const auto& [name, value] : parsed.values) {
+    if (name != "user" || !std::holds_alternative<std::vector<TomlTable>>(value.data)) {
+      return wrong(value.key_place, "'" + name + "' is not known here: a file of users consists of [[user]] sections");
+    }
   }
-  std::size_t number = 0;
-  for (const directory::TomlTable& table : parsed->tables["user"]) {
-    Result<User> user = parse_user(table, ++number);
-    if (!user) return fail(ErrorCode::kInvalidArgument, user.error().message, file);
-    const std::string name = user->name;
-    if (!users->users_.emplace(name, std::make_shared<const User>(*std::move(user))).second) {
-      return fail(ErrorCode::kInvalidArgument, "there are two users '" + name + "'", file);
+  if (parsed.values.empty()) return wrong(file, "there is no user: a file of users consists of [[user]] sections");
+  auto users = std::make_shared<Users>();
+  for (const TomlTable& table : std::get<std::vector<TomlTable>>(parsed.values.at("user").data)) {
+    CAIRN_TRY(user, parse_user(table));
+    const std::string name = user.name;
+    if (!users->users_.emplace(name, std::make_shared<const User>(std::move(user))).second) {
+      return wrong(table.place, "there is a user '" + name + "' already");
     }
   }
   return users;

@@ -8,7 +8,7 @@ namespace cairn::timeline {
 namespace {
 
 constexpr std::size_t kGivenAtOnce = 256;
-constexpr std::uint64_t kReadAtOnce = 65'536;  // Under whatever prefix.
+constexpr std::uint64_t kSavesReadAtOnce = 65'536;  // Under whatever prefix.
 constexpr std::int64_t kLookMs = 1000;         // One that waits looks again so soon.
 constexpr std::int64_t kWaitMsMost = std::int64_t{1} << 46;
 
@@ -89,7 +89,7 @@ Result<void> Watcher::read(const ReadView& view) {
     const KeyedSave* const save = *next;
     if (save == nullptr) break;
     const std::uint64_t stamp = save->save.stamp;
-    if ((waiting_.size() >= kGivenAtOnce || count >= kReadAtOnce) && stamp != last) {
+    if ((waiting_.size() >= kGivenAtOnce || count >= kSavesReadAtOnce) && stamp != last) {
       next_ = stamp;
       give_erases(stamp - 1);
       return {};

@@ -193,20 +193,6 @@ def configuration(server) -> None:
     assert Connection(server.port).call("CONFIG", "SET", "timeout", "0") == "OK"
 
 
-def check_config(work: str) -> None:
-    def run(text: str) -> tuple[int, str]:
-        with open(f"{work}/config.toml", "w", encoding="utf-8") as file:
-            file.write(text)
-        done = subprocess.run([servers.CAIRN, "serve", "--check-config", "--config", f"{work}/config.toml"], capture_output=True, text=True, check=False, timeout=30)
-        return done.returncode, done.stdout + done.stderr
-    good = f'dir = "{work}/data"\nbind = ["127.0.0.1", "::1"]\nport = 7000\ndurability = "interval:100"\nread_threads = 3\n'
-    assert run(good) == (0, "the configuration is fine\n")
-    for line, said in (("port = 70000", "not from 1 to 65535"), ("prot = 1", "'prot' is nothing that can be set"), ('durability = "maybe"', "it is disk, kernel"),
-                       ("port = ", "config.toml"), ('bind = ["0.0.0.0"]', "where others can reach it")):
-        code, text = run(f'dir = "{work}/data"\n{line}\n')
-        assert code == 2 and said in text, (line, code, text)
-
-
 def ends_cleanly(work: str) -> None:
     """SIGTERM: what was asked is answered, durable, and there again after the next start."""
     with servers.cairn(f"{work}/end") as server:
@@ -237,8 +223,7 @@ def main() -> None:
             with servers.cairn(f"{work}/{test.__name__}", "--durability", "kernel" if test not in (times, order) else "disk") as server:
                 test(server)
                 assert server.stop() == 0, server.read_log()
-        for test in (check_config, ends_cleanly):
-            test(work)
+        ends_cleanly(work)
     print("commands: following, times, scans, expiry, transactions, order, large values, configuration, clean ends")
 
 

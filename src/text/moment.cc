@@ -1,5 +1,5 @@
 // Times as people write and read them, in the command and in the server.
-#include "base/moment.h"
+#include "text/moment.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "base/rfc3339.h"
+#include "text/rfc3339.h"
 
 namespace cairn {
 namespace {

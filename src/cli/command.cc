@@ -1,0 +1,137 @@
+// The only source that includes CLI11.
+#include "cli/command.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "text/toml_file.h"
+
+namespace cairn::cli {
+namespace {
+
+template <typename T>
+std::function<void(const T&)> checked(const std::function<void(const T&)>& take) {
+  return [take](const T& value) {
+    try {
+      take(value);
+    } catch (const BadArgument& bad) {
+      throw CLI::ValidationError(bad.what());
+    }
+  };
+}
+
+/// The subcommand that was named last.
+const CLI::App& deepest(const CLI::App& app) {
+  const auto named = app.get_subcommands();
+  return named.empty() ? app : deepest(*named.front());
+}
+
+std::string path_of(const CLI::App& app) {
+  return app.get_parent() == nullptr ? "cairn" : path_of(*app.get_parent()) + " " + app.get_name();
+}
+
+/// What is wrong with a command line, for a person. `words`: the command line behind the program's name.
+std::string sentence(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& words) {
+  const CLI::App& command = deepest(app);
+  std::vector<std::string> commands;
+  for (const CLI::App* const each : command.get_subcommands([](const CLI::App*) { return true; }))
+    commands.push_back(each->get_name());
+  std::vector<std::string> options;
+  for (const CLI::Option* const each : command.get_options()) {
+    for (const std::string& name : each->get_lnames()) options.push_back("--" + name);
+  }
+  if (error.get_name() == "ExtrasError" || (error.get_name() == "RequiredError" && !commands.empty())) {
+    for (const std::string& word : words) {
+      const std::string name = word.substr(0, word.find('='));
+      const bool known = std::ranges::find(options, name) != options.end();
+      if (name.starts_with("--") && !known) return "unknown option '" + name + "'" + suggestion(name, options);
+    }
+    const std::size_t depth = static_cast<std::size_t>(std::ranges::count(path_of(command), ' '));
+    if (commands.empty()) return "too many arguments: " + words.back();
+    if (words.size() <= depth) return "a subcommand is missing";
+    return "unknown command '" + words[depth] + "'" + suggestion(words[depth], commands);
+  }
+  return error.what();
+}
+
+}  // namespace
+
+const Option& Option::required() const {
+  option_->required();
+  return *this;
+}
+const Option& Option::choices(const std::vector<std::string>& values) const {
+  option_->check([values](const std::string& value) {
+    if (std::ranges::find(values, value) != values.end()) return std::string();
+    std::string names;
+    for (std::size_t i = 0; i < values.size(); ++i) names += (i == 0 ? "" : i + 1 == values.size() ? " or " : ", ") + values[i];
+    return "must be " + names + ", not '" + value + "'";
+  });
+  return *this;
+}
+const Option& Option::one_value() const {
+  option_->allow_extra_args(false);
+  return *this;
+}
+const Option& Option::value_name(const std::string& name) const {
+  option_->option_text(name);
+  return *this;
+}
+const Option& Option::show_default() const {
+  option_->capture_default_str();
+  return *this;
+}
+
+Command Command::add_command(const std::string& name, const std::string& help) const {
+  return Command(*app_->add_subcommand(name, help));
+}
+Option Command::add_option(const std::string& name, std::string& into, const std::string& help) const {
+  return Option(*app_->add_option(name, into, help));
+}
+Option Command::add_option(const std::string& name, std::optional<std::string>& into, const std::string& help) const {
+  return Option(*app_->add_option(name, into, help));
+}
+Option Command::add_option(const std::string& name, std::vector<std::string>& into, const std::string& help) const {
+  return Option(*app_->add_option(name, into, help));
+}
+Option Command::add_option(const std::string& name, std::uint64_t& into, const std::string& help) const {
+  return Option(*app_->add_option(name, into, help));
+}
+Option Command::add_option(const std::string& name, std::uint32_t& into, const std::string& help) const {
+  return Option(*app_->add_option(name, into, help));
+}
+Option Command::add_option(const std::string& name, std::optional<std::uint64_t>& into, const std::string& help) const {
+  return Option(*app_->add_option(name, into, help));
+}
+Option Command::add_option(const std::string& name, const std::function<void(const std::string&)>& take,
+                           const std::string& help) const {
+  return Option(*app_->add_option_function<std::string>(name, checked(take), help));
+}
+Option Command::add_list(const std::string& name, const std::function<void(const std::vector<std::string>&)>& take,
+                         const std::string& help) const {
+  return Option(*app_->add_option_function<std::vector<std::string>>(name, checked(take), help)->take_all());
+}
+Option Command::add_flag(const std::string& name, bool& into, const std::string& help) const {
+  return Option(*app_->add_flag(name, into, help));
+}
+void Command::require_command() const { app_->require_subcommand(1); }
+void Command::set_action(const std::function<void()>& run) const { app_->callback(run); }
+
+std::optional<int> run_command_line(const std::string& description, const std::string& version, int argc, char** argv,
+                                    const std::function<void(Command)>& add_commands) {
+  CLI::App app{description};
+  app.set_version_flag("--version", version);
+  app.require_subcommand(1);
+  add_commands(Command(app));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help or --version.
+    std::cerr << "cairn: " << sentence(app, error, {argv + 1, argv + argc}) << "\n`" << path_of(deepest(app))
+              << " --help` describes the command line.\n";
+    return 2;
+  }
+  return std::nullopt;
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,71 @@
+// A command with its options and subcommands. CLI11 reads the command line; command.cc alone includes it, since it costs each
+// source that does 8 s to compile.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace cairn::cli {
+
+/// Thrown while an argument is taken: the message says what is wrong with it. The command line is refused with exit code 2.
+struct BadArgument : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// One option or argument, to be described further. Lives as long as its Command.
+class Option {
+ public:
+  explicit Option(CLI::Option& option) : option_(&option) {}
+  const Option& required() const;
+  const Option& choices(const std::vector<std::string>& values) const;
+  /// The option takes one value each time it is given, so that an argument may follow it.
+  const Option& one_value() const;
+  /// What the help calls the value, such as NUMBER.
+  const Option& value_name(const std::string& name) const;
+  /// The help shows the value that it has now.
+  const Option& show_default() const;
+
+ private:
+  CLI::Option* option_;
+};
+
+/// A handle, valid as long as the CommandLine that it came from. Values are stored into `into` when the command line is read;
+/// `into` must live until then.
+class Command {
+ public:
+  explicit Command(CLI::App& app) : app_(&app) {}
+  Command add_command(const std::string& name, const std::string& help) const;
+  Option add_option(const std::string& name, std::string& into, const std::string& help) const;
+  Option add_option(const std::string& name, std::optional<std::string>& into, const std::string& help) const;
+  Option add_option(const std::string& name, std::vector<std::string>& into, const std::string& help) const;
+  Option add_option(const std::string& name, std::uint64_t& into, const std::string& help) const;
+  Option add_option(const std::string& name, std::uint32_t& into, const std::string& help) const;
+  Option add_option(const std::string& name, std::optional<std::uint64_t>& into, const std::string& help) const;
+  /// `take` is called with the value; it throws BadArgument to refuse it.
+  Option add_option(const std::string& name, const std::function<void(const std::string&)>& take, const std::string& help) const;
+  Option add_list(const std::string& name, const std::function<void(const std::vector<std::string>&)>& take,
+                  const std::string& help) const;
+  Option add_flag(const std::string& name, bool& into, const std::string& help) const;
+  /// One of the subcommands must be named.
+  void require_command() const;
+  /// `run` is called when the command line was read and named this command.
+  void set_action(const std::function<void()>& run) const;
+
+ private:
+  CLI::App* app_;
+};
+
+/// Reads a command line. Returns the exit code of a bad command line or of --help and --version, whose text has been printed;
+/// nullopt: the action of a command ran.
+std::optional<int> run_command_line(const std::string& description, const std::string& version, int argc, char** argv,
+                                    const std::function<void(Command)>& add_commands);
+
+}  // namespace cairn::cli
