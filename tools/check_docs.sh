@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The documentation is true: every C++ example in README and docs compiles, every file and link it names exists.
+# The documentation is true: every C++ example compiles without warnings, every file and link that it names exists, sessions
+# print what is shown, and configurations can be used.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -25,8 +26,13 @@ for page in [pathlib.Path("README.md"), pathlib.Path("CONTRIBUTING.md"), *sorted
 print("\n".join(problems), end="\n" if problems else "")
 sys.exit(1 if problems else 0)
 PYTHON
+flags=(-std=c++23 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -fsyntax-only -Iinclude)
 for example in "$work"/*.cc; do
   [ -f "$example" ] || continue
-  clang++-19 -std=c++23 -Wall -Werror -Wno-unused-variable -fsyntax-only -Iinclude "$example" || { head -1 "$example"; exit 1; }
+  for compiler in g++-12 clang++-19; do
+    "$compiler" "${flags[@]}" "$example" || { head -1 "$example"; exit 1; }
+  done
 done
-echo "docs: $(find "$work" -name '*.cc' | wc -l) examples compile, links and paths exist"
+echo "docs: $(find "$work" -name '*.cc' | wc -l) examples compile with GCC 12 and clang 19, links and paths exist"
+[ -n "${CAIRN_DOCS_COMMAND:-}" ] || CAIRN_DOCS_COMMAND=build/clang/bin/cairn
+tools/run_docs.py "$CAIRN_DOCS_COMMAND"

@@ -22,14 +22,14 @@ struct CAIRN_API DatabaseOptions {
   /// Makes the database (and the directory, whose parent must exist) if there is none.
   bool create_if_missing = false;
   /// Shown to whoever finds the directory taken; the program's name if empty.
-  std::string owner;
+  std::string owner = {};
   /// How long this process may own the directory without renewing. 100 ms to 1 h.
   std::int64_t lease_ms = 10'000;
   /// Directories on further drives, made if their parents exist. Those that are not the database's yet, and empty, are added to
   /// it for good; of those that it has, only such as have moved need to be given. Segments of fork stores lie on all drives,
   /// those of its writers in turn; all else lies in the directory itself. At most 64; printable ASCII without quotes, backslashes
   /// and commas.
-  std::vector<std::string> drives;
+  std::vector<std::string> drives = {};
   /// Permissions of files that are made, in checkpoints too, whatever the umask; a directory that is made can also be searched by
   /// whoever may read its files (0600: 0700). Files and directories that are there keep theirs. At most 0777; the owner has 0600.
   unsigned file_mode = 0600;
@@ -42,7 +42,7 @@ using Progress = std::function<bool(std::uint64_t bytes_done, std::uint64_t byte
 struct CAIRN_API VerifyReport {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
-  std::vector<Error> damages;  ///< Empty: every live byte is what was written.
+  std::vector<Error> damages = {};  ///< Empty: every live byte is what was written.
 };
 
 struct CAIRN_API RepairReport {
@@ -50,8 +50,8 @@ struct CAIRN_API RepairReport {
   std::uint64_t tables = 0;  ///< In the new database.
   std::uint64_t timelines = 0;
   std::uint64_t fork_stores = 0;
-  std::uint64_t records = 0;  ///< In the new database; of a timeline, saves; of a fork store, versions of accounts.
-  std::vector<Error> lost;    ///< What is damaged or missing, with file and offset. Empty: nothing.
+  std::uint64_t records = 0;     ///< In the new database; of a timeline, saves; of a fork store, versions of accounts.
+  std::vector<Error> lost = {};  ///< What is damaged or missing, with file and offset. Empty: nothing.
 };
 
 /// An open directory. Moves only. Owns the lease: while it lives no other process can open the directory. All of its

@@ -36,9 +36,9 @@ struct CAIRN_API ForkStoreOptions {
 
 /// What one account becomes; borrows its bytes.
 struct CAIRN_API AccountUpdate {
-  ByteView key;
-  ByteView value;      ///< Any bytes, also none.
-  bool erase = false;  ///< There is no account of this key any more in the fork; `value` is not looked at.
+  ByteView key = {};
+  ByteView value = {};  ///< Any bytes, also none.
+  bool erase = false;   ///< There is no account of this key any more in the fork; `value` is not looked at.
 };
 
 struct CAIRN_API StoreOptions {
@@ -101,21 +101,21 @@ using DifferenceVisitor =
     std::function<Result<void>(ByteView key, const std::optional<Pinned>& in_a, const std::optional<Pinned>& in_b)>;
 
 struct CAIRN_API DriveStats {
-  std::string path;
+  std::string path = {};
   std::uint64_t segments = 0;  ///< Of one fork store.
   std::uint64_t bytes = 0;     ///< Of their records, live or stale.
-  std::string error;           ///< Why new segments are on other drives at the moment; empty: they are not.
+  std::string error = {};      ///< Why new segments are on other drives at the moment; empty: they are not.
 };
 
 struct CAIRN_API ForkStoreStats {
-  std::vector<ForkInfo> forks;
+  std::vector<ForkInfo> forks = {};
   std::uint64_t accounts = 0;     ///< Of all forks, each once; those that were erased as long as that has to be remembered.
   std::uint64_t index_bytes = 0;  ///< Of memory: it grows with the accounts, not within the memory budget.
   std::uint64_t open_bytes = 0;   ///< Of accounts that are changed in place, in memory until their fork is synced.
   std::uint64_t segments = 0;
   std::uint64_t segment_bytes = 0;      ///< Of their records, live or stale.
   std::uint64_t live_bytes = 0;         ///< Of records that a fork sees, as far as it has been counted.
-  std::vector<DriveStats> drives;       ///< The directory itself, and further drives.
+  std::vector<DriveStats> drives = {};  ///< The directory itself, and further drives.
   std::uint64_t purged_remembered = 0;  ///< Purged forks that segments still have records of.
   std::uint64_t writes = 0;             ///< Batches since open, as are all counts below.
   std::uint64_t written_bytes = 0;      ///< Keys and values.
@@ -123,10 +123,10 @@ struct CAIRN_API ForkStoreStats {
   std::uint64_t moved_bytes = 0;  ///< By the collector.
   std::uint64_t segments_reclaimed = 0;
   std::uint64_t syncs = 0;
-  std::vector<JobStats> jobs;             ///< Of the process.
-  std::vector<std::string> open_reports;  ///< What opening had to leave out.
-  std::string write_state;                ///< Empty, or why nothing can be written.
-  std::vector<std::string> job_errors;    ///< Why background work stands still, until it goes on; with file and offset.
+  std::vector<JobStats> jobs = {};             ///< Of the process.
+  std::vector<std::string> open_reports = {};  ///< What opening had to leave out.
+  std::string write_state = {};                ///< Empty, or why nothing can be written.
+  std::vector<std::string> job_errors = {};    ///< Why background work stands still, until it goes on; with file and offset.
 };
 
 /// A named fork store of an open Database. A handle: cheap to copy, safe to use from any thread, valid as long as the Database it

@@ -8,7 +8,7 @@
 namespace cairn {
 
 struct CAIRN_API JobStats {
-  std::string name;
+  std::string name = {};
   std::uint64_t bytes_done = 0;
   std::uint64_t bytes_total = 0;  ///< 0: not known yet.
 };

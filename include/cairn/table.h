@@ -42,12 +42,12 @@ CAIRN_API Result<void> register_extractor(const std::string& name, Extractor ext
 
 /// A term index: records are found by a term in their value.
 struct CAIRN_API IndexOptions {
-  std::string name;  ///< 1 to 32 characters of a-z A-Z 0-9 _ - . :
+  std::string name = {};  ///< 1 to 32 characters of a-z A-Z 0-9 _ - . :
   /// Terms up to this length are kept as they are, longer ones as a hash of it. 1 to 1,024 bytes.
   std::uint32_t term_bytes = 16;
   /// json:/POINTER (RFC 6901; a string as it is, a number or boolean as its JSON text), bytes:OFFSET,LENGTH, or a name given
   /// to register_extractor().
-  std::string extractor;
+  std::string extractor = {};
 };
 
 /// A table has at most so many families, `main` included: each memtable has an index for every one.
@@ -60,12 +60,12 @@ struct CAIRN_API FamilyOptions {
   /// A record is gone this long after it was written, by the clock as it is when it is read; 0: never. More than 4,000 years are
   /// for ever too.
   std::chrono::milliseconds ttl{0};
-  std::vector<IndexOptions> indexes;  ///< At most 16.
+  std::vector<IndexOptions> indexes = {};  ///< At most 16.
 };
 
 struct CAIRN_API TableOptions {
   bool create_if_missing = true;
-  FamilyOptions main;  ///< The family every table has.
+  FamilyOptions main = {};  ///< The family every table has.
   /// Log bytes that one memtable takes before it is sealed. 1 MiB to 1 GiB. A table that is written to without a pause works on
   /// the logs of several at once, through the page cache: give it less than a quarter of the memory there is.
   std::uint64_t memtable_bytes_max = 64 * kMiB;
@@ -102,8 +102,8 @@ inline const Snapshot kNow;
 
 /// Keys in [from, to); an empty `to` has no end.
 struct CAIRN_API Range {
-  Bytes from;
-  Bytes to;
+  Bytes from = {};
+  Bytes to = {};
 };
 /// Every key.
 inline Range everything() { return {}; }
@@ -161,9 +161,9 @@ class CAIRN_API Scan {
 };
 
 struct CAIRN_API LayerStats {
-  std::string family;  ///< Empty: of all families.
-  std::string kind;    ///< "sealed", "memory, read-only" or "memory, writable".
-  std::vector<std::string> files;
+  std::string family = {};  ///< Empty: of all families.
+  std::string kind = {};    ///< "sealed", "memory, read-only" or "memory, writable".
+  std::vector<std::string> files = {};
   std::uint64_t bytes = 0;  ///< On disk.
   std::uint64_t records = 0;
   WriteVersion version_first = 0;
@@ -172,27 +172,27 @@ struct CAIRN_API LayerStats {
 
 /// One version of a key, or a range tombstone over it, somewhere in a table.
 struct CAIRN_API KeyVersion {
-  std::string layer;  ///< As in LayerStats::kind.
-  std::string file;   ///< Segment or sealed file; empty for a range tombstone in memory.
-  std::string kind;   ///< "put", "put, large", "tombstone" or "range tombstone".
+  std::string layer = {};  ///< As in LayerStats::kind.
+  std::string file = {};   ///< Segment or sealed file; empty for a range tombstone in memory.
+  std::string kind = {};   ///< "put", "put, large", "tombstone" or "range tombstone".
   WriteVersion write_version = 0;
   std::int64_t written_ms = 0;    ///< Since 1970.
   std::uint64_t value_bytes = 0;  ///< Of a put.
   std::int64_t expiry_ms = 0;     ///< Since 1970; 0: never.
-  std::string verdict;            ///< "the answer", or why it is not, in words.
+  std::string verdict = {};       ///< "the answer", or why it is not, in words.
 };
 
 /// What keeps versions that nothing else needs: a Snapshot, or a scan that has gone on for long.
 struct CAIRN_API PinStats {
   std::uint64_t id = 0;
-  std::string label;
+  std::string label = {};
   WriteVersion write_version = 0;
   std::int64_t age_ms = 0;
   std::uint64_t written_bytes_since = 0;  ///< Keys and values; what they replaced or erased is what is held back.
 };
 
 struct CAIRN_API TableStats {
-  std::vector<LayerStats> layers;  ///< Oldest first.
+  std::vector<LayerStats> layers = {};  ///< Oldest first.
   WriteVersion visible_version = 0;
   std::uint64_t large_values = 0;        ///< Kept in files of their own,
   std::uint64_t large_bytes = 0;         ///< of so many bytes.
@@ -218,10 +218,10 @@ struct CAIRN_API TableStats {
   std::uint64_t extractor_failures = 0;  ///< Stored records that an extractor threw for: it is in no index of it.
   std::uint32_t maps_open = 0;           ///< Of the process, at most maps_max.
   std::uint32_t maps_max = 0;
-  std::optional<PinStats> oldest_pin;
-  std::vector<JobStats> jobs;             ///< Of the process.
-  std::vector<std::string> open_reports;  ///< What opening had to leave out.
-  std::string write_state;                ///< Empty, or why nothing can be written.
+  std::optional<PinStats> oldest_pin = {};
+  std::vector<JobStats> jobs = {};             ///< Of the process.
+  std::vector<std::string> open_reports = {};  ///< What opening had to leave out.
+  std::string write_state = {};                ///< Empty, or why nothing can be written.
 };
 
 /// One family of a named table of an open Database: at first the family `main`. A handle: cheap to copy, safe to use from any

@@ -81,15 +81,15 @@ enum class Expired : std::uint8_t {
 struct CAIRN_API TimelineOptions {
   bool create_if_missing = true;
   /// How long a save belongs to the timeline; to the millisecond, for every call. 0: for ever (for a new one).
-  std::optional<std::chrono::milliseconds> timeout;
-  std::optional<Expired> expired;  ///< kDrop.
+  std::optional<std::chrono::milliseconds> timeout = {};
+  std::optional<Expired> expired = {};  ///< kDrop.
   /// A block closes when it has so many different keys (1 M), takes so many bytes (64 MiB; 4 KiB to 1 GiB), or when its saves
   /// would span more time than this (1 day). Blocks expire as a whole: smaller ones give room back sooner.
-  std::optional<std::uint64_t> block_keys_max;
-  std::optional<std::uint64_t> block_bytes_max;
-  std::optional<std::chrono::milliseconds> block_span_max;
+  std::optional<std::uint64_t> block_keys_max = {};
+  std::optional<std::uint64_t> block_bytes_max = {};
+  std::optional<std::chrono::milliseconds> block_span_max = {};
   /// How long a rollback can be undone, and what it cut off takes room (1 day).
-  std::optional<std::chrono::milliseconds> undo_time;
+  std::optional<std::chrono::milliseconds> undo_time = {};
   std::uint64_t job_bytes_per_s_max = 0;  ///< That background jobs may read and write; 0: no limit. Of this open.
 };
 
@@ -98,7 +98,7 @@ struct CAIRN_API SaveOptions : WriteOptions {
   std::chrono::milliseconds expires_after{0};  ///< The save is gone for get() so long after it was made; 0: with the timeout.
   /// For histories from elsewhere: when it was made, in place of now. Not before the last save of the timeline, nor in the
   /// future.
-  std::optional<Time> time;
+  std::optional<Time> time = {};
 };
 
 /// Saves that are made together or not at all, with one stamp. Of two of one key the later counts. Owns its bytes.
@@ -131,13 +131,13 @@ class CAIRN_API Saves {
 
 /// What is known of the last save of a key.
 struct CAIRN_API SaveInfo {
-  Stamp stamp;
-  std::optional<Time> expires;  ///< By itself; none: with the timeout alone.
+  Stamp stamp = {};
+  std::optional<Time> expires = {};  ///< By itself; none: with the timeout alone.
 };
 
 /// Saves that were applied (Timeline::apply()), for Timeline::settle().
 struct CAIRN_API Applied {
-  Stamp stamp;
+  Stamp stamp = {};
   WriteVersion version = 0;
   std::uint64_t timeline = 0;  ///< Which open timeline applied them.
 };
@@ -149,10 +149,10 @@ struct CAIRN_API RollbackOptions {
 
 /// The saves that a rollback has cut off.
 struct CAIRN_API RolledBack {
-  std::uint64_t saves = 0;     ///< An erase of all keys counts as one.
-  bool at_least = false;       ///< There may be more: counting them all would have taken longer than 100 ms.
-  std::optional<Stamp> since;  ///< The first of them; none: nothing came after the moment, and nothing was changed.
-  Time undo_until{};           ///< undo() brings them back until then.
+  std::uint64_t saves = 0;          ///< An erase of all keys counts as one.
+  bool at_least = false;            ///< There may be more: counting them all would have taken longer than 100 ms.
+  std::optional<Stamp> since = {};  ///< The first of them; none: nothing came after the moment, and nothing was changed.
+  Time undo_until{};                ///< undo() brings them back until then.
 };
 
 /// See Timeline::key_counts().
@@ -229,9 +229,9 @@ struct CAIRN_API WatchEvent {
     kMissed,  ///< Saves up to `stamp` expired before they were asked for.
   };
   Kind kind = Kind::kSaved;
-  Bytes key;
-  Stamp stamp;
-  Pinned data;
+  Bytes key = {};
+  Stamp stamp = {};
+  Pinned data = {};
 };
 
 /// Follows the saves under a prefix. Moves only; one thread at a time. Must be gone before the process lets go of the Database.
@@ -257,30 +257,30 @@ class CAIRN_API Watch {
 
 /// One of the lines of a timeline: "main", "persistent", "next".
 struct CAIRN_API LineStats {
-  std::string name;
+  std::string name = {};
   std::uint64_t blocks = 0;
   std::uint64_t bytes = 0;  ///< Of their segments.
   std::uint64_t saves = 0;
   std::uint64_t live_saves_max = 0;  ///< The last ones of their keys, as far as each index knows by itself.
-  Stamp first;
-  Stamp last;
+  Stamp first = {};
+  Stamp last = {};
 };
 
 struct CAIRN_API BlockStats {
-  std::string line;
-  std::string file;
-  std::string state;  ///< "active", "ended" (its index is being written) or "closed".
+  std::string line = {};
+  std::string file = {};
+  std::string state = {};  ///< "active", "ended" (its index is being written) or "closed".
   std::uint64_t bytes = 0;
   std::uint64_t saves = 0;
-  Stamp first;
-  Stamp last;
+  Stamp first = {};
+  Stamp last = {};
 };
 
 struct CAIRN_API RollbackStats {
-  Stamp to;     ///< What came after it,
-  Stamp until;  ///< up to here, is rolled back.
+  Stamp to = {};     ///< What came after it,
+  Stamp until = {};  ///< up to here, is rolled back.
   bool undoable = false;
-  Time undo_until;
+  Time undo_until = {};
 };
 
 /// What is held by a SaveList, by a Watch that has not given all it read, or by a step of a job, though it has left the timeline
@@ -295,9 +295,9 @@ struct CAIRN_API HeldStats {
 struct CAIRN_API TimelineStats {
   std::chrono::milliseconds timeout{0};
   Expired expired = Expired::kDrop;
-  std::vector<LineStats> lines;          ///< Main, persistent, next.
-  std::vector<BlockStats> blocks;        ///< Oldest first.
-  std::vector<RollbackStats> rollbacks;  ///< Oldest first.
+  std::vector<LineStats> lines = {};          ///< Main, persistent, next.
+  std::vector<BlockStats> blocks = {};        ///< Oldest first.
+  std::vector<RollbackStats> rollbacks = {};  ///< Oldest first.
   std::uint64_t index_files = 0;
   std::uint64_t index_bytes = 0;
   std::uint64_t index_probes = 0;    ///< Looks into the index of one block or many, since open, as are all counts below;
@@ -313,11 +313,11 @@ struct CAIRN_API TimelineStats {
   std::uint64_t syncs = 0;
   std::uint64_t memory_bytes = 0;  ///< Indexes of blocks that are not closed yet.
   bool cycle_under_way = false;
-  std::optional<HeldStats> oldest_held;
-  std::vector<JobStats> jobs;             ///< Of the process.
-  std::vector<std::string> open_reports;  ///< What opening had to leave out.
-  std::string write_state;                ///< Empty, or why nothing can be written.
-  std::vector<std::string> job_errors;    ///< Why background work stands still, until it goes on; with file and offset.
+  std::optional<HeldStats> oldest_held = {};
+  std::vector<JobStats> jobs = {};             ///< Of the process.
+  std::vector<std::string> open_reports = {};  ///< What opening had to leave out.
+  std::string write_state = {};                ///< Empty, or why nothing can be written.
+  std::vector<std::string> job_errors = {};    ///< Why background work stands still, until it goes on; with file and offset.
 };
 
 /// A named timeline of an open Database. A handle: cheap to copy, safe to use from any thread, valid as long as the Database it

@@ -23,7 +23,7 @@ using WriteVersion = std::uint64_t;
 struct CAIRN_API WriteOptions {
   Durability durability = Durability::kDisk;
   /// The account the records belong to. Not given: from a leading "{number}" in the key, else 0 (none).
-  std::optional<std::uint64_t> account;
+  std::optional<std::uint64_t> account = {};
 };
 
 }  // namespace cairn
