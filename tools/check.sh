@@ -7,6 +7,9 @@ git ls-files '*.cc' '*.h' | xargs clang-format-19 --dry-run -Werror
 echo "format: clang-format-19 has nothing to change"
 python3 tools/structure.py
 
+shellcheck -S warning dev .ci/run tools/*.sh tests/packaging/*.sh packaging/completion/cairn.bash
+echo "shellcheck: nothing found"
+
 # clang-tidy: what the last commit or the work tree changed; everything with CAIRN_TIDY=all.
 if [ "${CAIRN_TIDY:-changed}" = all ] || ! base=$(git rev-parse -q --verify "${CAIRN_TIDY_BASE:-HEAD~1}"); then
   changed=$(git ls-files 'src/*.cc')

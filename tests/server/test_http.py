@@ -2,6 +2,7 @@
 """HTTP: health, metrics, JSON; who may ask; what hostile clients get."""
 import base64
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -72,6 +73,9 @@ def answers(work: str) -> None:
         stats = get("/api/v1/stats")
         assert stats["durability"] == "kernel" and stats["databases"][0]["lines"][0]["saves"] == 30
         metrics = ask(port, "/metrics")[1].decode()
+        if shutil.which("promtool"):
+            checked = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, text=True, check=False)
+            assert checked.returncode == 0, checked.stdout + checked.stderr
         assert 'cairn_timeline_writes_total{db="0"} 30' in metrics and "# TYPE cairn_clients gauge" in metrics, metrics
         for path, status in (("/api/v1/get", 400), ("/api/v1/get?key=none", 404), ("/api/v1/get?key=a&at=x", 400), ("/api/v1/keys?db=99", 400), ("/api/v1/keys?db=7", 404),
                              ("/nothing", 404), ("/api/v1/keys?limit=0", 400), ("/api/v1/get?key=%zz", 400)):
