@@ -184,9 +184,9 @@ Result<int> apply(const ApplyArguments& arguments) {
 
 void add_apply(const Command& table) {
   static ApplyArguments arguments;
-  const Command command = table.add_command("apply", "Run operations from standard input, one JSON answer a line");
+  const Command command = table.add_command("apply", "Run operations from standard input and print one JSON answer a line");
   add_common(command, arguments.common);
-  command.add_option("INPUT", arguments.input, "- for standard input").required();
+  command.add_option("INPUT", arguments.input, "-: standard input").required();
   set_action(command, arguments.common, [] { return apply(arguments); });
 }
 

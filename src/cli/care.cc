@@ -89,31 +89,31 @@ Result<void> restore_checkpoint(const std::string& checkpoint, const std::string
 
 void add_care(const Command& app) {
   static Common common;
-  const Command command = app.add_command("verify", "Read and check every live byte");
+  const Command command = app.add_command("verify", "Read every live byte and check every checksum");
   command.add_option("DIR", common.dir, "Directory of the database").required();
-  command.add_flag("--json", common.json, "Answer in JSON");
+  command.add_flag("--json", common.json, "Print JSON");
   set_action(command, common, [] { return verify(common); });
 
   static Arguments arguments;
-  const Command checkpoint_command = app.add_command("checkpoint", "Make TARGET a database with what DIR holds now");
+  const Command checkpoint_command = app.add_command("checkpoint", "Copy the database DIR, as it is now, to TARGET");
   checkpoint_command.add_option("DIR", arguments.common.dir, "Directory of the database").required();
-  checkpoint_command.add_option("TARGET", arguments.target, "Absent or empty directory").required();
-  checkpoint_command.add_option("--base", arguments.base, "A full checkpoint: what it has is left out");
-  checkpoint_command.add_flag("--json", arguments.common.json, "Answer in JSON");
+  checkpoint_command.add_option("TARGET", arguments.target, "A directory that is absent or empty").required();
+  checkpoint_command.add_option("--base", arguments.base, "A full checkpoint; TARGET gets what changed since it was taken");
+  checkpoint_command.add_flag("--json", arguments.common.json, "Print JSON");
   set_action(checkpoint_command, arguments.common, [] { return checkpoint(arguments); });
 
-  const Command restore_command = app.add_command("restore", "Make DIR a database with what the checkpoint TARGET holds");
+  const Command restore_command = app.add_command("restore", "Make DIR a database with the content of the checkpoint TARGET");
   restore_command.add_option("TARGET", arguments.common.dir, "A checkpoint, or a database that was closed").required();
-  restore_command.add_option("DIR", arguments.target, "Absent or empty directory").required();
-  restore_command.add_option("--base", arguments.base, "Of an incremental checkpoint: the full one");
+  restore_command.add_option("DIR", arguments.target, "A directory that is absent or empty").required();
+  restore_command.add_option("--base", arguments.base, "The full checkpoint that an incremental one builds on");
   restore_command.add_flag("--verify", arguments.verify, "Check every byte first, not only sizes and headers");
-  restore_command.add_flag("--json", arguments.common.json, "Answer in JSON");
+  restore_command.add_flag("--json", arguments.common.json, "Print JSON");
   set_action(restore_command, arguments.common, [] { return restore(arguments); });
 
-  const Command repair_command = app.add_command("repair", "Make TARGET a database of all that is readable in DIR");
-  repair_command.add_option("DIR", arguments.common.dir, "A damaged database").required();
-  repair_command.add_option("TARGET", arguments.target, "Absent or empty directory").required();
-  repair_command.add_flag("--json", arguments.common.json, "Answer in JSON");
+  const Command repair_command = app.add_command("repair", "Make TARGET a database of every record that is readable in DIR");
+  repair_command.add_option("DIR", arguments.common.dir, "The damaged database").required();
+  repair_command.add_option("TARGET", arguments.target, "A directory that is absent or empty").required();
+  repair_command.add_flag("--json", arguments.common.json, "Print JSON");
   set_action(repair_command, arguments.common, [] { return repair(arguments); });
 }
 

@@ -32,13 +32,13 @@ void add_common(const Command& command, Common& common) {
   command.add_option("DIR", common.dir, "Directory of the database").required();
   command.add_option("--table", common.table, "Name of the table").show_default();
   command.add_option("--family", common.family, "Name of the family").show_default();
-  command.add_flag("--json", common.json, "Answer in JSON");
+  command.add_flag("--json", common.json, "Print JSON");
 }
 
 void add_common(const Command& command, TimelineCommon& common) {
   command.add_option("DIR", common.dir, "Directory of the database").required();
   command.add_option("--timeline", common.timeline, "Name of the timeline").show_default();
-  command.add_flag("--json", common.json, "Answer in JSON");
+  command.add_flag("--json", common.json, "Print JSON");
 }
 
 void add_common(const Command& command, ForksCommon& common) {
@@ -46,9 +46,9 @@ void add_common(const Command& command, ForksCommon& common) {
   command.add_option("--forks", common.forks, "Name of the fork store").show_default();
   command
       .add_option("--drive", common.drives,
-                  "A directory on a further drive: one to be used from now on, or one of the database's that has moved")
+                  "Directory on a further drive, to be used from now on; or one of the database's that has moved")
       .one_value();
-  command.add_flag("--json", common.json, "Answer in JSON");
+  command.add_flag("--json", common.json, "Print JSON");
 }
 
 void add_compression(const Command& command, Compression& compression) {

@@ -216,7 +216,7 @@ Command add(const Command& forks, const char* name, const char* help, std::funct
 
 Command add_of_fork(const Command& forks, const char* name, const char* help, std::function<Result<int>()> run) {
   Command command = add(forks, name, help, std::move(run));
-  command.add_option("FORK", arguments.fork, "Its number").required();
+  command.add_option("FORK", arguments.fork, "Number of the fork").required();
   return command;
 }
 
@@ -226,43 +226,43 @@ void add_forks_commands(const Command& app) {
   const Command forks =
       app.add_command("forks",
                       "Account states over forks. As long as the tree is one line, a read of a number that was never "
-                      "given answers as the fork below it; a number that was purged or pruned has no fork");
+                      "created stands for the fork below it");
   forks.require_command();
-  add(forks, "create", "Make a fork store, and the database if there is none", create);
-  Command fork_command = add_of_fork(forks, "fork", "Make fork FORK below PARENT, which is frozen", [] {
+  add(forks, "create", "Create a fork store, and the database if there is none", create);
+  Command fork_command = add_of_fork(forks, "fork", "Create fork FORK below PARENT, which is frozen", [] {
     return run([](ForkStore& store) { return store.create_fork(arguments.fork, arguments.other); });
   });
-  fork_command.add_option("PARENT", arguments.other, "Number of a fork that is there").required();
-  add_of_fork(forks, "freeze", "Let nothing be stored in FORK any more",
+  fork_command.add_option("PARENT", arguments.other, "Number of an existing fork").required();
+  add_of_fork(forks, "freeze", "Refuse further changes of FORK",
               [] { return run([](ForkStore& store) { return store.freeze(arguments.fork); }); });
-  add_of_fork(forks, "sync", "Return when all of FORK is on disk",
+  add_of_fork(forks, "sync", "Wait until all of FORK is on disk",
               [] { return run([](ForkStore& store) { return store.sync(arguments.fork); }); });
-  add_of_fork(forks, "root", "Make FORK the root: what does not descend from it is purged",
+  add_of_fork(forks, "root", "Make FORK the root and purge every fork that does not descend from it",
               [] { return run([](ForkStore& store) { return store.set_root(arguments.fork); }); });
-  add_of_fork(forks, "purge", "Reverse FORK and its descendants",
+  add_of_fork(forks, "purge", "Remove FORK and its descendants as if they had never been",
               [] { return run([](ForkStore& store) { return store.purge(arguments.fork); }); });
-  Command load_command = add_of_fork(forks, "load", "Print account KEY as FORK sees it; exit code 1 if there is none", load);
+  Command load_command = add_of_fork(forks, "load", "Print the value of account KEY in FORK; exit code 1 if there is none", load);
   Command store_command = add_of_fork(forks, "store", "Store VALUE as account KEY in FORK", [] { return store(false); });
   Command erase_command = add_of_fork(forks, "erase", "Erase account KEY in FORK", [] { return store(true); });
   for (const Command& command : {load_command, store_command, erase_command}) {
     command.add_option("KEY", arguments.key, "64 hexadecimal digits").required();
   }
   store_command.add_option(
-      "VALUE", [](const std::string& value) { arguments.value = value; }, "Without it: all of standard input");
-  add_of_fork(forks, "scan", "Print all accounts that FORK sees, a JSON object a line, in no order", scan);
+      "VALUE", [](const std::string& value) { arguments.value = value; }, "The value; default: all of standard input");
+  add_of_fork(forks, "scan", "Print all accounts of FORK, one JSON object a line, in no order", scan);
   Command diff_command =
-      add_of_fork(forks, "diff", "Print accounts that FORK and OTHER see differently, a JSON object a line", diff);
-  diff_command.add_option("OTHER", arguments.other, "Number of another").required();
-  add_of_fork(forks, "hash", "Print the hash of all accounts that FORK sees", hash);
-  add(forks, "stats", "Print the tree, and what there is", stats);
-  Command snapshot_command = add(forks, "snapshot", "Make TARGET a snapshot of all that DIR holds", snapshot);
+      add_of_fork(forks, "diff", "Print accounts that differ between FORK and OTHER, one JSON object a line", diff);
+  diff_command.add_option("OTHER", arguments.other, "Number of the other fork").required();
+  add_of_fork(forks, "hash", "Print the hash of all accounts of FORK", hash);
+  add(forks, "stats", "Print the tree of forks, segments and drives", stats);
+  Command snapshot_command = add(forks, "snapshot", "Copy the database DIR, as it is now, to TARGET", snapshot);
   snapshot_command.add_option("TARGET", arguments.target, "Absent or empty").required();
   snapshot_command.add_flag("--verify", arguments.hashes, "Print the hash of the root's accounts, for restore");
-  Command restore_command = add(forks, "restore", "Make TARGET a database of the snapshot DIR", restore);
+  Command restore_command = add(forks, "restore", "Make TARGET a database with the content of the snapshot DIR", restore);
   restore_command.add_option("TARGET", arguments.target, "Absent or empty").required();
-  restore_command.add_option("--verify", arguments.expected, "The hash that the root's accounts have to have");
+  restore_command.add_option("--verify", arguments.expected, "The hash that the root's accounts must have");
   for (const Command& command : {snapshot_command, restore_command}) {
-    command.add_option("--base", arguments.base, "The full snapshot over which an incremental one is taken");
+    command.add_option("--base", arguments.base, "The full snapshot that an incremental one builds on");
   }
   add_forks_replay(forks);
 }

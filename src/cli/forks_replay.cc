@@ -187,7 +187,7 @@ Result<int> replay(const ReplayArguments& arguments) {
 
 void add_forks_replay(const Command& forks) {
   static ReplayArguments arguments;
-  const Command command = forks.add_command("replay", "Do what the lines of a trace say");
+  const Command command = forks.add_command("replay", "Run the operations of a trace");
   add_common(command, arguments.common);
   command
       .add_option("TRACE", arguments.file,

@@ -62,17 +62,17 @@ Result<int> ingest(const Arguments& arguments) {
 
 void add_ingest(const Command& table) {
   static Arguments arguments;
-  const Command seal_command =
-      table.add_command("seal", "Make a sealed file, for ingest, of lines as load reads them, in order of key");
-  seal_command.add_option("OUT", arguments.out, "The file to be made").required();
+  const Command seal_command = table.add_command("seal", "Write a sealed file for ingest from lines in key order");
+  seal_command.add_option("OUT", arguments.out, "The file to write; it must not exist").required();
   seal_command.add_option("FILE", arguments.file, "A .jsonl or .tsv file, or - for standard input").required();
   add_compression(seal_command, arguments.compression);
-  seal_command.add_flag("--json", arguments.common.json, "Answer in JSON");
+  seal_command.add_flag("--json", arguments.common.json, "Print JSON");
   set_action(seal_command, arguments.common, [] { return seal(arguments); });
 
-  const Command ingest_command = table.add_command("ingest", "Take in sealed files, all at once, newer than what is there");
+  const Command ingest_command =
+      table.add_command("ingest", "Add sealed files, all or none, as newer than everything in the table");
   add_common(ingest_command, arguments.common);
-  ingest_command.add_option("FILE", arguments.files, "Made by seal or a program; keys ascend from file to file").required();
+  ingest_command.add_option("FILE", arguments.files, "Sealed files; keys ascend from file to file").required();
   set_action(ingest_command, arguments.common, [] { return ingest(arguments); });
 }
 

@@ -159,8 +159,8 @@ void add_load(const Command& table) {
   const Command command = table.add_command("load", "Store lines of {\"key\":…,\"value\":…} or KEY TAB VALUE");
   add_common(command, arguments.common);
   command.add_option("FILE", arguments.file, "A .jsonl or .tsv file, or - for standard input").required();
-  command.add_flag("--ack", arguments.ack, "Print each key, as a JSON string, once it is durable");
-  command.add_flag("--skip-bad", arguments.skip_bad, "Report bad lines and go on");
+  command.add_flag("--ack", arguments.ack, "Print each key as a JSON string once it is durable");
+  command.add_flag("--skip-bad", arguments.skip_bad, "Report and skip bad lines");
   set_action(command, arguments.common, [] { return load(arguments); });
 }
 

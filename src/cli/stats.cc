@@ -98,7 +98,7 @@ Result<int> stats(const Common& common) {
 
 void add_stats(const Command& table) {
   static Common common;
-  const Command command = table.add_command("stats", "Layers, bytes, pins and jobs");
+  const Command command = table.add_command("stats", "Print layers, bytes, pins and jobs");
   add_common(command, common);
   set_action(command, common, [] { return stats(common); });
 }

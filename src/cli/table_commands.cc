@@ -188,28 +188,29 @@ Command add(const Command& table, const char* name, const char* help, Arguments&
 
 void add_key(const Command& command, Arguments& arguments) {
   command.add_option(
-      "KEY", [&arguments](const std::string& key) { arguments.key = key; }, "Without it: a key a line from standard input");
+      "KEY", [&arguments](const std::string& key) { arguments.key = key; },
+      "The key; default: one key a line from standard input");
 }
 
 void add_create(const Command& table, Arguments& arguments) {
-  Command create_command = add(table, "create", "Make a table or a family, and the database if there is none", arguments);
+  Command create_command = add(table, "create", "Create a table or a family, and the database if there is none", arguments);
   add_compression(create_command, arguments.family.compression);
   create_command.add_option(
       "--ttl", [&arguments](const std::string& text) { arguments.family.ttl = parse_duration(text); },
-      "Records end this long after they were written: 500ms, 30s, 15m, 12h, 30d");
+      "Time to live of records, such as 500ms, 30s, 15m, 12h or 30d");
   create_command.add_list(
       "--index",
       [&arguments](const std::vector<std::string>& texts) {
         for (const std::string& text : texts) arguments.family.indexes.push_back(parse_index(text));
       },
-      "NAME:LENGTH:EXTRACTOR, as section:16:json:/Section; again for more");
+      "Term index NAME:LENGTH:EXTRACTOR, such as section:16:json:/Section; can be repeated");
   set_action(create_command, arguments.common, [&arguments] { return create(arguments); });
 }
 
 }  // namespace
 
 void add_table_commands(const Command& app) {
-  const Command table = app.add_command("table", "Ordered tables");
+  const Command table = app.add_command("table", "Ordered maps (LSM trees)");
   table.require_command();
   static Arguments arguments;  // One subcommand runs.
 
@@ -223,7 +224,7 @@ void add_table_commands(const Command& app) {
         arguments.value = value;
         arguments.has_value = true;
       },
-      "Without it: all of standard input. Without KEY too: lines of KEY TAB VALUE");
+      "The value; default: all of standard input, or without KEY lines of KEY TAB VALUE");
   set_action(put_command, arguments.common, [] { return put(arguments); });
 
   Command get_command = add(table, "get", "Print the value of KEY; exit code 1 if there is none", arguments);
@@ -234,29 +235,29 @@ void add_table_commands(const Command& app) {
   add_key(erase_command, arguments);
   set_action(erase_command, arguments.common, [] { return erase(arguments); });
 
-  Command scan_command = add(table, "scan", "Print entries in key order, a JSON object a line", arguments);
+  Command scan_command = add(table, "scan", "Print entries in key order, one JSON object a line", arguments);
   scan_command.add_option("--from", arguments.from, "First key");
-  scan_command.add_option("--to", arguments.to, "The key after the last");
-  scan_command.add_option("--prefix", arguments.prefix, "Keys that begin with it");
-  scan_command.add_flag("--reverse", arguments.reverse, "From the last to the first");
-  scan_command.add_option("--limit", arguments.limit, "At most so many entries");
+  scan_command.add_option("--to", arguments.to, "First key that is not printed");
+  scan_command.add_option("--prefix", arguments.prefix, "Print keys with this prefix");
+  scan_command.add_flag("--reverse", arguments.reverse, "Print in descending order");
+  scan_command.add_option("--limit", arguments.limit, "Number of entries to print at most");
   set_action(scan_command, arguments.common, [] { return scan(arguments); });
 
-  Command find_command = add(table, "find", "Print entries by a term; exit code 1 if there are none", arguments);
+  Command find_command = add(table, "find", "Print entries that have a term; exit code 1 if there are none", arguments);
   find_command.add_option("INDEX", arguments.index, "Name of the term index").required();
   find_command.add_option("TERM", arguments.term, "The term").required();
   set_action(find_command, arguments.common, [] { return find(arguments); });
 
   Command explain_command =
-      add(table, "explain", "Where each version of a key is, and why it is or is not the answer", arguments);
+      add(table, "explain", "Print each version of a key, where it is, and why it is or is not the answer", arguments);
   explain_command.add_option("KEY", arguments.key, "The key").required();
   set_action(explain_command, arguments.common, [] { return explain(arguments); });
 
-  Command dump_command = add(table, "dump", "Print all entries as load reads them", arguments);
+  Command dump_command = add(table, "dump", "Print all entries in the form that load reads", arguments);
   set_action(dump_command, arguments.common, [] { return scan(arguments); });
-  Command flush_command = add(table, "flush", "Seal what is in the log", arguments);
+  Command flush_command = add(table, "flush", "Write the memtable to a sealed file", arguments);
   set_action(flush_command, arguments.common, [] { return maintain(arguments, &Table::flush); });
-  Command compact_command = add(table, "compact", "Merge everything into one run", arguments);
+  Command compact_command = add(table, "compact", "Merge all sealed files into one run", arguments);
   set_action(compact_command, arguments.common, [] { return maintain(arguments, &Table::compact); });
 
   add_load(table);

@@ -189,42 +189,41 @@ std::chrono::milliseconds duration_or_zero(const std::string& text) {
 void add_create(const Command& timeline) {
   TimelineOptions& options = arguments.options;
   Command command =
-      add(timeline, "create", "Make a timeline, and the database if there is none", [] { return create(arguments); });
+      add(timeline, "create", "Create a timeline, and the database if there is none", [] { return create(arguments); });
   const auto add_duration = [&](const char* name, std::optional<std::chrono::milliseconds>& into, const char* help) {
     command.add_option(name, [&into](const std::string& text) { into = duration_or_zero(text); }, help);
   };
-  add_duration("--timeout", options.timeout,
-               "How long saves belong to it: 500ms, 30s, 15m, 12h, 30d; 0, as without it: for ever");
+  add_duration("--timeout", options.timeout, "Time after which saves expire, such as 30s, 15m, 12h or 30d; 0 (default): never");
   command
       .add_option(
           "--policy",
           [](const std::string& text) { arguments.options.expired = text == "drop" ? Expired::kDrop : Expired::kPersist; },
-          "What becomes of older ones: drop, or persist, where the last save of each key stays")
+          "What expires: all saves (drop), or all but the last of each key (persist)")
       .choices({"drop", "persist"});
-  command.add_option("--block-keys", options.block_keys_max, "A block closes with so many different keys");
-  command.add_option("--block-bytes", options.block_bytes_max, "... or of so many bytes");
-  add_duration("--block-span", options.block_span_max, "... or when it would span more time");
-  add_duration("--undo-time", options.undo_time, "How long a rollback can be undone");
+  command.add_option("--block-keys", options.block_keys_max, "Number of different keys that close a block");
+  command.add_option("--block-bytes", options.block_bytes_max, "Number of bytes that close a block");
+  add_duration("--block-span", options.block_span_max, "Time span that closes a block");
+  add_duration("--undo-time", options.undo_time, "Time in which a rollback can be undone");
 }
 
 void add_rollback(const Command& timeline) {
   Command rollback_command =
-      add(timeline, "rollback", "Take the timeline back to what it was at TIME", [] { return rollback(arguments); });
+      add(timeline, "rollback", "Make the timeline what it was at TIME", [] { return rollback(arguments); });
   rollback_command.add_option(
                       "TIME", [](const std::string& text) { arguments.at = moment_option(text); }, kMomentHelp)
       .required();
-  rollback_command.add_flag("--force", arguments.force, "Also to a moment before the first save, which empties the timeline");
-  Command undo_command = add(timeline, "undo", "Take the last rollback back",
+  rollback_command.add_flag("--force", arguments.force, "Allow a time before the first save, which empties the timeline");
+  Command undo_command = add(timeline, "undo", "Undo the last rollback",
                              [] { return care(arguments, [](Timeline& of) { return of.undo(arguments.discard); }); });
-  undo_command.add_flag("--discard", arguments.discard, "Give up the saves since then");
-  add(timeline, "confirm", "Give up what rollbacks have cut off",
+  undo_command.add_flag("--discard", arguments.discard, "Give up what was saved since the rollback");
+  add(timeline, "confirm", "Give up what rollbacks cut off",
       [] { return care(arguments, [](Timeline& of) { return of.confirm(); }); });
 }
 
 }  // namespace
 
 void add_timeline_commands(const Command& app) {
-  const Command timeline = app.add_command("timeline", "Objects in the order of time");
+  const Command timeline = app.add_command("timeline", "Values under keys in the order of time");
   timeline.require_command();
   add_create(timeline);
 
@@ -236,15 +235,16 @@ void add_timeline_commands(const Command& app) {
         arguments.data = data;
         arguments.has_data = true;
       },
-      "Without it: all of standard input. No bytes erase");
-  put_command.add_flag("--keep-empty", arguments.keep_empty, "No bytes are data");
+      "The value, default: all of standard input; an empty value erases the key");
+  put_command.add_flag("--keep-empty", arguments.keep_empty, "Store an empty value instead of erasing the key");
   put_command.add_option(
-      "--expires-after", [](const std::string& text) { arguments.expires_after = parse_duration(text); }, "30s, 15m, …");
+      "--expires-after", [](const std::string& text) { arguments.expires_after = parse_duration(text); },
+      "Duration, such as 30s or 15m, after which the save expires");
 
   Command get_command =
-      add(timeline, "get", "Print what was saved last under KEY; exit code 1 if there is nothing", [] { return get(arguments); });
+      add(timeline, "get", "Print the value of KEY; exit code 1 if there is none", [] { return get(arguments); });
   get_command.add_option(
-      "KEY", [](const std::string& key) { arguments.one_key = key; }, "Without it: a key a line from standard input");
+      "KEY", [](const std::string& key) { arguments.one_key = key; }, "The key; default: one key a line from standard input");
   get_command.add_option(
       "--at",
       [](const std::string& text) {
@@ -256,29 +256,29 @@ void add_timeline_commands(const Command& app) {
   Command erase_command = add(timeline, "erase", "Erase KEY", [] { return save(arguments, true); });
   erase_command.add_option("KEY", arguments.key, "The key").required();
 
-  Command keys_command = add(timeline, "keys", "Print keys by their last save; exit code 1 if there are none",
+  Command keys_command = add(timeline, "keys", "Print keys in the order of their last saves; exit code 1 if there are none",
                              [] { return list(arguments, false); });
-  keys_command.add_option("PREFIX", arguments.key, "Keys that begin with it; \"\": all").required();
+  keys_command.add_option("PREFIX", arguments.key, "Prefix of keys; \"\": all keys").required();
   Command history_command =
-      add(timeline, "history", "Print all saves of KEY, a JSON object a line; exit code 1 if there are none",
+      add(timeline, "history", "Print all saves of KEY, one JSON object a line; exit code 1 if there are none",
           [] { return list(arguments, true); });
   history_command.add_option("KEY", arguments.key, "The key").required();
   for (const Command& command : {keys_command, history_command}) {
-    add_moment(command, "--from", arguments.from, "Saves from then on");
-    add_moment(command, "--to", arguments.to, "Saves before then");
-    command.add_option("--limit", arguments.limit, "At most so many");
+    add_moment(command, "--from", arguments.from, "Time of the first save");
+    add_moment(command, "--to", arguments.to, "Time after the last save");
+    command.add_option("--limit", arguments.limit, "Number of lines to print at most");
   }
 
   Command watch_command =
-      add(timeline, "watch", "Print saves as they come, a JSON object a line", [] { return watch(arguments); });
-  watch_command.add_option("PREFIX", arguments.key, "Keys that begin with it; \"\": all").required();
-  add_moment(watch_command, "--from", arguments.from, "From then on");
-  watch_command.add_option("--limit", arguments.limit, "End after so many");
+      add(timeline, "watch", "Print saves as they are made, one JSON object a line", [] { return watch(arguments); });
+  watch_command.add_option("PREFIX", arguments.key, "Prefix of keys; \"\": all keys").required();
+  add_moment(watch_command, "--from", arguments.from, "Time of the first save");
+  watch_command.add_option("--limit", arguments.limit, "Number of lines after which to end");
 
-  Command housekeep_command = add(timeline, "housekeep", "Let what has expired leave", [] {
+  Command housekeep_command = add(timeline, "housekeep", "Remove expired saves", [] {
     return care(arguments, [](Timeline& of) { return of.housekeep(arguments.until_done); });
   });
-  housekeep_command.add_flag("--until-done", arguments.until_done, "And a whole cycle of the persistent line");
+  housekeep_command.add_flag("--until-done", arguments.until_done, "Also run a whole cycle of the persistent line");
   add_rollback(timeline);
   add_timeline_load(timeline);
   add_timeline_stats(timeline);

@@ -155,7 +155,7 @@ void add_timeline_load(const Command& timeline) {
   add_common(command, arguments.common);
   command.add_option("FILE", arguments.file, "A .jsonl file, or - for standard input. \"time\": milliseconds since 1970")
       .required();
-  command.add_flag("--clamp", arguments.clamp, "A time before that of the line before is raised to it");
+  command.add_flag("--clamp", arguments.clamp, "Raise a time to the time of the line before");
   set_action(command, arguments.common, [] { return load(arguments); });
 }
 

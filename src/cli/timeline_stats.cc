@@ -125,7 +125,7 @@ std::string to_text(const TimelineStats& stats) {
 
 void add_timeline_stats(const Command& timeline) {
   static TimelineCommon common;
-  const Command command = timeline.add_command("stats", "A picture of the lines: [=== closed blocks, +++ ended, >>> active");
+  const Command command = timeline.add_command("stats", "Draw the lines and their blocks: [=== closed, +++ ended, >>> active");
   add_common(command, common);
   set_action(command, common, []() -> Result<int> {
     CAIRN_TRY(opened, open_timeline(common, IfMissing::kFail));
