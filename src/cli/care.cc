@@ -24,8 +24,9 @@ Result<int> verify(const Common& common) {
   if (common.json) {
     fmt::print("{}", to_line({{"files", report.files}, {"bytes", report.bytes}, {"damages", to_json(report.damages)}}));
   } else {
-    for (const Error& damage : report.damages) fmt::print("{}\n", damage.to_string());
-    fmt::print("{} files, {} bytes verified, {} damaged\n", report.files, report.bytes, report.damages.size());
+    for (const Error& damage : report.damages) fmt::print("{}\n", describe(damage));
+    fmt::print("{}, {} verified, {} damaged\n", counted(report.files, "file"), counted(report.bytes, "byte"),
+               report.damages.size());
   }
   CAIRN_TRY_VOID(database.close());
   return report.damages.empty() ? 0 : exit_code(ErrorCode::kCorruption);
@@ -63,9 +64,10 @@ Result<int> repair(const Arguments& arguments) {
                               {"records", report.records},
                               {"lost", to_json(report.lost)}}));
   } else {
-    for (const Error& lost : report.lost) fmt::print("{}\n", lost.to_string());
-    fmt::print("{} records in {} tables, {} timelines and {} fork stores, from {} files; {} findings\n", report.records,
-               report.tables, report.timelines, report.fork_stores, report.files, report.lost.size());
+    for (const Error& lost : report.lost) fmt::print("{}\n", describe(lost));
+    fmt::print("{} in {}, {} and {}, from {}; {}\n", counted(report.records, "record"), counted(report.tables, "table"),
+               counted(report.timelines, "timeline"), counted(report.fork_stores, "fork store"), counted(report.files, "file"),
+               counted(report.lost.size(), "finding"));
   }
   return report.lost.empty() ? 0 : exit_code(ErrorCode::kCorruption);
 }

@@ -106,11 +106,19 @@ void set_action(const Command& command, const Common& common, std::function<Resu
       if (error.offset != Error::kNoOffset) object["offset"] = error.offset;
       fmt::print("{}", to_line(object));
     }
-    std::string place = error.file;
-    if (error.offset != Error::kNoOffset) place += fmt::format(", offset {}", error.offset);
-    fmt::print(stderr, "cairn: {}{}\n", error.message, place.empty() ? "" : " (" + place + ")");
+    fmt::print(stderr, "cairn: {}\n", describe(error));
     chosen = exit_code(error.code);
   });
+}
+
+std::string describe(const Error& error) {
+  if (error.file.empty()) return error.message;
+  const std::string offset = error.offset == Error::kNoOffset ? "" : fmt::format(", offset {}", error.offset);
+  return error.message + " (" + error.file + offset + ")";
+}
+
+std::string counted(std::uint64_t count, const std::string& noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
 Progress progress_bar(const std::string& verb) {

@@ -71,6 +71,10 @@ void set_action(const Command& command, const Common& common, std::function<Resu
 Progress progress_bar(const std::string& verb);
 void end_progress_bar();
 
+/// For a person: message, file and offset.
+std::string describe(const Error& error);
+/// "1 file", "2 files"; the plural is formed with s.
+std::string counted(std::uint64_t count, const std::string& noun);
 /// To standard output.
 Result<void> print(const std::string& text);
 /// All of standard input.

@@ -178,7 +178,7 @@ Result<int> replay(const ReplayArguments& arguments) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   if (arguments.common.json) CAIRN_TRY_VOID(print(to_line(trace.summary())));
   if (!arguments.common.json) {
-    fmt::print(stderr, "{} lines replayed in {:.2f} s\n", trace.lines(), seconds.count());
+    fmt::print(stderr, "{} replayed in {:.2f} s\n", counted(trace.lines(), "line"), seconds.count());
   }
   return 0;
 }

@@ -45,7 +45,7 @@ Result<int> seal(const Arguments& arguments) {
   if (arguments.common.json) {
     fmt::print("{}", to_line({{"ok", true}, {"sealed", sealed}}));
   } else {
-    fmt::print(stderr, "{} lines sealed\n", sealed);
+    fmt::print(stderr, "{} sealed\n", counted(sealed, "line"));
   }
   return 0;
 }

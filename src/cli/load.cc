@@ -97,7 +97,8 @@ class Loader {
     CAIRN_TRY_VOID(store());
     const std::string where = fmt::format("{}:{}: {}", arguments_.file, line_number_, error.message);
     if (!arguments_.skip_bad) {
-      return fail(ErrorCode::kInvalidArgument, where + fmt::format("; the {} lines before it are stored, none after", stored_));
+      return fail(ErrorCode::kInvalidArgument,
+                  where + fmt::format("; {} before it stored, none after it", counted(stored_, "line")));
     }
     fmt::print(stderr, "cairn: skipped {}\n", where);
     ++skipped_;
@@ -147,7 +148,7 @@ Result<int> load(const LoadArguments& arguments) {
   if (arguments.common.json) {
     fmt::print("{}", to_line({{"ok", true}, {"stored", loader.stored()}, {"skipped", loader.skipped()}}));
   } else if (!arguments.ack) {
-    fmt::print(stderr, "{} lines stored, {} skipped\n", loader.stored(), loader.skipped());
+    fmt::print(stderr, "{} stored, {} skipped\n", counted(loader.stored(), "line"), loader.skipped());
   }
   return 0;
 }

@@ -111,7 +111,7 @@ class Loader {
   Result<void> bad_line(const std::optional<Line>& before, const Error& error) {
     if (before) CAIRN_TRY_VOID(save(*before, true));
     Error full = at(number_, error);
-    full.message += fmt::format("; the {} lines before it are saved, none after", saved_);
+    full.message += fmt::format("; {} before it saved, none after it", counted(saved_, "line"));
     return std::unexpected(full);
   }
   Result<void> save(const Line& line, bool durable) {
@@ -143,7 +143,7 @@ Result<int> load(const LoadArguments& arguments) {
   CAIRN_TRY_VOID(done);
   CAIRN_TRY_VOID(closed);
   if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"saved", loader.saved()}})));
-  if (!arguments.common.json) fmt::print(stderr, "{} lines saved\n", loader.saved());
+  if (!arguments.common.json) fmt::print(stderr, "{} saved\n", counted(loader.saved(), "line"));
   return 0;
 }
 

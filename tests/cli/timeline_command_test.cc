@@ -55,7 +55,7 @@ TEST_F(TimelineCommand, ABadLineIsNamedAndThoseBeforeItAreSaved) {
           .code,
       2);
   EXPECT_NE(errors().find("-:2: /value"), std::string::npos) << errors();
-  EXPECT_NE(errors().find("the 1 lines before it are saved"), std::string::npos) << errors();
+  EXPECT_NE(errors().find("; 1 line before it saved, none after it"), std::string::npos) << errors();
   EXPECT_EQ(timeline("get", {"a"}).out, "1\n");
   EXPECT_EQ(timeline("get", {"c"}).code, 1);
   for (const char* const bad : {"7", "{}", "{\"key\":\"a\"}", "{\"key\":\"a\",\"value\":\"\",\"x\":1}",
