@@ -104,8 +104,8 @@ void add_care(const Command& app) {
   checkpoint_command.add_flag("--json", arguments.common.json, "Print JSON");
   set_action(checkpoint_command, arguments.common, [] { return checkpoint(arguments); });
 
-  const Command restore_command = app.add_command("restore", "Make DIR a database with the content of the checkpoint TARGET");
-  restore_command.add_option("TARGET", arguments.common.dir, "A checkpoint, or a database that was closed").required();
+  const Command restore_command = app.add_command("restore", "Make DIR a database with the content of CHECKPOINT");
+  restore_command.add_option("CHECKPOINT", arguments.common.dir, "A checkpoint, or a database that was closed").required();
   restore_command.add_option("DIR", arguments.target, "A directory that is absent or empty").required();
   restore_command.add_option("--base", arguments.base, "The full checkpoint that an incremental one builds on");
   restore_command.add_flag("--verify", arguments.verify, "Check every byte first, not only sizes and headers");

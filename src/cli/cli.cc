@@ -46,7 +46,7 @@ void add_common(const Command& command, ForksCommon& common) {
   command.add_option("--forks", common.forks, "Name of the fork store").show_default();
   command
       .add_option("--drive", common.drives,
-                  "Directory on a further drive, to be used from now on; or one of the database's that has moved")
+                  "Directory on a further drive, to be used from now on; or the new place of a drive that has moved")
       .one_value();
   command.add_flag("--json", common.json, "Print JSON");
 }

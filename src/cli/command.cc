@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
+#include <limits>
 
 #include "text/toml_file.h"
 
@@ -36,22 +38,46 @@ std::string sentence(const CLI::App& app, const CLI::ParseError& error, const st
   std::vector<std::string> commands;
   for (const CLI::App* const each : command.get_subcommands([](const CLI::App*) { return true; }))
     commands.push_back(each->get_name());
-  std::vector<std::string> options;
+  std::vector<std::string> options{"-h"};
   for (const CLI::Option* const each : command.get_options()) {
     for (const std::string& name : each->get_lnames()) options.push_back("--" + name);
   }
-  if (error.get_name() == "ExtrasError" || (error.get_name() == "RequiredError" && !commands.empty())) {
+  const auto code = static_cast<CLI::ExitCodes>(error.get_exit_code());
+  const std::string what = error.what();
+  if (code == CLI::ExitCodes::ExtrasError || (code == CLI::ExitCodes::RequiredError && !commands.empty())) {
     for (const std::string& word : words) {
       const std::string name = word.substr(0, word.find('='));
-      const bool known = std::ranges::find(options, name) != options.end();
-      if (name.starts_with("--") && !known) return "unknown option '" + name + "'" + suggestion(name, options);
+      const bool known = name.size() < 2 || std::ranges::find(options, name) != options.end();
+      if (name.starts_with('-') && !known) {
+        const std::string guess = suggestion(name, options);
+        return "unknown option '" + name + "'" + (guess.empty() ? "; write -- before values that begin with -" : guess);
+      }
     }
-    const std::size_t depth = static_cast<std::size_t>(std::ranges::count(path_of(command), ' '));
-    if (commands.empty()) return "too many arguments: " + words.back();
+    const auto depth = static_cast<std::size_t>(std::ranges::count(path_of(command), ' '));
+    if (commands.empty()) return "too many arguments, the last is '" + words.back() + "'";
     if (words.size() <= depth) return "a subcommand is missing";
     return "unknown command '" + words[depth] + "'" + suggestion(words[depth], commands);
   }
-  return error.what();
+  if (code == CLI::ExitCodes::ArgumentMismatch) {
+    const std::string name = what.substr(0, what.find(':'));
+    return name + (what.find("At Most") != std::string::npos ? " is given twice" : " needs a value");
+  }
+  return what;
+}
+
+/// An option whose value is a whole number, in decimal digits.
+template <typename T>
+Option add_number(CLI::App& app, const std::string& name, std::function<void(T)> store, const std::string& help) {
+  const auto take = [name, store](const std::string& text) {
+    T value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) {
+      throw CLI::ValidationError(name + " must be a whole number from 0 to " + std::to_string(std::numeric_limits<T>::max()) +
+                                 ", not '" + text + "'");
+    }
+    store(value);
+  };
+  return Option(*app.add_option_function<std::string>(name, take, help)->type_name("NUMBER"));
 }
 
 }  // namespace
@@ -74,7 +100,7 @@ const Option& Option::one_value() const {
   return *this;
 }
 const Option& Option::value_name(const std::string& name) const {
-  option_->option_text(name);
+  option_->type_name(name);
   return *this;
 }
 const Option& Option::show_default() const {
@@ -95,13 +121,13 @@ Option Command::add_option(const std::string& name, std::vector<std::string>& in
   return Option(*app_->add_option(name, into, help));
 }
 Option Command::add_option(const std::string& name, std::uint64_t& into, const std::string& help) const {
-  return Option(*app_->add_option(name, into, help));
+  return add_number<std::uint64_t>(*app_, name, [&into](std::uint64_t value) { into = value; }, help);
 }
 Option Command::add_option(const std::string& name, std::uint32_t& into, const std::string& help) const {
-  return Option(*app_->add_option(name, into, help));
+  return add_number<std::uint32_t>(*app_, name, [&into](std::uint32_t value) { into = value; }, help);
 }
 Option Command::add_option(const std::string& name, std::optional<std::uint64_t>& into, const std::string& help) const {
-  return Option(*app_->add_option(name, into, help));
+  return add_number<std::uint64_t>(*app_, name, [&into](std::uint64_t value) { into = value; }, help);
 }
 Option Command::add_option(const std::string& name, const std::function<void(const std::string&)>& take,
                            const std::string& help) const {
@@ -109,7 +135,8 @@ Option Command::add_option(const std::string& name, const std::function<void(con
 }
 Option Command::add_list(const std::string& name, const std::function<void(const std::vector<std::string>&)>& take,
                          const std::string& help) const {
-  return Option(*app_->add_option_function<std::vector<std::string>>(name, checked(take), help)->take_all());
+  return Option(
+      *app_->add_option_function<std::vector<std::string>>(name, checked(take), help)->take_all()->allow_extra_args(false));
 }
 Option Command::add_flag(const std::string& name, bool& into, const std::string& help) const {
   return Option(*app_->add_flag(name, into, help));

@@ -51,6 +51,7 @@ class Command {
   Option add_option(const std::string& name, std::optional<std::uint64_t>& into, const std::string& help) const;
   /// `take` is called with the value; it throws BadArgument to refuse it.
   Option add_option(const std::string& name, const std::function<void(const std::string&)>& take, const std::string& help) const;
+  /// Repeated for several values, all of which `take` is given at once.
   Option add_list(const std::string& name, const std::function<void(const std::vector<std::string>&)>& take,
                   const std::string& help) const;
   Option add_flag(const std::string& name, bool& into, const std::string& help) const;

@@ -16,7 +16,7 @@ namespace {
 
 struct Arguments {
   Common common;
-  std::string config_file;
+  std::optional<std::string> config_file;
   std::map<const server::Setting*, std::vector<std::string>> given;
   bool check = false;
   bool hash_password = false;
@@ -27,9 +27,9 @@ Arguments arguments;
 /// The file, and over it the flags.
 Result<server::Config> configuration() {
   server::Config config;
-  if (!arguments.config_file.empty()) {
-    CAIRN_TRY(text, server::read_text_file(arguments.config_file));
-    CAIRN_TRY_VOID(server::read_config(text, arguments.config_file, config));
+  if (arguments.config_file) {
+    CAIRN_TRY(text, server::read_text_file("--config", *arguments.config_file));
+    CAIRN_TRY_VOID(server::read_config(text, *arguments.config_file, config));
   }
   for (const auto& [setting, texts] : arguments.given) {
     const Result<void> set = setting->set(texts, config);
@@ -103,7 +103,7 @@ void add_serve(const Command& app) {
                    "Print the hash of the first line of standard input, for a file of users, and exit");
   command.add_flag("--print-settings", arguments.print_settings, "Print the table of settings in Markdown, and exit");
   for (const server::Setting& setting : server::settings()) {
-    const std::string name = std::string(setting.name) == "dir" ? "DIR" : setting.flag();
+    const std::string name = std::string(setting.name) == "dir" ? "--dir,DIR" : setting.flag();
     const std::string help = std::string(setting.help) + " (" + setting.expected() + "; default " + setting.default_text() + ")";
     if (std::holds_alternative<server::ListForm>(setting.form)) {
       command.add_list(name, [&setting](const std::vector<std::string>& texts) { arguments.given[&setting] = texts; }, help);

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 
 #include "base/error.h"
 #include "server/text.h"
@@ -51,33 +53,33 @@ bool set_log_level(const std::string& text, Config& config) {
 const Setting kSettings[] = {
     {"dir", nullptr, TextForm{&Config::dir}, "Directory of the database; created if it does not exist"},
     {"bind", nullptr, ListForm{&Config::bind},
-     "Addresses to listen on. Others than loopback need users_file or tls_client_authority"},
+     "Addresses to listen on. An address that other machines can reach needs users_file or tls_client_authority"},
     {"port", nullptr, NumberForm{&Config::port, 0, 65'535}, "Port for Redis clients; 0: any free port"},
     {"http_port", nullptr, NumberForm{&Config::http_port, 0, 65'535}, "Port for HTTP; 0: no HTTP"},
     {"http_hosts", nullptr, ListForm{&Config::http_hosts},
-     "Host names under which HTTP is served, beside those of this machine, while there are no users"},
+     "Names that the Host field of an HTTP request may have besides localhost; of use only while there are no users"},
     {"read_threads", nullptr, NumberForm{&Config::read_threads, 1, 256},
-     "Threads that serve connections. One for each processor that clients on this machine leave free"},
+     "Threads that serve connections. Give one for each processor that clients on this machine do not use"},
     {"durability", nullptr, CustomForm{set_durability, durability_name, "disk, kernel or interval:MS with 1 to 3600000 ms"},
-     "What an acknowledged write survives: disk, a power cut; kernel, a crash of the server; interval:MS, as kernel, with a sync "
-     "every MS milliseconds"},
+     "What an acknowledged write survives. disk: a power cut. kernel: a crash of the server. interval:MS: like kernel, and the "
+     "log is synced every MS milliseconds"},
     {"clients_max", "maxclients", NumberForm{&Config::clients_max, 1, kClientsMost},
      "Connections at a time; further ones are refused. Lowered at start to what the limit on open files allows",
      &LiveConfig::clients_max},
     {"idle_timeout_s", "timeout", NumberForm{&Config::idle_timeout_s, 0, kSecondsMost},
-     "Seconds after which an idle connection is closed; 0: never", &LiveConfig::idle_timeout_s},
+     "An idle connection is closed after this many seconds; 0: never", &LiveConfig::idle_timeout_s},
     {"slow_reader_s", nullptr, NumberForm{&Config::slow_reader_s, 1, kSecondsMost},
-     "Seconds after which a connection is closed whose client does not read its replies"},
+     "A client that does not read its replies is disconnected after this many seconds"},
     {"client_memory_mib", nullptr, NumberForm{&Config::client_memory_mib, 1, kMebibytesMost},
-     "MiB that requests and replies of all clients may take; a client that needs more is disconnected"},
+     "MiB that requests and replies of all clients may take together; a client that needs more is disconnected"},
     {"script_time_ms", nullptr, NumberForm{&Config::script_time_ms, 1, kSecondsMost},
-     "Milliseconds after which a script is ended; it then saves nothing", &LiveConfig::script_time_ms},
+     "A script is ended after this many milliseconds, and then saves nothing", &LiveConfig::script_time_ms},
     {"script_memory_mib", nullptr, NumberForm{&Config::script_memory_mib, 1, 1024},
      "MiB that the Lua interpreter may allocate, and that one script may save"},
     {"slow_command_us", "slowlog-log-slower-than", NumberForm{&Config::slow_command_us, -1, std::int64_t{1} << 62},
-     "Microseconds from which a command is kept for SLOWLOG; 0: every command; -1: none", &LiveConfig::slow_command_us},
+     "SLOWLOG keeps commands that take this many microseconds or more; 0: every command; -1: none", &LiveConfig::slow_command_us},
     {"slow_commands_kept", "slowlog-max-len", NumberForm{&Config::slow_commands_kept, 0, 1'000'000},
-     "Commands that SLOWLOG keeps", &LiveConfig::slow_commands_kept},
+     "Number of commands that SLOWLOG keeps", &LiveConfig::slow_commands_kept},
     {"allow_flush", nullptr, SwitchForm{&Config::allow_flush}, "Whether FLUSHDB and FLUSHALL are allowed",
      &LiveConfig::allow_flush},
     {"file_mode", nullptr,
@@ -88,7 +90,7 @@ const Setting kSettings[] = {
      CustomForm{set_log_level, [](const Config& config) { return config.log_level; }, "trace, debug, info, warn, err or off"},
      "Least level of what is logged to standard error"},
     {"users_file", nullptr, TextForm{&Config::users_file},
-     "TOML file of users and their rights; none: everybody may do everything"},
+     "TOML file of users and their rights. Without it every client may do everything"},
     {"tls_certificate", nullptr, TextForm{&Config::tls_certificate},
      "PEM file. With tls_key, both ports speak TLS 1.2 or newer and nothing else"},
     {"tls_key", nullptr, TextForm{&Config::tls_key}, "PEM file with the key of tls_certificate"},
@@ -107,13 +109,6 @@ std::string dashed(std::string name) {
 }
 
 std::unexpected<Error> wrong(const std::string& what) { return fail(ErrorCode::kInvalidArgument, what); }
-
-bool set_switch(ByteView text, bool& value) {
-  const bool on = same_word(text, "true") || same_word(text, "yes") || text == "1";
-  if (!on && !same_word(text, "false") && !same_word(text, "no") && text != "0") return false;
-  value = on;
-  return true;
-}
 
 /// The texts that a value of a file stands for, as a flag would give them; nullopt: no setting has such a value.
 std::optional<std::vector<std::string>> texts_of(const Setting& setting, const TomlValue& value) {
@@ -134,12 +129,32 @@ std::optional<std::vector<std::string>> texts_of(const Setting& setting, const T
 const char* form_hint(const Setting& setting) {
   const bool is_list = std::holds_alternative<ListForm>(setting.form);
   const bool is_text = std::holds_alternative<TextForm>(setting.form) || std::holds_alternative<CustomForm>(setting.form);
-  return is_list ? ", as in [\"a\", \"b\"]" : is_text ? ", in double quotes" : ", without quotes";
+  return is_list ? ", as in [\"a\", \"b\"]" : is_text ? ", in double quotes" : "";
+}
+
+/// What is said of a name in a file that is no setting.
+std::string unknown(const std::string& name, bool is_section) {
+  if (is_section) return "section '" + name + "' is not known: settings stand at the top of the file, in no section";
+  std::vector<std::string> names;
+  for (const Setting& each : kSettings) {
+    if (each.redis_name != nullptr && dashed(name) == each.redis_name) {
+      return fmt::format("unknown setting '{}'; it is called '{}' here", name, each.name);
+    }
+    names.emplace_back(each.name);
+  }
+  return "unknown setting '" + name + "'" + suggestion(name, names);
 }
 
 }  // namespace
 
 std::span<const Setting> settings() { return kSettings; }
+
+bool parse_switch(ByteView text, bool& value) {
+  const bool on = same_word(text, "true") || same_word(text, "yes") || text == "1";
+  if (!on && !same_word(text, "false") && !same_word(text, "no") && text != "0") return false;
+  value = on;
+  return true;
+}
 
 std::string Setting::flag() const {
   const std::string flag = "--" + dashed(name);
@@ -168,7 +183,7 @@ std::string Setting::default_text() const {
 
 std::string Setting::expected() const {
   return std::visit(
-      Match{[](const NumberForm& f) { return fmt::format("a number from {} to {}", f.least, f.most); },
+      Match{[](const NumberForm& f) { return fmt::format("a whole number from {} to {}", f.least, f.most); },
             [](const SwitchForm&) { return std::string("true or false"); }, [](const TextForm&) { return std::string("text"); },
             [](const ListForm&) { return std::string("a list of texts"); },
             [](const CustomForm& f) { return std::string(f.description); }},
@@ -183,7 +198,7 @@ Result<void> Setting::set(const std::vector<std::string>& texts, Config& config)
                                         config.*f.at = number;
                                         return true;
                                       },
-                                      [&](const SwitchForm& f) { return set_switch(text, config.*f.at); },
+                                      [&](const SwitchForm& f) { return parse_switch(text, config.*f.at); },
                                       [&](const TextForm& f) {
                                         config.*f.at = text;
                                         return true;
@@ -198,32 +213,37 @@ Result<void> Setting::set(const std::vector<std::string>& texts, Config& config)
 }
 
 Result<void> read_config(ByteView text, const std::string& file, Config& config) {
-  CAIRN_TRY(table, parse_toml_file(text, file));
+  const auto hint = [](const std::string& key) -> std::string {
+    const auto setting = std::ranges::find(kSettings, key, &Setting::name);
+    if (setting == std::end(kSettings)) return "";
+    return fmt::format("; {} must be {}{}", key, setting->expected(), form_hint(*setting));
+  };
+  CAIRN_TRY(table, parse_toml_file(text, file, hint));
   for (const auto& [name, value] : table.values) {
     const auto setting = std::ranges::find(kSettings, name, &Setting::name);
-    if (setting == std::end(kSettings)) {
-      if (value.is_section) {
-        return wrong(fmt::format("{}: section '{}' is not known: settings stand at the top of the file, in no section",
-                                 value.key_place, name));
-      }
-      std::vector<std::string> names;
-      for (const Setting& each : kSettings) names.emplace_back(each.name);
-      return wrong(fmt::format("{}: unknown setting '{}'{}", value.key_place, name, suggestion(name, names)));
-    }
+    if (setting == std::end(kSettings)) return wrong(value.key_place() + ": " + unknown(name, value.is_section));
     const auto texts = texts_of(*setting, value);
-    if (!texts) return wrong(fmt::format("{}: {} must be {}{}", value.place, name, setting->expected(), form_hint(*setting)));
+    if (!texts) {
+      return wrong(fmt::format("{}: {} must be {}{}", value.place(), name, setting->expected(), form_hint(*setting)));
+    }
     const Result<void> set = setting->set(*texts, config);
-    if (!set) return wrong(fmt::format("{}: {} {}", value.place, name, set.error().message));
+    if (!set) return wrong(fmt::format("{}: {} {}", value.place(), name, set.error().message));
   }
   return {};
 }
 
-Result<std::string> read_text_file(const std::string& file) {
+Result<std::string> read_text_file(const std::string& setting, const std::string& file) {
   std::ifstream in(file, std::ios::binary);
-  if (!in) return system_error(errno, "opening the file", file);
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
+  std::error_code ignored;
+  // Opening a directory succeeds; reading it does not.
+  const bool is_directory = std::filesystem::is_directory(file, ignored);
+  if (!in || is_directory) {
+    return wrong(
+        fmt::format("{} '{}' cannot be read: {}", setting, file, is_directory ? "it is a directory" : std::strerror(errno)));
+  }
+  std::string text{std::istreambuf_iterator<char>(in), {}};
+  if (in.bad()) return wrong(fmt::format("{} '{}' cannot be read", setting, file));
+  return text;
 }
 
 std::string durability_name(const Config& config) {
@@ -247,7 +267,15 @@ Result<void> check_config(const Config& config) {
       return wrong("http_hosts has '" + host + "': list host names alone, such as \"cairn.example\", without http:// and *");
     }
   }
+  if (config.port != 0 && config.port == config.http_port) {
+    return wrong(fmt::format("port and http_port are both {}: they must differ", config.port));
+  }
+  std::error_code missing;
+  if (std::filesystem::exists(config.dir, missing) && !std::filesystem::is_directory(config.dir, missing)) {
+    return wrong("dir is '" + config.dir + "', which is not a directory");
+  }
   for (const std::string& text : config.bind) {
+    if (std::ranges::count(config.bind, text) != 1) return wrong("bind has '" + text + "' twice");
     const std::optional<bool> loopback = is_loopback_address(text);
     if (!loopback) return wrong("bind has '" + text + "', which is not an IP address, such as 127.0.0.1 or ::1");
     if (!*loopback && config.users_file.empty() && config.tls_client_authority.empty()) {

@@ -98,14 +98,16 @@ struct Setting {
 };
 
 std::span<const Setting> settings();
+/// "true", "yes", "1", or the opposites. False: `text` is none of them.
+bool parse_switch(ByteView text, bool& value);
 
 /// Sets what `text`, a TOML file named `file`, contains. kInvalidArgument with file, line, column and key; `config` may then be
 /// changed in part.
 Result<void> read_config(ByteView text, const std::string& file, Config& config);
 /// "disk", "kernel" or "interval:MS".
 std::string durability_name(const Config& config);
-/// All of a file. kNotFound, kPermissionDenied, kIo.
-Result<std::string> read_text_file(const std::string& file);
+/// All of a file. kInvalidArgument, naming `setting`: it cannot be read.
+Result<std::string> read_text_file(const std::string& setting, const std::string& file);
 /// kInvalidArgument: the first two settings that contradict each other, or the first that cannot be used.
 Result<void> check_config(const Config& config);
 /// All settings and their values, as a file for --config.

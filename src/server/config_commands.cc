@@ -1,4 +1,5 @@
 // CONFIG: settings as Redis names them. CONFIG SET sets all that it is given, or nothing.
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -64,6 +65,17 @@ const std::map<std::string, const Setting*>& known_names() {
   return names;
 }
 
+/// The name in CONFIG of what a client calls `text`: capitals and '_' are allowed, and so is the name in a file of settings where
+/// Redis has another.
+std::string name_of(ByteView text) {
+  std::string name = small_letters(text);
+  std::ranges::replace(name, '_', '-');
+  for (const Setting& setting : settings()) {
+    if (setting.flag().starts_with("--" + name + ",")) return setting.config_name();
+  }
+  return name;
+}
+
 std::string value_of(Service& service, const std::string& name, const Setting* setting) {
   return setting == nullptr ? fixed_value(service, name) : redis_text(service, *setting);
 }
@@ -72,7 +84,7 @@ Result<void> config_get(Context& c) {
   std::map<std::string, std::string> found;
   for (const auto& [name, setting] : known_names()) {
     for (const ByteView pattern : c.arguments.subspan(2)) {
-      if (glob_match(pattern, name, true)) found[name] = value_of(c.service, name, setting);
+      if (glob_match(pattern, name, true) || name_of(pattern) == name) found[name] = value_of(c.service, name, setting);
     }
   }
   c.reply.map(found.size());
@@ -88,8 +100,10 @@ Result<void> config_get(Context& c) {
 std::string take(Service& service, const Setting& setting, ByteView text, std::int64_t& value) {
   const auto* const form = std::get_if<NumberForm>(&setting.form);
   if (form == nullptr) {
-    value = same_word(text, "yes") ? 1 : 0;
-    return value != 0 || same_word(text, "no") ? "" : "argument must be 'yes' or 'no'";
+    bool on = false;
+    if (!parse_switch(text, on)) return "argument must be 'yes' or 'no'";
+    value = on ? 1 : 0;
+    return "";
   }
   if (!parse_integer(text, value)) return "argument couldn't be parsed into an integer";
   if (value < form->least || value > form->most) {
@@ -109,7 +123,7 @@ Result<void> config_set(Context& c) {
   };
   std::set<std::string> named;
   for (std::size_t i = 2; i < c.size(); i += 2) {
-    const std::string name = small_letters(c[i]);
+    const std::string name = name_of(c[i]);
     if (!known_names().contains(name)) {
       return refuse("ERR Unknown option or number of arguments for CONFIG SET - '" + std::string(up_to_zero(c[i])) + "'");
     }
@@ -117,7 +131,7 @@ Result<void> config_set(Context& c) {
   }
   std::vector<std::pair<std::atomic<std::int64_t>*, std::int64_t>> taken;
   for (std::size_t i = 2; i < c.size(); i += 2) {
-    const auto& [name, setting] = *known_names().find(small_letters(c[i]));
+    const auto& [name, setting] = *known_names().find(name_of(c[i]));
     if (setting != nullptr && setting->live != nullptr) {
       std::int64_t value = 0;
       const std::string why = take(c.service, *setting, c[i + 1], value);

@@ -118,7 +118,11 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
       return send({.status = 405, .type = "text/plain", .body = "GET or HEAD\n"}, false);
     }
     const auto target = HttpTarget::parse({request.target().data(), request.target().size()});
-    if (!target) return send({.status = 400, .type = "text/plain", .body = "the path is not well formed\n"}, head);
+    if (!target)
+      return send({.status = 400,
+                   .type = "text/plain",
+                   .body = "the path or the query is not well formed: % must be followed by two hexadecimal digits\n"},
+                  head);
     const auto users = service_.users();
     const auto host = request[http::field::host];
     if (!users && target->path != "/healthz" && target->path != "/readyz" &&

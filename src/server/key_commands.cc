@@ -302,7 +302,8 @@ Result<void> swapdb(Context& c) {
 Result<void> check_flush(const Context& c) {
   if (c.size() > 2 || (c.size() == 2 && !same_word(c[1], "ASYNC") && !same_word(c[1], "SYNC"))) return refuse_syntax();
   if (c.service.live().allow_flush != 0) return {};
-  return refuse("NOPERM " + std::string(c.info.name) + " is switched off: allow_flush = true in the configuration allows it");
+  return refuse("NOPERM " + std::string(c.info.name) +
+                " is switched off: CONFIG SET allow-flush yes, or allow_flush = true in the configuration, allows it");
 }
 
 Result<void> flushdb(Context& c) {

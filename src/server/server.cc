@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <csignal>
@@ -43,7 +44,7 @@ std::int64_t descriptors_for_connections() {
 
 Result<void> check_files(const Config& config) {
   if (!config.users_file.empty()) {
-    CAIRN_TRY(text, read_text_file(config.users_file));
+    CAIRN_TRY(text, read_text_file("users_file", config.users_file));
     CAIRN_TRY_VOID(Users::parse(text, config.users_file));
   }
   if (!config.tls_certificate.empty()) CAIRN_TRY_VOID(load_tls(config));
@@ -125,7 +126,10 @@ Result<void> Server::run() {
   wait_for_signal();
   count_commands(0);
   sync_now_and_then();
-  std::thread syncing([this] { sync_context_.run(); });
+  std::thread syncing([this] {
+    const auto work = boost::asio::make_work_guard(sync_context_);
+    sync_context_.run();
+  });
   context_.run();
   sync_context_.stop();
   syncing.join();
@@ -145,12 +149,15 @@ void Server::wait_for_signal() {
       context_.stop();
       return;
     }
-    const Result<void> loaded = service_.load_files();
-    if (loaded) {
-      spdlog::info("certificates and users were read anew");
-    } else {
-      spdlog::error("certificates and users stay as they were: {}", loaded.error().to_string());
-    }
+    // On the thread of syncs: a large file of users takes seconds, and connections are accepted meanwhile.
+    boost::asio::post(sync_context_, [this] {
+      const Result<void> loaded = service_.load_files();
+      if (loaded) {
+        spdlog::info("certificates and users were read anew");
+      } else {
+        spdlog::error("certificates and users stay as they were: {}", loaded.error().message);
+      }
+    });
     wait_for_signal();
   });
 }

@@ -49,7 +49,7 @@ Result<void> Service::load_files() {
   std::shared_ptr<const Users> users;
   TlsContext tls;
   if (!config_.users_file.empty()) {
-    CAIRN_TRY(text, read_text_file(config_.users_file));
+    CAIRN_TRY(text, read_text_file("users_file", config_.users_file));
     CAIRN_TRY(parsed, Users::parse(text, config_.users_file));
     users = parsed;
   }

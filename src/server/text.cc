@@ -64,8 +64,9 @@ std::string format_long_double(long double value) {
 std::optional<bool> is_loopback_address(const std::string& text) {
   in_addr v4{};
   in6_addr v6{};
+  if (text.find('\0') != std::string::npos) return std::nullopt;
   if (inet_pton(AF_INET, text.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24U) == 127U;
-  if (inet_pton(AF_INET6, text.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6) != 0;
+  if (inet_pton(AF_INET6, text.substr(0, text.find('%')).c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6) != 0;
   return std::nullopt;
 }
 

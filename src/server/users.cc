@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "base/error.h"
 #include "server/glob.h"
@@ -57,7 +58,8 @@ bool parse_hashed(ByteView text, Hashed& hashed) {
   hashed.cost = static_cast<std::uint64_t>(numbers[0]);
   hashed.block = static_cast<std::uint64_t>(numbers[1]);
   hashed.parallel = static_cast<std::uint64_t>(numbers[2]);
-  const bool sane = hashed.cost <= kCostMost && hashed.block <= 64 && hashed.parallel <= 16;
+  const bool power_of_2 = hashed.cost >= 2 && std::has_single_bit(hashed.cost);
+  const bool sane = power_of_2 && hashed.cost <= kCostMost && hashed.block <= 64 && hashed.parallel <= 16;
   return sane && parts[0] == "scrypt" && from_hex(parts[4], hashed.salt) && from_hex(parts[5], hashed.hash) &&
          hashed.hash.size() == kHashBytes;
 }
@@ -77,10 +79,10 @@ std::unexpected<Error> wrong(const std::string& place, const std::string& what) 
 
 Result<std::string> text_of(const TomlTable& table, const char* name) {
   const auto found = table.values.find(name);
-  if (found == table.values.end()) return wrong(table.place, fmt::format("this [[user]] has no {}", name));
+  if (found == table.values.end()) return wrong(table.place(), fmt::format("this [[user]] has no {}", name));
   const auto* const text = std::get_if<std::string>(&found->second.data);
   if (text == nullptr || text->empty()) {
-    return wrong(found->second.place, fmt::format("{} must be a text in double quotes, and not empty", name));
+    return wrong(found->second.place(), fmt::format("{} must be a text in double quotes, and not empty", name));
   }
   return *text;
 }
@@ -90,7 +92,7 @@ Result<std::vector<std::string>> list_of(const TomlTable& table, const char* nam
   const auto found = table.values.find(name);
   if (found == table.values.end()) return std::vector<std::string>{};
   const auto* const list = std::get_if<std::vector<std::string>>(&found->second.data);
-  if (list == nullptr) return wrong(found->second.place, fmt::format("{} must be a list of texts, as in [\"a\", \"b\"]", name));
+  if (list == nullptr) return wrong(found->second.place(), fmt::format("{} must be a list of texts, as in [\"a\", \"b\"]", name));
   return *list;
 }
 
@@ -101,7 +103,7 @@ Result<User> parse_user(const TomlTable& table) {
   CAIRN_TRY(password, text_of(table, "password"));
   Hashed hashed;
   if (!parse_hashed(password, hashed)) {
-    return wrong(table.values.at("password").place,
+    return wrong(table.values.at("password").place(),
                  "the password of user '" + name + "' is not hashed: `cairn serve --hash-password` prints the hash of a line");
   }
   user.password = password;
@@ -115,15 +117,15 @@ Result<User> parse_user(const TomlTable& table) {
                                : right == "monitor" ? &User::monitors
                                                     : nullptr;
     if (known == nullptr) {
-      return wrong(table.values.at("rights").place,
+      return wrong(table.values.at("rights").place(),
                    fmt::format("unknown right '{}' of user '{}'; rights are read, write, admin and monitor", right, name));
     }
     user.*known = true;
   }
   for (const auto& [key, value] : table.values) {
     if (key == "name" || key == "password" || key == "rights" || key == "prefixes") continue;
-    return wrong(value.key_place, fmt::format("unknown key '{}' of user '{}'{}", key, name,
-                                              suggestion(key, {"name", "password", "rights", "prefixes"})));
+    return wrong(value.key_place(), fmt::format("unknown key '{}' of user '{}'{}", key, name,
+                                                suggestion(key, {"name", "password", "rights", "prefixes"})));
   }
   return user;
 }
@@ -174,7 +176,8 @@ Result<std::shared_ptr<const Users>> Users::parse(ByteView text, const std::stri
   CAIRN_TRY(parsed, parse_toml_file(text, file));
   for (const auto& [name, value] : parsed.values) {
     if (name != "user" || !std::holds_alternative<std::vector<TomlTable>>(value.data)) {
-      return wrong(value.key_place, "'" + name + "' is not known here: a file of users consists of [[user]] sections");
+      return wrong(value.key_place(),
+                   "'" + name + "' is not known here: a file of users consists of sections [[user]], in two brackets");
     }
   }
   if (parsed.values.empty()) return wrong(file, "there is no user: a file of users consists of [[user]] sections");
@@ -183,7 +186,7 @@ Result<std::shared_ptr<const Users>> Users::parse(ByteView text, const std::stri
     CAIRN_TRY(user, parse_user(table));
     const std::string name = user.name;
     if (!users->users_.emplace(name, std::make_shared<const User>(std::move(user))).second) {
-      return wrong(table.place, "there is a user '" + name + "' already");
+      return wrong(table.place(), "there is a user '" + name + "' already");
     }
   }
   return users;

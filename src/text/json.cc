@@ -7,8 +7,6 @@
 #include <nlohmann/json.hpp>
 
 namespace cairn {
-namespace {
-
 bool is_utf8(ByteView bytes) {
   // The library refuses to write what is not UTF-8; asking it keeps reading and writing of one mind.
   try {
@@ -18,8 +16,6 @@ bool is_utf8(ByteView bytes) {
   }
   return true;
 }
-
-}  // namespace
 
 std::string json_string(ByteView text) {
   return nlohmann::json(std::string(text)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -10,6 +10,7 @@
 
 namespace cairn {
 
+bool is_utf8(ByteView bytes);
 /// `text` in quotes. Bytes that are not UTF-8 are replaced by U+FFFD; put_bytes() keeps them.
 std::string json_string(ByteView text);
 

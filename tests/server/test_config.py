@@ -42,7 +42,17 @@ FILES = [
     'dir = ""',
     'bind = ["127.0.0.1"',
     'log_level = "info',
+    'file_mode = 0600',
+    'maxclients = 5',
+    'port = 7380\nhttp_port = 7380',
+    'bind = ["::1", "::1"]',
+    'dir = "/etc/passwd"',
+    'log_level = "\\u0000"',
+    'password: hunter2',
 ]
+# Nested without bound, behind strings and comments that hide it; too long to be shown.
+DEEP = ['x=' + '["]",' * 100_000, '# ' + ']' * 100_000 + '\nx=' + '[' * 100_000, 'a.' * 100_000 + 'a = 1', 'x=' + '{a=' * 100_000,
+        "x=" + "'" * 3 + "\n]]]]" + "'" * 3 + "\ny=" + '[' * 100_000, 'x = "\\"]]]"\ny=' + '[' * 100_000]
 USERS = [
     '',
     '[[users]]\nname = "a"',
@@ -62,6 +72,13 @@ COMMANDS = [
     "serve DIR/data --prot 1",
     "serve --config DIR/missing.toml",
     "sreve DIR/data",
+    "serve --config DIR DIR/data",
+    "serve --bind 127.0.0.1 --bind 127.0.0.1 DIR/data --check-config",
+    "serve DIR/data --port",
+    "serve DIR/data --port 1 --port 2",
+    "table scan DIR/data --limit -1",
+    "table scan DIR/data --limit ten",
+    "table put DIR/data key -v",
     "table",
     "table gte DIR/data key",
     "table get",
@@ -96,6 +113,13 @@ def main() -> int:
             if not given.startswith("dir ="):
                 given = f'dir = "{work}/data"\n' + given
             said.append(f"--- cairn.toml\n{text}\n=> {check(given)}")
+        for text in DEEP:
+            assert "nested more than 32 deep" in check(text), text[:40]
+        pathlib.Path(config).write_text("# " + "[" * 40 + "\nlog_level = 'info' # ]\n", encoding="utf-8")
+        fine = subprocess.run([servers.CAIRN, "serve", f"{work}/data", "--check-config", "--config", config], capture_output=True, text=True, check=False)
+        assert fine.returncode == 0, fine.stderr
+        pathlib.Path(config).write_bytes(b"# \xff\n")
+        said.append("--- cairn.toml with a byte 0xff\n=> " + run(["serve", "--check-config", "--config", config], work))
         for text in USERS:
             pathlib.Path(users).write_text(text.replace("HASH", HASH), encoding="utf-8")
             said.append(f"--- users.toml\n{text}\n=> " + check(f'dir = "{work}/data"\nusers_file = "{users}"\n'))
