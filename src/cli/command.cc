@@ -49,7 +49,7 @@ std::string sentence(const CLI::App& app, const CLI::ParseError& error, const st
       const std::string name = word.substr(0, word.find('='));
       const bool known = name.size() < 2 || std::ranges::find(options, name) != options.end();
       if (name.starts_with('-') && !known) {
-        const std::string guess = suggestion(name, options);
+        const std::string guess = name.starts_with("--") ? suggestion(name, options) : "";
         return "unknown option '" + name + "'" + (guess.empty() ? "; write -- before values that begin with -" : guess);
       }
     }

@@ -209,7 +209,7 @@ Result<void> Setting::set(const std::vector<std::string>& texts, Config& config)
                                       },
                                       [&](const CustomForm& f) { return f.set(text, config); }},
                                 form);
-  return taken ? Result<void>{} : wrong(fmt::format("must be {}, not '{}'", expected(), text.substr(0, 80)));
+  return taken ? Result<void>{} : wrong(fmt::format("must be {}, not {}", expected(), json_string(text.substr(0, 80))));
 }
 
 Result<void> read_config(ByteView text, const std::string& file, Config& config) {
