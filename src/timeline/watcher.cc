@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kGivenAtOnce = 256;
 constexpr std::uint64_t kSavesReadAtOnce = 65'536;  // Under whatever prefix.
-constexpr std::int64_t kLookMs = 1000;         // One that waits looks again so soon.
+constexpr std::int64_t kLookMs = 1000;              // One that waits looks again so soon.
 constexpr std::int64_t kWaitMsMost = std::int64_t{1} << 46;
 
 WatchEvent::Kind event_of(RecordKind kind) {
