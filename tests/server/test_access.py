@@ -158,7 +158,7 @@ def addresses(work: str) -> None:
         return subprocess.run([servers.CAIRN, "serve", "--check-config", "--config", f"{work}/bind.toml"], capture_output=True, check=False, timeout=30).returncode
     assert check("") == 2
     assert check(f'users_file = "{work}/users.toml"\n') == 0
-    assert check(f'users_file = "{work}/missing.toml"\n') == 1
+    assert check(f'users_file = "{work}/missing.toml"\n') == 2
     assert check(f'tls_certificate = "{work}/server.crt"\n') == 2
     assert check(f'tls_certificate = "{work}/server.crt"\ntls_key = "{work}/client.csr"\n') == 2
     assert check(f'tls_certificate = "{work}/server.crt"\ntls_key = "{work}/server.key"\ntls_client_authority = "{work}/authority.crt"\n') == 0
