@@ -95,7 +95,7 @@ FetchContent_MakeAvailable(cairn)' 'add_subdirectory(/cairn cairn)'; do
     bash -ex /tmp/server.sh
     id cairn
     cairn serve --check-config --config /etc/cairn/cairn.toml
-    systemd-analyze verify /etc/systemd/system/cairn.service ;;
+    systemd-analyze verify --man=no /etc/systemd/system/cairn.service ;;  # The pages come with the package.
   package)  # docs/install.md, Debian packages.
     apt-get install -y --no-install-recommends git ca-certificates
     blocks docs/install.md | sed -n '/^.\/dev package/,/^cairn/p' >/tmp/install.sh
