@@ -43,7 +43,7 @@ std::string sentence(const CLI::App& app, const CLI::ParseError& error, const st
     for (const std::string& name : each->get_lnames()) options.push_back("--" + name);
   }
   const auto code = static_cast<CLI::ExitCodes>(error.get_exit_code());
-  const std::string what = error.what();
+  std::string what = error.what();
   if (code == CLI::ExitCodes::ExtrasError || (code == CLI::ExitCodes::RequiredError && !commands.empty())) {
     for (const std::string& word : words) {
       const std::string name = word.substr(0, word.find('='));

@@ -160,7 +160,7 @@ Result<TomlTable> parse_toml_file(ByteView text, const std::string& file,
     return Converter(root, file).table(*root);
   } catch (const toml::exception& error) {
     const toml::source_location& where = error.location();
-    const std::string line = where.line_str();
+    const std::string& line = where.line_str();
     // Of the line only the key is shown: the value may be a password.
     const std::size_t begin = std::min(line.find_first_not_of(" \t"), line.size());
     const std::size_t end = std::min(line.find_first_not_of(kKeyCharacters, begin), line.size());
