@@ -54,13 +54,13 @@ def check_config(where, kind, text):
 sessions = configs = 0
 for page in [pathlib.Path("README.md"), *sorted(pathlib.Path("docs").glob("*.md"))]:
     text = page.read_text()
-    for kind, language, body in re.findall(r"(?:<!-- run(?:: (\w+))? -->\n)?```(\w+)\n(.*?)```", text, re.S):
+    for marker, kind, language, body in re.findall(r"(<!-- run(?:: (\w+))? -->\n)?```(\w+)\n(.*?)```", text, re.S):
         if language == "json":
             json.loads(body)
         elif kind in ("config", "users"):
             check_config(page, kind, body)
             configs += 1
-        elif language == "console" and "<!-- run -->\n```console\n" + body in text:
+        elif marker and language == "console":
             sessions += run_session(page, body)
 page = pathlib.Path("docs/server.md")
 text = page.read_text()

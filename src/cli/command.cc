@@ -1,4 +1,4 @@
-// The only source that includes CLI11.
+// The only source that includes CLI11. Its exceptions end here: a person reads sentences of this file, not those of the library.
 #include "cli/command.h"
 
 #include <CLI/CLI.hpp>
@@ -6,7 +6,7 @@
 #include <charconv>
 #include <limits>
 
-#include "text/toml_file.h"
+#include "text/suggestion.h"
 
 namespace cairn::cli {
 namespace {
@@ -32,7 +32,7 @@ std::string path_of(const CLI::App& app) {
   return app.get_parent() == nullptr ? "cairn" : path_of(*app.get_parent()) + " " + app.get_name();
 }
 
-/// What is wrong with a command line, for a person. `words`: the command line behind the program's name.
+/// Explains to a person why a command line is refused. `words`: the arguments of the program.
 std::string sentence(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& words) {
   const CLI::App& command = deepest(app);
   std::vector<std::string> commands;

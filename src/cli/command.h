@@ -1,5 +1,5 @@
-// A command with its options and subcommands. CLI11 reads the command line; command.cc alone includes it, since it costs each
-// source that does 8 s to compile.
+// A command with its options and subcommands. CLI11 reads the command line. Only command.cc includes CLI11, because a source
+// that includes it takes 8 s to compile.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -20,7 +20,7 @@ struct BadArgument : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// One option or argument, to be described further. Lives as long as its Command.
+/// A handle of one option or argument, to describe it further. Valid while run_command_line() runs.
 class Option {
  public:
   explicit Option(CLI::Option& option) : option_(&option) {}
@@ -28,7 +28,7 @@ class Option {
   const Option& choices(const std::vector<std::string>& values) const;
   /// The option takes one value each time it is given, so that an argument may follow it.
   const Option& one_value() const;
-  /// What the help calls the value, such as NUMBER.
+  /// The help calls the value `name`, such as NUMBER.
   const Option& value_name(const std::string& name) const;
   /// The help shows the value that it has now.
   const Option& show_default() const;
@@ -37,8 +37,8 @@ class Option {
   CLI::Option* option_;
 };
 
-/// A handle, valid as long as the CommandLine that it came from. Values are stored into `into` when the command line is read;
-/// `into` must live until then.
+/// A handle, valid while run_command_line() runs. A value is stored into `into` when the command line is read; `into` must live
+/// until then.
 class Command {
  public:
   explicit Command(CLI::App& app) : app_(&app) {}
@@ -51,7 +51,7 @@ class Command {
   Option add_option(const std::string& name, std::optional<std::uint64_t>& into, const std::string& help) const;
   /// `take` is called with the value; it throws BadArgument to refuse it.
   Option add_option(const std::string& name, const std::function<void(const std::string&)>& take, const std::string& help) const;
-  /// Repeated for several values, all of which `take` is given at once.
+  /// An option that is given once for each value. `take` is called once, with all values.
   Option add_list(const std::string& name, const std::function<void(const std::vector<std::string>&)>& take,
                   const std::string& help) const;
   Option add_flag(const std::string& name, bool& into, const std::string& help) const;

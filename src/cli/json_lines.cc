@@ -39,8 +39,6 @@ Result<Bytes> parse_account_key(const std::string& hex) {
   return Bytes(absl::HexStringToBytes(hex));
 }
 
-std::string to_hex(ByteView bytes) { return absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size())); }
-
 Result<nlohmann::json> parse_json(ByteView text) {
   try {
     return nlohmann::json::parse(text);

@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "cairn/cairn.h"
+#include "text/hex.h"
 #include "text/json.h"
 
 namespace cairn::cli {
 
 /// 32 bytes of 64 hexadecimal digits. kInvalidArgument.
 Result<Bytes> parse_account_key(const std::string& hex);
-std::string to_hex(ByteView bytes);
 /// The bytes of a JSON string, or of the object {"NAME64":…}. kInvalidArgument.
 Result<Bytes> parse_json_bytes(ByteView text, const std::string& name);
 

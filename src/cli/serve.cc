@@ -1,5 +1,5 @@
-// cairn serve. The flags are made from the table of settings: a flag is stored as the texts that were given, and set over what
-// the file says once that was read.
+// cairn serve. Each setting has a flag, made from the table of settings. The command line is read before the file, so the texts
+// of flags are kept, and override the file once it was read.
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <systemd/sd-daemon.h>
@@ -66,7 +66,6 @@ Result<void> serve(const server::Config& config) {
     // Services that are ordered after this one start when it answers. Without systemd sd_notify() does nothing.
     sd_notify(0, "READY=1");
     CAIRN_TRY_VOID(server->run());
-    sd_notify(0, "STOPPING=1");
   }
   CAIRN_TRY_VOID(database.close());
   spdlog::info("closed");

@@ -38,11 +38,6 @@ Result<int> finish(Database& database, bool json, const Json& answer = {{"ok", t
   return 0;
 }
 
-void put_stamp(Json& object, Stamp stamp) {
-  object["time"] = stamp.time().time_since_epoch().count();
-  object["stamp"] = stamp.to_string();
-}
-
 Result<int> create(const Arguments& arguments) {
   CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kCreate));
   for (const std::string& name : database.timelines()) {

@@ -1,19 +1,20 @@
-// One row a setting: whatever names, checks, prints or documents settings goes through kSettings.
+// Each setting is one row of kSettings. Code that names, checks, prints or documents settings uses the rows.
 #include "server/config.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "base/error.h"
 #include "server/text.h"
 #include "text/json.h"
+#include "text/suggestion.h"
 #include "text/toml_file.h"
 
 namespace cairn::server {
@@ -114,8 +115,9 @@ std::unexpected<Error> wrong(const std::string& what) { return fail(ErrorCode::k
 std::optional<std::vector<std::string>> texts_of(const Setting& setting, const TomlValue& value) {
   using Texts = std::optional<std::vector<std::string>>;
   const bool wants_text = std::holds_alternative<TextForm>(setting.form) || std::holds_alternative<CustomForm>(setting.form);
+  const bool wants_number = std::holds_alternative<NumberForm>(setting.form) || std::holds_alternative<SwitchForm>(setting.form);
   return std::visit(
-      Match{[&](std::int64_t number) { return wants_text ? Texts{} : Texts{{std::to_string(number)}}; },
+      Match{[&](std::int64_t number) { return wants_number ? Texts{{std::to_string(number)}} : Texts{}; },
             [&](bool on) { return std::holds_alternative<SwitchForm>(setting.form) ? Texts{{on ? "true" : "false"}} : Texts{}; },
             [&](const std::string& text) { return wants_text ? Texts{{text}} : Texts{}; },
             [&](const std::vector<std::string>& texts) {
@@ -132,7 +134,7 @@ const char* form_hint(const Setting& setting) {
   return is_list ? ", as in [\"a\", \"b\"]" : is_text ? ", in double quotes" : "";
 }
 
-/// What is said of a name in a file that is no setting.
+/// The message for a name in a file that is not a setting.
 std::string unknown(const std::string& name, bool is_section) {
   if (is_section) return "section '" + name + "' is not known: settings stand at the top of the file, in no section";
   std::vector<std::string> names;
@@ -241,8 +243,13 @@ Result<std::string> read_text_file(const std::string& setting, const std::string
     return wrong(
         fmt::format("{} '{}' cannot be read: {}", setting, file, is_directory ? "it is a directory" : std::strerror(errno)));
   }
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (in.bad()) return wrong(fmt::format("{} '{}' cannot be read", setting, file));
+  // At most a little more than a file may have: some files, such as /dev/zero, have no end.
+  std::string text;
+  std::array<char, 64 * kKiB> chunk{};
+  while (text.size() <= kFileBytesMax && (in.read(chunk.data(), chunk.size()) || in.gcount() != 0)) {
+    text.append(chunk.data(), static_cast<std::size_t>(in.gcount()));
+  }
+  if (in.bad()) return wrong(fmt::format("{} '{}' cannot be read: {}", setting, file, std::strerror(errno)));
   return text;
 }
 

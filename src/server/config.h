@@ -60,7 +60,7 @@ struct LiveConfig {
   std::atomic<std::int64_t> allow_flush;  ///< 0 or 1.
 };
 
-/// The forms that a value can have.
+/// The forms that the value of a setting can have.
 struct NumberForm {
   std::int64_t Config::* at;
   std::int64_t least;
@@ -92,8 +92,8 @@ struct Setting {
   [[nodiscard]] std::string config_name() const;                ///< "maxclients"
   [[nodiscard]] std::string value(const Config& config) const;  ///< As it stands in a file.
   [[nodiscard]] std::string default_text() const;               ///< "none" if it is empty.
-  [[nodiscard]] std::string expected() const;                   ///< "a number from 1 to 256"
-  /// Of a flag: one text, of a list several. kInvalidArgument.
+  [[nodiscard]] std::string expected() const;                   ///< "a whole number from 1 to 256"
+  /// Stores a value into `config`: one text, or for a list one text for each element. kInvalidArgument: `expected()` is not met.
   [[nodiscard]] Result<void> set(const std::vector<std::string>& texts, Config& config) const;
 };
 
@@ -106,7 +106,7 @@ bool parse_switch(ByteView text, bool& value);
 Result<void> read_config(ByteView text, const std::string& file, Config& config);
 /// "disk", "kernel" or "interval:MS".
 std::string durability_name(const Config& config);
-/// All of a file. kInvalidArgument, naming `setting`: it cannot be read.
+/// The content of a file, or its first MiB and a little more. kInvalidArgument, naming `setting`: the file cannot be read.
 Result<std::string> read_text_file(const std::string& setting, const std::string& file);
 /// kInvalidArgument: the first two settings that contradict each other, or the first that cannot be used.
 Result<void> check_config(const Config& config);

@@ -11,7 +11,7 @@
 namespace cairn::server {
 namespace {
 
-/// As Redis prints the values that a setting has now.
+/// The value that a setting has now, as Redis prints it.
 std::string redis_text(Service& service, const Setting& setting) {
   const bool is_switch = std::holds_alternative<SwitchForm>(setting.form);
   if (setting.live != nullptr) {
@@ -29,44 +29,42 @@ std::string redis_text(Service& service, const Setting& setting) {
   return setting.value(config);
 }
 
-/// As Redis names how often its log is synced.
+/// How often the log is synced, in the words of Redis.
 std::string sync_name(const Config& config) {
   if (config.durability == Durability::kDisk) return "always";
   return config.sync_interval_ms != 0 ? "everysec" : "no";
 }
 
-/// Names that clients of Redis ask for, with the only value that they have here.
-std::string fixed_value(Service& service, ByteView name) {
-  static const std::map<ByteView, std::string> values{{"appendonly", "yes"},
-                                                      {"daemonize", "no"},
-                                                      {"maxmemory", "0"},
-                                                      {"maxmemory-clients", "0"},
-                                                      {"maxmemory-samples", "5"},
-                                                      {"maxmemory-policy", "noeviction"},
-                                                      {"replicaof", ""},
-                                                      {"save", ""},
-                                                      {"slaveof", ""},
-                                                      {"databases", std::to_string(kDatabases)},
-                                                      {"proto-max-bulk-len", std::to_string(512 * kMiB)}};
-  return name == "appendfsync" ? sync_name(service.config()) : values.at(name);
+/// Settings of Redis that clients ask for, with the only value that they have here.
+const std::map<std::string, std::string>& fixed_values() {
+  static const std::map<std::string, std::string> values{{"appendonly", "yes"},
+                                                         {"daemonize", "no"},
+                                                         {"databases", std::to_string(kDatabases)},
+                                                         {"maxmemory", "0"},
+                                                         {"maxmemory-clients", "0"},
+                                                         {"maxmemory-policy", "noeviction"},
+                                                         {"maxmemory-samples", "5"},
+                                                         {"proto-max-bulk-len", std::to_string(512 * kMiB)},
+                                                         {"replicaof", ""},
+                                                         {"save", ""},
+                                                         {"slaveof", ""}};
+  return values;
 }
-constexpr const char* kFixedNames[] = {
-    "appendfsync",      "appendonly",        "daemonize",          "databases", "maxmemory", "maxmemory-clients",
-    "maxmemory-policy", "maxmemory-samples", "proto-max-bulk-len", "replicaof", "save",      "slaveof"};
+constexpr const char* kSync = "appendfsync";  // Follows from the durability.
 
 /// All names of CONFIG, in order; nullptr: the value is fixed.
 const std::map<std::string, const Setting*>& known_names() {
   static const auto names = [] {
-    std::map<std::string, const Setting*> all;
-    for (const char* const name : kFixedNames) all[name] = nullptr;
+    std::map<std::string, const Setting*> all{{kSync, nullptr}};
+    for (const auto& [name, value] : fixed_values()) all[name] = nullptr;
     for (const Setting& setting : settings()) all[setting.config_name()] = &setting;
     return all;
   }();
   return names;
 }
 
-/// The name in CONFIG of what a client calls `text`: capitals and '_' are allowed, and so is the name in a file of settings where
-/// Redis has another.
+/// The name in CONFIG of a setting that a client calls `text`. A client may write capitals and '_', and may use the name that the
+/// setting has in a file.
 std::string name_of(ByteView text) {
   std::string name = small_letters(text);
   std::ranges::replace(name, '_', '-');
@@ -77,7 +75,8 @@ std::string name_of(ByteView text) {
 }
 
 std::string value_of(Service& service, const std::string& name, const Setting* setting) {
-  return setting == nullptr ? fixed_value(service, name) : redis_text(service, *setting);
+  if (setting != nullptr) return redis_text(service, *setting);
+  return name == kSync ? sync_name(service.config()) : fixed_values().at(name);
 }
 
 Result<void> config_get(Context& c) {
@@ -95,8 +94,8 @@ Result<void> config_get(Context& c) {
   return {};
 }
 
-/// Takes `text` as a value of `setting`, which can be set while the server runs. Why it cannot be, as Redis says it; empty: it
-/// can.
+/// Reads `text` as a value of `setting`, one that CONFIG SET can change. Returns the reason why it cannot, in the words of Redis;
+/// empty: `value` has it.
 std::string take(Service& service, const Setting& setting, ByteView text, std::int64_t& value) {
   const auto* const form = std::get_if<NumberForm>(&setting.form);
   if (form == nullptr) {

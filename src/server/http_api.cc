@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "server/times.h"
 #include "text/json.h"
+#include "text/moment.h"
 
 namespace cairn::server {
 namespace {
@@ -79,11 +80,6 @@ Result<Question> question_of(Service& service, const HttpTarget& target, const U
     return fail(ErrorCode::kPermissionDenied, "user '" + user->name + "' may not read that");
   }
   return question;
-}
-
-void put_stamp(Json& object, Stamp stamp) {
-  object["stamp"] = stamp.to_string();
-  object["time"] = stamp.time().time_since_epoch().count();
 }
 
 Result<Json> get(Service& service, const HttpTarget& target, const User* user) {

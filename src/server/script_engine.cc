@@ -3,7 +3,6 @@
 // staged is then discarded by the executor.
 #include "server/script_engine.h"
 
-#include <absl/strings/escaping.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
@@ -22,6 +21,7 @@
 #include "server/script_values.h"
 #include "server/service.h"
 #include "server/users.h"
+#include "text/hex.h"
 
 namespace cairn::server {
 namespace {
@@ -257,7 +257,7 @@ std::string sha1_of(ByteView bytes) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
   EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, sha1, nullptr);
-  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
+  return to_hex({reinterpret_cast<const char*>(digest.data()), size});
 }
 
 Result<std::string> ScriptEngine::load(ByteView source) {

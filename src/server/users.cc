@@ -13,6 +13,8 @@
 
 #include "base/error.h"
 #include "server/glob.h"
+#include "text/hex.h"
+#include "text/suggestion.h"
 #include "text/toml_file.h"
 
 namespace cairn::server {
@@ -32,8 +34,6 @@ bool from_hex(ByteView text, std::string& bytes) {
   bytes = absl::HexStringToBytes(absl::string_view(text.data(), text.size()));
   return true;
 }
-
-std::string to_hex(ByteView bytes) { return absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size())); }
 
 struct Hashed {
   std::uint64_t cost = kCost;

@@ -67,7 +67,7 @@ Bytes text_of(double value) {
   for (const char c : scientific.substr(0, e)) {
     if (is_digit(c)) digits.push_back(c);
   }
-  int exponent = 0;  // Of the first digit.
+  int exponent = 0;  // The power of ten of the first digit.
   std::from_chars(scientific.data() + e + (scientific[e + 1] == '+' ? 2 : 1), end, exponent);
   const Bytes sign = value < 0 ? "-" : "";
   const int count = static_cast<int>(digits.size());
@@ -102,7 +102,7 @@ class Reader {
   struct Level {
     bool is_object;
     bool is_empty = true;
-    std::uint64_t index = 0;  // Of the next element, in an array.
+    std::uint64_t index = 0;  // In an array, the index of the next element.
   };
 
   void skip_space() {

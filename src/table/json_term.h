@@ -16,8 +16,8 @@ using JsonPath = std::vector<std::string>;
 Result<JsonPath> parse_json_pointer(ByteView pointer);
 
 /// The string at `path`, unescaped, or the text of the number or boolean. nullopt: there is none, it is null, an object or an
-/// array, or `json` is not a JSON text (RFC 8259, with or without a byte order mark; a zero byte ends it). Of two members of
-/// the same name the last one counts.
+/// array, or `json` is not a JSON text (RFC 8259, with or without a byte order mark; a zero byte ends it). If two members have
+/// the same name, the last one counts.
 ///
 /// Integers of 64 bits have their decimal digits as their text. Other numbers are rounded to a double and have the
 /// shortest digits that give this double again, written as in JavaScript but with ".0" where they are whole ("100.0") and two

@@ -37,6 +37,12 @@ Json Json::array() {
   return array;
 }
 
+Json Json::rendered(std::string text) {
+  Json json;
+  json.text_ = std::move(text);
+  return json;
+}
+
 Json& Json::operator[](const std::string& name) {
   kind_ = Kind::kObject;
   const auto found = std::ranges::find(names_, name);
@@ -63,9 +69,10 @@ void Json::append_to(std::string& out) const {
 }
 
 void put_bytes(Json& object, const std::string& name, ByteView bytes) {
-  if (is_utf8(bytes)) {
-    object[name] = bytes;
-  } else {
+  try {
+    // Without a handler the library refuses bytes that are not UTF-8.
+    object[name] = Json::rendered(nlohmann::json(std::string(bytes)).dump());
+  } catch (const nlohmann::json::type_error&) {
     object[name + "64"] = absl::Base64Escape(absl::string_view(bytes.data(), bytes.size()));
   }
 }

@@ -31,6 +31,8 @@ class Json {
   Json(const std::vector<std::string>& texts);                 // NOLINT(google-explicit-constructor)
   Json(std::initializer_list<Member> members);                 // NOLINT(google-explicit-constructor)
   static Json array();
+  /// A scalar whose JSON text is `text`.
+  static Json rendered(std::string text);
 
   /// The member `name` of an object, added if there is none. A null becomes an object.
   Json& operator[](const std::string& name);
@@ -43,8 +45,8 @@ class Json {
  private:
   enum class Kind : std::uint8_t { kScalar, kObject, kArray };
   Kind kind_ = Kind::kScalar;
-  std::string text_;                // Of a scalar.
-  std::vector<std::string> names_;  // Of an object's values.
+  std::string text_;                // The JSON text of a scalar.
+  std::vector<std::string> names_;  // The names of the values of an object.
   std::vector<Json> values_;
 };
 

@@ -45,6 +45,11 @@ Result<Moment> parse_moment(ByteView text) {
                          " if that is meant, or an early time as RFC 3339");
 }
 
+void put_stamp(Json& object, Stamp stamp) {
+  object["time"] = stamp.time().time_since_epoch().count();
+  object["stamp"] = stamp.to_string();
+}
+
 std::string format_time(Time time) {
   const auto day = std::chrono::floor<std::chrono::days>(time);
   const std::chrono::year_month_day date(day);

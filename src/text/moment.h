@@ -4,12 +4,15 @@
 
 #include "cairn/result.h"
 #include "cairn/timeline.h"
+#include "text/json.h"
 
 namespace cairn {
 
 /// RFC 3339 with a zone, milliseconds since 1970, or a stamp as it is printed. kInvalidArgument: the text is none of these, or
 /// a number before 1973 (which is likely to be in seconds) or after the year 9999.
 Result<Moment> parse_moment(ByteView text);
+/// Puts the members "time" (milliseconds since 1970) and "stamp" into `object`.
+void put_stamp(Json& object, Stamp stamp);
 /// RFC 3339 in UTC, with milliseconds.
 std::string format_time(Time time);
 

@@ -1,3 +1,5 @@
+// Checks the shape of a time before abseil reads it: absl::ParseTime() also takes years of other lengths, spaces, and
+// "infinite-future", which were never accepted.
 #include "text/rfc3339.h"
 
 #include <absl/time/time.h>
@@ -18,7 +20,6 @@ bool has_shape(ByteView text, ByteView shape) {
 
 }  // namespace
 
-// The shape is checked first: absl::ParseTime() also takes years of other lengths, spaces, and "infinite-future".
 std::optional<Time> parse_rfc3339(ByteView text) {
   constexpr ByteView kMoment = "0000-00-00T00:00:00";
   std::string normal(text);

@@ -14,7 +14,6 @@
 namespace cairn {
 namespace {
 
-constexpr std::size_t kFileBytesMax = kMiB;
 constexpr int kDepthMax = 32;
 constexpr ByteView kKeyCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 
@@ -22,7 +21,8 @@ std::string place_of(const std::string& file, std::size_t line, std::size_t colu
   return fmt::format("{}:{}:{}", file, line, column);
 }
 
-/// Turns the library's values into Cairn's. What it makes keeps the whole parsed file, to find places in it.
+/// Turns the library's values into Cairn's. The tables that it makes keep the parsed file alive, because their places are found
+/// in it.
 class Converter {
  public:
   Converter(std::shared_ptr<const toml::value> root, std::string file) : root_(std::move(root)), file_(std::move(file)) {}
@@ -72,8 +72,8 @@ class Converter {
   const std::string file_;
 };
 
-/// Finds what the library would call itself for without bound: brackets, and names of many parts (a.b.c), outside of strings and
-/// comments.
+/// Finds the line where brackets, or names of many parts (a.b.c), are nested too deep; the library calls itself for each level.
+/// Strings and comments do not count.
 class DepthCheck {
  public:
   explicit DepthCheck(ByteView text) : text_(text) {}
@@ -110,9 +110,11 @@ class DepthCheck {
       if (text_[at_] == '\n' && end.size() == 1) break;  // Not closed, which the library says.
       if (text_[at_] == '\n') ++line_;
       if (quote == '"' && text_[at_] == '\\') {
-        ++at_;
+        if (!text_.substr(at_ + 1).starts_with('\n')) ++at_;
       } else if (text_.substr(at_).starts_with(end)) {
         at_ += end.size() - 1;
+        // Up to two quotes may stand before the three that end a string: of five, the last three end it.
+        for (int i = 0; i < 2 && end.size() == 3 && text_.substr(at_ + 1).starts_with(quote); ++i) ++at_;
         return;
       }
     }
@@ -125,24 +127,6 @@ class DepthCheck {
   int depth_ = 0;
   int dots_ = 0;
 };
-
-/// Letters inserted, left out, replaced or swapped with the next (optimal string alignment).
-std::size_t edit_distance(ByteView a, ByteView b) {
-  std::vector<std::size_t> before;  // The row before the last.
-  std::vector<std::size_t> last;
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    before = std::exchange(last, row);
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      row[j] = std::min({last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1), last[j] + 1, row[j - 1] + 1});
-      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-      if (swapped) row[j] = std::min(row[j], before[j - 2] + 1);
-    }
-  }
-  return row.back();
-}
 
 }  // namespace
 
@@ -161,7 +145,7 @@ Result<TomlTable> parse_toml_file(ByteView text, const std::string& file,
   } catch (const toml::exception& error) {
     const toml::source_location& where = error.location();
     const std::string& line = where.line_str();
-    // Of the line only the key is shown: the value may be a password.
+    // The message shows the key alone: the value may be a password.
     const std::size_t begin = std::min(line.find_first_not_of(" \t"), line.size());
     const std::size_t end = std::min(line.find_first_not_of(kKeyCharacters, begin), line.size());
     const std::string key = line.substr(begin, end - begin);
@@ -173,13 +157,6 @@ Result<TomlTable> parse_toml_file(ByteView text, const std::string& file,
   } catch (const std::exception&) {
     return wrong(file + ": the file is not valid TOML");
   }
-}
-
-std::string suggestion(ByteView word, const std::vector<std::string>& names) {
-  const auto distance = [&](const std::string& name) { return edit_distance(word.substr(0, 64), name); };
-  const auto nearest = std::ranges::min_element(names, {}, distance);
-  if (nearest == names.end() || distance(*nearest) > std::max<std::size_t>(nearest->size() / 3, 1)) return "";
-  return "; did you mean '" + *nearest + "'?";
 }
 
 }  // namespace cairn

@@ -10,6 +10,9 @@
 
 namespace cairn {
 
+/// A longer file is refused.
+inline constexpr std::size_t kFileBytesMax = kMiB;
+
 struct TomlTable;
 
 struct TomlValue {
@@ -30,8 +33,5 @@ struct TomlTable {
 /// asked what to add to the message when the line of a key is not TOML.
 Result<TomlTable> parse_toml_file(ByteView text, const std::string& file,
                                   const std::function<std::string(const std::string& key)>& hint = {});
-
-/// "; did you mean 'NAME'?" with the name that differs least from `word`; empty if all differ much.
-std::string suggestion(ByteView word, const std::vector<std::string>& names);
 
 }  // namespace cairn

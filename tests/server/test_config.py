@@ -49,10 +49,12 @@ FILES = [
     'dir = "/etc/passwd"',
     'log_level = "\\u0000"',
     'password: hunter2',
+    'http_hosts = 5',
 ]
 # Nested without bound, behind strings and comments that hide it; too long to be shown.
 DEEP = ['x=' + '["]",' * 100_000, '# ' + ']' * 100_000 + '\nx=' + '[' * 100_000, 'a.' * 100_000 + 'a = 1', 'x=' + '{a=' * 100_000,
-        "x=" + "'" * 3 + "\n]]]]" + "'" * 3 + "\ny=" + '[' * 100_000, 'x = "\\"]]]"\ny=' + '[' * 100_000]
+        "x=" + "'" * 3 + "\n]]]]" + "'" * 3 + "\ny=" + '[' * 100_000, 'x = "\\"]]]"\ny=' + '[' * 100_000,
+        "x=[" + "'" * 3 + "a" + "'" * 4 + ", " + "[" * 100_000, 'x=[' + '"' * 3 + 'a' + '"' * 5 + ', ' + '[' * 100_000]
 USERS = [
     '',
     '[[users]]\nname = "a"',
@@ -73,6 +75,8 @@ COMMANDS = [
     "serve --config DIR/missing.toml",
     "sreve DIR/data",
     "serve --config DIR DIR/data",
+    "serve --config /proc/self/mem DIR/data",
+    "serve --config /dev/zero DIR/data",
     "serve --bind 127.0.0.1 --bind 127.0.0.1 DIR/data --check-config",
     "serve DIR/data --port",
     "serve DIR/data --port 1 --port 2",
