@@ -1,4 +1,4 @@
-# Which compiler is good enough, and how Cairn's own code is compiled.
+# Checks that the compiler is new enough, and sets how Cairn's own code is compiled.
 set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -63,6 +63,8 @@ endif()
 find_program(CAIRN_MOLD mold)
 if(CAIRN_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND PROJECT_IS_TOP_LEVEL)
   add_link_options(-fuse-ld=mold)
-elseif(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND PROJECT_IS_TOP_LEVEL)
+endif()
+find_program(CAIRN_LLD ld.lld-19)
+if(CAIRN_LLD AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND PROJECT_IS_TOP_LEVEL)
   add_link_options(-fuse-ld=lld-19)
 endif()

@@ -1,5 +1,5 @@
-# cmake --install: the libraries, the headers, what find_package(cairn) and pkg-config need, the command, its manual pages and
-# completions.
+# cmake --install: the libraries, the headers, what find_package(cairn) and pkg-config need, the command and its completions.
+# (The Debian package adds manual pages, which tools/make_manual.py makes.)
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(CAIRN_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/cairn)

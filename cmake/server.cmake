@@ -1,7 +1,7 @@
 # cairn_server: everything behind `cairn serve`.
 if(Boost_VERSION VERSION_LESS 1.81)
   message(FATAL_ERROR "The server needs Boost 1.81 or newer (Asio, Beast, URL); this is ${Boost_VERSION}. "
-                      "Install libboost1.81-dev, or configure with -DCAIRN_SERVER=OFF -DCAIRN_TESTS=OFF.")
+                      "Install libboost1.81-dev, or configure with -DCAIRN_SERVER=OFF.")
 endif()
 find_package(Boost 1.81 REQUIRED COMPONENTS url)
 find_package(spdlog REQUIRED)
