@@ -2,6 +2,7 @@
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/escaping.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -155,7 +156,7 @@ RequestParser::Outcome RequestParser::parse_array(ByteView input, const RequestL
 RequestParser::Outcome RequestParser::parse_argument(ByteView input, const RequestLimits& limits) {
   if (state_ == State::kSize) {
     if (at_ == input.size()) return more(left_ * 6);  // "$0", and two ends of lines.
-    if (input[at_] != '$') return bad(std::string("expected '$', got '") + input[at_] + "'");
+    if (input[at_] != '$') return bad(fmt::format("expected '$', got '{}'", input[at_]));
     const std::size_t end = input.find('\r', at_ + 1);
     if (std::min(end, input.size()) - at_ > kCountLineMax) return bad("too big bulk count string");
     if (end == ByteView::npos || end + 1 >= input.size()) return more(1);
