@@ -30,9 +30,13 @@ run_step() {
   cp -a "$base/root" "$root"
   git clone -q . "$root/cairn"
   cp /etc/resolv.conf /etc/hosts "$root/etc/"
+  # Certificates that this machine trusts, for npm.
+  cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
+  chroot "$root" update-ca-certificates >"$base/certificates.log" 2>&1
   unshare --mount --pid --fork bash -c "
     mount --rbind /dev '$root/dev' && mount -t proc proc '$root/proc' &&
     exec chroot '$root' env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
+      NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
       bash /cairn/tests/packaging/in_root.sh $step" >"$base/$step.log" 2>&1 || {
     tail -30 "$base/$step.log"; echo "packaging: step $step failed; its log is $base/$step.log"; return 1; }
   echo "packaging: $step: $(tail -1 "$base/$step.log")"
