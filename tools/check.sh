@@ -22,5 +22,15 @@ if [ -n "$changed" ]; then
   printf '%s\n' $changed | grep -v simulated | xargs -r -P 2 -n 1 clang-tidy-19 -p build/clang --quiet 2>/dev/null
 fi
 echo "clang-tidy: $(echo "$changed" | wc -w) files, nothing found"
+
+# Dropping the answer of a call that can fail is a warning of both compilers without any flag.
+for compiler in g++-12 clang++-19; do
+  seen=$("$compiler" -std=c++23 -Iinclude -fsyntax-only tests/compile/dropped_result.cc 2>&1 | grep -c 'warning:.*nodiscard' || true)
+  [ "$seen" = "$(grep -c '// dropped$' tests/compile/dropped_result.cc)" ] || {
+    echo "tests/compile/dropped_result.cc: $compiler warns of $seen lines, not of each that is marked"; exit 1; }
+  ! "$compiler" -std=c++23 -Iinclude -Werror -fsyntax-only tests/compile/dropped_result.cc 2>/dev/null || {
+    echo "tests/compile/dropped_result.cc compiles with $compiler -Werror"; exit 1; }
+done
+echo "dropped results: refused by both compilers"
 tools/check_docs.sh
 tools/fuzz.sh 20

@@ -49,6 +49,16 @@ def check_lengths(path: pathlib.Path) -> None:
             opened = None
 
 
+def check_discards(path: pathlib.Path) -> None:
+    """A Result that is dropped says why, on the line or in the comment above the statements it stands among."""
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines, 1):
+        if re.search(r"\(void\)\s*[\w(*:]", line):
+            problems.append(f"{path}:{number}: '(void)' drops an answer: handle it, or ignore_error() with a comment that says why")
+        if ".ignore_error()" in line and not any("//" in near for near in lines[max(0, number - 6):number]):
+            problems.append(f"{path}:{number}: ignore_error() without a comment that says why")
+
+
 for folder in ("src", "include", "tests", "bench", "examples"):
     for path in sorted((root / folder).rglob("*")):
         if path.suffix not in (".h", ".cc"):
@@ -57,11 +67,12 @@ for folder in ("src", "include", "tests", "bench", "examples"):
         check_lengths(relative if pathlib.Path.cwd() == root else path)
         if folder == "src":
             check_includes(relative, relative.parts[1])
+            check_discards(relative)
 
 for path in sorted((root / "include").rglob("*.h")):
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if line.startswith('#include "') and not line.startswith('#include "cairn/'):
             problems.append(f"{path.relative_to(root)}:{number}: a public header includes from src")
 
-print("\n".join(problems) if problems else "structure: floors, file and function lengths hold")
+print("\n".join(problems) if problems else "structure: floors, file and function lengths hold; no answer is dropped without a reason")
 sys.exit(1 if problems else 0)

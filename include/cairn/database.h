@@ -73,11 +73,13 @@ class CAIRN_API Database {
   ~Database();
 
   /// The table `name`, opened on first use. 1 to 64 characters of a-z A-Z 0-9 _ - . :
-  /// kNotFound: there is none and options.create_if_missing is false.
+  /// kNotFound: there is none and options.create_if_missing is false. kInvalidArgument: a member of options.main is given and is
+  /// not what the table was made with; the message names both.
   Result<Table> table(const std::string& name, const TableOptions& options = {});
   [[nodiscard]] std::vector<std::string> tables() const;
   /// The timeline `name`, opened on first use; otherwise as table(). What `options` give holds from the first call in this open
-  /// on. kInvalidArgument: an option is out of its range.
+  /// on. kInvalidArgument: an option is out of its range, or the timeline is open already and an option differs from what it was
+  /// opened with.
   Result<Timeline> timeline(const std::string& name, const TimelineOptions& options = {});
   [[nodiscard]] std::vector<std::string> timelines() const;
   /// The fork store `name`, opened on first use, which reads what its sealed index does not cover; otherwise as table().

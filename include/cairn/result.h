@@ -2,7 +2,10 @@
 #pragma once
 #include <cstdint>
 #include <expected>
+#include <memory>
+#include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "cairn/export.h"
@@ -43,7 +46,140 @@ struct CAIRN_API Error {
 };
 
 template <typename T>
-using Result = std::expected<T, Error>;
+class Result;
+
+namespace detail {
+template <typename U>
+inline constexpr bool kIsResult = false;
+template <typename U>
+inline constexpr bool kIsResult<Result<U>> = true;
+template <typename E>
+inline constexpr bool kIsResult<std::unexpected<E>> = true;
+[[noreturn]] CAIRN_API void throw_bad_result(const Error& error);
+}  // namespace detail
+
+/// Thrown by Result::value() of a failure; what() is Error::to_string().
+class CAIRN_API BadResult : public std::runtime_error {
+ public:
+  explicit BadResult(Error error);
+  BadResult(const BadResult&) noexcept;
+  BadResult& operator=(const BadResult&) noexcept;
+  ~BadResult() override;
+  [[nodiscard]] const Error& error() const noexcept { return *error_; }
+
+ private:
+  std::shared_ptr<const Error> error_;  // Shared: an exception is copied, and a copy must not throw.
+};
+
+/// The answer of a call that can fail: a T, or the Error that says why there is none.
+///
+///     Result<Table> table = db.table("notes");
+///     if (!table) return complain(table.error().to_string());
+///     table->put("key", "value").value();  // Throws BadResult if the put fails.
+///
+/// A Result that is not looked at is a warning of every compiler. Where a failure changes nothing for the caller,
+/// ignore_error() says so. A function that returns a Result itself passes a failure on with CAIRN_TRY or CAIRN_TRY_VOID.
+///
+/// A value type: copied, moved and used by one thread at a time as a T is. `*`, `->` need a value and error() needs a failure:
+/// without it their behavior is undefined, as that of std::expected, which the interface follows (C++23, [expected]).
+template <typename T>
+class [[nodiscard]] Result {
+  template <typename U>
+  static constexpr bool kIsValue = !std::is_same_v<std::remove_cvref_t<U>, Result> && std::is_constructible_v<T, U> &&
+                                   !detail::kIsResult<std::remove_cvref_t<U>>;
+
+ public:
+  using value_type = T;
+  using error_type = Error;
+
+  Result()
+    requires std::is_default_constructible_v<T>
+  = default;
+  template <typename U = T>
+    requires kIsValue<U>
+  explicit(!std::is_convertible_v<U, T>) Result(U&& value) : state_(std::in_place, std::forward<U>(value)) {}
+  template <typename E>
+    requires std::is_constructible_v<Error, const E&>
+  Result(const std::unexpected<E>& failure) : state_(failure) {}  // NOLINT(google-explicit-constructor)
+  template <typename E>
+    requires std::is_constructible_v<Error, E>
+  Result(std::unexpected<E>&& failure) : state_(std::move(failure)) {}  // NOLINT(google-explicit-constructor)
+  /// From an answer of a type that a T is made of, such as a pointer to a derived class.
+  template <typename U>
+    requires(!std::is_same_v<U, T> && std::is_convertible_v<U, T>)
+  Result(Result<U> other)  // NOLINT(google-explicit-constructor)
+      : state_(other ? State(std::in_place, *std::move(other)) : State(std::unexpect, std::move(other).error())) {}
+
+  [[nodiscard]] bool has_value() const noexcept { return state_.has_value(); }
+  explicit operator bool() const noexcept { return state_.has_value(); }
+
+  [[nodiscard]] T& operator*() & noexcept { return *state_; }
+  [[nodiscard]] const T& operator*() const& noexcept { return *state_; }
+  [[nodiscard]] T&& operator*() && noexcept { return *std::move(state_); }
+  [[nodiscard]] T* operator->() noexcept { return state_.operator->(); }
+  [[nodiscard]] const T* operator->() const noexcept { return state_.operator->(); }
+  /// The value. Throws BadResult if there is none.
+  T& value() & { return check(), *state_; }
+  const T& value() const& { return check(), *state_; }
+  T&& value() && { return check(), *std::move(state_); }
+  /// The value, or `other` if there is none.
+  template <typename U>
+  [[nodiscard]] T value_or(U&& other) const& {
+    return state_.value_or(std::forward<U>(other));
+  }
+  template <typename U>
+  [[nodiscard]] T value_or(U&& other) && {
+    return std::move(state_).value_or(std::forward<U>(other));
+  }
+
+  [[nodiscard]] const Error& error() const& noexcept { return state_.error(); }
+  [[nodiscard]] Error& error() & noexcept { return state_.error(); }
+  [[nodiscard]] Error&& error() && noexcept { return std::move(state_).error(); }
+
+  /// Drops the answer: for a caller to whom a failure makes no difference. Say why, where it is called.
+  void ignore_error() const noexcept {}
+
+ private:
+  using State = std::expected<T, Error>;
+  void check() const {
+    if (!state_) detail::throw_bad_result(state_.error());
+  }
+  State state_;
+};
+
+/// The answer of a call that gives nothing but success or a failure.
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  using value_type = void;
+  using error_type = Error;
+
+  Result() = default;  ///< Success.
+  template <typename E>
+    requires std::is_constructible_v<Error, const E&>
+  Result(const std::unexpected<E>& failure) : state_(failure) {}  // NOLINT(google-explicit-constructor)
+  template <typename E>
+    requires std::is_constructible_v<Error, E>
+  Result(std::unexpected<E>&& failure) : state_(std::move(failure)) {}  // NOLINT(google-explicit-constructor)
+
+  [[nodiscard]] bool has_value() const noexcept { return state_.has_value(); }
+  explicit operator bool() const noexcept { return state_.has_value(); }
+  /// Throws BadResult if the call failed.
+  void value() const {
+    if (!state_) detail::throw_bad_result(state_.error());
+  }
+  void operator*() const noexcept {}
+
+  [[nodiscard]] const Error& error() const& noexcept { return state_.error(); }
+  [[nodiscard]] Error& error() & noexcept { return state_.error(); }
+  [[nodiscard]] Error&& error() && noexcept { return std::move(state_).error(); }
+
+  /// As of any Result.
+  void ignore_error() const noexcept {}
+
+ private:
+  std::expected<void, Error> state_;
+};
 
 }  // namespace cairn
 

@@ -29,6 +29,8 @@ class Pin;
 }
 
 enum class Compression : std::uint8_t { kNone, kLz4, kZstd };
+/// "none", "lz4" or "zstd".
+CAIRN_API const char* name_of(Compression compression);
 
 /// Takes the term of a record out of its value; nullopt: it has none. Must give the same term for the same value, for
 /// good, and be safe to call from any thread. It is called before a write is logged: if it throws, the write is
@@ -53,19 +55,23 @@ struct CAIRN_API IndexOptions {
 /// A table has at most so many families, `main` included: each memtable has an index for every one.
 inline constexpr std::size_t kFamiliesMax = 256;
 
-/// What a family is made with. All of it is fixed then, and ignored for one that exists.
+/// How a family stores its records. The manifest keeps these options. A member that is not given means "as it is", and for a
+/// new family what its comment says. A member that is given and differs from the manifest is kInvalidArgument, which names
+/// both; Table::alter() changes the time to live and the compression.
 struct CAIRN_API FamilyOptions {
   bool create_if_missing = true;
-  Compression compression = Compression::kNone;  ///< Of sealed files.
-  /// A record is gone this long after it was written, by the clock as it is when it is read; 0: never. More than 4,000 years are
-  /// for ever too.
-  std::chrono::milliseconds ttl{0};
-  std::vector<IndexOptions> indexes = {};  ///< At most 16.
+  std::optional<Compression> compression = {};  ///< Of sealed files. New: kNone.
+  /// A record ends this long after it was written, by the clock as it is when it is read. 0: never; more than 4,000 years are
+  /// never too. New: 0.
+  std::optional<std::chrono::milliseconds> ttl = {};
+  std::vector<IndexOptions> indexes = {};  ///< At most 16, in any order. Empty: not given. New: none.
 };
 
+/// How a table is opened. `main` is as FamilyOptions says. The rest holds until the database is closed, and may differ from open
+/// to open; of several calls for one table in one open the first counts.
 struct CAIRN_API TableOptions {
   bool create_if_missing = true;
-  FamilyOptions main = {};  ///< The family every table has.
+  FamilyOptions main = {};  ///< The family every table has; its create_if_missing is not looked at.
   /// Log bytes that one memtable takes before it is sealed. 1 MiB to 1 GiB. A table that is written to without a pause works on
   /// the logs of several at once, through the page cache: give it less than a quarter of the memory there is.
   std::uint64_t memtable_bytes_max = 64 * kMiB;
@@ -191,8 +197,17 @@ struct CAIRN_API PinStats {
   std::uint64_t written_bytes_since = 0;  ///< Keys and values; what they replaced or erased is what is held back.
 };
 
+/// A family and its options, as the manifest has them.
+struct CAIRN_API FamilyStats {
+  std::string name = {};
+  Compression compression = Compression::kNone;
+  std::chrono::milliseconds ttl{0};  ///< 0: records never end.
+  std::vector<IndexOptions> indexes = {};
+};
+
 struct CAIRN_API TableStats {
-  std::vector<LayerStats> layers = {};  ///< Oldest first.
+  std::vector<FamilyStats> families = {};  ///< By number; `main` is the first.
+  std::vector<LayerStats> layers = {};     ///< Oldest first.
   WriteVersion visible_version = 0;
   std::uint64_t large_values = 0;        ///< Kept in files of their own,
   std::uint64_t large_bytes = 0;         ///< of so many bytes.
@@ -231,10 +246,16 @@ class CAIRN_API Table {
   explicit Table(std::shared_ptr<table::TableImpl> impl, std::uint16_t family = 0) : impl_(std::move(impl)), family_(family) {}
 
   /// The family `name` of this table, made on first use. Families share log, snapshots and batches, each has its own
-  /// keys and options. Errors: kNotFound, there is none and options.create_if_missing is false; kInvalidArgument, also beyond
-  /// kFamiliesMax families; and as write().
+  /// keys and options. Errors: kNotFound, there is none and options.create_if_missing is false; kInvalidArgument, an option is
+  /// given that differs from the family's, or there are kFamiliesMax families already; and as write().
   [[nodiscard]] Result<Table> family(const std::string& name, const FamilyOptions& options = {}) const;
   [[nodiscard]] std::vector<std::string> families() const;
+  /// Changes the options of the family `name` ("main" for the first), durably; what is not given stays. Nothing ends at once: a
+  /// new time to live counts for records written after this call, records that are stored keep the end they were given. A new
+  /// compression counts for files that are sealed from now on, by compaction too. Errors: kNotFound, there is no such family;
+  /// kInvalidArgument, an option is out of range, or indexes are given that the family does not have: an index cannot be added
+  /// to a family or taken from it; and as write().
+  Result<void> alter(const std::string& name, const FamilyOptions& options);
 
   /// Stores `value` under `key`, and returns the write version it was given. Errors: as write().
   Result<WriteVersion> put(ByteView key, ByteView value, const WriteOptions& options = {});

@@ -1,6 +1,9 @@
 #include "base/clock.h"
 
+#include <algorithm>
+#include <array>
 #include <ctime>
+#include <utility>
 
 namespace cairn {
 namespace {
@@ -22,6 +25,14 @@ class SystemClock final : public Clock {
 };
 
 }  // namespace
+
+std::string words_for_ms(std::int64_t ms) {
+  constexpr std::array<std::pair<std::int64_t, const char*>, 5> kUnits = {
+      {{86'400'000, " d"}, {3'600'000, " h"}, {60'000, " min"}, {1000, " s"}, {1, " ms"}}};
+  if (ms == 0) return "0 ms";
+  const auto* const unit = std::find_if(kUnits.begin(), kUnits.end(), [&](const auto& each) { return ms % each.first == 0; });
+  return std::to_string(ms / unit->first) + unit->second;
+}
 
 Clock& system_clock() {
   static SystemClock clock;

@@ -2,8 +2,12 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <string>
 
 namespace cairn {
+
+/// In the greatest unit of which it is a whole number: "90 min", "1 d", "0 ms".
+std::string words_for_ms(std::int64_t ms);
 
 /// Safe to use from any thread.
 class Clock {

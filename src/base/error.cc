@@ -1,3 +1,4 @@
+// The public errors: their names and texts, and what value() of a failed Result throws; errno as an Error.
 #include "base/error.h"
 
 #include <cerrno>
@@ -35,6 +36,14 @@ std::string Error::to_string() const {
   if (offset != kNoOffset) text += ", offset " + std::to_string(offset);
   return text + ")";
 }
+
+BadResult::BadResult(Error error)
+    : std::runtime_error(error.to_string()), error_(std::make_shared<const Error>(std::move(error))) {}
+BadResult::BadResult(const BadResult&) noexcept = default;
+BadResult& BadResult::operator=(const BadResult&) noexcept = default;
+BadResult::~BadResult() = default;
+
+void detail::throw_bad_result(const Error& error) { throw BadResult(error); }
 
 std::unexpected<Error> system_error(int error_number, const std::string& doing, std::string file) {
   ErrorCode code = ErrorCode::kIo;

@@ -74,7 +74,7 @@ class OnDemand : private OnDemandLimit::Place {
  public:
   /// `limit` outlives this.
   explicit OnDemand(OnDemandLimit& limit) : limit_(limit) {}
-  ~OnDemand() override { (void)close(); }
+  ~OnDemand() override { close(); }
   OnDemand(const OnDemand&) = delete;
   OnDemand& operator=(const OnDemand&) = delete;
 

@@ -51,7 +51,7 @@ void add_common(const Command& command, ForksCommon& common) {
   command.add_flag("--json", common.json, "Print JSON");
 }
 
-void add_compression(const Command& command, Compression& compression) {
+void add_compression(const Command& command, std::optional<Compression>& compression) {
   const auto take = [&compression](const std::string& name) {
     compression = name == "none" ? Compression::kNone : name == "lz4" ? Compression::kLz4 : Compression::kZstd;
   };

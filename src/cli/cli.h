@@ -23,7 +23,7 @@ struct Common {
 
 /// Adds DIR, --table, --family and --json to `command`.
 void add_common(const Command& command, Common& common);
-void add_compression(const Command& command, Compression& compression);
+void add_compression(const Command& command, std::optional<Compression>& compression);
 
 /// What the subcommands of timelines take.
 struct TimelineCommon : Common {

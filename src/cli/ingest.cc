@@ -13,12 +13,12 @@ struct Arguments {
   std::vector<std::string> files;
   std::string file;
   std::string out;
-  Compression compression = Compression::kNone;
+  std::optional<Compression> compression;
 };
 
 Result<int> seal(const Arguments& arguments) {
   CAIRN_TRY(fd, open_lines(arguments.file));
-  CAIRN_TRY(writer, SealedFileWriter::create(arguments.out, arguments.compression));
+  CAIRN_TRY(writer, SealedFileWriter::create(arguments.out, arguments.compression.value_or(Compression::kNone)));
   LineReader reader(fd);
   std::optional<LineFormat> format;
   std::uint64_t number = 0;

@@ -1,6 +1,7 @@
 // cairn table stats.
 #include <fmt/format.h>
 
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 
@@ -9,6 +10,17 @@ namespace {
 
 Json to_json(const TableStats& stats) {
   Json object;
+  object["families"] = Json::array();
+  for (const FamilyStats& family : stats.families) {
+    Json indexes = Json::array();
+    for (const IndexOptions& index : family.indexes) {
+      indexes.push_back({{"name", index.name}, {"term_bytes", index.term_bytes}, {"extractor", index.extractor}});
+    }
+    object["families"].push_back({{"name", family.name},
+                                  {"compression", name_of(family.compression)},
+                                  {"ttl_ms", family.ttl.count()},
+                                  {"indexes", indexes}});
+  }
   object["layers"] = Json::array();
   for (const LayerStats& layer : stats.layers) {
     object["layers"].push_back({{"family", layer.family},
@@ -57,7 +69,20 @@ Json to_json(const TableStats& stats) {
   return object;
 }
 
+std::string words_for(const std::vector<IndexOptions>& indexes) {
+  std::string words;
+  for (const IndexOptions& index : indexes) {
+    words += fmt::format("{}{}:{}:{}", words.empty() ? "" : " ", index.name, index.term_bytes, index.extractor);
+  }
+  return words.empty() ? "none" : words;
+}
+
 void print_for_people(const TableStats& stats) {
+  fmt::print("{:<24} {:<12} {:<12} {}\n", "family", "compression", "ttl", "indexes");
+  for (const FamilyStats& family : stats.families) {
+    fmt::print("{:<24} {:<12} {:<12} {}\n", family.name, name_of(family.compression),
+               family.ttl.count() == 0 ? "never" : words_for_ms(family.ttl.count()), words_for(family.indexes));
+  }
   fmt::print("{:>3}  {:<18} {:<12} {:>12} {:>12}  {}\n", "", "layer", "family", "records", "bytes", "files");
   for (std::size_t i = 0; i < stats.layers.size(); ++i) {
     const LayerStats& layer = stats.layers[i];

@@ -1,4 +1,4 @@
-// cairn table create, put, get, erase, scan, find, explain, dump, flush and compact.
+// cairn table create, alter, put, get, erase, scan, find, explain, dump, flush and compact.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -50,6 +50,18 @@ Result<int> create(const Arguments& arguments) {
     CAIRN_TRY_VOID(table.family(common.family, arguments.family));
   }
   CAIRN_TRY_VOID(database.close());
+  if (common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
+  return 0;
+}
+
+Result<int> alter(const Arguments& arguments) {
+  const Common& common = arguments.common;
+  if (!arguments.family.ttl && !arguments.family.compression) {
+    return fail(ErrorCode::kInvalidArgument, "nothing to change: give --ttl, --compression or both");
+  }
+  CAIRN_TRY(opened, open_table(common, IfMissing::kFail));
+  CAIRN_TRY_VOID(opened.table.alter(common.family, arguments.family));
+  CAIRN_TRY_VOID(opened.database.close());
   if (common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
   return 0;
 }
@@ -192,12 +204,28 @@ void add_key(const Command& command, Arguments& arguments) {
       "The key; default: one key a line from standard input");
 }
 
+void add_family_options(const Command& command, Arguments& arguments) {
+  add_compression(command, arguments.family.compression);
+  command.add_option(
+      "--ttl",
+      [&arguments](const std::string& text) {
+        arguments.family.ttl = text == "never" ? std::chrono::milliseconds(0) : parse_duration(text);
+      },
+      "Time to live of records, such as 500ms, 30s, 15m, 12h or 30d, or never");
+}
+
+void add_alter(const Command& table, Arguments& arguments) {
+  const Command command = add(table, "alter",
+                              "Change the time to live of records that are written from now on, or the compression of files that "
+                              "are sealed from now on; records in the table keep the end they have",
+                              arguments);
+  add_family_options(command, arguments);
+  set_action(command, arguments.common, [&arguments] { return alter(arguments); });
+}
+
 void add_create(const Command& table, Arguments& arguments) {
-  Command create_command = add(table, "create", "Create a table or a family, and the database if there is none", arguments);
-  add_compression(create_command, arguments.family.compression);
-  create_command.add_option(
-      "--ttl", [&arguments](const std::string& text) { arguments.family.ttl = parse_duration(text); },
-      "Time to live of records, such as 500ms, 30s, 15m, 12h or 30d");
+  const Command create_command = add(table, "create", "Create a table or a family, and the database if there is none", arguments);
+  add_family_options(create_command, arguments);
   create_command.add_list(
       "--index",
       [&arguments](const std::vector<std::string>& texts) {
@@ -215,6 +243,7 @@ void add_table_commands(const Command& app) {
   static Arguments arguments;  // One subcommand runs.
 
   add_create(table, arguments);
+  add_alter(table, arguments);
 
   Command put_command = add(table, "put", "Store VALUE under KEY", arguments);
   add_key(put_command, arguments);

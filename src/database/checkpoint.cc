@@ -34,7 +34,8 @@ Result<void> link_and_plant(const std::vector<Part>& parts, std::unique_ptr<stor
   Result<void> linked;
   std::vector<std::string> made;  // Not what was there: another process may be filling the same target.
   const auto take_back = [&] {
-    for (const std::string& name : made) (void)target->remove(name);
+    // A file that stays is without a manifest, so `target` is no database; the caller gets the error that led here.
+    for (const std::string& name : made) target->remove(name).ignore_error();
   };
   try {
     for (std::size_t i = 0; i < parts.size() && linked; ++i) {

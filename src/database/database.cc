@@ -118,11 +118,12 @@ Result<std::unique_ptr<DatabaseImpl>> DatabaseImpl::open(std::unique_ptr<storage
 
 DatabaseImpl::~DatabaseImpl() {
   if (close()) return;
-  // Short of something, or an account is still being changed in place: nothing of it may run any more all the same.
+  // close() failed for want of something, or because an account is being changed in place. A destructor cannot report that, and
+  // no job may run on in what is destroyed.
   const MutexLock lock(mutex_);
-  for (const auto& [name, table] : tables_) (void)table->close(true);
-  for (const auto& [name, timeline] : timelines_) (void)timeline->close(true);
-  for (const auto& [name, store] : forks_) (void)store->close(true);
+  for (const auto& [name, table] : tables_) table->close(true).ignore_error();
+  for (const auto& [name, timeline] : timelines_) timeline->close(true).ignore_error();
+  for (const auto& [name, store] : forks_) store->close(true).ignore_error();
   directory_->let_go(false);
 }
 
@@ -156,13 +157,16 @@ Result<directory::ViewEntry> DatabaseImpl::view(const std::string& kind, const s
 Result<std::shared_ptr<table::TableImpl>> DatabaseImpl::table(const std::string& name, const TableOptions& options) {
   const MutexLock lock(mutex_);
   CAIRN_TRY_VOID(check_open());
-  if (const auto found = tables_.find(name); found != tables_.end()) return found->second;
+  const auto found = tables_.find(name);
+  if (found != tables_.end() && !table::gives_anything(options.main)) return found->second;
   CAIRN_TRY(entry, view("table", name, options.create_if_missing, [&]() -> Result<directory::ViewEntry> {
               CAIRN_TRY(main, table::family_entry("main", options.main));
               directory::ViewEntry made;
               made.families.push_back(main);
               return made;
             }));
+  CAIRN_TRY_VOID(table::check_same(name, entry.families.front(), options.main));
+  if (found != tables_.end()) return found->second;
   CAIRN_TRY(opened, table::TableImpl::open(directory_, entry, options, tuning_));
   tables_[name] = opened;
   return opened;
@@ -171,7 +175,10 @@ Result<std::shared_ptr<table::TableImpl>> DatabaseImpl::table(const std::string&
 Result<std::shared_ptr<timeline::TimelineImpl>> DatabaseImpl::timeline(const std::string& name, const TimelineOptions& options) {
   const MutexLock lock(mutex_);
   CAIRN_TRY_VOID(check_open());
-  if (const auto found = timelines_.find(name); found != timelines_.end()) return found->second;
+  if (const auto found = timelines_.find(name); found != timelines_.end()) {
+    CAIRN_TRY_VOID(found->second->check_same(options));
+    return found->second;
+  }
   CAIRN_TRY(entry, view("timeline", name, options.create_if_missing, [&]() -> Result<directory::ViewEntry> {
               CAIRN_TRY(configured, timeline::TimelineImpl::configure(timeline::TimelineImpl::defaults(), options));
               directory::ViewEntry made;

@@ -420,7 +420,8 @@ class Repair {
     const Result<void> written = write_views(*directory);
     const Result<void> published = written ? directory->publish_draft() : written;
     if (published) {
-      (void)directory->close();  // The target is whole, whether the ceilings in its manifest can still be lowered or not.
+      // The target is whole, whether the ceilings in its manifest can still be lowered or not.
+      directory->close().ignore_error();
       return {};
     }
     directory->discard_all();  // A part of it would look like a whole database.

@@ -78,7 +78,7 @@ void Directory::schedule_renewal(std::int64_t after_ms) {
     }
     if (renewed) lease_late_ = false;
     if (!renewed && !lease_->check_time()) lease_late_ = true;
-    (void)confirmed_now_ms();  // So that a clock which is right between two jumps is seen to be.
+    static_cast<void>(confirmed_now_ms());  // Called to notice a clock that is right between two jumps.
     // A renewal that failed for want of something is tried again, also after the lease has expired.
     schedule_renewal(renewed ? lease_ms_ / 3 : std::max<std::int64_t>(lease_ms_ / 30, 1));
   });
@@ -140,16 +140,17 @@ void Directory::discard_all() {
   // Without a descriptor to list them: those that are known.
   if (!names) names = made.files();
   names->push_back(ManifestName{epoch_, made.version + 1}.to_string());
-  // Manifests first, durably: what is left behind, also by a power cut, must be no database.
+  // Manifests first, durably: what is left behind, also by a power cut, must be no database. A failure is passed over: the caller
+  // already reports the error for which all of it is discarded.
   for (const bool manifests : {true, false}) {
     for (const std::string& name : *names) {
       const bool ours = is_of_database(name) || storage::is_temporary_name(name);
-      if (ours && ManifestName::parse(name).has_value() == manifests) (void)storage_.remove(name);
+      if (ours && ManifestName::parse(name).has_value() == manifests) storage_.remove(name).ignore_error();
     }
-    if (manifests) (void)storage_.sync_names();
+    if (manifests) storage_.sync_names().ignore_error();  // Only a power cut can tell.
   }
   environment_.leases.cancel(this);
-  if (epoch_ != 0) (void)storage_.remove(lease);
+  if (epoch_ != 0) storage_.remove(lease).ignore_error();  // A lease file alone is no database.
   storage_.set_epoch(0);
   if (lease_) lease_->release();
 }
@@ -347,7 +348,7 @@ Result<void> Directory::publish(Manifest& manifest) {
   manifest_ = manifest;
   if (previous.version + 1 >= kManifestsKept && previous.epoch == epoch_) {
     const std::uint64_t old = manifest.version - kManifestsKept;
-    (void)storage_.remove(ManifestName{epoch_, old}.to_string());
+    storage_.remove(ManifestName{epoch_, old}.to_string()).ignore_error();  // The next open removes old manifests.
   }
   return {};
 }

@@ -129,7 +129,8 @@ Result<std::unique_ptr<storage::AppendFile>> Directory::create(const std::string
   return file;
 }
 
-void Directory::abandon(const std::string& name) { (void)storage_.remove(name); }
+// No manifest names the file: what stays of it is removed at the next open.
+void Directory::abandon(const std::string& name) { storage_.remove(name).ignore_error(); }
 
 void Directory::discard(NewSegment segment) {
   segment.writer.reset();
@@ -159,7 +160,7 @@ bool Directory::reclaim() {
 
 void Directory::reclaim_in_background() {
   if (!holds_dropped() || closed_) return;
-  (void)environment_.jobs.submit("reclaim files", JobRunner::Urgency::kNormal, [held = weak_from_this()](Job&) -> Result<void> {
+  environment_.jobs.submit("reclaim files", JobRunner::Urgency::kNormal, [held = weak_from_this()](Job&) -> Result<void> {
     if (const auto directory = held.lock(); directory && !directory->closed_) directory->reclaim();
     return {};
   });

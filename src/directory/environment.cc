@@ -22,8 +22,7 @@ Environment& Environment::process() {
   if (Environment* const made = of_process.load()) return *made;
   const std::lock_guard<std::mutex> lock(making);
   if (Environment* const made = of_process.load()) return *made;
-  static const bool registered = (reset_in_child(forget_in_child), true);
-  (void)registered;
+  [[maybe_unused]] static const bool registered = (reset_in_child(forget_in_child), true);
   auto* const made = new Environment(system_clock(), true);
   of_process.store(made);
   return *made;

@@ -103,7 +103,7 @@ Result<void> connect_drives(storage::Drives& storage, Manifest& manifest, const 
     // Those before it are not the database's either: their marks would keep them from being another's.
     for (std::size_t number = known + 1; number <= manifest.roots.size(); ++number) {
       const auto drive = storage.open_beside(manifest.roots[number - 1], false);
-      if (drive) (void)(*drive)->remove(mark_name(number));
+      if (drive) (*drive)->remove(mark_name(number)).ignore_error();  // `taken` is what the caller must learn of.
     }
     return taken;
   }

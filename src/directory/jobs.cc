@@ -126,7 +126,7 @@ void JobRunner::share(const std::string& name, std::size_t count,
     }
   };
   if (count > 1) {
-    (void)submit(name, Urgency::kUrgent, [take_part](Job&) -> Result<void> { return take_part(1), Result<void>{}; });
+    submit(name, Urgency::kUrgent, [take_part](Job&) -> Result<void> { return take_part(1), Result<void>{}; });
   }
   take_part(0);
   for (std::size_t done = shared->done; done != count; done = shared->done) shared->done.wait(done);
@@ -171,7 +171,7 @@ bool JobRunner::run_one() {
 void JobRunner::run_loop(For thread) {
   if (thread != For::kAll) {
     const int nice = thread == For::kNormal ? kNiceOfNormal : kNiceOfUrgent;
-    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), nice);
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), nice);
   }
   while (true) {
     std::shared_ptr<Job> job;

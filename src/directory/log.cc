@@ -175,7 +175,7 @@ void Log::sync_in_background() {
   CAIRN_REACHED("log synced in the background");
   // A failure has stopped writing; who writes next is told.
   // Not behind segments that were left meanwhile: lead_sync() would wait for them, and this thread serves every directory.
-  if (end_predecessors() && !syncing_ && ending_.empty()) (void)lead_sync();
+  if (end_predecessors() && !syncing_ && ending_.empty()) lead_sync().ignore_error();
 }
 
 void Log::raise_versions(WriteVersion version, std::uint64_t stamp) {

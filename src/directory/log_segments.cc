@@ -196,7 +196,7 @@ Result<void> Log::end_in_manifest(const Ending& ending) {
   }
   // Not before the switch: should that find no room, the segment goes on. All its records are on the device by now, so nothing
   // is lost if the room cannot be given back.
-  if (done && give_back) (void)writer->file().finish(end);
+  if (done && give_back) writer->file().finish(end).ignore_error();
   mutex.lock();
   if (done) synced(ending.last);
   return done;

@@ -266,7 +266,7 @@ Result<Manifest> read_manifest(Section& section) {
     manifest.views.push_back(read);
     return {};
   }));
-  (void)section.string("checksum");
+  CAIRN_TRY_VOID(section.string("checksum"));  // Checked before; read here so that done() does not find it left over.
   CAIRN_TRY_VOID(section.done());
   return manifest;
 }

@@ -237,7 +237,7 @@ void AccountIndex::make_less() {
   if (slots_for(most) > slots / 2) return;
   CAIRN_REACHED("index of accounts shrinks");
   while (moved_ < kRegions) move_next();
-  (void)begin_moves(slots_for(most));
+  begin_moves(slots_for(most));
   while (moved_ < kRegions) move_next();
 }
 

@@ -168,7 +168,8 @@ bool ForkStoreImpl::collect_for_room() {
     collect_mutex_.unlock();
     return done;
   };
-  (void)environment_.jobs.run_here("make room in " + name_, work);  // The writer reports what it lacks.
+  // A failure frees no room; the writer that waits for it then reports kNoSpace itself.
+  environment_.jobs.run_here("make room in " + name_, work).ignore_error();
   if (any) CAIRN_REACHED("store without room collected first");
   return any;
 }

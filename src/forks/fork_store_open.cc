@@ -46,7 +46,8 @@ std::vector<std::uint64_t> gone_of(const directory::ForksEntry& entry) {
 }
 }  // namespace
 
-ForkStoreImpl::~ForkStoreImpl() { (void)close(true); }
+// A destructor cannot report; everything acknowledged is in the segments, which the next open reads.
+ForkStoreImpl::~ForkStoreImpl() { close(true).ignore_error(); }
 
 Result<std::shared_ptr<ForkStoreImpl>> ForkStoreImpl::open(std::shared_ptr<directory::Directory> directory,
                                                            const directory::ViewEntry& entry, const ForkStoreOptions& options,
@@ -270,13 +271,14 @@ Result<void> ForkStoreImpl::close(bool for_good) {
   }
   if (collect) {
     collect->cancel();
-    (void)environment_.jobs.wait(collect);
+    environment_.jobs.wait(collect).ignore_error();  // Cancelled; collection goes on after the next open.
   }
   {
     const MutexLock lock(collect_mutex_);
   }  // Waits for a collection in another thread; later ones find the store closed.
   // Should it fail, nothing is lost: the next open reads the segments.
-  if (directory_->state() && unsealed() > tuning_.unsealed_at_close_max) (void)seal_index();
+  // An index that could not be sealed only makes the next open read more segments.
+  if (directory_->state() && unsealed() > tuning_.unsealed_at_close_max) seal_index().ignore_error();
   for (const auto& writer : writers()) {
     const MutexLock lock(writer->log.mutex);
     writer->log.begin_close();

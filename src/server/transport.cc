@@ -79,7 +79,8 @@ Transport::Moved Transport::write_tls(const iovec* parts, std::size_t count) {
 }
 
 void Transport::close() {
-  if (tls_ && SSL_is_init_finished(tls_.get()) != 0) (void)SSL_shutdown(tls_.get());
+  // The connection ends whether the peer can be told or not.
+  if (tls_ && SSL_is_init_finished(tls_.get()) != 0) SSL_shutdown(tls_.get());
   boost::system::error_code ignored;
   socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);

@@ -25,7 +25,7 @@ void Walker::submit(Walk walk) {
 
 void Walker::run() {
   // On Linux the priority is that of one thread. Without it walks only run sooner.
-  (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
   Executor executor(service_, Sees::kAcknowledged);
   while (true) {
     Walk walk;

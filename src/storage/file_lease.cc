@@ -264,8 +264,8 @@ void FileLease::release() {
   if (lock_ == nullptr) return;
   if (storage_.check_epoch()) {
     record_.released = true;
-    // If this fails the next owner finds our lock free instead.
-    (void)lock_->rewrite(encode_lease(record_));
+    // If this fails, the next owner finds our lock free instead.
+    lock_->rewrite(encode_lease(record_)).ignore_error();
   }
   ends_boot_ms_ = 0;
   lock_.reset();

@@ -428,8 +428,8 @@ Result<bool> PosixStorage::is_there(const std::string& name) const {
 
 int PosixStorage::open_file(const char* name, int flags) const {
   const int fd = uninterrupted([&] { return openat(directory_fd_, name, flags | O_CLOEXEC, file_mode_); });
-  // The umask was applied to it, but not to what was asked for.
-  if (fd >= 0 && (flags & O_CREAT) != 0 && file_mode_ != kFileMode) (void)fchmod(fd, file_mode_);
+  // The umask took permissions away from file_mode_. Where they cannot be given, the file still works for its owner.
+  if (fd >= 0 && (flags & O_CREAT) != 0 && file_mode_ != kFileMode) fchmod(fd, file_mode_);
   return fd;
 }
 

@@ -324,7 +324,7 @@ Result<std::unique_ptr<HeldLock>> SimulatedStorage::publish_locked(const std::st
   CAIRN_TRY(file, create(temporary, contents.size()));
   std::copy(contents.begin(), contents.end(), file->data());
   if (Result<void> synced = file->sync(contents.size()); !synced) {
-    (void)remove(temporary);
+    remove(temporary).ignore_error();  // The next open removes temporary files.
     return std::unexpected(synced.error());
   }
   CAIRN_TRY_VOID(disk_.before(Io::kPublish, name));

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <map>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/home_process.h"
@@ -119,9 +120,21 @@ Result<std::shared_ptr<const Family>> Family::from(const directory::FamilyEntry&
   family->ttl_ms = entry.ttl_ms;
   for (const directory::IndexEntry& index : entry.indexes) {
     CAIRN_TRY(extract, find_extractor(index.extractor));
-    family->indexes.push_back({.name = index.name, .key_bytes = index.key_bytes, .extract = extract});
+    family->indexes.push_back(
+        {.name = index.name, .key_bytes = index.key_bytes, .extractor = index.extractor, .extract = extract});
   }
   return family;
+}
+
+FamilyStats Family::stats() const {
+  FamilyStats stats{.name = name,
+                    .compression = static_cast<Compression>(compression.load()),
+                    .ttl = std::chrono::milliseconds(ttl_ms.load()),
+                    .indexes = {}};
+  for (const Index& each : indexes) {
+    stats.indexes.push_back({.name = each.name, .term_bytes = each.key_bytes, .extractor = each.extractor});
+  }
+  return stats;
 }
 
 const Index* Family::index(const std::string& wanted) const {
@@ -129,16 +142,49 @@ const Index* Family::index(const std::string& wanted) const {
   return found == indexes.end() ? nullptr : &*found;
 }
 
+namespace {
+
+std::string words_for_ttl(std::int64_t ms) { return ms == 0 ? "none" : words_for_ms(ms); }
+
+std::vector<directory::IndexEntry> by_name(std::vector<directory::IndexEntry> indexes) {
+  std::sort(indexes.begin(), indexes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return indexes;
+}
+
+std::string words_for(const std::vector<directory::IndexEntry>& indexes) {
+  std::string words;
+  for (const directory::IndexEntry& index : by_name(indexes)) {
+    words += (words.empty() ? "" : ", ") + index.name + ":" + std::to_string(index.key_bytes) + ":" + index.extractor;
+  }
+  return words.empty() ? "none" : words;
+}
+
+std::unexpected<Error> differs(const std::string& table, const std::string& family, const std::string& option,
+                               const std::string& given, const std::string& has, const std::string& hint) {
+  return fail(ErrorCode::kInvalidArgument, "family '" + family + "' of table '" + table + "' has " + option + " " + has +
+                                               ", not " + given + " as given; " + hint);
+}
+
+Result<void> check_same_indexes(const std::string& table, const directory::FamilyEntry& entry, const FamilyOptions& options,
+                                const directory::FamilyEntry& given) {
+  if (options.indexes.empty() || by_name(given.indexes) == by_name(entry.indexes)) return {};
+  return differs(table, entry.name, "indexes", words_for(given.indexes), words_for(entry.indexes),
+                 "the indexes of a family cannot be changed");
+}
+
+}  // namespace
+
 Result<directory::FamilyEntry> family_entry(const std::string& name, const FamilyOptions& options) {
   if (!directory::valid_name(name)) {
     return fail(ErrorCode::kInvalidArgument, "'" + name + "' is no name for a family: 1 to 64 of a-z A-Z 0-9 _ - . :");
   }
-  if (options.ttl.count() < 0) return fail(ErrorCode::kInvalidArgument, "time to live is negative");
-  // Longer than records can say is for ever.
-  const std::int64_t ttl_ms = std::min<std::int64_t>(options.ttl.count(), directory::kTimeMsMost);
+  const std::int64_t ttl_ms = options.ttl.value_or(std::chrono::milliseconds(0)).count();
+  if (ttl_ms < 0) {
+    return fail(ErrorCode::kInvalidArgument, "the time to live of family '" + name + "' is negative: " + words_for_ms(ttl_ms));
+  }
   directory::FamilyEntry entry{.name = name,
-                               .compression = static_cast<sealed::Compression>(options.compression),
-                               .ttl_ms = ttl_ms,
+                               .compression = static_cast<sealed::Compression>(options.compression.value_or(Compression::kNone)),
+                               .ttl_ms = std::min<std::int64_t>(ttl_ms, directory::kTimeMsMost),  // Records can say no more.
                                .indexes = {},
                                .runs = {}};
   if (options.indexes.size() > directory::kIndexesMax) {
@@ -166,9 +212,41 @@ Result<directory::FamilyEntry> family_entry(const std::string& name, const Famil
   return entry;
 }
 
+Result<void> check_same(const std::string& table, const directory::FamilyEntry& entry, const FamilyOptions& options) {
+  CAIRN_TRY(given, family_entry(entry.name, options));
+  const std::string hint = "leave it out to open the family as it is, or change it with alter()";
+  if (options.ttl && given.ttl_ms != entry.ttl_ms) {
+    return differs(table, entry.name, "time to live", words_for_ttl(given.ttl_ms), words_for_ttl(entry.ttl_ms), hint);
+  }
+  if (options.compression && given.compression != entry.compression) {
+    return differs(table, entry.name, "compression", name_of(static_cast<Compression>(given.compression)),
+                   name_of(static_cast<Compression>(entry.compression)), hint);
+  }
+  return check_same_indexes(table, entry, options, given);
+}
+
+Result<directory::FamilyEntry> altered(const std::string& table, const directory::FamilyEntry& entry,
+                                       const FamilyOptions& options) {
+  CAIRN_TRY(given, family_entry(entry.name, options));
+  CAIRN_TRY_VOID(check_same_indexes(table, entry, options, given));
+  directory::FamilyEntry changed = entry;
+  if (options.ttl) changed.ttl_ms = given.ttl_ms;
+  if (options.compression) changed.compression = given.compression;
+  return changed;
+}
+
 }  // namespace cairn::table
 
 namespace cairn {
+
+const char* name_of(Compression compression) {
+  switch (compression) {
+    case Compression::kNone: return "none";
+    case Compression::kLz4: return "lz4";
+    case Compression::kZstd: return "zstd";
+  }
+  return "unknown";
+}
 
 Result<void> register_extractor(const std::string& name, Extractor extractor) {
   if (!directory::valid_text(name) || name.starts_with(table::kJson) || name.starts_with(table::kBytes)) {

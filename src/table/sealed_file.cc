@@ -77,7 +77,7 @@ Result<void> SealedFile::finish() {
   CAIRN_TRY(file, storage_->create(name_, sealed::sealed_bytes_max(bounds_)));
   const Result<void> written = write(std::move(file));
   spool_.clear();
-  if (!written) (void)storage_->remove(name_);
+  if (!written) storage_->remove(name_).ignore_error();  // The caller gets the error of the write.
   return written;
 }
 

@@ -85,6 +85,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
 
   // See cairn/table.h.
   Result<WriteVersion> write(std::span<const WriteRef> writes, const WriteOptions& options) CAIRN_EXCLUDES(log_.mutex);
+  Result<void> alter(const std::string& name, const FamilyOptions& options) CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] Result<std::uint16_t> family(const std::string& name, const FamilyOptions& options)
       CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   [[nodiscard]] std::vector<std::string> families() const;
@@ -122,6 +123,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
             const Tuning& tuning);
 
   // table_open.cc
+  [[nodiscard]] directory::FamilyEntry family_in_manifest(std::uint16_t number) const;
   Result<std::uint16_t> add_family(directory::FamilyEntry& entry) CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
   Result<void> load() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> replay() CAIRN_EXCLUDES(log_.mutex, state_mutex_);

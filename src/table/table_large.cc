@@ -88,7 +88,7 @@ Result<WriteVersion> TableImpl::write_with_large(std::span<const WriteRef> write
     std::vector<LargeFate> fates;
     fates.reserve(large.size());
     for (const LargeWritten& written : large) fates.push_back({directory::FileName::parse(written.entry.file)->number, false});
-    (void)install_fates(fates);  // What cannot be taken back now goes at the next open.
+    install_fates(fates).ignore_error();  // What cannot be taken back now goes at the next open.
   }
   return version;
 }

@@ -45,7 +45,8 @@ TableImpl::TableImpl(std::shared_ptr<directory::Directory> directory, directory:
       tuning_(tuning),
       log_(directory_, entry_.number, entry_.name, log_tuning(options_, tuning_)) {}
 
-TableImpl::~TableImpl() { (void)close(true); }
+// A destructor cannot report; every acknowledged write is in the log, which the next open replays.
+TableImpl::~TableImpl() { close(true).ignore_error(); }
 
 Result<std::shared_ptr<TableImpl>> TableImpl::open(std::shared_ptr<directory::Directory> directory, directory::ViewEntry entry,
                                                    const TableOptions& options, const Tuning& tuning) {
@@ -206,7 +207,8 @@ void TableImpl::wait_until_below_bound() {
     const MutexLock lock(state_mutex_);
     job = flush_job_;
   }
-  if (job) (void)environment_.jobs.wait(job);
+  // A flush that fails is retried by its job; replay then goes on above the bound.
+  if (job) environment_.jobs.wait(job).ignore_error();
 }
 
 /// Another active memtable in the place of one in which nothing is.
@@ -265,10 +267,10 @@ Result<void> TableImpl::close(bool for_good) {
   }
   if (compaction) {
     compaction->cancel();
-    (void)environment_.jobs.wait(compaction);
+    environment_.jobs.wait(compaction).ignore_error();  // Cancelled; the next open schedules it again.
   }
-  // Should it fail, nothing is lost: the next open replays the logs.
-  if (flush) (void)environment_.jobs.wait(flush);
+  // If the flush fails, nothing is lost: the next open replays the logs.
+  if (flush) environment_.jobs.wait(flush).ignore_error();
   environment_.syncs.cancel(this);
   return result;
 }
@@ -281,14 +283,50 @@ Result<std::uint16_t> TableImpl::family(const std::string& name, const FamilyOpt
     }
     return std::nullopt;
   };
-  if (const auto found = find()) return *found;
+  const auto checked = [&](std::uint16_t number) -> Result<std::uint16_t> {
+    if (gives_anything(options)) CAIRN_TRY_VOID(check_same(entry_.name, family_in_manifest(number), options));
+    return number;
+  };
+  if (const auto found = find()) return checked(*found);
   if (!options.create_if_missing) return fail(ErrorCode::kNotFound, "table '" + entry_.name + "' has no family '" + name + "'");
   CAIRN_TRY(entry, family_entry(name, options));
   const MutexLock lock(log_.mutex);
   CAIRN_TRY_VOID(check_open());
   while (log_.changing()) log_.wait();
-  if (const auto found = find()) return *found;  // Somebody else was faster.
+  if (const auto found = find()) return checked(*found);  // Another thread was faster.
   return add_family(entry);
+}
+
+directory::FamilyEntry TableImpl::family_in_manifest(std::uint16_t number) const {
+  directory::Manifest manifest = directory_->manifest();
+  return manifest.edit_view(entry_.number).families[number];
+}
+
+Result<void> TableImpl::alter(const std::string& name, const FamilyOptions& options) {
+  const MutexLock lock(log_.mutex);
+  CAIRN_TRY_VOID(check_open());
+  while (log_.changing()) log_.wait();
+  const std::shared_ptr<const LineUp> now = line_up_.get();
+  for (const LineUp::OfFamily& each : now->families) {
+    const Family& family = *each.family;
+    if (family.name != name) continue;
+    const directory::FamilyEntry before = family_in_manifest(family.number);
+    CAIRN_TRY(after, altered(entry_.name, before, options));
+    if (after == before) return {};
+    CAIRN_TRY_VOID(log_.exclusively([&] {
+      return directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
+        directory::FamilyEntry& entry = manifest.edit_view(entry_.number).families[family.number];
+        entry.ttl_ms = after.ttl_ms;
+        entry.compression = after.compression;
+        return {};
+      });
+    }));
+    // After the switch of the manifest: what a write or a job is told by these is what the next open reads.
+    family.ttl_ms = after.ttl_ms;
+    family.compression = after.compression;
+    return {};
+  }
+  return fail(ErrorCode::kNotFound, "table '" + entry_.name + "' has no family '" + name + "'");
 }
 
 /// The log goes on in its segment: a new family costs a switch of the manifest and nothing else. Records of it can stand in the
@@ -343,6 +381,7 @@ TableStats TableImpl::stats() const {
     stats.layers.push_back(std::move(layer));
   };
   for (const LineUp::OfFamily& family : now->families) {
+    stats.families.push_back(family.family->stats());
     for (const Layer& layer : family.layers) {
       if (!layer.run) continue;
       for (const auto& file : layer.run->files()) stats.memory_bytes += file->range_tombstones.memory_bytes();
@@ -440,6 +479,11 @@ Result<Table> Table::family(const std::string& name, const FamilyOptions& option
   if (!is_usable(impl_)) return why_unusable(impl_);
   CAIRN_TRY(number, impl_->family(name, options));
   return Table(impl_, number);
+}
+
+Result<void> Table::alter(const std::string& name, const FamilyOptions& options) {
+  if (!is_usable(impl_)) return why_unusable(impl_);
+  return impl_->alter(name, options);
 }
 
 std::vector<std::string> Table::families() const {

@@ -10,7 +10,7 @@ namespace cairn {
 bool is_utf8(ByteView bytes) {
   // The library refuses to write what is not UTF-8; asking it keeps reading and writing of one mind.
   try {
-    (void)nlohmann::json(std::string(bytes)).dump();
+    static_cast<void>(nlohmann::json(std::string(bytes)).dump());  // Called for its exception.
   } catch (const nlohmann::json::type_error&) {
     return false;
   }

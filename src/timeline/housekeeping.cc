@@ -32,7 +32,7 @@ std::uint64_t bytes_of_line(const directory::TimelineEntry& entry, directory::Li
 }  // namespace
 
 void TimelineImpl::schedule_housekeeping() {
-  if (tuning_.housekeep_by_itself) (void)submit_housekeeping();
+  if (tuning_.housekeep_by_itself) submit_housekeeping();
 }
 
 /// The job under way, or a new one; nullptr: the timeline is being closed.

@@ -86,6 +86,8 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   static directory::TimelineEntry defaults();
   /// `entry` with what `options` give, checked.
   static Result<directory::TimelineEntry> configure(directory::TimelineEntry entry, const TimelineOptions& options);
+  /// kInvalidArgument, which names both: an option is given and differs from what this open timeline was opened with.
+  [[nodiscard]] Result<void> check_same(const TimelineOptions& options) const;
 
   [[nodiscard]] const HomeProcess& home() const { return home_; }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <set>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/reached.h"
 #include "timeline/block_index_writer.h"
@@ -65,6 +66,25 @@ Result<directory::TimelineEntry> TimelineImpl::configure(directory::TimelineEntr
   return entry;
 }
 
+Result<void> TimelineImpl::check_same(const TimelineOptions& options) const {
+  CAIRN_TRY(given, configure(config_, options));
+  const auto policy = [](bool persist) -> std::string { return persist ? "persist" : "drop"; };
+  const auto ms = [](std::int64_t value) { return value == 0 ? std::string("none") : words_for_ms(value); };
+  const std::array<std::array<std::string, 3>, 6> rows = {
+      {{"timeout", ms(config_.timeout_ms), ms(given.timeout_ms)},
+       {"expired", policy(config_.persist), policy(given.persist)},
+       {"block_keys_max", std::to_string(config_.block_keys_max), std::to_string(given.block_keys_max)},
+       {"block_bytes_max", std::to_string(config_.block_bytes_max), std::to_string(given.block_bytes_max)},
+       {"block_span_max", ms(config_.block_span_ms_max), ms(given.block_span_ms_max)},
+       {"undo_time", ms(config_.undo_ms), ms(given.undo_ms)}}};
+  for (const auto& [option, has, wanted] : rows) {
+    if (has == wanted) continue;
+    return fail(ErrorCode::kInvalidArgument, "timeline '" + name_ + "' is open with " + option + " " + has + ", not " + wanted +
+                                                 " as given; close the database, then open the timeline with the new value");
+  }
+  return {};
+}
+
 TimelineImpl::TimelineImpl(std::shared_ptr<directory::Directory> directory, const directory::ViewEntry& entry,
                            const TimelineOptions& options, const Tuning& tuning)
     : id_(next_id.fetch_add(1)),
@@ -77,7 +97,8 @@ TimelineImpl::TimelineImpl(std::shared_ptr<directory::Directory> directory, cons
       tuning_(tuning),
       log_(directory_, view_, name_, log_tuning(config_, tuning_)) {}
 
-TimelineImpl::~TimelineImpl() { (void)close(true); }
+// A destructor cannot report; every acknowledged save is in the log, which the next open replays.
+TimelineImpl::~TimelineImpl() { close(true).ignore_error(); }
 
 Result<std::shared_ptr<TimelineImpl>> TimelineImpl::open(std::shared_ptr<directory::Directory> directory,
                                                          directory::ViewEntry entry, const TimelineOptions& options,
@@ -269,10 +290,10 @@ Result<void> TimelineImpl::close(bool for_good) {
   }
   if (housekeeping) {
     housekeeping->cancel();
-    (void)environment_.jobs.wait(housekeeping);
+    environment_.jobs.wait(housekeeping).ignore_error();  // Cancelled; the next open repeats it.
   }
-  // Should it fail, nothing is lost: the next open replays what has no index, and tries again.
-  if (close) (void)environment_.jobs.wait(close);
+  // If the job fails, nothing is lost: the next open replays what has no index, and tries again.
+  if (close) environment_.jobs.wait(close).ignore_error();
   environment_.syncs.cancel(this);
   return result;
 }
