@@ -40,7 +40,7 @@ directory.mkdir(parents=True, exist_ok=True)
 (directory / "cairn.1").write_text(
     f".TH CAIRN 1 \"\" \"cairn {version}\"\n.SH NAME\ncairn \\- storage engine with time travel: command and server\n"
     f".SH SYNOPSIS\n.B cairn\n.I SUBCOMMAND\n[\n.I OPTIONS\n]\n.SH DESCRIPTION\n.nf\n{escaped(overview)}\n.fi\n.SH COMMANDS\n"
-    + "".join(section_of([name]) for name in subcommands(run("--help"))) +
+    + "".join(section_of([name]) for name in subcommands(run("--help")) if name != "help") +
     ".SH EXIT STATUS\n0: success. 1: not found. 2: usage or bad input. 3: another process owns the database. 4: I/O error, no "
     "space, or lease lost. 5: damaged files.\n.SH FILES\n.I /etc/cairn/cairn.toml\n, settings of cairn.service.\n.br\n"
     ".I /var/lib/cairn\n, its data.\n.SH SEE ALSO\n.BR cairn.toml (5)\n")

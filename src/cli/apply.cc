@@ -170,10 +170,8 @@ Result<int> apply(const ApplyArguments& arguments) {
       CAIRN_TRY(line, reader.next());
       if (!line) break;
       if (line->find_first_not_of(" \t\r") == std::string::npos) continue;
-      const std::string answer = to_line(applier.answer(*line));
-      if (std::fwrite(answer.data(), 1, answer.size(), stdout) != answer.size() || std::fflush(stdout) != 0) {
-        return system_error(errno, "writing answers");
-      }
+      CAIRN_TRY_VOID(print(to_line(applier.answer(*line))));
+      CAIRN_TRY_VOID(flush_output());
     }
   }
   CAIRN_TRY_VOID(opened.database.close());

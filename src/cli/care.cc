@@ -22,11 +22,11 @@ Result<int> verify(const Common& common) {
   CAIRN_TRY(report, database.verify(progress_bar("verified")));
   end_progress_bar();
   if (common.json) {
-    fmt::print("{}", to_line({{"files", report.files}, {"bytes", report.bytes}, {"damages", to_json(report.damages)}}));
+    CAIRN_TRY_VOID(print(to_line({{"files", report.files}, {"bytes", report.bytes}, {"damages", to_json(report.damages)}})));
   } else {
-    for (const Error& damage : report.damages) fmt::print("{}\n", describe(damage));
-    fmt::print("{}, {} verified, {} damaged\n", counted(report.files, "file"), counted(report.bytes, "byte"),
-               report.damages.size());
+    for (const Error& damage : report.damages) CAIRN_TRY_VOID(print(describe(damage) + "\n"));
+    CAIRN_TRY_VOID(print(fmt::format("{}, {} verified, {} damaged\n", counted(report.files, "file"),
+                                     counted(report.bytes, "byte"), report.damages.size())));
   }
   CAIRN_TRY_VOID(database.close());
   return report.damages.empty() ? 0 : exit_code(ErrorCode::kCorruption);
@@ -43,13 +43,13 @@ Result<int> checkpoint(const Arguments& arguments) {
   CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kFail));
   CAIRN_TRY_VOID(take_checkpoint(database, arguments.target, arguments.base));
   CAIRN_TRY_VOID(database.close());
-  if (arguments.common.json) fmt::print("{}", to_line({{"ok", true}}));
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
   return 0;
 }
 
 Result<int> restore(const Arguments& arguments) {
   CAIRN_TRY_VOID(restore_checkpoint(arguments.common.dir, arguments.base, arguments.target, arguments.verify));
-  if (arguments.common.json) fmt::print("{}", to_line({{"ok", true}}));
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
   return 0;
 }
 
@@ -57,17 +57,18 @@ Result<int> repair(const Arguments& arguments) {
   CAIRN_TRY(report, Database::repair(arguments.common.dir, arguments.target, progress_bar("read")));
   end_progress_bar();
   if (arguments.common.json) {
-    fmt::print("{}", to_line({{"files", report.files},
-                              {"tables", report.tables},
-                              {"timelines", report.timelines},
-                              {"fork_stores", report.fork_stores},
-                              {"records", report.records},
-                              {"lost", to_json(report.lost)}}));
+    CAIRN_TRY_VOID(print(to_line({{"files", report.files},
+                                  {"tables", report.tables},
+                                  {"timelines", report.timelines},
+                                  {"fork_stores", report.fork_stores},
+                                  {"records", report.records},
+                                  {"lost", to_json(report.lost)}})));
   } else {
-    for (const Error& lost : report.lost) fmt::print("{}\n", describe(lost));
-    fmt::print("{} in {}, {} and {}, from {}; {}\n", counted(report.records, "record"), counted(report.tables, "table"),
-               counted(report.timelines, "timeline"), counted(report.fork_stores, "fork store"), counted(report.files, "file"),
-               counted(report.lost.size(), "finding"));
+    for (const Error& lost : report.lost) CAIRN_TRY_VOID(print(describe(lost) + "\n"));
+    CAIRN_TRY_VOID(print(fmt::format("{} in {}, {} and {}, from {}; {}\n", counted(report.records, "record"),
+                                     counted(report.tables, "table"), counted(report.timelines, "timeline"),
+                                     counted(report.fork_stores, "fork store"), counted(report.files, "file"),
+                                     counted(report.lost.size(), "finding"))));
   }
   return report.lost.empty() ? 0 : exit_code(ErrorCode::kCorruption);
 }

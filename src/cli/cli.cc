@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -14,7 +15,13 @@
 namespace cairn::cli {
 namespace {
 int chosen = 0;
+bool output_closed = false;
+
+std::unexpected<Error> output_error() {
+  output_closed = errno == EPIPE;
+  return system_error(errno, "writing standard output");
 }
+}  // namespace
 
 int exit_code(ErrorCode code) {
   switch (code) {
@@ -51,6 +58,10 @@ void add_common(const Command& command, ForksCommon& common) {
   command.add_flag("--json", common.json, "Print JSON");
 }
 
+void add_raw(const Command& command, bool& raw) {
+  command.add_flag("--raw", raw, "Print the bytes of the value alone, without a newline");
+}
+
 void add_compression(const Command& command, std::optional<Compression>& compression) {
   const auto take = [&compression](const std::string& name) {
     compression = name == "none" ? Compression::kNone : name == "lz4" ? Compression::kLz4 : Compression::kZstd;
@@ -69,27 +80,46 @@ Result<Database> open_database(const std::string& dir, IfMissing if_missing, con
   return database;
 }
 
+namespace {
+
+/// `failed`; if it is kNotFound, followed by the names there are: "there is no table 'x'; tables in data: a, b".
+std::unexpected<Error> naming_others(Error failed, const std::string& kinds, const std::vector<std::string>& names) {
+  if (failed.code != ErrorCode::kNotFound) return std::unexpected(std::move(failed));
+  constexpr std::size_t kNamedMost = 8;
+  std::string list;
+  for (std::size_t i = 0; i < std::min(names.size(), kNamedMost); ++i) list += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > kNamedMost) list += " and " + std::to_string(names.size() - kNamedMost) + " more";
+  failed.message += "; " + kinds + ": " + (names.empty() ? "none" : list);
+  return std::unexpected(std::move(failed));
+}
+
+}  // namespace
+
 Result<Opened> open_table(const Common& common, IfMissing if_missing, const TableOptions& options) {
   CAIRN_TRY(database, open_database(common.dir, if_missing));
   TableOptions table_options = options;
   table_options.create_if_missing = if_missing == IfMissing::kCreate;
-  CAIRN_TRY(table, database.table(common.table, table_options));
-  CAIRN_TRY(family, table.family(common.family, {.create_if_missing = if_missing == IfMissing::kCreate}));
-  return Opened{std::move(database), family};
+  const Result<Table> table = database.table(common.table, table_options);
+  if (!table) return naming_others(table.error(), "tables in " + common.dir, database.tables());
+  const Result<Table> family = table->family(common.family, {.create_if_missing = if_missing == IfMissing::kCreate});
+  if (!family) return naming_others(family.error(), "its families", table->families());
+  return Opened{std::move(database), *family};
 }
 
 Result<OpenedTimeline> open_timeline(const TimelineCommon& common, IfMissing if_missing, const TimelineOptions& options) {
   CAIRN_TRY(database, open_database(common.dir, if_missing));
   TimelineOptions timeline_options = options;
   timeline_options.create_if_missing = if_missing == IfMissing::kCreate;
-  CAIRN_TRY(timeline, database.timeline(common.timeline, timeline_options));
-  return OpenedTimeline{std::move(database), timeline};
+  const Result<Timeline> timeline = database.timeline(common.timeline, timeline_options);
+  if (!timeline) return naming_others(timeline.error(), "timelines in " + common.dir, database.timelines());
+  return OpenedTimeline{std::move(database), *timeline};
 }
 
 Result<OpenedForks> open_forks(const ForksCommon& common, IfMissing if_missing) {
   CAIRN_TRY(database, open_database(common.dir, if_missing, common.drives));
-  CAIRN_TRY(store, database.forks(common.forks, {.create_if_missing = if_missing == IfMissing::kCreate}));
-  return OpenedForks{std::move(database), store};
+  const Result<ForkStore> store = database.forks(common.forks, {.create_if_missing = if_missing == IfMissing::kCreate});
+  if (!store) return naming_others(store.error(), "fork stores in " + common.dir, database.fork_stores());
+  return OpenedForks{std::move(database), *store};
 }
 
 void set_action(const Command& command, const Common& common, std::function<Result<int>()> run) {
@@ -99,12 +129,16 @@ void set_action(const Command& command, const Common& common, std::function<Resu
       chosen = *done;
       return;
     }
+    if (is_output_closed()) {
+      chosen = kClosedPipeCode;
+      return;
+    }
     const Error& error = done.error();
     if (common.json) {
       Json object{{"error", name_of(error.code)}, {"message", error.message}};
       if (!error.file.empty()) object["file"] = error.file;
       if (error.offset != Error::kNoOffset) object["offset"] = error.offset;
-      fmt::print("{}", to_line(object));
+      print(to_line(object)).ignore_error();  // Standard error gets the sentence either way.
     }
     fmt::print(stderr, "cairn: {}\n", describe(error));
     chosen = exit_code(error.code);
@@ -117,8 +151,8 @@ std::string describe(const Error& error) {
   return error.message + " (" + error.file + offset + ")";
 }
 
-std::string counted(std::uint64_t count, const std::string& noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+std::string counted(std::uint64_t count, const std::string& noun, const std::string& plural) {
+  return fmt::format("{} {}", count, count == 1 ? noun : plural.empty() ? noun + "s" : plural);
 }
 
 Progress progress_bar(const std::string& verb) {
@@ -135,8 +169,15 @@ void end_progress_bar() {
 
 Result<void> print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size()) return {};
-  return system_error(errno, "writing output");
+  return output_error();
 }
+
+Result<void> flush_output() {
+  if (std::fflush(stdout) == 0) return {};
+  return output_error();
+}
+
+bool is_output_closed() { return output_closed; }
 
 Result<std::string> read_all() {
   std::string text;

@@ -23,6 +23,8 @@ struct Common {
 
 /// Adds DIR, --table, --family and --json to `command`.
 void add_common(const Command& command, Common& common);
+/// Adds --raw, for a value's bytes alone.
+void add_raw(const Command& command, bool& raw);
 void add_compression(const Command& command, std::optional<Compression>& compression);
 
 /// What the subcommands of timelines take.
@@ -73,10 +75,15 @@ void end_progress_bar();
 
 /// For a person: message, file and offset.
 std::string describe(const Error& error);
-/// "1 file", "2 files"; the plural is formed with s.
-std::string counted(std::uint64_t count, const std::string& noun);
-/// To standard output.
+/// "1 file", "2 files"; the plural is formed with s, unless `plural` is given.
+std::string counted(std::uint64_t count, const std::string& noun, const std::string& plural = "");
+/// To standard output, where everything that a command prints goes through.
 Result<void> print(const std::string& text);
+/// Writes what print() has buffered. Likewise.
+Result<void> flush_output();
+/// The reader of standard output is gone (EPIPE): the command ends quietly with kClosedPipeCode.
+bool is_output_closed();
+inline constexpr int kClosedPipeCode = 141;  ///< As of a program that SIGPIPE ended, in a shell.
 /// All of standard input.
 Result<std::string> read_all();
 /// A number and ms, s, m, h or d; for what CLI11 parses.
@@ -84,6 +91,7 @@ std::chrono::milliseconds parse_duration(const std::string& text);
 /// See parse_moment(); likewise.
 Moment moment_option(const std::string& text);
 
+const std::vector<Example>& examples();
 /// The exit code of the action that ran.
 int chosen_exit_code();
 
@@ -99,6 +107,7 @@ void add_timeline_stats(const Command& timeline);
 void add_forks_commands(const Command& app);
 void add_forks_replay(const Command& forks);
 void add_care(const Command& app);
+void add_list(const Command& app);
 void add_serve(const Command& app);  // Where the server is built.
 
 }  // namespace cairn::cli

@@ -11,13 +11,14 @@
 namespace cairn::cli {
 namespace {
 
+/// `name`: of the option, such as "--dir,DIR"; the message begins with the last of them.
 template <typename T>
-std::function<void(const T&)> checked(const std::function<void(const T&)>& take) {
-  return [take](const T& value) {
+std::function<void(const T&)> checked(const std::string& name, const std::function<void(const T&)>& take) {
+  return [name = name.substr(name.rfind(',') + 1), take](const T& value) {
     try {
       take(value);
     } catch (const BadArgument& bad) {
-      throw CLI::ValidationError(bad.what());
+      throw CLI::ValidationError(name + ": " + bad.what());
     }
   };
 }
@@ -32,12 +33,46 @@ std::string path_of(const CLI::App& app) {
   return app.get_parent() == nullptr ? "cairn" : path_of(*app.get_parent()) + " " + app.get_name();
 }
 
+/// "a, b or c".
+std::string one_of(const std::vector<std::string>& names) {
+  std::string list;
+  for (std::size_t i = 0; i < names.size(); ++i) list += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
+  return list;
+}
+
+std::vector<std::string> commands_of(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* const each : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(each->get_name());
+  return names;
+}
+
+void add_examples(CLI::App& app, const std::string& path, const std::vector<Example>& examples) {
+  const auto found = std::ranges::find(examples, path, &Example::path);
+  if (found != examples.end()) app.footer("Example:\n  $ " + found->command_line);
+  for (const std::string& name : commands_of(app)) {
+    add_examples(*app.get_subcommand(name), path.empty() ? name : path + " " + name, examples);
+  }
+}
+
+/// `cairn help WORD…`. Returns the exit code.
+int print_help(const CLI::App& app, const std::vector<std::string>& words) {
+  const CLI::App* command = &app;
+  for (const std::string& word : words) {
+    const std::vector<std::string> names = commands_of(*command);
+    if (std::ranges::find(names, word) == names.end()) {
+      std::cerr << "cairn: " << path_of(*command) << " has no command '" << word << "'" << suggestion(word, names) << '\n';
+      return 2;
+    }
+    command = command->get_subcommand(word);
+  }
+  std::cout << command->help(command == &app ? "" : path_of(*command->get_parent()));
+  return 0;
+}
+
 /// Explains to a person why a command line is refused. `words`: the arguments of the program.
 std::string sentence(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& words) {
   const CLI::App& command = deepest(app);
-  std::vector<std::string> commands;
-  for (const CLI::App* const each : command.get_subcommands([](const CLI::App*) { return true; }))
-    commands.push_back(each->get_name());
+  const std::vector<std::string> commands = commands_of(command);
   std::vector<std::string> options{"-h"};
   for (const CLI::Option* const each : command.get_options()) {
     for (const std::string& name : each->get_lnames()) options.push_back("--" + name);
@@ -55,13 +90,16 @@ std::string sentence(const CLI::App& app, const CLI::ParseError& error, const st
     }
     const auto depth = static_cast<std::size_t>(std::ranges::count(path_of(command), ' '));
     if (commands.empty()) return "too many arguments, the last is '" + words.back() + "'";
-    if (words.size() <= depth) return "a subcommand is missing";
+    if (words.size() <= depth) return "a subcommand is missing: " + one_of(commands);
     return "unknown command '" + words[depth] + "'" + suggestion(words[depth], commands);
   }
   if (code == CLI::ExitCodes::ArgumentMismatch) {
     const std::string name = what.substr(0, what.find(':'));
     return name + (what.find("At Most") != std::string::npos ? " is given twice" : " needs a value");
   }
+  // The library puts a colon between the name of an option and the answer of its check.
+  const std::size_t must = what.find(": must be ");
+  if (must != std::string::npos) what.erase(must, 1);
   return what;
 }
 
@@ -89,9 +127,7 @@ const Option& Option::required() const {
 const Option& Option::choices(const std::vector<std::string>& values) const {
   option_->check([values](const std::string& value) {
     if (std::ranges::find(values, value) != values.end()) return std::string();
-    std::string names;
-    for (std::size_t i = 0; i < values.size(); ++i) names += (i == 0 ? "" : i + 1 == values.size() ? " or " : ", ") + values[i];
-    return "must be " + names + ", not '" + value + "'";
+    return "must be " + one_of(values) + ", not '" + value + "'";
   });
   return *this;
 }
@@ -131,12 +167,12 @@ Option Command::add_option(const std::string& name, std::optional<std::uint64_t>
 }
 Option Command::add_option(const std::string& name, const std::function<void(const std::string&)>& take,
                            const std::string& help) const {
-  return Option(*app_->add_option_function<std::string>(name, checked(take), help));
+  return Option(*app_->add_option_function<std::string>(name, checked(name, take), help));
 }
 Option Command::add_list(const std::string& name, const std::function<void(const std::vector<std::string>&)>& take,
                          const std::string& help) const {
   return Option(
-      *app_->add_option_function<std::vector<std::string>>(name, checked(take), help)->take_all()->allow_extra_args(false));
+      *app_->add_option_function<std::vector<std::string>>(name, checked(name, take), help)->take_all()->allow_extra_args(false));
 }
 Option Command::add_flag(const std::string& name, bool& into, const std::string& help) const {
   return Option(*app_->add_flag(name, into, help));
@@ -145,16 +181,21 @@ void Command::require_command() const { app_->require_subcommand(1); }
 void Command::set_action(const std::function<void()>& run) const { app_->callback(run); }
 
 std::optional<int> run_command_line(const std::string& description, const std::string& version, int argc, char** argv,
-                                    const std::function<void(Command)>& add_commands) {
-  CLI::App app{description};
+                                    const std::function<void(Command)>& add_commands, const std::vector<Example>& examples) {
+  CLI::App app{description, "cairn"};
   app.set_version_flag("--version", version);
   app.require_subcommand(1);
   add_commands(Command(app));
+  const std::vector<std::string> words{argv + 1, argv + argc};
+  app.add_subcommand("help", "Describe a command")->prefix_command();
+  add_examples(app, "", examples);
+  const bool asks_for_help = !words.empty() && words.front() == "help";
+  if (words.empty() || asks_for_help) return print_help(app, {words.begin() + (asks_for_help ? 1 : 0), words.end()});
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help or --version.
-    std::cerr << "cairn: " << sentence(app, error, {argv + 1, argv + argc}) << "\n`" << path_of(deepest(app))
+    std::cerr << "cairn: " << sentence(app, error, words) << "\n`" << path_of(deepest(app))
               << " --help` describes the command line.\n";
     return 2;
   }

@@ -64,9 +64,15 @@ class Command {
   CLI::App* app_;
 };
 
-/// Reads a command line. Returns the exit code of a bad command line or of --help and --version, whose text has been printed;
-/// nullopt: the action of a command ran.
+/// The help of the command `path`, such as "table put", ends with `command_line`. An empty path: `cairn` itself.
+struct Example {
+  std::string path;
+  std::string command_line;
+};
+
+/// Reads a command line. Returns the exit code of a bad command line, or of one that asks for help or the version, whose text has
+/// been printed; nullopt: the action of a command ran. `cairn` alone and `cairn help COMMAND` ask for help too.
 std::optional<int> run_command_line(const std::string& description, const std::string& version, int argc, char** argv,
-                                    const std::function<void(Command)>& add_commands);
+                                    const std::function<void(Command)>& add_commands, const std::vector<Example>& examples);
 
 }  // namespace cairn::cli

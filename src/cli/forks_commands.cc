@@ -18,6 +18,7 @@ struct Arguments {
   std::string base;
   bool hashes = false;
   std::string expected;
+  bool raw = false;
 };
 
 Arguments arguments;  // One subcommand runs.
@@ -45,10 +46,11 @@ Result<int> create() {
 }
 
 Result<int> load() {
+  CAIRN_TRY_VOID(check_raw(arguments.raw, arguments.common.json, true));
   CAIRN_TRY(key, parse_account_key(arguments.key));
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
   CAIRN_TRY(hit, opened.store.load(arguments.fork, key));
-  CAIRN_TRY_VOID(print_value(hit ? std::optional<ByteView>(*hit) : std::nullopt, arguments.common.json));
+  CAIRN_TRY_VOID(print_value(hit ? std::optional<ByteView>(*hit) : std::nullopt, arguments.common.json, arguments.raw));
   CAIRN_TRY_VOID(opened.database.close());
   return hit ? 0 : 1;
 }
@@ -180,14 +182,15 @@ std::string to_text(const ForkStoreStats& stats) {
   std::string text;
   for (const ForkInfo& fork : stats.forks) {
     const bool is_root = fork.number == fork.parent;
-    text +=
-        fmt::format("fork {:>12}  {:<18}  {:<6}  {}\n", fork.number, is_root ? "root" : fmt::format("of {}", fork.parent),
-                    fork.frozen ? "frozen" : "open", is_root ? "" : fmt::format("{} accounts changed", fork.accounts_changed));
+    text += fmt::format("fork {:>12}  {:<18}  {:<6}  {}\n", fork.number, is_root ? "root" : fmt::format("of {}", fork.parent),
+                        fork.frozen ? "frozen" : "open", is_root ? "" : counted(fork.accounts_changed, "account") + " changed");
   }
-  text += fmt::format("{} accounts, {} bytes of index in memory\n", stats.accounts, stats.index_bytes);
-  text += fmt::format("{} segments, {} bytes, {} of them live\n", stats.segments, stats.segment_bytes, stats.live_bytes);
+  text += fmt::format("{}, {} of index in memory\n", counted(stats.accounts, "account"), counted(stats.index_bytes, "byte"));
+  text += fmt::format("{}, {}, {} of them live\n", counted(stats.segments, "segment"), counted(stats.segment_bytes, "byte"),
+                      stats.live_bytes);
   for (const DriveStats& drive : stats.drives) {
-    if (stats.drives.size() > 1) text += fmt::format("{}: {} segments, {} bytes\n", drive.path, drive.segments, drive.bytes);
+    if (stats.drives.size() > 1)
+      text += fmt::format("{}: {}, {}\n", drive.path, counted(drive.segments, "segment"), counted(drive.bytes, "byte"));
     if (!drive.error.empty()) text += fmt::format("{}: new segments are on other drives: {}\n", drive.path, drive.error);
   }
   for (const JobStats& job : stats.jobs) {
@@ -247,6 +250,7 @@ void add_forks_commands(const Command& app) {
   for (const Command& command : {load_command, store_command, erase_command}) {
     command.add_option("KEY", arguments.key, "64 hexadecimal digits").required();
   }
+  add_raw(load_command, arguments.raw);
   store_command.add_option(
       "VALUE", [](const std::string& value) { arguments.value = value; }, "The value; default: all of standard input");
   add_of_fork(forks, "scan", "Print all accounts of FORK, one JSON object a line, in no order", scan);

@@ -43,7 +43,7 @@ Result<int> seal(const Arguments& arguments) {
   }
   CAIRN_TRY_VOID(writer.finish());
   if (arguments.common.json) {
-    fmt::print("{}", to_line({{"ok", true}, {"sealed", sealed}}));
+    CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"sealed", sealed}})));
   } else {
     fmt::print(stderr, "{} sealed\n", counted(sealed, "line"));
   }
@@ -54,7 +54,7 @@ Result<int> ingest(const Arguments& arguments) {
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
   CAIRN_TRY(version, opened.table.ingest(arguments.files));
   CAIRN_TRY_VOID(opened.database.close());
-  if (arguments.common.json) fmt::print("{}", to_line({{"ok", true}, {"version", version}}));
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"version", version}})));
   return 0;
 }
 

@@ -135,8 +135,23 @@ Result<void> for_each_key(const std::optional<std::string>& key, const std::func
   }
 }
 
-Result<void> print_value(std::optional<ByteView> value, bool json) {
-  if (!json) return value ? print(Bytes(*value) + "\n") : Result<void>{};
+Json to_json(const FamilyStats& family) {
+  Json indexes = Json::array();
+  for (const IndexOptions& index : family.indexes) {
+    indexes.push_back({{"name", index.name}, {"term_bytes", index.term_bytes}, {"extractor", index.extractor}});
+  }
+  return {
+      {"name", family.name}, {"compression", name_of(family.compression)}, {"ttl_ms", family.ttl.count()}, {"indexes", indexes}};
+}
+
+Result<void> check_raw(bool raw, bool json, bool one_key) {
+  if (raw && json) return fail(ErrorCode::kInvalidArgument, "--raw and --json exclude each other");
+  if (raw && !one_key) return fail(ErrorCode::kInvalidArgument, "--raw prints one value; give its KEY");
+  return {};
+}
+
+Result<void> print_value(std::optional<ByteView> value, bool json, bool raw) {
+  if (!json) return value ? print(Bytes(*value) + (raw ? "" : "\n")) : Result<void>{};
   Json object;
   if (value) {
     put_bytes(object, "value", *value);

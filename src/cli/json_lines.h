@@ -51,7 +51,11 @@ class LineReader {
 
 /// Calls `each` with `key` or, if there is none, with each line of standard input.
 Result<void> for_each_key(const std::optional<std::string>& key, const std::function<Result<void>(const std::string&)>& each);
-/// The answer to a get, with its newline; of what is not there {"value":null}, or nothing.
-Result<void> print_value(std::optional<ByteView> value, bool json);
+/// The options of a family.
+Json to_json(const FamilyStats& family);
+/// kInvalidArgument: --raw does not go with --json, or with keys from standard input.
+Result<void> check_raw(bool raw, bool json, bool one_key);
+/// The answer to a get, with a newline unless `raw`; of what is not there {"value":null}, or nothing.
+Result<void> print_value(std::optional<ByteView> value, bool json, bool raw);
 
 }  // namespace cairn::cli

@@ -113,10 +113,9 @@ class Loader {
     stored_ += batch.size();
     std::string lines;
     for (const Bytes& key : keys) lines += to_line(key_json(key));
-    if (!lines.empty() && (std::fwrite(lines.data(), 1, lines.size(), stdout) != lines.size() || std::fflush(stdout) != 0)) {
-      return system_error(errno, "writing acknowledgements");
-    }
-    return {};
+    if (lines.empty()) return {};
+    CAIRN_TRY_VOID(print(lines));
+    return flush_output();
   }
   static Json key_json(const Bytes& key) {
     Json object;
@@ -146,7 +145,7 @@ Result<int> load(const LoadArguments& arguments) {
   CAIRN_TRY_VOID(done);
   CAIRN_TRY_VOID(closed);
   if (arguments.common.json) {
-    fmt::print("{}", to_line({{"ok", true}, {"stored", loader.stored()}, {"skipped", loader.skipped()}}));
+    CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"stored", loader.stored()}, {"skipped", loader.skipped()}})));
   } else if (!arguments.ack) {
     fmt::print(stderr, "{} stored, {} skipped\n", counted(loader.stored(), "line"), loader.skipped());
   }

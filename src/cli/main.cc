@@ -6,21 +6,23 @@
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // A reader that went away is a failed write, not the end of an open database.
-  const auto refused =
-      cairn::cli::run_command_line("Cairn: an embedded storage engine with time travel, and a Redis-compatible server",
-                                   CAIRN_VERSION, argc, argv, [](const cairn::cli::Command& app) {
-                                     cairn::cli::add_table_commands(app);
-                                     cairn::cli::add_timeline_commands(app);
-                                     cairn::cli::add_forks_commands(app);
-                                     cairn::cli::add_care(app);
+  const auto refused = cairn::cli::run_command_line(
+      "Cairn: an embedded storage engine with time travel, and a Redis-compatible server", CAIRN_VERSION, argc, argv,
+      [](const cairn::cli::Command& app) {
+        cairn::cli::add_table_commands(app);
+        cairn::cli::add_timeline_commands(app);
+        cairn::cli::add_forks_commands(app);
+        cairn::cli::add_care(app);
+        cairn::cli::add_list(app);
 #ifdef CAIRN_SERVER
-                                     cairn::cli::add_serve(app);
+        cairn::cli::add_serve(app);
 #endif
-                                   });
+      },
+      cairn::cli::examples());
   if (refused) return *refused;
-  if (std::fflush(stdout) != 0) {
-    std::fputs("cairn: standard output could not be written\n", stderr);
-    return 4;
+  if (const auto flushed = cairn::cli::flush_output(); !flushed && !cairn::cli::is_output_closed()) {
+    std::fprintf(stderr, "cairn: %s\n", flushed.error().message.c_str());
+    return cairn::cli::exit_code(flushed.error().code);
   }
-  return cairn::cli::chosen_exit_code();
+  return cairn::cli::is_output_closed() ? cairn::cli::kClosedPipeCode : cairn::cli::chosen_exit_code();
 }

@@ -11,16 +11,7 @@ namespace {
 Json to_json(const TableStats& stats) {
   Json object;
   object["families"] = Json::array();
-  for (const FamilyStats& family : stats.families) {
-    Json indexes = Json::array();
-    for (const IndexOptions& index : family.indexes) {
-      indexes.push_back({{"name", index.name}, {"term_bytes", index.term_bytes}, {"extractor", index.extractor}});
-    }
-    object["families"].push_back({{"name", family.name},
-                                  {"compression", name_of(family.compression)},
-                                  {"ttl_ms", family.ttl.count()},
-                                  {"indexes", indexes}});
-  }
+  for (const FamilyStats& family : stats.families) object["families"].push_back(cli::to_json(family));
   object["layers"] = Json::array();
   for (const LayerStats& layer : stats.layers) {
     object["layers"].push_back({{"family", layer.family},
@@ -77,44 +68,42 @@ std::string words_for(const std::vector<IndexOptions>& indexes) {
   return words.empty() ? "none" : words;
 }
 
-void print_for_people(const TableStats& stats) {
-  fmt::print("{:<24} {:<12} {:<12} {}\n", "family", "compression", "ttl", "indexes");
+std::string to_text(const TableStats& stats) {
+  std::string text;
+  text += fmt::format("{:<24} {:<12} {:<12} {}\n", "family", "compression", "ttl", "indexes");
   for (const FamilyStats& family : stats.families) {
-    fmt::print("{:<24} {:<12} {:<12} {}\n", family.name, name_of(family.compression),
-               family.ttl.count() == 0 ? "never" : words_for_ms(family.ttl.count()), words_for(family.indexes));
+    text += fmt::format("{:<24} {:<12} {:<12} {}\n", family.name, name_of(family.compression),
+                        family.ttl.count() == 0 ? "never" : words_for_ms(family.ttl.count()), words_for(family.indexes));
   }
-  fmt::print("{:>3}  {:<18} {:<12} {:>12} {:>12}  {}\n", "", "layer", "family", "records", "bytes", "files");
+  text += fmt::format("{:>3}  {:<18} {:<12} {:>12} {:>12}  {}\n", "", "layer", "family", "records", "bytes", "files");
   for (std::size_t i = 0; i < stats.layers.size(); ++i) {
     const LayerStats& layer = stats.layers[i];
-    fmt::print("{:>3}  {:<18} {:<12} {:>12} {:>12}  {}\n", i, layer.kind, layer.family, layer.records, layer.bytes,
-               fmt::join(layer.files, " "));
+    text += fmt::format("{:>3}  {:<18} {:<12} {:>12} {:>12}  {}\n", i, layer.kind, layer.family, layer.records, layer.bytes,
+                        fmt::join(layer.files, " "));
   }
-  fmt::print("visible version     {}\n", stats.visible_version);
-  fmt::print("unsealed            {} bytes (writes wait at {}, at most {} ms)\n", stats.unsealed_bytes, stats.unsealed_bytes_max,
-             stats.write_wait_ms_max);
-  fmt::print("debt                {:.0f} %", 100 * stats.debt);
-  if (stats.write_rate_max != 0) fmt::print(", writes limited to {} bytes a second", stats.write_rate_max);
-  fmt::print("\n");
-  fmt::print("memory              {} bytes of indexes\n", stats.memory_bytes);
-  fmt::print("maps                {} of at most {}\n", stats.maps_open, stats.maps_max);
+  text += fmt::format("visible version     {}\n", stats.visible_version);
+  text += fmt::format("unsealed            {} bytes (writes wait at {}, at most {} ms)\n", stats.unsealed_bytes,
+                      stats.unsealed_bytes_max, stats.write_wait_ms_max);
+  text += fmt::format("debt                {:.0f} %", 100 * stats.debt);
+  if (stats.write_rate_max != 0) text += fmt::format(", writes limited to {} bytes a second", stats.write_rate_max);
+  text += "\n";
+  text += fmt::format("memory              {} bytes of indexes\n", stats.memory_bytes);
+  text += fmt::format("maps                {} of at most {}\n", stats.maps_open, stats.maps_max);
   if (stats.oldest_pin) {
-    fmt::print("oldest pin          {}, {} ms old, holds back what {} bytes written since replaced\n", stats.oldest_pin->label,
-               stats.oldest_pin->age_ms, stats.oldest_pin->written_bytes_since);
+    text += fmt::format("oldest pin          {}, {} ms old, holds back what {} bytes written since replaced\n",
+                        stats.oldest_pin->label, stats.oldest_pin->age_ms, stats.oldest_pin->written_bytes_since);
   }
   for (const JobStats& job : stats.jobs)
-    fmt::print("job                 {}: {} of {} bytes\n", job.name, job.bytes_done, job.bytes_total);
-  for (const std::string& report : stats.open_reports) fmt::print("report              {}\n", report);
-  if (!stats.write_state.empty()) fmt::print("writing             {}\n", stats.write_state);
+    text += fmt::format("job                 {}: {} of {} bytes\n", job.name, job.bytes_done, job.bytes_total);
+  for (const std::string& report : stats.open_reports) text += fmt::format("report              {}\n", report);
+  if (!stats.write_state.empty()) text += fmt::format("writing             {}\n", stats.write_state);
+  return text;
 }
 
 Result<int> stats(const Common& common) {
   CAIRN_TRY(opened, open_table(common, IfMissing::kFail));
   const TableStats stats = opened.table.stats();
-  if (common.json) {
-    fmt::print("{}", to_line(to_json(stats)));
-  } else {
-    print_for_people(stats);
-  }
+  CAIRN_TRY_VOID(print(common.json ? to_line(to_json(stats)) : to_text(stats)));
   CAIRN_TRY_VOID(opened.database.close());
   return 0;
 }

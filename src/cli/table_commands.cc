@@ -29,6 +29,7 @@ struct Arguments {
   std::string index;
   std::string term;
   bool has_value = false;
+  bool raw = false;
 };
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
@@ -120,11 +121,12 @@ Result<int> erase(const Arguments& arguments) {
 }
 
 Result<int> get(const Arguments& arguments) {
+  CAIRN_TRY_VOID(check_raw(arguments.raw, arguments.common.json, arguments.key.has_value()));
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
   bool all_found = true;
   CAIRN_TRY_VOID(for_each_key(arguments.key, [&](const std::string& key) -> Result<void> {
     CAIRN_TRY(value, opened.table.get(key));
-    CAIRN_TRY_VOID(print_value(value ? std::optional<ByteView>(*value) : std::nullopt, arguments.common.json));
+    CAIRN_TRY_VOID(print_value(value ? std::optional<ByteView>(*value) : std::nullopt, arguments.common.json, arguments.raw));
     all_found = all_found && value.has_value();
     return {};
   }));
@@ -258,6 +260,7 @@ void add_table_commands(const Command& app) {
 
   Command get_command = add(table, "get", "Print the value of KEY; exit code 1 if there is none", arguments);
   add_key(get_command, arguments);
+  add_raw(get_command, arguments.raw);
   set_action(get_command, arguments.common, [] { return get(arguments); });
 
   Command erase_command = add(table, "erase", "Erase KEY", arguments);

@@ -28,6 +28,7 @@ struct Arguments {
   bool until_done = false;
   bool discard = false;
   bool force = false;
+  bool raw = false;
 };
 
 constexpr const char* kMomentHelp = "RFC 3339, milliseconds since 1970, or a stamp as it is printed (MS-SEQ)";
@@ -64,12 +65,13 @@ Result<int> save(const Arguments& arguments, bool erases) {
 }
 
 Result<int> get(const Arguments& arguments) {
+  CAIRN_TRY_VOID(check_raw(arguments.raw, arguments.common.json, arguments.one_key.has_value()));
   CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kFail));
   bool all_found = true;
   CAIRN_TRY_VOID(for_each_key(arguments.one_key, [&](const std::string& key) -> Result<void> {
     CAIRN_TRY(hit, arguments.has_at ? opened.timeline.get_at(key, arguments.at) : opened.timeline.get(key));
     all_found = all_found && hit.has_value();
-    return print_value(hit ? std::optional<ByteView>(*hit) : std::nullopt, arguments.common.json);
+    return print_value(hit ? std::optional<ByteView>(*hit) : std::nullopt, arguments.common.json, arguments.raw);
   }));
   CAIRN_TRY_VOID(opened.database.close());
   return all_found ? 0 : 1;
@@ -133,7 +135,7 @@ Result<int> watch(const Arguments& arguments) {
       case WatchEvent::Kind::kMissed: object["event"] = "missed"; break;
     }
     CAIRN_TRY_VOID(print(to_line(object)));
-    if (std::fflush(stdout) != 0) return system_error(errno, "writing output");
+    CAIRN_TRY_VOID(flush_output());
   }
   return 0;
 }
@@ -247,6 +249,7 @@ void add_timeline_commands(const Command& app) {
         arguments.has_at = true;
       },
       kMomentHelp);
+  add_raw(get_command, arguments.raw);
 
   Command erase_command = add(timeline, "erase", "Erase KEY", [] { return save(arguments, true); });
   erase_command.add_option("KEY", arguments.key, "The key").required();

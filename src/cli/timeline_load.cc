@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 #include "cli/json_parse.h"
+#include "text/moment.h"
 
 namespace cairn::cli {
 namespace {
@@ -23,6 +24,18 @@ struct Line {
   bool erased = false;
   std::optional<Time> time;
 };
+
+/// Milliseconds since 1970, or a string in RFC 3339.
+Result<Time> parse_time(const nlohmann::json& time) {
+  if (time.is_number_integer() && time.get<std::int64_t>() >= 0) return Time(std::chrono::milliseconds(time.get<std::int64_t>()));
+  if (time.is_string()) {
+    const Result<Moment> moment = parse_moment(time.get<std::string>());
+    if (moment) return moment->first().time();
+    return fail(ErrorCode::kInvalidArgument, "/time: " + moment.error().message);
+  }
+  return fail(ErrorCode::kInvalidArgument,
+              "/time: neither milliseconds since 1970 nor a string such as \"2026-11-28T15:04:05Z\"");
+}
 
 /// {"key":…,"value":…} or {"key":…,"erased":true}, with "time" and "stamp", of which the latter is passed over.
 Result<Line> parse(const std::string& text) {
@@ -45,10 +58,8 @@ Result<Line> parse(const std::string& text) {
     line.value = value;
   }
   if (const auto time = object.find("time"); time != object.end()) {
-    if (!time->is_number_integer() || time->get<std::int64_t>() < 0) {
-      return fail(ErrorCode::kInvalidArgument, "/time: no number of milliseconds since 1970");
-    }
-    line.time = Time(std::chrono::milliseconds(time->get<std::int64_t>()));
+    CAIRN_TRY(parsed, parse_time(*time));
+    line.time = parsed;
   }
   return line;
 }
@@ -96,8 +107,8 @@ class Loader {
     if (last_ && *line.time < *last_) {
       if (!arguments_.clamp) {
         return fail(ErrorCode::kInvalidArgument,
-                    fmt::format("/time: {} lies before that of the line before, {}; --clamp raises it",
-                                line.time->time_since_epoch().count(), last_->time_since_epoch().count()));
+                    fmt::format("/time: {} is before the time of the line before, {}; --clamp raises it", format_time(*line.time),
+                                format_time(*last_)));
       }
       line.time = last_;
     }
@@ -153,7 +164,9 @@ void add_timeline_load(const Command& timeline) {
   static LoadArguments arguments;
   const Command command = timeline.add_command("load", "Save lines of {\"key\":…,\"value\":…,\"time\":…}");
   add_common(command, arguments.common);
-  command.add_option("FILE", arguments.file, "A .jsonl file, or - for standard input. \"time\": milliseconds since 1970")
+  command
+      .add_option("FILE", arguments.file,
+                  "A .jsonl file, or - for standard input. \"time\": milliseconds since 1970, or RFC 3339")
       .required();
   command.add_flag("--clamp", arguments.clamp, "Raise a time to the time of the line before");
   set_action(command, arguments.common, [] { return load(arguments); });

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <map>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/reached.h"
@@ -149,7 +150,9 @@ Result<std::optional<Bytes>> FileLease::ensure_free(const std::string& name) {
     }
     if (!elsewhere || renewed) {
       return fail(ErrorCode::kBusy,
-                  fmt::format("held by {} (pid {} on {}) for another {} ms", record->owner, record->pid, record->host, left_ms),
+                  // Not how long the lease still runs: its owner renews it.
+                  fmt::format("held by {} (pid {} on {}); it can be taken {} after that process ends or stops renewing its lease",
+                              record->owner, record->pid, record->host, words_for_ms(record->lease_ms)),
                   name);
     }
     if (!first_seen) first_seen = *text;

@@ -1,0 +1,68 @@
+// One example for the help of each command. Command.ExamplesRun in tests/cli/help_test.cc runs them, in an order of its own.
+#include "cli/cli.h"
+
+namespace cairn::cli {
+
+const std::vector<Example>& examples() {
+  static const std::vector<Example> all = {
+      {"", "cairn table put data greeting hello"},
+      {"help", "cairn help table put"},
+      {"table", "cairn table create data"},
+      {"table create", "cairn table create data --index city:16:json:/City"},
+      {"table alter", "cairn table alter data --ttl 30d --compression zstd"},
+      {"table put", "cairn table put data ann '{\"City\":\"Oslo\"}'"},
+      {"table get", "cairn table get data ann"},
+      {"table erase", "cairn table erase data ann"},
+      {"table scan", "cairn table scan data --prefix a --limit 10"},
+      {"table find", "cairn table find data city Oslo"},
+      {"table explain", "cairn table explain data ann"},
+      {"table dump", "cairn table dump data > all.jsonl"},
+      {"table flush", "cairn table flush data"},
+      {"table compact", "cairn table compact data"},
+      {"table load", "cairn table load data people.tsv"},
+      {"table seal", "cairn table seal people.sealed people.tsv"},
+      {"table ingest", "cairn table ingest data people.sealed"},
+      {"table apply", "echo 'get \"ann\"' | cairn table apply data -"},
+      {"table stats", "cairn table stats data"},
+      {"timeline", "cairn timeline create data --timeout 30d"},
+      {"timeline create", "cairn timeline create data --timeout 30d --policy persist"},
+      {"timeline put", "cairn timeline put data price 101"},
+      {"timeline get", "cairn timeline get data price --at 2026-11-28T15:00:00Z"},
+      {"timeline erase", "cairn timeline erase data price"},
+      {"timeline keys", "cairn timeline keys data pri --from 2026-11-28T15:00:00Z"},
+      {"timeline history", "cairn timeline history data price --limit 10"},
+      {"timeline watch", "cairn timeline watch data '' --limit 1"},
+      {"timeline rollback", "cairn timeline rollback data 2026-11-28T15:00:00Z"},
+      {"timeline undo", "cairn timeline undo data"},
+      {"timeline confirm", "cairn timeline confirm data"},
+      {"timeline housekeep", "cairn timeline housekeep data --until-done"},
+      {"timeline load", "cairn timeline load data prices.jsonl"},
+      {"timeline stats", "cairn timeline stats data"},
+      {"forks", "cairn forks create data"},
+      {"forks create", "cairn forks create data"},
+      {"forks fork", "cairn forks fork data 1 0"},
+      {"forks freeze", "cairn forks freeze data 1"},
+      {"forks sync", "cairn forks sync data 1"},
+      {"forks root", "cairn forks root data 1"},
+      {"forks purge", "cairn forks purge data 2"},
+      {"forks store", "cairn forks store data 1 $(printf %064d 7) 250"},
+      {"forks load", "cairn forks load data 1 $(printf %064d 7)"},
+      {"forks erase", "cairn forks erase data 1 $(printf %064d 7)"},
+      {"forks scan", "cairn forks scan data 1"},
+      {"forks diff", "cairn forks diff data 0 1"},
+      {"forks hash", "cairn forks hash data 1"},
+      {"forks stats", "cairn forks stats data"},
+      {"forks snapshot", "cairn forks snapshot data today --verify"},
+      {"forks restore", "cairn forks restore today again"},
+      {"forks replay", "cairn forks replay data trace.jsonl"},
+      {"list", "cairn list data"},
+      {"verify", "cairn verify data"},
+      {"checkpoint", "cairn checkpoint data monday"},
+      {"restore", "cairn restore monday data-of-monday"},
+      {"repair", "cairn repair data repaired"},
+      {"serve", "cairn serve data --port 7379"},
+  };
+  return all;
+}
+
+}  // namespace cairn::cli
