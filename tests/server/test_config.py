@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Wrong configurations and command lines: each message, as it was when a person last read it, stands in wrong_input.txt.
+"""Wrong configurations and command lines of the server (tests/cli/mistakes.txt has those of other commands): each message, as it was when a person last read it, stands in wrong_input.txt.
 
     tests/server/test_config.py [--write]     --write makes wrong_input.txt anew, to be read before it is committed
 """
@@ -80,21 +80,6 @@ COMMANDS = [
     "serve --bind 127.0.0.1 --bind 127.0.0.1 DIR/data --check-config",
     "serve DIR/data --port",
     "serve DIR/data --port 1 --port 2",
-    "table scan DIR/data --limit -1",
-    "table scan DIR/data --limit ten",
-    "table put DIR/data key -v",
-    "table",
-    "table gte DIR/data key",
-    "table get",
-    "table get DIR/data key more words",
-    "table get DIR/data",
-    "table get DIR/missing key",
-    "table create DIR/data --ttl 5",
-    "table create DIR/data --index name",
-    "table create DIR/data --compression gzip",
-    "timeline create DIR/data --policy keep",
-    "timeline keys DIR/data a --from yesterday",
-    "forks load DIR/missing 0 12",
 ]
 HASH = "scrypt:16384:8:1:" + "00" * 16 + ":" + "00" * 32
 
