@@ -8,6 +8,7 @@
 
 #include "cairn/export.h"
 #include "cairn/forks.h"
+#include "cairn/progress.h"
 #include "cairn/result.h"
 #include "cairn/table.h"
 #include "cairn/timeline.h"
@@ -34,10 +35,6 @@ struct CAIRN_API DatabaseOptions {
   /// whoever may read its files (0600: 0700). Files and directories that are there keep theirs. At most 0777; the owner has 0600.
   unsigned file_mode = 0600;
 };
-
-/// Called now and then by a long operation with what it has done of what it has to do, in bytes; false cancels it, and it
-/// ends in kUnavailable. May be empty. Called from the thread that called the operation.
-using Progress = std::function<bool(std::uint64_t bytes_done, std::uint64_t bytes_total)>;
 
 struct CAIRN_API VerifyReport {
   std::uint64_t files = 0;

@@ -14,6 +14,7 @@
 
 #include "cairn/bytes.h"
 #include "cairn/export.h"
+#include "cairn/progress.h"
 #include "cairn/result.h"
 #include "cairn/stats.h"
 #include "cairn/write.h"
@@ -299,8 +300,9 @@ class CAIRN_API Table {
   /// only in the last step, which ends the log's segment, writes wait: for a sync of each sealed file it became (512 MiB each,
   /// open until then) and of the manifest. It is a job in stats. Errors: kNotFound; kCorruption, kUnsupported, kIo, with file and
   /// offset; kInvalidArgument, keys do not ascend; kUnavailable, the database was closed; otherwise as write(). After an error
-  /// nothing was taken in; only after kReadOnly and kLeaseLost a reopen has to tell.
-  Result<WriteVersion> ingest(std::span<const std::string> files);
+  /// nothing was taken in; only after kReadOnly and kLeaseLost a reopen has to tell. Nor was anything after `progress` cancelled
+  /// it.
+  Result<WriteVersion> ingest(std::span<const std::string> files, const Progress& progress = {});
 
   /// Ends the pin `id` (stats: oldest_pin): it holds nothing back any more. Reads of its snapshot fail with kUnavailable from
   /// now on; a scan under way goes on, with the files it has. kNotFound: there is none.
@@ -308,8 +310,9 @@ class CAIRN_API Table {
 
   /// Seals everything written so far, in all families; returns when that is durable.
   Result<void> flush();
-  /// Merges everything sealed and unsealed into one run for each family, dropping what nothing can see.
-  Result<void> compact();
+  /// Merges everything sealed and unsealed into one run for each family, dropping what nothing can see. If `progress` cancels it,
+  /// what was merged by then stays merged.
+  Result<void> compact(const Progress& progress = {});
 
   [[nodiscard]] TableStats stats() const;
 

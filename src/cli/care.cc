@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/meter.h"
 
 namespace cairn::cli {
 namespace {
@@ -19,8 +20,11 @@ Json to_json(const std::vector<Error>& damages) {
 
 Result<int> verify(const Common& common) {
   CAIRN_TRY(database, open_database(common.dir, IfMissing::kFail));
-  CAIRN_TRY(report, database.verify(progress_bar("verified")));
-  end_progress_bar();
+  Meter meter("verified");
+  const Result<VerifyReport> verified = database.verify(meter.progress());
+  if (!verified) return std::unexpected(meter.explain(verified.error(), "the rest was not read"));
+  meter.clear();
+  const VerifyReport& report = *verified;
   if (common.json) {
     CAIRN_TRY_VOID(print(to_line({{"files", report.files}, {"bytes", report.bytes}, {"damages", to_json(report.damages)}})));
   } else {
@@ -54,8 +58,11 @@ Result<int> restore(const Arguments& arguments) {
 }
 
 Result<int> repair(const Arguments& arguments) {
-  CAIRN_TRY(report, Database::repair(arguments.common.dir, arguments.target, progress_bar("read")));
-  end_progress_bar();
+  Meter meter("read");
+  const Result<RepairReport> repaired = Database::repair(arguments.common.dir, arguments.target, meter.progress());
+  if (!repaired) return std::unexpected(meter.explain(repaired.error(), arguments.target + " is no database"));
+  meter.clear();
+  const RepairReport& report = *repaired;
   if (arguments.common.json) {
     CAIRN_TRY_VOID(print(to_line({{"files", report.files},
                                   {"tables", report.tables},
@@ -76,17 +83,20 @@ Result<int> repair(const Arguments& arguments) {
 }  // namespace
 
 Result<void> take_checkpoint(Database& database, const std::string& target, const std::string& base) {
-  const Progress progress = progress_bar("linked");
-  CAIRN_TRY_VOID(base.empty() ? database.checkpoint(target, progress) : database.incremental_checkpoint(base, target, progress));
-  end_progress_bar();
+  Meter meter("linked or copied");
+  const Progress progress = meter.progress();
+  const Result<void> taken =
+      base.empty() ? database.checkpoint(target, progress) : database.incremental_checkpoint(base, target, progress);
+  if (!taken) return std::unexpected(meter.explain(taken.error(), target + " is no database"));
   return {};
 }
 
 Result<void> restore_checkpoint(const std::string& checkpoint, const std::string& base, const std::string& dir, bool verify) {
-  const Progress progress = progress_bar("linked");
-  CAIRN_TRY_VOID(base.empty() ? Database::restore(checkpoint, dir, progress, verify)
-                              : Database::restore_incremental(base, checkpoint, dir, progress, verify));
-  end_progress_bar();
+  Meter meter("linked or copied");
+  const Progress progress = meter.progress();
+  const Result<void> restored = base.empty() ? Database::restore(checkpoint, dir, progress, verify)
+                                             : Database::restore_incremental(base, checkpoint, dir, progress, verify);
+  if (!restored) return std::unexpected(meter.explain(restored.error(), dir + " is no database"));
   return {};
 }
 

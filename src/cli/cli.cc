@@ -10,6 +10,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "cli/meter.h"
 #include "text/json.h"
 
 namespace cairn::cli {
@@ -141,7 +142,7 @@ void set_action(const Command& command, const Common& common, std::function<Resu
       print(to_line(object)).ignore_error();  // Standard error gets the sentence either way.
     }
     fmt::print(stderr, "cairn: {}\n", describe(error));
-    chosen = exit_code(error.code);
+    chosen = is_interrupted() ? kInterruptedCode : exit_code(error.code);
   });
 }
 
@@ -153,18 +154,6 @@ std::string describe(const Error& error) {
 
 std::string counted(std::uint64_t count, const std::string& noun, const std::string& plural) {
   return fmt::format("{} {}", count, count == 1 ? noun : plural.empty() ? noun + "s" : plural);
-}
-
-Progress progress_bar(const std::string& verb) {
-  if (isatty(STDERR_FILENO) != 1) return {};
-  return [verb](std::uint64_t done, std::uint64_t total) {
-    fmt::print(stderr, "\r{} of {} MiB {}", done / kMiB, total / kMiB, verb);
-    return true;
-  };
-}
-
-void end_progress_bar() {
-  if (isatty(STDERR_FILENO) == 1) fmt::print(stderr, "\r{:40}\r", "");
 }
 
 Result<void> print(const std::string& text) {

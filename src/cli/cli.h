@@ -69,10 +69,6 @@ Result<void> restore_checkpoint(const std::string& checkpoint, const std::string
 
 /// Registers `run` as what `command` does; its error is printed, with --json as an object, and becomes the exit code.
 void set_action(const Command& command, const Common& common, std::function<Result<int>()> run);
-/// Shows on standard error, if that is a terminal, how far an operation is.
-Progress progress_bar(const std::string& verb);
-void end_progress_bar();
-
 /// For a person: message, file and offset.
 std::string describe(const Error& error);
 /// "1 file", "2 files"; the plural is formed with s, unless `plural` is given.

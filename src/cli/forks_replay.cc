@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 #include "cli/json_parse.h"
+#include "cli/meter.h"
 
 namespace cairn::cli {
 namespace {
@@ -71,8 +72,10 @@ class Replay {
  public:
   Replay(std::string file, ForkStore store) : file_(std::move(file)), store_(std::move(store)) {}
 
-  Result<void> run(int fd) {
+  /// `bytes_total`: of the input; 0: unknown.
+  Result<void> run(int fd, std::uint64_t bytes_total) {
     LineReader reader(fd);
+    Meter meter("read");
     while (true) {
       CAIRN_TRY(text, reader.next());
       if (!text) break;
@@ -80,8 +83,11 @@ class Replay {
       if (text->empty()) continue;
       const Result<void> done = take(*text);
       if (!done) return std::unexpected(at_line(line_, done.error()));
+      if (!meter.show_lines(line_, reader.bytes_read(), bytes_total)) break;
     }
-    return flush();
+    CAIRN_TRY_VOID(flush());
+    if (!is_interrupted()) return {};
+    return std::unexpected(meter.explain({}, fmt::format("all operations up to line {} are done, none after it", line_)));
   }
   [[nodiscard]] std::uint64_t lines() const { return line_; }
   [[nodiscard]] Json summary() const {
@@ -171,7 +177,7 @@ Result<int> replay(const ReplayArguments& arguments) {
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kCreate));
   const auto begin = std::chrono::steady_clock::now();
   Replay trace(arguments.file, opened.store);
-  const Result<void> done = trace.run(fd);
+  const Result<void> done = trace.run(fd, bytes_of_input(fd));
   const Result<void> closed = opened.database.close();
   CAIRN_TRY_VOID(done);
   CAIRN_TRY_VOID(closed);

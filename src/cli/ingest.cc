@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/meter.h"
 
 namespace cairn::cli {
 namespace {
@@ -20,6 +21,8 @@ Result<int> seal(const Arguments& arguments) {
   CAIRN_TRY(fd, open_lines(arguments.file));
   CAIRN_TRY(writer, SealedFileWriter::create(arguments.out, arguments.compression.value_or(Compression::kNone)));
   LineReader reader(fd);
+  Meter meter("read");
+  const std::uint64_t bytes_total = bytes_of_input(fd);
   std::optional<LineFormat> format;
   std::uint64_t number = 0;
   std::uint64_t sealed = 0;
@@ -40,7 +43,11 @@ Result<int> seal(const Arguments& arguments) {
                   fmt::format("{}:{}: {}; nothing was made of it", arguments.file, number, added.error().message));
     }
     ++sealed;
+    if (!meter.show_lines(number, reader.bytes_read(), bytes_total)) break;
   }
+  // The writer, without finish(), leaves no file.
+  if (is_interrupted()) return std::unexpected(meter.explain({}, arguments.out + " was not made"));
+  meter.clear();
   CAIRN_TRY_VOID(writer.finish());
   if (arguments.common.json) {
     CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"sealed", sealed}})));
@@ -52,9 +59,12 @@ Result<int> seal(const Arguments& arguments) {
 
 Result<int> ingest(const Arguments& arguments) {
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
-  CAIRN_TRY(version, opened.table.ingest(arguments.files));
+  Meter meter("checked and copied");
+  const Result<WriteVersion> ingested = opened.table.ingest(arguments.files, meter.progress());
+  if (!ingested) return std::unexpected(meter.explain(ingested.error(), "nothing was taken in"));
+  meter.clear();
   CAIRN_TRY_VOID(opened.database.close());
-  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"version", version}})));
+  if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"version", *ingested}})));
   return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/escaping.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_parse.h"
+#include "cli/meter.h"
 
 namespace cairn::cli {
 Result<Bytes> take_bytes(const nlohmann::json& object, const std::string& name) {
@@ -90,6 +92,11 @@ Result<int> open_lines(const std::string& file) {
   return fd;
 }
 
+std::uint64_t bytes_of_input(int fd) {
+  struct stat info{};
+  return fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
 std::string entry_line(const Scan::Entry& entry) {
   Json object;
   put_bytes(object, "key", entry.key);
@@ -117,7 +124,8 @@ Result<std::optional<std::string>> LineReader::next() {
     searched = buffer_.size();
     char chunk[64 * 1024];
     const ssize_t n = read(fd_, chunk, sizeof chunk);
-    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EINTR && !is_interrupted()) continue;
+    if (n < 0 && errno == EINTR) return std::nullopt;  // Ctrl-C: there is no whole line.
     if (n < 0) return system_error(errno, "reading input");
     if (n == 0) ended_ = true;
     buffer_.append(chunk, static_cast<std::size_t>(n));

@@ -1,15 +1,13 @@
 // cairn table load: lines into a table.
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/meter.h"
 
 namespace cairn::cli {
 namespace {
@@ -25,54 +23,30 @@ constexpr std::size_t kGroupLines = 1000;
 constexpr std::size_t kAckGroupLines = 64;  // Small, so that no acknowledgement waits long for the others of its group.
 constexpr std::uint64_t kGroupBytes = kMiB;
 
-/// A progress bar on a terminal; silent elsewhere.
-class Progress {
- public:
-  explicit Progress(std::uint64_t total) : total_(total), shown_(isatty(STDERR_FILENO) == 1) {}
-  void show(std::uint64_t bytes, std::uint64_t lines) {
-    const auto now = std::chrono::steady_clock::now();
-    if (!shown_ || now - last_ < std::chrono::milliseconds(100)) return;
-    last_ = now;
-    if (total_ == 0) {
-      fmt::print(stderr, "\r{:>12} lines", lines);
-    } else {
-      const std::uint64_t filled = std::min<std::uint64_t>(40, bytes * 40 / total_);
-      fmt::print(stderr, "\r[{:<40}] {:>3}%  {} lines", std::string(filled, '='), bytes * 100 / total_, lines);
-    }
-  }
-  void clear() const {
-    if (shown_) fmt::print(stderr, "\r{:70}\r", "");
-  }
-
- private:
-  std::uint64_t total_;
-  bool shown_;
-  std::chrono::steady_clock::time_point last_;
-};
-
 class Loader {
  public:
   Loader(const LoadArguments& arguments, Table table) : arguments_(arguments), table_(std::move(table)) {}
 
   Result<int> run(int fd, std::uint64_t total_bytes) {
     LineReader reader(fd);
-    Progress progress(total_bytes);
+    Meter meter("read");
     while (true) {
       CAIRN_TRY(line, reader.next());
       if (!line) break;
       ++line_number_;
       if (Result<void> added = add(*line); !added) {
-        progress.clear();
+        meter.clear();
         CAIRN_TRY_VOID(bad_line(added.error()));
       }
       const std::size_t lines_max = arguments_.ack ? kAckGroupLines : kGroupLines;
       const bool waiting = arguments_.ack && !reader.buffered();
       if (batch_.size() >= lines_max || batch_bytes_ >= kGroupBytes || waiting) CAIRN_TRY_VOID(store());
-      progress.show(reader.bytes_read(), line_number_);
+      if (!meter.show_lines(line_number_, reader.bytes_read(), total_bytes)) break;
     }
     CAIRN_TRY_VOID(store());
-    progress.clear();
-    return 0;
+    if (!is_interrupted()) return 0;
+    return std::unexpected(
+        meter.explain({}, fmt::format("{} stored, none after line {}", counted(stored_, "line"), line_number_)));
   }
   [[nodiscard]] std::uint64_t stored() const { return stored_; }
   [[nodiscard]] std::uint64_t skipped() const { return skipped_; }
@@ -136,11 +110,9 @@ class Loader {
 
 Result<int> load(const LoadArguments& arguments) {
   CAIRN_TRY(fd, open_lines(arguments.file));
-  struct stat info{};
-  if (fstat(fd, &info) != 0) return system_error(errno, "opening", arguments.file);
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kCreate));
   Loader loader(arguments, opened.table);
-  const Result<int> done = loader.run(fd, S_ISREG(info.st_mode) ? static_cast<std::uint64_t>(info.st_size) : 0);
+  const Result<int> done = loader.run(fd, bytes_of_input(fd));
   const Result<void> closed = opened.database.close();
   CAIRN_TRY_VOID(done);
   CAIRN_TRY_VOID(closed);

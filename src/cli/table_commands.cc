@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/meter.h"
 
 namespace cairn::cli {
 namespace {
@@ -185,9 +186,12 @@ Result<int> explain(const Arguments& arguments) {
   return versions.empty() ? 1 : 0;
 }
 
-Result<int> maintain(const Arguments& arguments, Result<void> (Table::*work)()) {
+Result<int> maintain(const Arguments& arguments, bool compacts) {
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
-  CAIRN_TRY_VOID((opened.table.*work)());
+  Meter meter("merged");
+  const Result<void> done = compacts ? opened.table.compact(meter.progress()) : opened.table.flush();
+  if (!done) return std::unexpected(meter.explain(done.error(), "what was merged stays merged, nothing is lost"));
+  meter.clear();
   CAIRN_TRY_VOID(opened.database.close());
   if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
   return 0;
@@ -288,9 +292,9 @@ void add_table_commands(const Command& app) {
   Command dump_command = add(table, "dump", "Print all entries in the form that load reads", arguments);
   set_action(dump_command, arguments.common, [] { return scan(arguments); });
   Command flush_command = add(table, "flush", "Write the memtable to a sealed file", arguments);
-  set_action(flush_command, arguments.common, [] { return maintain(arguments, &Table::flush); });
+  set_action(flush_command, arguments.common, [] { return maintain(arguments, false); });
   Command compact_command = add(table, "compact", "Merge all sealed files into one run", arguments);
-  set_action(compact_command, arguments.common, [] { return maintain(arguments, &Table::compact); });
+  set_action(compact_command, arguments.common, [] { return maintain(arguments, true); });
 
   add_load(table);
   add_ingest(table);

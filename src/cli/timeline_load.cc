@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 #include "cli/json_parse.h"
+#include "cli/meter.h"
 #include "text/moment.h"
 
 namespace cairn::cli {
@@ -74,8 +75,10 @@ class Loader {
   Loader(const LoadArguments& arguments, Timeline timeline)
       : arguments_(arguments), timeline_(std::move(timeline)), empty_(is_empty(timeline_)) {}
 
-  Result<void> run(int fd) {
+  /// `bytes_total`: of the input; 0: unknown.
+  Result<void> run(int fd, std::uint64_t bytes_total) {
     LineReader reader(fd);
+    Meter meter("read");
     std::optional<Line> next;
     while (true) {
       CAIRN_TRY(text, reader.next());
@@ -92,8 +95,11 @@ class Loader {
       if (next) CAIRN_TRY_VOID(save(*next, saved_ % kGroupLines == kGroupLines - 1));
       next = *std::move(line);
       number_of_next_ = number_;
+      if (!meter.show_lines(number_, reader.bytes_read(), bytes_total)) break;
     }
-    return next ? save(*next, true) : Result<void>{};
+    if (next) CAIRN_TRY_VOID(save(*next, true));
+    if (!is_interrupted()) return {};
+    return std::unexpected(meter.explain({}, fmt::format("{} saved, none after line {}", counted(saved_, "line"), number_)));
   }
   [[nodiscard]] std::uint64_t saved() const { return saved_; }
 
@@ -149,7 +155,7 @@ Result<int> load(const LoadArguments& arguments) {
   CAIRN_TRY(fd, open_lines(arguments.file));
   CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kCreate));
   Loader loader(arguments, opened.timeline);
-  const Result<void> done = loader.run(fd);
+  const Result<void> done = loader.run(fd, bytes_of_input(fd));
   const Result<void> closed = opened.database.close();
   CAIRN_TRY_VOID(done);
   CAIRN_TRY_VOID(closed);

@@ -101,16 +101,17 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   Result<void> flush() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   /// Ends the log's active segment, if there is one: everything written so far then stands in files that do not change.
   Result<void> end_log() CAIRN_EXCLUDES(log_.mutex);
-  Result<void> compact() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  Result<void> compact(const Progress& progress) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   /// Takes in what `files` hold, made by SealedFile.
-  Result<WriteVersion> ingest(std::uint16_t family, const std::vector<std::shared_ptr<const storage::MappedFile>>& files)
-      CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  Result<WriteVersion> ingest(std::uint16_t family, const std::vector<std::shared_ptr<const storage::MappedFile>>& files,
+                              const Progress& progress = {}) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> end_pin(std::uint64_t id);
   [[nodiscard]] TableStats stats() const CAIRN_EXCLUDES(log_.mutex, state_mutex_);
 
   /// Merges `count` read-only layers of a family from the `first`-oldest into one; memtables among them leave the other
   /// families too, as runs. kBusy: one of them is in a job already.
-  Result<void> compact_layers(std::uint16_t family, std::size_t first, std::size_t count) CAIRN_EXCLUDES(state_mutex_);
+  Result<void> compact_layers(std::uint16_t family, std::size_t first, std::size_t count, const Progress& progress = {})
+      CAIRN_EXCLUDES(state_mutex_);
   [[nodiscard]] std::size_t layer_count(std::uint16_t family) const { return line_up_.get()->families[family].layers.size(); }
   [[nodiscard]] std::shared_ptr<const LineUp> line_up() const { return line_up_.get(); }
 
@@ -163,6 +164,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
 
   // table_ingest.cc
   struct Ingested {
+    Progress progress;
     std::int64_t expiry_ms = 0;
     std::uint64_t records = 0;
     std::uint64_t bytes = 0;  // Of keys and values.
@@ -170,8 +172,8 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
     std::vector<LargeWritten> large;
     std::vector<std::shared_ptr<const RunFile>> files;
   };
-  Result<WriteVersion> ingest_files(std::uint16_t family, const std::vector<std::shared_ptr<const storage::MappedFile>>& files)
-      CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  Result<WriteVersion> ingest_files(std::uint16_t family, const std::vector<std::shared_ptr<const storage::MappedFile>>& files,
+                                    const Progress& progress) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> copy_ingested(directory::Job& job, std::uint16_t family, const sealed::SealedReader& reader, RunWriter& to,
                              Ingested& into);
   Result<WriteVersion> install_ingested(std::uint16_t family, RunWriter& writer, Ingested& ingested)
@@ -214,7 +216,9 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   void unclaim(const Merge& merge) CAIRN_EXCLUDES(state_mutex_);
   Result<void> flush_all(directory::Job& job);
   Result<void> compact_all(directory::Job& job);
-  Result<void> compact_family(std::uint16_t family) CAIRN_EXCLUDES(state_mutex_);
+  /// Waits for `job`, and meanwhile tells `progress` how far it is; if that answers false, cancels the job.
+  Result<void> wait_for_job(const std::shared_ptr<directory::Job>& job, const Progress& progress);
+  Result<void> compact_family(std::uint16_t family, const Progress& progress) CAIRN_EXCLUDES(state_mutex_);
   struct Picked {
     std::uint16_t family;
     std::size_t first;

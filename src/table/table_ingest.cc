@@ -42,14 +42,14 @@ sealed::SealedBounds bounds_of(const std::vector<std::shared_ptr<const sealed::S
 
 }  // namespace
 
-Result<WriteVersion> TableImpl::ingest(std::uint16_t family,
-                                       const std::vector<std::shared_ptr<const storage::MappedFile>>& files) {
+Result<WriteVersion> TableImpl::ingest(std::uint16_t family, const std::vector<std::shared_ptr<const storage::MappedFile>>& files,
+                                       const Progress& progress) {
   {
     const MutexLock lock(log_.mutex);
     CAIRN_TRY_VOID(check_open());
     ++ingests_;
   }
-  Result<WriteVersion> version = ingest_files(family, files);
+  Result<WriteVersion> version = ingest_files(family, files, progress);
   const MutexLock lock(log_.mutex);
   --ingests_;
   log_.notify();
@@ -57,9 +57,11 @@ Result<WriteVersion> TableImpl::ingest(std::uint16_t family,
 }
 
 Result<WriteVersion> TableImpl::ingest_files(std::uint16_t family,
-                                             const std::vector<std::shared_ptr<const storage::MappedFile>>& files) {
+                                             const std::vector<std::shared_ptr<const storage::MappedFile>>& files,
+                                             const Progress& progress) {
   CAIRN_TRY(readers, open_all(files));
   Ingested ingested;
+  ingested.progress = progress;
   RunTarget target{.view = entry_.number,
                    .view_name = entry_.name,
                    .family = line_up_.get()->families[family].family,
@@ -134,6 +136,7 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
     if (uncounted < kProgressBytes) continue;
     CAIRN_TRY_VOID(job.progress(uncounted));
     uncounted = 0;
+    if (into.progress && !into.progress(job.bytes_done(), job.bytes_total())) return fail(ErrorCode::kUnavailable, "cancelled");
     const MutexLock lock(log_.mutex);
     CAIRN_TRY_VOID(check_open());
   }
@@ -204,7 +207,7 @@ void TableImpl::show_ingested(std::uint16_t family, const std::shared_ptr<const 
 
 namespace cairn {
 
-Result<WriteVersion> Table::ingest(std::span<const std::string> files) {
+Result<WriteVersion> Table::ingest(std::span<const std::string> files, const Progress& progress) {
   if (!is_usable(impl_)) return why_unusable(impl_);
   std::vector<std::shared_ptr<const storage::MappedFile>> maps;
   for (const std::string& path : files) {
@@ -212,7 +215,7 @@ Result<WriteVersion> Table::ingest(std::span<const std::string> files) {
     CAIRN_TRY(map, file.storage->open(file.name));
     maps.push_back(map);
   }
-  return impl_->ingest(family_, maps);
+  return impl_->ingest(family_, maps, progress);
 }
 
 }  // namespace cairn

@@ -1,5 +1,6 @@
 // Which layers are merged, and when. table_merge.cc says how.
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/reached.h"
@@ -241,13 +242,27 @@ void TableImpl::schedule_compaction() {
                                              options_.job_bytes_per_s_max);
 }
 
-Result<void> TableImpl::compact_layers(std::uint16_t family, std::size_t first, std::size_t count) {
+Result<void> TableImpl::wait_for_job(const std::shared_ptr<directory::Job>& job, const Progress& progress) {
+  constexpr std::int64_t kProgressMs = 100;
+  while (progress) {
+    // Before the wait: where no thread runs jobs, the wait runs this one to its end.
+    if (!progress(job->bytes_done(), job->bytes_total())) {
+      job->cancel();
+      const Result<void> done = environment_.jobs.wait(job);
+      return done ? done : fail(ErrorCode::kUnavailable, "cancelled");
+    }
+    if (const auto done = environment_.jobs.wait_for(job, kProgressMs)) return *done;
+  }
+  return environment_.jobs.wait(job);
+}
+
+Result<void> TableImpl::compact_layers(std::uint16_t family, std::size_t first, std::size_t count, const Progress& progress) {
   Merge merge = claim(family, first, count);
   if (merge.empty()) return fail(ErrorCode::kBusy, "a layer is being merged already, or is not there");
   const auto job = environment_.jobs.submit(
       "compaction " + entry_.name, directory::JobRunner::Urgency::kNormal,
       [&](directory::Job& running) { return run_merge(running, merge); }, options_.job_bytes_per_s_max);
-  const Result<void> done = environment_.jobs.wait(job);
+  const Result<void> done = wait_for_job(job, progress);
   if (!done) unclaim(merge);  // A job cancelled before it began has not.
   if (done) counters_.compactions.fetch_add(1, std::memory_order_relaxed);
   return done;
@@ -274,19 +289,30 @@ Result<void> TableImpl::flush() {
   return {};
 }
 
-Result<void> TableImpl::compact() {
+Result<void> TableImpl::compact(const Progress& progress) {
   CAIRN_TRY_VOID(flush());
-  const std::size_t families = line_up_.get()->families.size();
-  for (std::size_t family = 0; family < families; ++family) CAIRN_TRY_VOID(compact_family(static_cast<std::uint16_t>(family)));
+  // There is one job for each family; for `progress` they are one operation.
+  std::vector<std::uint64_t> bytes;
+  for (const LineUp::OfFamily& family : LineUp(*line_up_.get()).families) {
+    bytes.push_back(0);
+    for (const Layer& layer : family.layers) bytes.back() += layer.bytes();
+  }
+  const std::uint64_t total = std::accumulate(bytes.begin(), bytes.end(), std::uint64_t{0});
+  std::uint64_t before = 0;
+  for (std::size_t family = 0; family < bytes.size(); ++family) {
+    const Progress of_all = [&](std::uint64_t done, std::uint64_t) { return progress(std::min(before + done, total), total); };
+    CAIRN_TRY_VOID(compact_family(static_cast<std::uint16_t>(family), progress ? of_all : Progress()));
+    before += bytes[family];
+  }
   directory_->reclaim();
   return {};
 }
 
-Result<void> TableImpl::compact_family(std::uint16_t family) {
+Result<void> TableImpl::compact_family(std::uint16_t family, const Progress& progress) {
   while (true) {
     const std::size_t count = layer_count(family);
     if (count == 0) return {};
-    const Result<void> done = compact_layers(family, 0, count);
+    const Result<void> done = compact_layers(family, 0, count, progress);
     if (done || done.error().code != ErrorCode::kBusy) return done;
     schedule_compaction();  // Of what an earlier one left unfinished.
     std::shared_ptr<directory::Job> job;

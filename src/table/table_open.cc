@@ -552,9 +552,9 @@ Result<void> Table::flush() {
   if (!is_usable(impl_)) return why_unusable(impl_);
   return impl_->flush();
 }
-Result<void> Table::compact() {
+Result<void> Table::compact(const Progress& progress) {
   if (!is_usable(impl_)) return why_unusable(impl_);
-  return impl_->compact();
+  return impl_->compact(progress);
 }
 Result<std::vector<KeyVersion>> Table::explain(ByteView key, const Snapshot& snapshot) const {
   if (!is_usable(impl_)) return why_unusable(impl_);

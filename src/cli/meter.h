@@ -1,0 +1,49 @@
+// How far a long command is: one display, at a terminal only, and the end by Ctrl-C.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "cairn/cairn.h"
+
+namespace cairn::cli {
+
+/// Shows on standard error, if that is a terminal, how far a command is, ten times a second at most. As long as a Meter lives,
+/// Ctrl-C (SIGINT) asks the command to end in good order; a second Ctrl-C ends the process at once, which loses nothing that is
+/// durable. One lives at a time; one thread uses it.
+class Meter {
+ public:
+  /// `verb`: what is done to bytes or lines, such as "verified".
+  explicit Meter(std::string verb);
+  ~Meter();
+  Meter(const Meter&) = delete;
+  Meter& operator=(const Meter&) = delete;
+
+  /// For a long operation of the library, while this lives.
+  [[nodiscard]] Progress progress();
+  /// `lines` were taken, from `bytes` of `bytes_total` (0: unknown) of the input. False: Ctrl-C was pressed.
+  bool show_lines(std::uint64_t lines, std::uint64_t bytes, std::uint64_t bytes_total);
+  /// Clears the line, so that something else can be printed.
+  void clear();
+  /// `error`; after Ctrl-C what was done, followed by `consequence`: "cancelled: 12 of 40 MiB verified; …".
+  [[nodiscard]] Error explain(const Error& error, const std::string& consequence) const;
+
+ private:
+  [[nodiscard]] bool due();
+  void draw(const std::string& text);
+
+  const std::string verb_;
+  const bool shown_;
+  bool handles_ = false;   // SIGINT.
+  std::size_t drawn_ = 0;  // Characters of the line.
+  std::uint64_t done_ = 0;
+  std::uint64_t total_ = 0;
+  std::uint64_t lines_ = 0;
+  std::chrono::steady_clock::time_point last_{};
+};
+
+/// Ctrl-C was pressed while a Meter lived: the command ends with kInterruptedCode.
+bool is_interrupted();
+inline constexpr int kInterruptedCode = 130;  ///< As of a program that SIGINT ended, in a shell.
+
+}  // namespace cairn::cli
