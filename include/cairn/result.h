@@ -56,6 +56,30 @@ inline constexpr bool kIsResult<Result<U>> = true;
 template <typename E>
 inline constexpr bool kIsResult<std::unexpected<E>> = true;
 [[noreturn]] CAIRN_API void throw_bad_result(const Error& error);
+
+/// Owns the Error of a failure; holds none for a success. A success so costs one word and one comparison: the calls that succeed
+/// are the ones that must be fast.
+class CAIRN_API ErrorBox {
+ public:
+  ErrorBox() = default;
+  explicit ErrorBox(Error error);
+  ErrorBox(const ErrorBox& other) : error_(other.error_ == nullptr ? nullptr : copy(*other.error_)) {}
+  ErrorBox(ErrorBox&& other) noexcept : error_(std::exchange(other.error_, nullptr)) {}
+  ErrorBox& operator=(ErrorBox other) noexcept {
+    std::swap(error_, other.error_);
+    return *this;
+  }
+  ~ErrorBox() {
+    if (error_ != nullptr) destroy(error_);
+  }
+  [[nodiscard]] bool empty() const noexcept { return error_ == nullptr; }
+  [[nodiscard]] Error& operator*() const noexcept { return *error_; }
+
+ private:
+  static Error* copy(const Error& error);
+  static void destroy(Error* error) noexcept;
+  Error* error_ = nullptr;
+};
 }  // namespace detail
 
 /// Thrown by Result::value() of a failure; what() is Error::to_string().
@@ -81,7 +105,8 @@ class CAIRN_API BadResult : public std::runtime_error {
 /// ignore_error() says so. A function that returns a Result itself passes a failure on with CAIRN_TRY or CAIRN_TRY_VOID.
 ///
 /// A value type: copied, moved and used by one thread at a time as a T is. `*`, `->` need a value and error() needs a failure:
-/// without it their behavior is undefined, as that of std::expected, which the interface follows (C++23, [expected]).
+/// without it their behavior is undefined. The names are those of std::expected (C++23, [expected]); comparison and the monadic
+/// operations are not there.
 template <typename T>
 class [[nodiscard]] Result {
   template <typename U>
@@ -100,15 +125,17 @@ class [[nodiscard]] Result {
   explicit(!std::is_convertible_v<U, T>) Result(U&& value) : state_(std::in_place, std::forward<U>(value)) {}
   template <typename E>
     requires std::is_constructible_v<Error, const E&>
-  Result(const std::unexpected<E>& failure) : state_(failure) {}  // NOLINT(google-explicit-constructor)
+  Result(const std::unexpected<E>& failure)  // NOLINT(google-explicit-constructor)
+      : state_(std::unexpect, Error(failure.error())) {}
   template <typename E>
     requires std::is_constructible_v<Error, E>
-  Result(std::unexpected<E>&& failure) : state_(std::move(failure)) {}  // NOLINT(google-explicit-constructor)
+  Result(std::unexpected<E>&& failure)  // NOLINT(google-explicit-constructor)
+      : state_(std::unexpect, Error(std::move(failure).error())) {}
   /// From an answer of a type that a T is made of, such as a pointer to a derived class.
   template <typename U>
     requires(!std::is_same_v<U, T> && std::is_convertible_v<U, T>)
   Result(Result<U> other)  // NOLINT(google-explicit-constructor)
-      : state_(other ? State(std::in_place, *std::move(other)) : State(std::unexpect, std::move(other).error())) {}
+      : state_(other ? State(std::in_place, *std::move(other)) : State(std::unexpect, Error(std::move(other).error()))) {}
 
   [[nodiscard]] bool has_value() const noexcept { return state_.has_value(); }
   explicit operator bool() const noexcept { return state_.has_value(); }
@@ -121,7 +148,7 @@ class [[nodiscard]] Result {
   /// The value. Throws BadResult if there is none.
   T& value() & { return check(), *state_; }
   const T& value() const& { return check(), *state_; }
-  T&& value() && { return check(), *std::move(state_); }
+  T value() && { return check(), *std::move(state_); }  ///< By value, so that a range-for over it does not dangle.
   /// The value, or `other` if there is none.
   template <typename U>
   [[nodiscard]] T value_or(U&& other) const& {
@@ -132,17 +159,17 @@ class [[nodiscard]] Result {
     return std::move(state_).value_or(std::forward<U>(other));
   }
 
-  [[nodiscard]] const Error& error() const& noexcept { return state_.error(); }
-  [[nodiscard]] Error& error() & noexcept { return state_.error(); }
-  [[nodiscard]] Error&& error() && noexcept { return std::move(state_).error(); }
+  [[nodiscard]] const Error& error() const& noexcept { return *state_.error(); }
+  [[nodiscard]] Error& error() & noexcept { return *state_.error(); }
+  [[nodiscard]] Error&& error() && noexcept { return std::move(*state_.error()); }
 
   /// Drops the answer: for a caller to whom a failure makes no difference. Say why, where it is called.
   void ignore_error() const noexcept {}
 
  private:
-  using State = std::expected<T, Error>;
+  using State = std::expected<T, detail::ErrorBox>;
   void check() const {
-    if (!state_) detail::throw_bad_result(state_.error());
+    if (!state_) detail::throw_bad_result(*state_.error());
   }
   State state_;
 };
@@ -157,28 +184,29 @@ class [[nodiscard]] Result<void> {
   Result() = default;  ///< Success.
   template <typename E>
     requires std::is_constructible_v<Error, const E&>
-  Result(const std::unexpected<E>& failure) : state_(failure) {}  // NOLINT(google-explicit-constructor)
+  Result(const std::unexpected<E>& failure) : box_(Error(failure.error())) {}  // NOLINT(google-explicit-constructor)
   template <typename E>
     requires std::is_constructible_v<Error, E>
-  Result(std::unexpected<E>&& failure) : state_(std::move(failure)) {}  // NOLINT(google-explicit-constructor)
+  Result(std::unexpected<E>&& failure)  // NOLINT(google-explicit-constructor)
+      : box_(Error(std::move(failure).error())) {}
 
-  [[nodiscard]] bool has_value() const noexcept { return state_.has_value(); }
-  explicit operator bool() const noexcept { return state_.has_value(); }
+  [[nodiscard]] bool has_value() const noexcept { return box_.empty(); }
+  explicit operator bool() const noexcept { return box_.empty(); }
   /// Throws BadResult if the call failed.
   void value() const {
-    if (!state_) detail::throw_bad_result(state_.error());
+    if (!box_.empty()) detail::throw_bad_result(*box_);
   }
   void operator*() const noexcept {}
 
-  [[nodiscard]] const Error& error() const& noexcept { return state_.error(); }
-  [[nodiscard]] Error& error() & noexcept { return state_.error(); }
-  [[nodiscard]] Error&& error() && noexcept { return std::move(state_).error(); }
+  [[nodiscard]] const Error& error() const& noexcept { return *box_; }
+  [[nodiscard]] Error& error() & noexcept { return *box_; }
+  [[nodiscard]] Error&& error() && noexcept { return std::move(*box_); }
 
   /// As of any Result.
   void ignore_error() const noexcept {}
 
  private:
-  std::expected<void, Error> state_;
+  detail::ErrorBox box_;
 };
 
 }  // namespace cairn
@@ -190,10 +218,10 @@ class [[nodiscard]] Result<void> {
   auto temporary = (expr);                                              \
   if (!temporary) return std::unexpected(std::move(temporary).error()); \
   auto name = *std::move(temporary)
-#define CAIRN_DETAIL_TRY_VOID(temporary, expr)                            \
-  do {                                                                    \
-    auto&& temporary = (expr);                                            \
-    if (!temporary) return std::unexpected(std::move(temporary).error()); \
+#define CAIRN_DETAIL_TRY_VOID(temporary, expr)                                                    \
+  do {                                                                                            \
+    auto&& temporary = (expr);                                                                    \
+    if (!temporary) return std::unexpected(std::forward<decltype(temporary)>(temporary).error()); \
   } while (false)
 
 /// Declares `name` with the value of `expr`, or returns its error from the enclosing function.

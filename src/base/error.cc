@@ -43,6 +43,10 @@ BadResult::BadResult(const BadResult&) noexcept = default;
 BadResult& BadResult::operator=(const BadResult&) noexcept = default;
 BadResult::~BadResult() = default;
 
+detail::ErrorBox::ErrorBox(Error error) : error_(new Error(std::move(error))) {}
+Error* detail::ErrorBox::copy(const Error& error) { return new Error(error); }
+void detail::ErrorBox::destroy(Error* error) noexcept { delete error; }
+
 void detail::throw_bad_result(const Error& error) { throw BadResult(error); }
 
 std::unexpected<Error> system_error(int error_number, const std::string& doing, std::string file) {

@@ -77,7 +77,7 @@ Result<Database> open_database(const std::string& dir, IfMissing if_missing, con
     return fail(ErrorCode::kNotFound, "there is no database in " + dir + ": " + database.error().message);
   }
   if (!database) return database;
-  for (const std::string& report : database->open_reports()) fmt::print(stderr, "cairn: {}\n", report);
+  for (const std::string& report : database->open_reports()) say(fmt::format("cairn: {}\n", report));
   return database;
 }
 
@@ -141,7 +141,7 @@ void set_action(const Command& command, const Common& common, std::function<Resu
       if (error.offset != Error::kNoOffset) object["offset"] = error.offset;
       print(to_line(object)).ignore_error();  // Standard error gets the sentence either way.
     }
-    fmt::print(stderr, "cairn: {}\n", describe(error));
+    say(fmt::format("cairn: {}\n", describe(error)));
     chosen = is_interrupted() ? kInterruptedCode : exit_code(error.code);
   });
 }
@@ -155,6 +155,8 @@ std::string describe(const Error& error) {
 std::string counted(std::uint64_t count, const std::string& noun, const std::string& plural) {
   return fmt::format("{} {}", count, count == 1 ? noun : plural.empty() ? noun + "s" : plural);
 }
+
+void say(const std::string& text) { std::fputs(text.c_str(), stderr); }
 
 Result<void> print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size()) return {};

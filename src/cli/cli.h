@@ -73,6 +73,8 @@ void set_action(const Command& command, const Common& common, std::function<Resu
 std::string describe(const Error& error);
 /// "1 file", "2 files"; the plural is formed with s, unless `plural` is given.
 std::string counted(std::uint64_t count, const std::string& noun, const std::string& plural = "");
+/// To standard error. Where nobody can be told, a failure is passed over.
+void say(const std::string& text);
 /// To standard output, where everything that a command prints goes through.
 Result<void> print(const std::string& text);
 /// Writes what print() has buffered. Likewise.

@@ -1,11 +1,14 @@
 // The only source that includes CLI11. Its exceptions end here: a person reads sentences of this file, not those of the library.
 #include "cli/command.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <limits>
 
+#include "cli/cli.h"
 #include "text/suggestion.h"
 
 namespace cairn::cli {
@@ -50,8 +53,19 @@ void add_examples(CLI::App& app, const std::string& path, const std::vector<Exam
   const auto found = std::ranges::find(examples, path, &Example::path);
   if (found != examples.end()) app.footer("Example:\n  $ " + found->command_line);
   for (const std::string& name : commands_of(app)) {
-    add_examples(*app.get_subcommand(name), path.empty() ? name : path + " " + name, examples);
+    std::string below = path.empty() ? "" : path + " ";
+    add_examples(*app.get_subcommand(name), below += name, examples);
   }
+}
+
+/// Prints what was asked for about the command itself. Returns the exit code.
+int print_text(const std::string& text) {
+  Result<void> printed = print(text);
+  if (printed) printed = flush_output();
+  if (printed) return 0;
+  if (is_output_closed()) return kClosedPipeCode;
+  say("cairn: " + printed.error().message + "\n");
+  return exit_code(printed.error().code);
 }
 
 /// `cairn help WORD…`. Returns the exit code.
@@ -60,13 +74,13 @@ int print_help(const CLI::App& app, const std::vector<std::string>& words) {
   for (const std::string& word : words) {
     const std::vector<std::string> names = commands_of(*command);
     if (std::ranges::find(names, word) == names.end()) {
-      std::cerr << "cairn: " << path_of(*command) << " has no command '" << word << "'" << suggestion(word, names) << '\n';
+      const std::string guess = names.empty() ? "" : suggestion(word, names);
+      say(fmt::format("cairn: '{}' has no command '{}'{}\n", path_of(*command), word, guess));
       return 2;
     }
     command = command->get_subcommand(word);
   }
-  std::cout << command->help(command == &app ? "" : path_of(*command->get_parent()));
-  return 0;
+  return print_text(command->help(command == &app ? "" : path_of(*command->get_parent())));
 }
 
 /// Explains to a person why a command line is refused. `words`: the arguments of the program.
@@ -190,13 +204,18 @@ std::optional<int> run_command_line(const std::string& description, const std::s
   app.add_subcommand("help", "Describe a command")->prefix_command();
   add_examples(app, "", examples);
   const bool asks_for_help = !words.empty() && words.front() == "help";
-  if (words.empty() || asks_for_help) return print_help(app, {words.begin() + (asks_for_help ? 1 : 0), words.end()});
+  if (words.empty()) return print_help(app, {});
+  if (asks_for_help) {
+    std::vector<std::string> path(words.begin() + 1, words.end());
+    std::erase_if(path, [](const std::string& word) { return word.starts_with('-'); });  // `cairn help --help`.
+    return print_help(app, path);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help or --version.
-    std::cerr << "cairn: " << sentence(app, error, words) << "\n`" << path_of(deepest(app))
-              << " --help` describes the command line.\n";
+    if (dynamic_cast<const CLI::CallForVersion*>(&error) != nullptr) return print_text(version + "\n");
+    if (error.get_exit_code() == 0) return print_text(app.help());
+    say("cairn: " + sentence(app, error, words) + "\n`" + path_of(deepest(app)) + " --help` describes the command line.\n");
     return 2;
   }
   return std::nullopt;

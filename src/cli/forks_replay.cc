@@ -79,11 +79,11 @@ class Replay {
     while (true) {
       CAIRN_TRY(text, reader.next());
       if (!text) break;
+      if (!meter.show_lines(line_, reader.bytes_read(), bytes_total)) break;
       ++line_;
       if (text->empty()) continue;
       const Result<void> done = take(*text);
       if (!done) return std::unexpected(at_line(line_, done.error()));
-      if (!meter.show_lines(line_, reader.bytes_read(), bytes_total)) break;
     }
     CAIRN_TRY_VOID(flush());
     if (!is_interrupted()) return {};
@@ -184,7 +184,7 @@ Result<int> replay(const ReplayArguments& arguments) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   if (arguments.common.json) CAIRN_TRY_VOID(print(to_line(trace.summary())));
   if (!arguments.common.json) {
-    fmt::print(stderr, "{} replayed in {:.2f} s\n", counted(trace.lines(), "line"), seconds.count());
+    say(fmt::format("{} replayed in {:.2f} s\n", counted(trace.lines(), "line"), seconds.count()));
   }
   return 0;
 }

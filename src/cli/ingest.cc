@@ -30,6 +30,7 @@ Result<int> seal(const Arguments& arguments) {
     CAIRN_TRY(line, reader.next());
     if (!line) break;
     ++number;
+    if (!meter.show_lines(number, reader.bytes_read(), bytes_total)) break;
     if (line->empty()) continue;
     if (!format) format = guess_format(arguments.file, *line);
     Result<void> added;
@@ -43,7 +44,6 @@ Result<int> seal(const Arguments& arguments) {
                   fmt::format("{}:{}: {}; nothing was made of it", arguments.file, number, added.error().message));
     }
     ++sealed;
-    if (!meter.show_lines(number, reader.bytes_read(), bytes_total)) break;
   }
   // The writer, without finish(), leaves no file.
   if (is_interrupted()) return std::unexpected(meter.explain({}, arguments.out + " was not made"));
@@ -52,7 +52,7 @@ Result<int> seal(const Arguments& arguments) {
   if (arguments.common.json) {
     CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"sealed", sealed}})));
   } else {
-    fmt::print(stderr, "{} sealed\n", counted(sealed, "line"));
+    say(fmt::format("{} sealed\n", counted(sealed, "line")));
   }
   return 0;
 }

@@ -74,7 +74,7 @@ class Loader {
       return fail(ErrorCode::kInvalidArgument,
                   where + fmt::format("; {} before it stored, none after it", counted(stored_, "line")));
     }
-    fmt::print(stderr, "cairn: skipped {}\n", where);
+    say(fmt::format("cairn: skipped {}\n", where));
     ++skipped_;
     return {};
   }
@@ -119,7 +119,7 @@ Result<int> load(const LoadArguments& arguments) {
   if (arguments.common.json) {
     CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"stored", loader.stored()}, {"skipped", loader.skipped()}})));
   } else if (!arguments.ack) {
-    fmt::print(stderr, "{} stored, {} skipped\n", counted(loader.stored(), "line"), loader.skipped());
+    say(fmt::format("{} stored, {} skipped\n", counted(loader.stored(), "line"), loader.skipped()));
   }
   return 0;
 }

@@ -1,10 +1,16 @@
 // The cairn command.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 
 #include "cli/cli.h"
 
 int main(int argc, char** argv) {
+  // A descriptor of 0 to 2 that is closed would be given to a file of the database.
+  for (int fd = open("/dev/null", O_RDWR); fd >= 0 && fd <= STDERR_FILENO; fd = open("/dev/null", O_RDWR)) {
+  }
   std::signal(SIGPIPE, SIG_IGN);  // A reader that went away is a failed write, not the end of an open database.
   const auto refused = cairn::cli::run_command_line(
       "Cairn: an embedded storage engine with time travel, and a Redis-compatible server", CAIRN_VERSION, argc, argv,

@@ -71,12 +71,12 @@ bool Meter::due() {
 }
 
 void Meter::draw(const std::string& text) {
-  fmt::print(stderr, "\r{:<{}}", text, std::max(drawn_, text.size()));
+  say(fmt::format("\r{:<{}}", text, std::max(drawn_, text.size())));
   drawn_ = text.size();
 }
 
 void Meter::clear() {
-  if (drawn_ != 0) fmt::print(stderr, "\r{:{}}\r", "", drawn_);
+  if (drawn_ != 0) say(fmt::format("\r{:{}}\r", "", drawn_));
   drawn_ = 0;
 }
 

@@ -41,13 +41,15 @@ Result<int> create(const Arguments& arguments) {
   const Common& common = arguments.common;
   CAIRN_TRY(database, open_database(common.dir, IfMissing::kCreate));
   const bool is_there = contains(database.tables(), common.table);
-  if (is_there && common.family == "main") return fail(ErrorCode::kConflict, "there is a table '" + common.table + "' already");
+  if (is_there && common.family == "main")
+    return fail(ErrorCode::kConflict, "there is a table '" + common.table + "' already; `cairn table alter` changes it");
   TableOptions options;
   if (common.family == "main") options.main = arguments.family;
   CAIRN_TRY(table, database.table(common.table, options));
   if (common.family != "main") {
     if (contains(table.families(), common.family)) {
-      return fail(ErrorCode::kConflict, "table '" + common.table + "' has a family '" + common.family + "' already");
+      return fail(ErrorCode::kConflict,
+                  "table '" + common.table + "' has a family '" + common.family + "' already; `cairn table alter` changes it");
     }
     CAIRN_TRY_VOID(table.family(common.family, arguments.family));
   }
@@ -215,9 +217,9 @@ void add_family_options(const Command& command, Arguments& arguments) {
   command.add_option(
       "--ttl",
       [&arguments](const std::string& text) {
-        arguments.family.ttl = text == "never" ? std::chrono::milliseconds(0) : parse_duration(text);
+        arguments.family.ttl = text == "never" || text == "0" ? std::chrono::milliseconds(0) : parse_duration(text);
       },
-      "Time to live of records, such as 500ms, 30s, 15m, 12h or 30d, or never");
+      "Time to live of records, such as 500ms, 30s, 15m, 12h or 30d; never or 0: they do not end");
 }
 
 void add_alter(const Command& table, Arguments& arguments) {

@@ -156,11 +156,11 @@ Result<int> rollback(const Arguments& arguments) {
     answer["since"] = cut.since->to_string();
     answer["undo_until"] = format_time(cut.undo_until);
   }
-  if (!arguments.common.json && !cut.since) fmt::print(stderr, "no saves since then; nothing was changed\n");
+  if (!arguments.common.json && !cut.since) say("no saves since then; nothing was changed\n");
   if (!arguments.common.json && cut.since) {
-    fmt::print(stderr, "{}{} {} cut off, since {}; `undo` brings {} back until {}\n", cut.at_least ? "at least " : "", cut.saves,
-               cut.saves == 1 ? "save" : "saves", format_time(cut.since->time()), cut.saves == 1 ? "it" : "them",
-               format_time(cut.undo_until));
+    say(fmt::format("{}{} {} cut off, since {}; `undo` brings {} back until {}\n", cut.at_least ? "at least " : "", cut.saves,
+                    cut.saves == 1 ? "save" : "saves", format_time(cut.since->time()), cut.saves == 1 ? "it" : "them",
+                    format_time(cut.undo_until)));
   }
   return finish(opened.database, arguments.common.json, answer);
 }

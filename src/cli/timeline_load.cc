@@ -84,6 +84,10 @@ class Loader {
       CAIRN_TRY(text, reader.next());
       if (!text) break;
       ++number_;
+      if (!meter.show_lines(number_, reader.bytes_read(), bytes_total)) {
+        --number_;  // Not taken.
+        break;
+      }
       if (text->empty()) continue;
       Result<Line> line = parse(*text);
       if (line) {
@@ -95,7 +99,6 @@ class Loader {
       if (next) CAIRN_TRY_VOID(save(*next, saved_ % kGroupLines == kGroupLines - 1));
       next = *std::move(line);
       number_of_next_ = number_;
-      if (!meter.show_lines(number_, reader.bytes_read(), bytes_total)) break;
     }
     if (next) CAIRN_TRY_VOID(save(*next, true));
     if (!is_interrupted()) return {};
@@ -160,7 +163,7 @@ Result<int> load(const LoadArguments& arguments) {
   CAIRN_TRY_VOID(done);
   CAIRN_TRY_VOID(closed);
   if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}, {"saved", loader.saved()}})));
-  if (!arguments.common.json) fmt::print(stderr, "{} saved\n", counted(loader.saved(), "line"));
+  if (!arguments.common.json) say(fmt::format("{} saved\n", counted(loader.saved(), "line")));
   return 0;
 }
 

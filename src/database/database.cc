@@ -294,7 +294,7 @@ Result<void> DatabaseImpl::close() {
   if (closed_) return {};
   Result<void> result = close_views();
   if (!result && directory_->state()) return result;
-  const Result<void> closed = directory_->close();
+  Result<void> closed = directory_->close();
   if (!closed && directory_->state()) return closed;
   if (!closed && result) result = closed;
   closed_ = true;

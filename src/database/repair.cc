@@ -418,7 +418,7 @@ class Repair {
     CAIRN_TRY_VOID(target->check_empty());
     CAIRN_TRY(directory, directory::Directory::draft(std::move(target), environment_, {.owner = "repair"}));
     const Result<void> written = write_views(*directory);
-    const Result<void> published = written ? directory->publish_draft() : written;
+    Result<void> published = written ? directory->publish_draft() : written;
     if (published) {
       // The target is whole, whether the ceilings in its manifest can still be lowered or not.
       directory->close().ignore_error();

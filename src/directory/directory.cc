@@ -447,7 +447,7 @@ void Directory::stop_writing(const Error& reason) {
 }
 
 Result<void> Directory::check_lease() {
-  const Result<void> owned = still_owned();
+  Result<void> owned = still_owned();
   if (owned || !state()) return owned;
   return confirm_lease();
 }

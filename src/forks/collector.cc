@@ -236,7 +236,7 @@ Result<void> ForkStoreImpl::collect() {
 
 Result<void> ForkStoreImpl::collect_these(directory::Job& job, Survivors& survivors) {
   CAIRN_TRY_VOID(find_survivors(job, survivors));
-  const Result<void> copied = copy_survivors(job, survivors);
+  Result<void> copied = copy_survivors(job, survivors);
   if (!copied) {
     for (const Survivors::Made& made : survivors.made) segments_.remove(made.number);
     return copied;

@@ -53,7 +53,7 @@ Result<Time> any_time(const ExpiryArgument& argument, const char* command) {
 Result<Moment> moment_argument(ByteView text) {
   if (text == "-") return kBeginning;
   if (text == "+") return kEndOfTime;
-  const Result<Moment> moment = parse_moment(text);
+  Result<Moment> moment = parse_moment(text);
   if (!moment) return refuse("ERR " + moment.error().message + ", - or +");
   return moment;
 }

@@ -182,9 +182,15 @@ Result<directory::FamilyEntry> family_entry(const std::string& name, const Famil
   if (ttl_ms < 0) {
     return fail(ErrorCode::kInvalidArgument, "the time to live of family '" + name + "' is negative: " + words_for_ms(ttl_ms));
   }
+  const Compression compression = options.compression.value_or(Compression::kNone);
+  if (compression > Compression::kZstd) {
+    return fail(ErrorCode::kInvalidArgument, "the compression of family '" + name + "' is " +
+                                                 std::to_string(static_cast<unsigned>(compression)) +
+                                                 ", which is no Compression");
+  }
   directory::FamilyEntry entry{.name = name,
-                               .compression = static_cast<sealed::Compression>(options.compression.value_or(Compression::kNone)),
-                               .ttl_ms = std::min<std::int64_t>(ttl_ms, directory::kTimeMsMost),  // Records can say no more.
+                               .compression = static_cast<sealed::Compression>(compression),
+                               .ttl_ms = ttl_ms >= directory::kTimeMsMost ? 0 : ttl_ms,  // Records can say no more.
                                .indexes = {},
                                .runs = {}};
   if (options.indexes.size() > directory::kIndexesMax) {

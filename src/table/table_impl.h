@@ -165,12 +165,15 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   // table_ingest.cc
   struct Ingested {
     Progress progress;
+    std::exception_ptr thrown;  // By `progress`.
     std::int64_t expiry_ms = 0;
     std::uint64_t records = 0;
     std::uint64_t bytes = 0;  // Of keys and values.
     Bytes last_key;
     std::vector<LargeWritten> large;
     std::vector<std::shared_ptr<const RunFile>> files;
+
+    Result<void> report(const directory::Job& job);
   };
   Result<WriteVersion> ingest_files(std::uint16_t family, const std::vector<std::shared_ptr<const storage::MappedFile>>& files,
                                     const Progress& progress) CAIRN_EXCLUDES(log_.mutex, state_mutex_);

@@ -49,11 +49,19 @@ Result<WriteVersion> TableImpl::ingest(std::uint16_t family, const std::vector<s
     CAIRN_TRY_VOID(check_open());
     ++ingests_;
   }
-  Result<WriteVersion> version = ingest_files(family, files, progress);
-  const MutexLock lock(log_.mutex);
-  --ingests_;
-  log_.notify();
-  return version;
+  const auto ended = [this] {
+    const MutexLock lock(log_.mutex);
+    --ingests_;
+    log_.notify();
+  };
+  try {
+    Result<WriteVersion> version = ingest_files(family, files, progress);
+    ended();
+    return version;
+  } catch (...) {  // Of `progress`.
+    ended();
+    throw;
+  }
 }
 
 Result<WriteVersion> TableImpl::ingest_files(std::uint16_t family,
@@ -94,7 +102,18 @@ Result<WriteVersion> TableImpl::ingest_files(std::uint16_t family,
   }
   if (!line_up_.get()->frozen().empty()) schedule_flush();
   if (version) schedule_compaction();
+  if (ingested.thrown) std::rethrow_exception(ingested.thrown);
   return version;
+}
+
+/// An exception of `progress` ends the copy as a failure does, and is thrown on once everything is as it was.
+Result<void> TableImpl::Ingested::report(const directory::Job& job) {
+  try {
+    if (!progress || progress(job.bytes_done(), job.bytes_total())) return {};
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  return fail(ErrorCode::kUnavailable, "cancelled");
 }
 
 /// Copies what one file holds, checked: it is input, and its bytes may change while they are read.
@@ -136,7 +155,7 @@ Result<void> TableImpl::copy_ingested(directory::Job& job, std::uint16_t family,
     if (uncounted < kProgressBytes) continue;
     CAIRN_TRY_VOID(job.progress(uncounted));
     uncounted = 0;
-    if (into.progress && !into.progress(job.bytes_done(), job.bytes_total())) return fail(ErrorCode::kUnavailable, "cancelled");
+    CAIRN_TRY_VOID(into.report(job));
     const MutexLock lock(log_.mutex);
     CAIRN_TRY_VOID(check_open());
   }

@@ -1,5 +1,6 @@
 // Which layers are merged, and when. table_merge.cc says how.
 #include <algorithm>
+#include <exception>
 #include <numeric>
 
 #include "base/error.h"
@@ -244,11 +245,20 @@ void TableImpl::schedule_compaction() {
 
 Result<void> TableImpl::wait_for_job(const std::shared_ptr<directory::Job>& job, const Progress& progress) {
   constexpr std::int64_t kProgressMs = 100;
+  std::exception_ptr thrown;
   while (progress) {
     // Before the wait: where no thread runs jobs, the wait runs this one to its end.
-    if (!progress(job->bytes_done(), job->bytes_total())) {
+    bool go_on = false;
+    try {
+      go_on = progress(job->bytes_done(), job->bytes_total());
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    if (!go_on) {
+      // Waited for in any case: the job works on what its caller owns.
       job->cancel();
       const Result<void> done = environment_.jobs.wait(job);
+      if (thrown) std::rethrow_exception(thrown);
       return done ? done : fail(ErrorCode::kUnavailable, "cancelled");
     }
     if (const auto done = environment_.jobs.wait_for(job, kProgressMs)) return *done;
@@ -262,7 +272,13 @@ Result<void> TableImpl::compact_layers(std::uint16_t family, std::size_t first, 
   const auto job = environment_.jobs.submit(
       "compaction " + entry_.name, directory::JobRunner::Urgency::kNormal,
       [&](directory::Job& running) { return run_merge(running, merge); }, options_.job_bytes_per_s_max);
-  const Result<void> done = wait_for_job(job, progress);
+  Result<void> done;
+  try {
+    done = wait_for_job(job, progress);
+  } catch (...) {  // Of `progress`.
+    unclaim(merge);
+    throw;
+  }
   if (!done) unclaim(merge);  // A job cancelled before it began has not.
   if (done) counters_.compactions.fetch_add(1, std::memory_order_relaxed);
   return done;
@@ -312,7 +328,7 @@ Result<void> TableImpl::compact_family(std::uint16_t family, const Progress& pro
   while (true) {
     const std::size_t count = layer_count(family);
     if (count == 0) return {};
-    const Result<void> done = compact_layers(family, 0, count, progress);
+    Result<void> done = compact_layers(family, 0, count, progress);
     if (done || done.error().code != ErrorCode::kBusy) return done;
     schedule_compaction();  // Of what an earlier one left unfinished.
     std::shared_ptr<directory::Job> job;

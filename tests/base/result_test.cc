@@ -76,6 +76,24 @@ Result<std::string> twice(const Result<int>& from) {
   return std::to_string(2 * number);
 }
 
+TEST(Result, TryLeavesTheErrorOfAVariable) {
+  const auto pass = [](Result<void>& saved) -> Result<void> {
+    CAIRN_TRY_VOID(saved);
+    return {};
+  };
+  Result<void> saved = std::unexpected(sample_error());
+  for (int round = 0; round < 2; ++round) EXPECT_EQ(pass(saved).error().message, "record checksum");
+}
+
+TEST(Result, ValueOfATemporaryOutlivesIt) {
+  std::string all;
+  const auto made = [] {
+    return Result<std::vector<std::string>>(std::vector<std::string>{"first, too long to be kept inside", "b"});
+  };
+  for (const std::string& each : made().value()) all += each.substr(0, 1);
+  EXPECT_EQ(all, "fb");
+}
+
 TEST(Result, TryPassesAFailureOn) {
   EXPECT_EQ(*twice(21), "42");
   EXPECT_EQ(twice(std::unexpected(sample_error())).error().message, "record checksum");

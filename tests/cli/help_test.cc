@@ -108,6 +108,20 @@ TEST_F(Help, AClosedPipeEndsQuietly) {
   EXPECT_EQ(full.out, "cairn: writing standard output: No space left on device\n");
 }
 
+TEST_F(Help, StandardErrorThatIsFullOrClosedChangesNothing) {
+  for (const std::string to : {"2>/dev/full", "2>&-", "2>&- <&- >&-"}) {
+    EXPECT_EQ(shell("cairn table get none key " + to).code, 1) << to;
+    EXPECT_EQ(shell("rm -rf d; printf 'a\\t1\\n' | cairn table load d - " + (to.size() > 12 ? std::string("2>&- >&-") : to)).code,
+              0)
+        << to;
+  }
+  const Ran closed = shell("cairn help >/dev/full");
+  EXPECT_EQ(closed.code, 4);
+  EXPECT_EQ(shell("cairn --version 2>&1 >/dev/full").code, 4);
+  EXPECT_EQ(shell("cairn help --help").out, shell("cairn").out);
+  EXPECT_EQ(shell("rm -rf d; cairn table load d - --json <&-").code, 0) << "nothing to read";
+}
+
 TEST_F(Help, RawPrintsTheBytesAlone) {
   const std::string key(64, '7');
   ASSERT_EQ(shell("cairn table create data && cairn timeline create data && cairn forks create data").code, 0);

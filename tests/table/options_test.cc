@@ -66,6 +66,9 @@ TEST_F(FamilyOptionsTest, RefusesCompressionAndIndexesThatDiffer) {
             "family 'mail' of table 'main' has indexes a:16:json:/Section, b:16:bytes:0,1, not a:17:json:/Section as given; the "
             "indexes of a family cannot be changed");
   EXPECT_OK(process.table().family("mail", {.indexes = {options.indexes[1], options.indexes[0]}}));  // In another order.
+  EXPECT_NE(refusal({.compression = static_cast<Compression>(3)}).find("is 3, which is no Compression"), std::string::npos);
+  EXPECT_EQ(process.table().alter("main", {.compression = static_cast<Compression>(77)}).error().code,
+            ErrorCode::kInvalidArgument);
   EXPECT_NE(refusal({.ttl = milliseconds(-5)}).find("negative: -5 ms"), std::string::npos);
 }
 
@@ -104,6 +107,12 @@ TEST_F(FamilyOptionsTest, AlterKeepsTheEndOfStoredRecords) {
   clock.advance_ms(1'000'000'000);
   EXPECT_TRUE(has(mail, "for ever"));
   EXPECT_TRUE(has(mail, "after"));
+}
+
+TEST_F(FamilyOptionsTest, ThousandsOfYearsAreNever) {
+  ASSERT_OK(process.table().family("mail", {.ttl = milliseconds::max()}));
+  EXPECT_EQ(stats_of("mail").ttl.count(), 0);
+  EXPECT_OK(process.table().family("mail", {.ttl = milliseconds(0)}));
 }
 
 TEST_F(FamilyOptionsTest, AlterCompressesFilesSealedFromThenOn) {

@@ -1,6 +1,8 @@
 // Progress of compact() and ingest(): it is told, and a cancelled operation leaves the table whole.
 #include <gtest/gtest.h>
 
+#include <stdexcept>
+
 #include "support/outside_file.h"
 #include "support/world.h"
 
@@ -71,6 +73,23 @@ TEST_F(TableProgress, CancelledIngestTakesNothingIn) {
   EXPECT_EQ(*scan_all(process.table()), model);
   ASSERT_OK(process.impl().ingest(0, {*file}, [](std::uint64_t, std::uint64_t) { return true; }));
   EXPECT_EQ(scan_all(process.table())->size(), 3300U);
+}
+
+TEST_F(TableProgress, ExceptionPassesThroughAndHarmsNothing) {
+  fill();
+  OutsideRecords records;
+  for (int i = 0; i < 1000; ++i) records["key" + std::to_string(i)] = std::string(600, 'n');
+  const auto file = outside_file(records);
+  ASSERT_OK(file);
+  const Progress throws = [](std::uint64_t, std::uint64_t) -> bool { throw std::runtime_error("of the caller"); };
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_THROW(process.impl().ingest(0, {*file}, throws).ignore_error(), std::runtime_error);
+    EXPECT_THROW(process.table().compact(throws).ignore_error(), std::runtime_error);
+    EXPECT_TRUE(process.table().stats().jobs.empty());
+    EXPECT_EQ(*scan_all(process.table()), model);
+  }
+  ASSERT_OK(process.table().compact());
+  ASSERT_OK(process.close());  // Waits for ingests that are under way.
 }
 
 }  // namespace
