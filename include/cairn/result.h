@@ -73,7 +73,10 @@ class CAIRN_API ErrorBox {
     if (error_ != nullptr) destroy(error_);
   }
   [[nodiscard]] bool empty() const noexcept { return error_ == nullptr; }
-  [[nodiscard]] Error& operator*() const noexcept { return *error_; }
+  [[nodiscard]] Error& operator*() const noexcept {
+    if (error_ == nullptr) __builtin_unreachable();  // A failure has one.
+    return *error_;
+  }
 
  private:
   static Error* copy(const Error& error);
