@@ -1,5 +1,7 @@
 // Opening, closing and stats of a timeline. Opening costs what has no index yet: that is replayed. Closed blocks are mapped when
 // they are read.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <set>
@@ -79,8 +81,11 @@ Result<void> TimelineImpl::check_same(const TimelineOptions& options) const {
        {"undo_time", ms(config_.undo_ms), ms(given.undo_ms)}}};
   for (const auto& [option, has, wanted] : rows) {
     if (has == wanted) continue;
-    return fail(ErrorCode::kInvalidArgument, "timeline '" + name_ + "' is open with " + option + " " + has + ", not " + wanted +
-                                                 " as given; close the database, then open the timeline with the new value");
+    return fail(
+        ErrorCode::kInvalidArgument,
+        fmt::format("timeline '{}' is open with {} {}, not {} as given; close the database, then open the timeline with the "
+                    "new value",
+                    name_, option, has, wanted));
   }
   return {};
 }
