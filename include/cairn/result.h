@@ -104,8 +104,8 @@ class CAIRN_API BadResult : public std::runtime_error {
 ///     if (!table) return complain(table.error().to_string());
 ///     table->put("key", "value").value();  // Throws BadResult if the put fails.
 ///
-/// A Result that is not looked at is a warning of every compiler. Where a failure changes nothing for the caller,
-/// ignore_error() says so. A function that returns a Result itself passes a failure on with CAIRN_TRY or CAIRN_TRY_VOID.
+/// Every compiler warns of a Result that is discarded. A caller to whom a failure makes no difference calls ignore_error(). A
+/// function that returns a Result itself passes a failure on with CAIRN_TRY or CAIRN_TRY_VOID.
 ///
 /// A value type: copied, moved and used by one thread at a time as a T is. `*`, `->` need a value and error() needs a failure:
 /// without it their behavior is undefined. The names are those of std::expected (C++23, [expected]); comparison and the monadic

@@ -311,7 +311,7 @@ class CAIRN_API Table {
   /// Seals everything written so far, in all families; returns when that is durable.
   Result<void> flush();
   /// Merges everything sealed and unsealed into one run for each family, dropping what nothing can see. If `progress` cancels it,
-  /// what was merged by then stays merged.
+  /// what was merged by then stays merged. The flush at its beginning does not call `progress`.
   Result<void> compact(const Progress& progress = {});
 
   [[nodiscard]] TableStats stats() const;

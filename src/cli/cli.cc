@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <map>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "cli/meter.h"
 #include "text/json.h"
@@ -151,6 +152,8 @@ std::string describe(const Error& error) {
   const std::string offset = error.offset == Error::kNoOffset ? "" : fmt::format(", offset {}", error.offset);
   return error.message + " (" + error.file + offset + ")";
 }
+
+std::string time_to_live_text(std::chrono::milliseconds time) { return time.count() == 0 ? "never" : words_for_ms(time.count()); }
 
 std::string counted(std::uint64_t count, const std::string& noun, const std::string& plural) {
   return fmt::format("{} {}", count, count == 1 ? noun : plural.empty() ? noun + "s" : plural);

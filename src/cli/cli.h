@@ -71,9 +71,11 @@ Result<void> restore_checkpoint(const std::string& checkpoint, const std::string
 void set_action(const Command& command, const Common& common, std::function<Result<int>()> run);
 /// For a person: message, file and offset.
 std::string describe(const Error& error);
+/// "never" for 0, else as words_for_ms().
+std::string time_to_live_text(std::chrono::milliseconds time);
 /// "1 file", "2 files"; the plural is formed with s, unless `plural` is given.
 std::string counted(std::uint64_t count, const std::string& noun, const std::string& plural = "");
-/// To standard error. Where nobody can be told, a failure is passed over.
+/// Writes to standard error. A failure of that write is ignored: there is no other place to report it.
 void say(const std::string& text);
 /// To standard output, where everything that a command prints goes through.
 Result<void> print(const std::string& text);

@@ -79,7 +79,7 @@ class Replay {
     while (true) {
       CAIRN_TRY(text, reader.next());
       if (!text) break;
-      if (!meter.show_lines(line_, reader.bytes_read(), bytes_total)) break;
+      if (!meter.show_lines(line_ + 1, reader.bytes_read(), bytes_total)) break;
       ++line_;
       if (text->empty()) continue;
       const Result<void> done = take(*text);

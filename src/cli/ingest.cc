@@ -29,8 +29,8 @@ Result<int> seal(const Arguments& arguments) {
   while (true) {
     CAIRN_TRY(line, reader.next());
     if (!line) break;
+    if (!meter.show_lines(number + 1, reader.bytes_read(), bytes_total)) break;
     ++number;
-    if (!meter.show_lines(number, reader.bytes_read(), bytes_total)) break;
     if (line->empty()) continue;
     if (!format) format = guess_format(arguments.file, *line);
     Result<void> added;

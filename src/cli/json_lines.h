@@ -26,7 +26,7 @@ enum class LineFormat : std::uint8_t { kJson, kTabs };
 Result<KeyValue> parse_line(ByteView line, LineFormat format);
 /// By the name of the file or, if that does not tell, its first line.
 LineFormat guess_format(const std::string& file, const std::string& first_line);
-/// Of a file that can be read to its end; 0: unknown.
+/// The size of the regular file `fd`; 0 for a pipe or a terminal, whose length is unknown.
 std::uint64_t bytes_of_input(int fd);
 std::string entry_line(const Scan::Entry& entry);
 

@@ -2,7 +2,6 @@
 // nothing.
 #include <fmt/format.h>
 
-#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 #include "text/moment.h"
@@ -15,8 +14,6 @@ struct Part {
   Json json;
 };
 
-std::string ttl_text(std::chrono::milliseconds time) { return time.count() == 0 ? "never" : words_for_ms(time.count()); }
-
 Result<Part> list_table(Database& database, const std::string& name) {
   CAIRN_TRY(table, database.table(name, {.create_if_missing = false}));
   const TableStats stats = table.stats();
@@ -27,7 +24,7 @@ Result<Part> list_table(Database& database, const std::string& name) {
   Json families = Json::array();
   for (const FamilyStats& family : stats.families) {
     part.text += fmt::format("  family {}, compression {}, time to live {}, {}\n", family.name, name_of(family.compression),
-                             ttl_text(family.ttl), counted(family.indexes.size(), "term index", "term indexes"));
+                             time_to_live_text(family.ttl), counted(family.indexes.size(), "term index", "term indexes"));
     families.push_back(to_json(family));
   }
   part.json = {{"name", name}, {"bytes", bytes}, {"families", families}};
@@ -46,7 +43,7 @@ Result<Part> list_timeline(Database& database, const std::string& name) {
   const char* const policy = stats.expired == Expired::kDrop ? "drop" : "persist";
   Part part;
   part.text = fmt::format("timeline {}, {}, {}, timeout {}, policy {}", name, counted(bytes, "byte"), counted(saves, "save"),
-                          ttl_text(stats.timeout), policy);
+                          time_to_live_text(stats.timeout), policy);
   const Stamp last = timeline.last();
   if (saves != 0) part.text += ", last save " + format_time(last.time());
   part.text += "\n";

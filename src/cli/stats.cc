@@ -1,7 +1,6 @@
 // cairn table stats.
 #include <fmt/format.h>
 
-#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 
@@ -72,8 +71,8 @@ std::string to_text(const TableStats& stats) {
   std::string text;
   text += fmt::format("{:<24} {:<12} {:<12} {}\n", "family", "compression", "ttl", "indexes");
   for (const FamilyStats& family : stats.families) {
-    text += fmt::format("{:<24} {:<12} {:<12} {}\n", family.name, name_of(family.compression),
-                        family.ttl.count() == 0 ? "never" : words_for_ms(family.ttl.count()), words_for(family.indexes));
+    text += fmt::format("{:<24} {:<12} {:<12} {}\n", family.name, name_of(family.compression), time_to_live_text(family.ttl),
+                        words_for(family.indexes));
   }
   text += fmt::format("{:>3}  {:<18} {:<12} {:>12} {:>12}  {}\n", "", "layer", "family", "records", "bytes", "files");
   for (std::size_t i = 0; i < stats.layers.size(); ++i) {

@@ -83,11 +83,8 @@ class Loader {
     while (true) {
       CAIRN_TRY(text, reader.next());
       if (!text) break;
+      if (!meter.show_lines(number_ + 1, reader.bytes_read(), bytes_total)) break;
       ++number_;
-      if (!meter.show_lines(number_, reader.bytes_read(), bytes_total)) {
-        --number_;  // Not taken.
-        break;
-      }
       if (text->empty()) continue;
       Result<Line> line = parse(*text);
       if (line) {

@@ -58,7 +58,7 @@ Result<WriteVersion> TableImpl::ingest(std::uint16_t family, const std::vector<s
     Result<WriteVersion> version = ingest_files(family, files, progress);
     ended();
     return version;
-  } catch (...) {  // Of `progress`.
+  } catch (...) {  // `progress` threw.
     ended();
     throw;
   }

@@ -275,7 +275,7 @@ Result<void> TableImpl::compact_layers(std::uint16_t family, std::size_t first, 
   Result<void> done;
   try {
     done = wait_for_job(job, progress);
-  } catch (...) {  // Of `progress`.
+  } catch (...) {  // `progress` threw.
     unclaim(merge);
     throw;
   }

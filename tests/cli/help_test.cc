@@ -1,4 +1,4 @@
-// What the command says of itself, and that the example of each help runs; mistakes with their messages, which are golden.
+// The help of the command, its examples (each is run), and its error messages (each is compared with tests/cli/mistakes.txt).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
