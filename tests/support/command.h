@@ -28,12 +28,15 @@ inline std::string read_file(const std::string& path) {
   return text.str();
 }
 
-/// A started program with its output in a file.
+/// A started program with its output in a file. It has the signals of a program started at a terminal, whatever the shell that
+/// started the tests ignores (SIGINT, in jobs started with `&`), and is ended after kSecondsMax.
 class Child {
  public:
   Child(const std::vector<std::string>& arguments, const std::string& input, const std::string& output) {
     pid_ = fork();
     if (pid_ == 0) {
+      for (const int number : {SIGINT, SIGPIPE, SIGTERM, SIGHUP, SIGALRM}) ::signal(number, SIG_DFL);
+      alarm(kSecondsMax);  // Survives execv().
       dup2(open(input.c_str(), O_RDONLY), STDIN_FILENO);
       dup2(open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), STDOUT_FILENO);
       dup2(open((output + ".err").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), STDERR_FILENO);
@@ -52,6 +55,7 @@ class Child {
   }
 
  private:
+  static constexpr unsigned kSecondsMax = 600;
   pid_t pid_;
 };
 
