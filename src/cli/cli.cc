@@ -5,14 +5,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
-#include <map>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "cli/meter.h"
 #include "text/json.h"
+#include "text/moment.h"
 
 namespace cairn::cli {
 namespace {
@@ -185,17 +184,10 @@ Result<std::string> read_all() {
   }
 }
 
-std::chrono::milliseconds parse_duration(const std::string& text) {
-  const std::map<std::string, std::int64_t> units{{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
-  std::int64_t count = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, count);
-  const auto unit = units.find(std::string(rest, end));
-  constexpr std::int64_t kMost = std::int64_t{1} << 30;  // Of days: far beyond any date, far below overflow.
-  if (error != std::errc{} || unit == units.end() || count <= 0 || count > kMost) {
-    throw BadArgument("'" + text + "' is not a duration such as 500ms, 30s, 15m, 12h or 30d");
-  }
-  return std::chrono::milliseconds(count * unit->second);
+std::chrono::milliseconds duration_option(const std::string& text) {
+  const auto duration = parse_duration(ByteView(text));
+  if (!duration) throw BadArgument("'" + text + "' is not a duration such as 500ms, 30s, 15m, 12h or 30d");
+  return *duration;
 }
 
 int chosen_exit_code() { return chosen; }

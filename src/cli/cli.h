@@ -86,8 +86,8 @@ bool is_output_closed();
 inline constexpr int kClosedPipeCode = 141;  ///< As of a program that SIGPIPE ended, in a shell.
 /// All of standard input.
 Result<std::string> read_all();
-/// A number and ms, s, m, h or d; for what CLI11 parses.
-std::chrono::milliseconds parse_duration(const std::string& text);
+/// See parse_duration(); for what CLI11 parses.
+std::chrono::milliseconds duration_option(const std::string& text);
 /// See parse_moment(); likewise.
 Moment moment_option(const std::string& text);
 

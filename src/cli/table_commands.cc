@@ -217,7 +217,7 @@ void add_family_options(const Command& command, Arguments& arguments) {
   command.add_option(
       "--ttl",
       [&arguments](const std::string& text) {
-        arguments.family.ttl = text == "never" || text == "0" ? std::chrono::milliseconds(0) : parse_duration(text);
+        arguments.family.ttl = text == "never" || text == "0" ? std::chrono::milliseconds(0) : duration_option(text);
       },
       "Time to live of records, such as 500ms, 30s, 15m, 12h or 30d; never or 0: they do not end");
 }

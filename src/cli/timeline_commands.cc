@@ -180,7 +180,7 @@ void add_moment(const Command& command, const char* name, Moment& moment, const 
 
 /// A duration; 0 too.
 std::chrono::milliseconds duration_or_zero(const std::string& text) {
-  return text == "0" ? std::chrono::milliseconds(0) : parse_duration(text);
+  return text == "0" ? std::chrono::milliseconds(0) : duration_option(text);
 }
 
 void add_create(const Command& timeline) {
@@ -235,7 +235,7 @@ void add_timeline_commands(const Command& app) {
       "The value, default: all of standard input; an empty value erases the key");
   put_command.add_flag("--keep-empty", arguments.keep_empty, "Store an empty value instead of erasing the key");
   put_command.add_option(
-      "--expires-after", [](const std::string& text) { arguments.expires_after = parse_duration(text); },
+      "--expires-after", [](const std::string& text) { arguments.expires_after = duration_option(text); },
       "Duration, such as 30s or 15m, after which the save expires");
 
   Command get_command =

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "server/text.h"
 #include "text/json.h"
+#include "text/moment.h"
 #include "text/suggestion.h"
 #include "text/toml_file.h"
 
@@ -33,6 +34,42 @@ bool set_durability(const std::string& text, Config& config) {
   config.durability = text == "disk" ? Durability::kDisk : Durability::kKernel;
   config.sync_interval_ms = ms;
   return true;
+}
+
+/// Reads a PerDatabase. `parse` gives the value of a text, or nullopt.
+template <typename Value>
+bool set_each(const std::string& text, PerDatabase<Value>& into, std::optional<Value> (*parse)(ByteView)) {
+  PerDatabase<Value> read{.text = text, .values = {}};
+  std::optional<Value> for_all;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    ByteView part = ByteView(text).substr(begin, end - begin);
+    part.remove_prefix(std::min(part.find_first_not_of(' '), part.size()));
+    begin = end + 1;
+    const std::size_t equals = part.find('=');
+    const std::optional<Value> value = parse(equals == ByteView::npos ? part : part.substr(equals + 1));
+    std::int64_t number = 0;
+    const bool is_number = equals != ByteView::npos && parse_integer(part.substr(0, equals), number);
+    if (!value || (equals != ByteView::npos && !is_number) || number < 0 || number >= kDatabases) return false;
+    std::optional<Value>& place = is_number ? read.values[static_cast<std::size_t>(number)] : for_all;
+    if (place) return false;  // Given twice.
+    place = value;
+  }
+  for (std::optional<Value>& value : read.values) value = value ? value : for_all;
+  into = std::move(read);
+  return true;
+}
+
+bool set_timeline_timeout(const std::string& text, Config& config) {
+  return set_each<std::chrono::milliseconds>(text, config.timeline_timeout, [](ByteView word) {
+    return word == "never" ? std::optional(std::chrono::milliseconds(0)) : parse_duration(word);
+  });
+}
+
+bool set_timeline_policy(const std::string& text, Config& config) {
+  return set_each<Expired>(text, config.timeline_policy, [](ByteView word) {
+    return word == "drop" ? std::optional(Expired::kDrop) : word == "persist" ? std::optional(Expired::kPersist) : std::nullopt;
+  });
 }
 
 bool set_file_mode(const std::string& text, Config& config) {
@@ -81,6 +118,17 @@ const Setting kSettings[] = {
      "SLOWLOG keeps commands that take this many microseconds or more; 0: every command; -1: none", &LiveConfig::slow_command_us},
     {"slow_commands_kept", "slowlog-max-len", NumberForm{&Config::slow_commands_kept, 0, 1'000'000},
      "Number of commands that SLOWLOG keeps", &LiveConfig::slow_commands_kept},
+    {"timeline_timeout", nullptr,
+     CustomForm{set_timeline_timeout, [](const Config& config) { return config.timeline_timeout.text; },
+                "a duration (30s, 15m, 1h, 30d) or never, for all databases or as N=DURATION for one, such as 1h,3=never"},
+     "How long each save stays in the history of a database. none: a database made anew has 1h, one that exists keeps what it "
+     "has"},
+    {"timeline_policy", nullptr,
+     CustomForm{set_timeline_policy, [](const Config& config) { return config.timeline_policy.text; },
+                "persist or drop, for all databases or as N=POLICY for one, such as persist,3=drop"},
+     "What becomes of saves that leave the history. persist: the last save of each key stays. drop: all end, so keys do too. "
+     "none: "
+     "persist where timeline_timeout is set and for a database made anew; others keep what they have"},
     {"allow_flush", nullptr, SwitchForm{&Config::allow_flush}, "Whether FLUSHDB and FLUSHALL are allowed",
      &LiveConfig::allow_flush},
     {"file_mode", nullptr,

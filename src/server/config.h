@@ -3,18 +3,30 @@
 #pragma once
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "cairn/result.h"
+#include "cairn/timeline.h"
 #include "cairn/write.h"
 
 namespace cairn::server {
 
 inline constexpr std::int64_t kClientsMost = 1'000'000;
+inline constexpr int kDatabases = 16;
+
+/// A setting of each numbered database. `text`: as it was given, "VALUE" for all of them or "N=VALUE" for one, with commas
+/// between.
+template <typename Value>
+struct PerDatabase {
+  std::string text;
+  std::array<std::optional<Value>, kDatabases> values;  ///< Not set: the database keeps what it has.
+};
 
 /// Values as they were configured; the table in config.cc says what each means.
 struct Config {
@@ -34,6 +46,8 @@ struct Config {
   std::int64_t script_memory_mib = 256;
   std::int64_t slow_command_us = 10'000;
   std::int64_t slow_commands_kept = 128;
+  PerDatabase<std::chrono::milliseconds> timeline_timeout;
+  PerDatabase<Expired> timeline_policy;
   bool allow_flush = true;
   unsigned file_mode = 0600;
   std::string log_level = "info";

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "server/glob.h"
+#include "server/history.h"
 #include "server/service.h"
 #include "server/text.h"
 
@@ -75,6 +76,8 @@ std::string name_of(ByteView text) {
 }
 
 std::string value_of(Service& service, const std::string& name, const Setting* setting) {
+  if (name == "timeline-timeout") return timeouts_now(service.databases());
+  if (name == "timeline-policy") return policies_now(service.databases());
   if (setting != nullptr) return redis_text(service, *setting);
   return name == kSync ? sync_name(service.config()) : fixed_values().at(name);
 }

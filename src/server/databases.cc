@@ -21,8 +21,22 @@ TableOptions order_options(bool create) {
 
 }  // namespace
 
-Result<std::unique_ptr<Databases>> Databases::open(Database& database) {
-  std::unique_ptr<Databases> databases(new Databases(database));
+TimelineOptions history_options(const Config& config, int number, bool made) {
+  const auto at = static_cast<std::size_t>(number);
+  TimelineOptions options;
+  options.timeout = config.timeline_timeout.values[at];
+  options.expired = config.timeline_policy.values[at];
+  if (made && !options.timeout) options.timeout = kDefaultTimeout;
+  // A timeout alone must not end keys: a timeline that the library made has the policy drop.
+  if (options.timeout && !options.expired) options.expired = Expired::kPersist;
+  // What a rollback cuts off takes room no longer than any other history.
+  constexpr std::chrono::milliseconds kUndoMost = std::chrono::days(1);
+  if (options.timeout && options.timeout->count() != 0) options.undo_time = std::min(*options.timeout, kUndoMost);
+  return options;
+}
+
+Result<std::unique_ptr<Databases>> Databases::open(Database& database, const Config& config) {
+  std::unique_ptr<Databases> databases(new Databases(database, config));
   CAIRN_TRY_VOID(databases->load_order());
   const std::vector<std::string> names = database.timelines();
   for (std::size_t timeline = 0; timeline < kDatabases; ++timeline) {
@@ -57,12 +71,21 @@ Result<void> Databases::load_order() {
   return {};
 }
 
+int Databases::number_of(std::size_t timeline) const {
+  int number = 0;
+  while (number + 1 < kDatabases && timeline_of(number) != timeline) ++number;
+  return number;
+}
+
 Result<Timeline*> Databases::get(std::size_t timeline) {
   if (Timeline* const found = this->timeline(timeline)) return found;
   const MutexLock lock(mutex_);
   std::unique_ptr<Timeline>& held = timelines_[timeline];
   if (!held) {
-    CAIRN_TRY(opened, database_.timeline(name_of(timeline)));
+    const std::string name = name_of(timeline);
+    const std::vector<std::string> names = database_.timelines();
+    const bool made = std::ranges::find(names, name) == names.end();
+    CAIRN_TRY(opened, database_.timeline(name, history_options(config_, number_of(timeline), made)));
     held = std::make_unique<Timeline>(opened);
     opened_[timeline].store(held.get(), std::memory_order_release);
   }

@@ -10,10 +10,15 @@
 
 #include "base/mutex.h"
 #include "cairn/cairn.h"
+#include "server/config.h"
 
 namespace cairn::server {
 
-inline constexpr int kDatabases = 16;
+/// The timeout of a database that the server makes.
+inline constexpr std::chrono::milliseconds kDefaultTimeout = std::chrono::hours(1);
+
+/// How a timeline ends its history: what `config` says of the database `number`, and for one that is `made` now the defaults.
+TimelineOptions history_options(const Config& config, int number, bool made);
 
 class Databases {
  public:
@@ -21,11 +26,13 @@ class Databases {
   static constexpr const char* kOrderTable = "redis-databases";
 
   /// `database` outlives it. Opens what is there, and makes timeline 0. kCorruption: the order in the table is none.
-  static Result<std::unique_ptr<Databases>> open(Database& database);
+  static Result<std::unique_ptr<Databases>> open(Database& database, const Config& config);
 
   [[nodiscard]] static std::string name_of(std::size_t timeline) {
     return timeline == 0 ? "main" : "redis-" + std::to_string(timeline);
   }
+  /// Which database timeline `timeline` is now. From any thread.
+  [[nodiscard]] int number_of(std::size_t timeline) const;
   /// Which timeline database `number` is now. From any thread.
   [[nodiscard]] std::size_t timeline_of(int number) const { return place(order_.load(std::memory_order_acquire), number); }
   /// nullptr: nobody has written to it yet. From any thread; stays as long as this.
@@ -38,7 +45,7 @@ class Databases {
   [[nodiscard]] Database& database() const { return database_; }
 
  private:
-  explicit Databases(Database& database) : database_(database) {}
+  Databases(Database& database, Config config) : database_(database), config_(std::move(config)) {}
   Result<void> load_order();
   static constexpr std::uint64_t kBits = 4;  // order_ has four bits for each database.
   static std::size_t place(std::uint64_t order, int number) {
@@ -46,6 +53,7 @@ class Databases {
   }
 
   Database& database_;
+  const Config config_;
   std::atomic<std::uint64_t> order_{0xfedcba9876543210};  // The timelines of all databases, that of database 0 lowest.
   Mutex mutex_{Rank::kServer};
   std::array<std::unique_ptr<Timeline>, kDatabases> timelines_ CAIRN_GUARDED_BY(mutex_);

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "server/client.h"
+#include "server/history.h"
 #include "server/service.h"
 #include "server/text.h"
 
@@ -71,8 +72,11 @@ std::string info_persistence(Context& c) {
     for (const std::string& error : stats.job_errors) errors += (errors.empty() ? "" : "; ") + error;
   }
   return fmt::format(
-      "loading:0\r\ndurability:{}\r\nwrite_state:{}\r\njob_errors:{}\r\naof_enabled:1\r\naof_last_write_status:{}\r\n",
-      durability_name(service.config()), state.empty() ? "ok" : state, errors, state.empty() ? "ok" : "err");
+      "loading:0\r\ndurability:{}\r\nwrite_state:{}\r\njob_errors:{}\r\naof_enabled:1\r\naof_last_write_status:{}\r\n"
+      "disk_free_bytes:{}\r\ndisk_total_bytes:{}\r\ndisk_state:{}\r\n{}",
+      durability_name(service.config()), state.empty() ? "ok" : state, errors, state.empty() ? "ok" : "err",
+      service.disk().free_bytes(), service.disk().total_bytes(), service.disk().nearly_full() ? "nearly full" : "ok",
+      info_histories(service.databases()));
 }
 
 /// nullopt: nothing was ever saved in the database, or it is damaged, which `cairn verify` explains.

@@ -49,6 +49,8 @@ constexpr OfTimeline kOfTimelines[] = {
      [](const TimelineStats& s) { return s.memory_bytes; }},
     {"cairn_timeline_index_bytes", "Indexes on disk", MetricType::Gauge, [](const TimelineStats& s) { return s.index_bytes; }},
     {"cairn_timeline_index_files", "Index files", MetricType::Gauge, [](const TimelineStats& s) { return s.index_files; }},
+    {"cairn_timeline_timeout_ms", "How long a save stays in the history; 0: for ever", MetricType::Gauge,
+     [](const TimelineStats& s) { return static_cast<std::uint64_t>(s.timeout.count()); }},
     {"cairn_timeline_writable", "1: saves are taken", MetricType::Gauge,
      [](const TimelineStats& s) { return std::uint64_t{s.write_state.empty()}; }},
     {"cairn_timeline_job_errors", "Kinds of background work that stand still", MetricType::Gauge,
@@ -72,6 +74,9 @@ void add_server(Families& families, Service& service) {
   counter("cairn_received_bytes_total", "Bytes from clients", counters.input_bytes);
   counter("cairn_sent_bytes_total", "Bytes to clients", counters.output_bytes);
   gauge("cairn_clients", "Connections now", service.client_count());
+  gauge("cairn_disk_free_bytes", "Room left on the disk of the database", service.disk().free_bytes());
+  gauge("cairn_disk_bytes", "Size of that disk", service.disk().total_bytes());
+  gauge("cairn_disk_nearly_full", "1: less than 10 % and less than 10 GiB are free", service.disk().nearly_full() ? 1 : 0);
   gauge("cairn_client_memory_bytes", "What clients have in memory", service.client_memory());
 }
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "server/history.h"
 #include "server/http.h"
 
 namespace cairn::server {
@@ -52,7 +53,8 @@ Result<void> check_files(const Config& config) {
 }
 
 Result<std::unique_ptr<Server>> Server::create(const Config& config, Database& database) {
-  CAIRN_TRY(databases, Databases::open(database));
+  CAIRN_TRY(databases, Databases::open(database, config));
+  log_histories(*databases);
   const std::int64_t descriptors = descriptors_for_connections();
   std::unique_ptr<Server> server(new Server(config, std::move(databases)));
   server->share_descriptors(descriptors);
@@ -126,6 +128,7 @@ Result<void> Server::run() {
   wait_for_signal();
   count_commands(0);
   sync_now_and_then();
+  look_at_disk();
   std::thread syncing([this] {
     const auto work = boost::asio::make_work_guard(sync_context_);
     sync_context_.run();
@@ -211,6 +214,15 @@ void Server::count_commands(std::uint64_t before) {
   rate_timer_.expires_after(std::chrono::seconds(1));
   rate_timer_.async_wait([this, now](const boost::system::error_code& error) {
     if (!error) count_commands(now);
+  });
+}
+
+/// On the thread of syncs: a disk may take long to answer.
+void Server::look_at_disk() {
+  service_.disk().look(service_.config().dir);
+  disk_timer_.expires_after(std::chrono::seconds(2));
+  disk_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) look_at_disk();
   });
 }
 

@@ -42,6 +42,7 @@ class Server {
   void share_descriptors(std::int64_t descriptors);
   void count_commands(std::uint64_t before);
   void sync_now_and_then();
+  void look_at_disk();
   void wait_for_signal();
 
   Service service_;
@@ -53,6 +54,7 @@ class Server {
   boost::asio::signal_set signals_{context_};
   boost::asio::io_context sync_context_{1};  // A thread's of its own: a sync may take long.
   boost::asio::steady_timer sync_timer_{sync_context_};
+  boost::asio::steady_timer disk_timer_{sync_context_};
   boost::asio::steady_timer rate_timer_{context_};
   std::uint16_t port_ = 0;
   std::vector<std::unique_ptr<ReadThread>> threads_;

@@ -16,6 +16,7 @@
 #include "server/client.h"
 #include "server/config.h"
 #include "server/databases.h"
+#include "server/disk_space.h"
 #include "server/keyspace.h"
 #include "server/script_engine.h"
 #include "server/slow_log.h"
@@ -96,6 +97,7 @@ class Service {
   SlowLog& slow_log() { return slow_log_; }
   ScriptControl& scripts() { return scripts_; }
   LiveConfig& live() { return live_; }
+  DiskSpace& disk() { return disk_; }
   /// The number of clients that the limit on open files allows. Set before the server listens.
   [[nodiscard]] std::int64_t clients_possible() const { return clients_possible_; }
   void set_clients_possible(std::int64_t clients) { clients_possible_ = clients; }
@@ -121,6 +123,7 @@ class Service {
   ScanCursors cursors_;
   Counters counters_;
   LiveConfig live_;
+  DiskSpace disk_;
   SlowLog slow_log_{live_};
   ScriptControl scripts_;
   std::int64_t clients_possible_ = kClientsMost;

@@ -45,6 +45,18 @@ Result<Moment> parse_moment(ByteView text) {
                          " if that is meant, or an early time as RFC 3339");
 }
 
+std::optional<std::chrono::milliseconds> parse_duration(ByteView text) {
+  constexpr std::array<std::pair<ByteView, std::int64_t>, 5> kUnits = {
+      {{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
+  constexpr std::int64_t kMost = std::int64_t{1} << 30;  // Of days: far beyond any date, far below overflow.
+  std::int64_t count = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, count);
+  const auto* const unit = std::ranges::find(kUnits, ByteView(rest, end), &std::pair<ByteView, std::int64_t>::first);
+  if (error != std::errc{} || unit == kUnits.end() || count <= 0 || count > kMost) return std::nullopt;
+  return std::chrono::milliseconds(count * unit->second);
+}
+
 void put_stamp(Json& object, Stamp stamp) {
   object["time"] = stamp.time().time_since_epoch().count();
   object["stamp"] = stamp.to_string();

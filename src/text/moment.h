@@ -1,5 +1,7 @@
 // Times as people write and read them, in the command and in the server.
 #pragma once
+#include <chrono>
+#include <optional>
 #include <string>
 
 #include "cairn/result.h"
@@ -15,5 +17,7 @@ Result<Moment> parse_moment(ByteView text);
 void put_stamp(Json& object, Stamp stamp);
 /// RFC 3339 in UTC, with milliseconds.
 std::string format_time(Time time);
+/// A whole number and ms, s, m, h or d, such as "30s"; nullopt: the text is none, 0, or more than 2^30 of its unit.
+std::optional<std::chrono::milliseconds> parse_duration(ByteView text);
 
 }  // namespace cairn

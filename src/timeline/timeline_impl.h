@@ -74,6 +74,9 @@ struct ReadView {
   std::uint64_t main_first = 0;  // The main line has no stamps below.
 };
 
+/// A block of so many bytes is worth to be one of its own.
+inline constexpr std::uint64_t kLargeBlockBytes = 4 * kMiB;
+
 class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
  public:
   /// Opens the view `entry` of the manifest: indexes what has no index yet.
@@ -215,7 +218,8 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   Result<bool> expire() CAIRN_EXCLUDES(state_mutex_);
   void expire_blocks(directory::TimelineEntry& entry, std::int64_t now_ms) const;
   [[nodiscard]] directory::TimelineEntry entry() const;
-  [[nodiscard]] bool cycle_due(const directory::TimelineEntry& entry) CAIRN_EXCLUDES(state_mutex_);
+  [[nodiscard]] Result<double> dead_share(std::uint64_t until) const;
+  [[nodiscard]] Result<bool> cycle_due(const directory::TimelineEntry& entry) CAIRN_EXCLUDES(state_mutex_);
   Result<bool> cycle_step(directory::Job& job) CAIRN_EXCLUDES(state_mutex_);
   struct Step;
   Result<void> take_up(directory::Job& job, Step& step, const Block& block);

@@ -200,9 +200,13 @@ bool TimelineImpl::takes_memory() const {
   return active_->memory_bytes() < tuning_.block_memory_least || !environment_.memory.over();
 }
 
+/// A block gives its room back once all of it has expired: a large one spans at most an eighth of the timeout.
 bool TimelineImpl::takes_stamp(std::uint64_t stamp) const {
   if (active_->empty()) return true;
-  return directory::ms_of_stamp(stamp) - directory::ms_of_stamp(active_->stamp_first()) <= config_.block_span_ms_max;
+  std::int64_t span_ms_max = config_.block_span_ms_max;
+  if (config_.timeout_ms != 0 && active_->bytes() >= kLargeBlockBytes)
+    span_ms_max = std::min(span_ms_max, config_.timeout_ms / 8);
+  return directory::ms_of_stamp(stamp) - directory::ms_of_stamp(active_->stamp_first()) <= span_ms_max;
 }
 
 /// Goes on in another block. Or only in part, or somebody else does.

@@ -4,6 +4,7 @@
 differential.py [COMMANDS] [SEED]. What differs on purpose stands in docs/redis.md; here it is not generated, or is compared as
 it says: times that are left, by a second; sets of keys, without their order.
 """
+import os
 import random
 import sys
 import tempfile
@@ -27,6 +28,8 @@ PATTERNS = [b"*", b"k*", b"k?", b"k[1-5]*", b"k[^1]*", b"user:*", b"K*", b"*1", 
 PATTERNS_CONFIG = [b"databases", b"DATA*", b"nothing"]
 
 
+#: With a timeout of a second: so that keys are asked for whose saves have left the history.
+RESTS = "--timeline-timeout" in os.environ.get("CAIRN_SERVE_FLAGS", "")
 BIT_OFFSETS = [b"0", b"1", b"7", b"8", b"9", b"100", b"1000", b"4294967296", b"-1", b"x", b"#1"]
 #: 44 times "a", as Redis compresses it.
 LZF = b"\xc3\x09\x2c\x01\x61\x61\xe0\x1f\x00\x01\x61\x61"
@@ -315,6 +318,8 @@ def run(count: int, seed: int) -> int:
                 # Swapped back and forth, a watched key is as it was: Redis has touched it all the same.
                 swaps = not watches and commands.one_in(2)
                 pipeline = [[b"SWAPDB", *numbers] if swaps else [b"MOVE", commands.key(), numbers[0]]]
+            if RESTS and commands.one_in(60):
+                time.sleep(1.1)
             for connection in pair:
                 connection.send(*pipeline)
             for command in pipeline:

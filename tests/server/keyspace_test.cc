@@ -15,7 +15,7 @@ TEST(Keyspace, SavesNothingThatWasComputedFromBytesTheDeviceDidNotGive) {
   const test::TemporaryDirectory directory;
   auto database = Database::open(directory.path(), {.create_if_missing = true});
   ASSERT_OK(database);
-  auto databases = Databases::open(*database);
+  auto databases = Databases::open(*database, {});
   ASSERT_OK(databases);
   Keyspace keys(**databases, 0, Sees::kApplied);
   const Bytes before(100'000, 'v');

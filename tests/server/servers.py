@@ -59,7 +59,9 @@ class Server:
 
 def cairn(directory: str, *arguments: str) -> Server:
     port = free_port()
-    return Server([CAIRN, "serve", directory, "--port", str(port), *arguments], port)
+    # Flags with which a whole test can be run again.
+    flags = os.environ.get("CAIRN_SERVE_FLAGS", "").split()
+    return Server([CAIRN, "serve", directory, "--port", str(port), *flags, *arguments], port)
 
 
 def redis(directory: str, *arguments: str) -> Server:

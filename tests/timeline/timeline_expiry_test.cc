@@ -46,6 +46,61 @@ TEST_F(OneTimeline, WithPersistAnExpiredSaveIsStillThereForGetAlone) {
   EXPECT_EQ(timeline->stats().lines[1].saves, 1U) << "the cycle kept the last save of each key, and no erase";
 }
 
+/// What a cycle would leave out begins one by itself: superseded saves, expired ones, and those that an erase of all keys hides.
+TEST_F(OneTimeline, ThePersistentLineIsCycledWhenHalfOfItIsDead) {
+  constexpr std::uint64_t kBlockBytes = 64 * kKiB;
+  reopen({.expired = Expired::kPersist, .block_bytes_max = kBlockBytes});
+  const std::string data(100, 'd');
+  const auto persist = [&] {
+    clock.advance_ms(1000);
+    for (int i = 0; i < 3; ++i) ASSERT_OK(timeline->housekeep(false));
+  };
+  for (int kind = 0; kind < 4; ++kind) {
+    SCOPED_TRACE(kind);
+    const SaveOptions options{.expires_after = milliseconds(kind == 1 ? 100 : 0)};
+    for (int i = 0; i < 4000; ++i) put(kind == 0 || kind == 3 ? "one" : "key" + std::to_string(i), data, options);
+    if (kind == 2) ASSERT_OK(timeline->erase_all());
+    if (kind == 3) {
+      for (int i = 0; i < 4000; ++i) ASSERT_OK(timeline->set_expiry("one", Time(milliseconds(clock.wall_ms() + 100'000 + i))));
+    }
+    persist();
+    EXPECT_EQ(timeline->stats().lines[0].blocks, 0U);
+    EXPECT_LE(timeline->stats().lines[1].bytes, 2 * kBlockBytes);
+  }
+}
+
+/// A line that only grows is not written again each time it has doubled.
+TEST_F(OneTimeline, APersistentLineOfLiveSavesIsLeftAlone) {
+  reopen({.expired = Expired::kPersist, .block_bytes_max = 64 * kKiB});
+  for (int round = 0; round < 8; ++round) {
+    for (int i = 0; i < 1000; ++i) put("key" + std::to_string(round) + "-" + std::to_string(i), std::string(100, 'd'));
+    clock.advance_ms(1000);
+    ASSERT_OK(timeline->housekeep(false));
+    ASSERT_OK(timeline->housekeep(false));
+  }
+  EXPECT_GE(timeline->stats().lines[1].saves, 7000U);
+  EXPECT_EQ(timeline->stats().cycles, 0U);
+}
+
+/// Blocks expire as a whole, so a large one that goes on for longer than an eighth of the timeout ends.
+TEST_F(OneTimeline, ALargeBlockSpansAnEighthOfTheTimeout) {
+  reopen({.timeout = milliseconds(8000)});
+  const auto blocks = [&] { return timeline->stats().blocks.size(); };
+  put("a", "1");
+  clock.advance_ms(2000);
+  put("a", "1");
+  EXPECT_EQ(blocks(), 1U) << "small";
+  for (int i = 0; i < 24; ++i) put("a", std::string(kMiB, 'd'));  // The first segments are smaller than the limit of blocks.
+  ASSERT_GE(timeline->stats().blocks.back().bytes, 4 * kMiB);
+  const std::size_t before = blocks();
+  clock.advance_ms(900);
+  put("a", "1");
+  EXPECT_EQ(blocks(), before);
+  clock.advance_ms(101);
+  put("a", "1");
+  EXPECT_EQ(blocks(), before + 1);
+}
+
 TEST_F(OneTimeline, ASaveMayExpireByItself) {
   put("a", "1", {.expires_after = milliseconds(100)});
   clock.advance_ms(99);
