@@ -49,8 +49,10 @@ constexpr OfTimeline kOfTimelines[] = {
      [](const TimelineStats& s) { return s.memory_bytes; }},
     {"cairn_timeline_index_bytes", "Indexes on disk", MetricType::Gauge, [](const TimelineStats& s) { return s.index_bytes; }},
     {"cairn_timeline_index_files", "Index files", MetricType::Gauge, [](const TimelineStats& s) { return s.index_files; }},
-    {"cairn_timeline_timeout_ms", "How long a save stays in the history; 0: for ever", MetricType::Gauge,
-     [](const TimelineStats& s) { return static_cast<std::uint64_t>(s.timeout.count()); }},
+    {"cairn_timeline_timeout_seconds", "How long a save stays in the history, rounded up; 0: for ever", MetricType::Gauge,
+     [](const TimelineStats& s) {
+       return static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::seconds>(s.timeout).count());
+     }},
     {"cairn_timeline_writable", "1: saves are taken", MetricType::Gauge,
      [](const TimelineStats& s) { return std::uint64_t{s.write_state.empty()}; }},
     {"cairn_timeline_job_errors", "Kinds of background work that stand still", MetricType::Gauge,
