@@ -107,6 +107,11 @@ class CAIRN_API Database {
   static Result<void> restore_incremental(const std::string& base, const std::string& checkpoint, const std::string& path,
                                           const Progress& progress = {}, bool verify = false);
 
+  /// Reads every byte of a checkpoint and checks it, without changing anything; `base`: of an incremental one, the full one it
+  /// was taken over, else empty. Errors as restore() with `verify`.
+  static Result<void> verify_checkpoint(const std::string& checkpoint, const std::string& base = "",
+                                        const Progress& progress = {});
+
   /// Its directories on further drives.
   [[nodiscard]] std::vector<std::string> drives() const;
   /// What opening had to leave out, a sentence each: torn tails with file and offset.

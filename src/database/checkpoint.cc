@@ -11,13 +11,14 @@
 #include "directory/further_drives.h"
 
 namespace cairn::database {
-namespace {
 
 /// A file, and the storage it is linked from.
 struct Part {
   std::string name;
   storage::Storage* from;
 };
+
+namespace {
 
 /// Links them and plants `manifest`; takes back what it linked if it cannot.
 Result<void> link_and_plant(const std::vector<Part>& parts, std::unique_ptr<storage::Storage> target,
@@ -56,20 +57,33 @@ Result<void> link_and_plant(const std::vector<Part>& parts, std::unique_ptr<stor
   return directory::Directory::plant(std::move(target), environment, {.owner = "checkpoint"}, manifest);
 }
 
-/// Checks the files of a restore before it links them: sizes and headers or, with `verify`, every byte.
-Result<void> check_parts(const std::vector<Part>& parts, const directory::Manifest& manifest, bool verify) {
+/// Checks the files of a checkpoint: sizes and headers or, with `verify`, every byte.
+Result<void> check_parts(const std::vector<Part>& parts, const directory::Manifest& manifest, bool verify,
+                         const Progress& progress = {}) {
   std::map<std::string, storage::Storage*> from;
   for (const Part& part : parts) from[part.name] = part.from;
-  for (const LiveEntry& entry : live_entries(manifest)) {
+  const std::vector<LiveEntry> entries = live_entries(manifest);
+  std::uint64_t total = 0;
+  for (const LiveEntry& entry : entries) {
+    CAIRN_TRY(map, from.at(entry.name)->open(entry.name));
+    total += entry.end != 0 ? entry.end : map->size();
+  }
+  std::uint64_t done = 0;
+  const auto report = [&](std::uint64_t bytes) -> Result<void> {
+    done += bytes;
+    if (progress && !progress(done, total)) return fail(ErrorCode::kUnavailable, "cancelled");
+    return {};
+  };
+  for (const LiveEntry& entry : entries) {
     storage::Storage& storage = *from.at(entry.name);
     CAIRN_TRY(map, storage.open(entry.name));
     Result<void> checked = check_file(map, manifest.database, entry);
     if (checked && verify) {
-      const auto bytes = verify_file(map, manifest.database, entry, [](std::uint64_t) { return Result<void>{}; });
+      const auto bytes = verify_file(map, manifest.database, entry, report);
       if (!bytes) checked = std::unexpected(bytes.error());
     }
     if (checked) continue;
-    checked.error().file = storage.describe() + "/" + entry.name;
+    if (checked.error().code != ErrorCode::kUnavailable) checked.error().file = storage.describe() + "/" + entry.name;
     return checked;
   }
   return {};
@@ -130,10 +144,20 @@ Result<void> DatabaseImpl::checkpoint(std::unique_ptr<storage::Storage> target, 
   return link_and_plant(parts, std::move(target), directory_->environment(), manifest, progress);
 }
 
-Result<void> DatabaseImpl::restore(storage::Storage& checkpoint, std::unique_ptr<storage::Storage> target,
-                                   directory::Environment& environment, const Progress& progress, storage::Storage* base,
-                                   bool verify) {
-  CAIRN_TRY(manifest, directory::Directory::read_manifest(checkpoint, environment.clock));
+/// The manifest of a checkpoint, and where each of its files is.
+struct DatabaseImpl::Checkpoint {
+  explicit Checkpoint(storage::Storage& at) : drives(at) {}
+  directory::Manifest manifest;
+  storage::Drives drives;
+  std::vector<Part> parts;
+};
+
+Result<std::unique_ptr<DatabaseImpl::Checkpoint>> DatabaseImpl::open_checkpoint(storage::Storage& checkpoint,
+                                                                                storage::Storage* base, Clock& clock) {
+  auto opened = std::make_unique<Checkpoint>(checkpoint);
+  CAIRN_TRY(read, directory::Directory::read_manifest(checkpoint, clock));
+  directory::Manifest& manifest = opened->manifest;
+  manifest = read;
   if (manifest.incremental != (base != nullptr)) {
     return fail(ErrorCode::kInvalidArgument,
                 manifest.incremental ? "an incremental checkpoint needs the full one it was taken over, as the base"
@@ -149,22 +173,33 @@ Result<void> DatabaseImpl::restore(storage::Storage& checkpoint, std::unique_ptr
       segment.linked = true;
     }
   }
-  CAIRN_TRY(in_base, names_in(base, manifest.database, environment.clock));
-  storage::Drives source(checkpoint);
-  CAIRN_TRY_VOID(directory::connect_drives(source, manifest));
+  CAIRN_TRY(in_base, names_in(base, manifest.database, clock));
+  CAIRN_TRY_VOID(directory::connect_drives(opened->drives, manifest));
   gather(manifest);
-  CAIRN_TRY(listed, source.list());
+  CAIRN_TRY(listed, opened->drives.list());
   const std::set<std::string> here(listed.begin(), listed.end());
-  std::vector<Part> parts;
   for (const std::string& name : manifest.files()) {
     if (!here.contains(name) && !in_base.contains(name)) {
       return corruption(base != nullptr ? "a file is neither in the checkpoint nor in its base" : "a live file is missing", name);
     }
-    parts.push_back({name, here.contains(name) ? &source : base});
+    opened->parts.push_back({name, here.contains(name) ? &opened->drives : base});
   }
-  CAIRN_TRY_VOID(check_parts(parts, manifest, verify));
-  manifest.incremental = false;
-  return link_and_plant(parts, std::move(target), environment, manifest, progress);
+  return opened;
+}
+
+Result<void> DatabaseImpl::restore(storage::Storage& checkpoint, std::unique_ptr<storage::Storage> target,
+                                   directory::Environment& environment, const Progress& progress, storage::Storage* base,
+                                   bool verify) {
+  CAIRN_TRY(opened, open_checkpoint(checkpoint, base, environment.clock));
+  CAIRN_TRY_VOID(check_parts(opened->parts, opened->manifest, verify));
+  opened->manifest.incremental = false;
+  return link_and_plant(opened->parts, std::move(target), environment, opened->manifest, progress);
+}
+
+Result<void> DatabaseImpl::verify_checkpoint(storage::Storage& checkpoint, storage::Storage* base, Clock& clock,
+                                             const Progress& progress) {
+  CAIRN_TRY(opened, open_checkpoint(checkpoint, base, clock));
+  return check_parts(opened->parts, opened->manifest, true, progress);
 }
 
 }  // namespace cairn::database

@@ -414,6 +414,16 @@ Result<void> Database::restore_incremental(const std::string& base, const std::s
                                          verify);
 }
 
+Result<void> Database::verify_checkpoint(const std::string& checkpoint, const std::string& base, const Progress& progress) {
+  CAIRN_TRY(source, storage::PosixStorage::open(checkpoint, false));
+  std::unique_ptr<storage::Storage> full;
+  if (!base.empty()) {
+    CAIRN_TRY(opened, storage::PosixStorage::open(base, false));
+    full = std::move(opened);
+  }
+  return database::DatabaseImpl::verify_checkpoint(*source, full.get(), directory::Environment::process().clock, progress);
+}
+
 std::vector<std::string> Database::drives() const {
   if (!is_usable(impl_)) return {};
   return impl_->directory().manifest().roots;

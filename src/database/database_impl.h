@@ -65,6 +65,8 @@ class DatabaseImpl {
   static Result<void> restore(storage::Storage& checkpoint, std::unique_ptr<storage::Storage> target,
                               directory::Environment& environment, const Progress& progress, storage::Storage* base = nullptr,
                               bool verify = false);
+  static Result<void> verify_checkpoint(storage::Storage& checkpoint, storage::Storage* base, Clock& clock,
+                                        const Progress& progress);
   static Result<RepairReport> repair(storage::Storage& source, std::unique_ptr<storage::Storage> target,
                                      directory::Environment& environment, const Progress& progress);
   [[nodiscard]] directory::Directory& directory() { return *directory_; }
@@ -75,6 +77,8 @@ class DatabaseImpl {
   Result<void> close() CAIRN_EXCLUDES(mutex_);
 
  private:
+  struct Checkpoint;
+  static Result<std::unique_ptr<Checkpoint>> open_checkpoint(storage::Storage& checkpoint, storage::Storage* base, Clock& clock);
   Result<directory::Manifest> end_logs_and_mark() CAIRN_EXCLUDES(mutex_);
   [[nodiscard]] Result<void> check_open() const CAIRN_REQUIRES(mutex_);
   Result<void> close_views() CAIRN_REQUIRES(mutex_);

@@ -23,7 +23,7 @@ struct Registry {
   Registry() {
     for (const auto commands :
          {string_commands(), bit_commands(), key_commands(), object_commands(), connection_commands(), server_commands(),
-          script_commands(), config_commands(), command_commands(), timeline_commands(), table_commands()}) {
+          script_commands(), config_commands(), backup_commands(), command_commands(), timeline_commands(), table_commands()}) {
       for (const CommandInfo& info : commands) {
         all.push_back(&info);
         by_name[info.name] = &info;

@@ -141,6 +141,7 @@ std::span<const CommandInfo> connection_commands();
 std::span<const CommandInfo> server_commands();
 std::span<const CommandInfo> script_commands();
 std::span<const CommandInfo> config_commands();
+std::span<const CommandInfo> backup_commands();
 std::span<const CommandInfo> command_commands();
 std::span<const CommandInfo> bit_commands();
 std::span<const CommandInfo> object_commands();

@@ -72,6 +72,13 @@ bool set_timeline_policy(const std::string& text, Config& config) {
   });
 }
 
+bool set_backup_every(const std::string& text, Config& config) {
+  const auto every = text == "never" ? std::optional(std::chrono::milliseconds(0)) : parse_duration(text);
+  if (!every) return false;
+  config.backup_every_ms = every->count();
+  return true;
+}
+
 bool set_file_mode(const std::string& text, Config& config) {
   unsigned mode = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
@@ -129,6 +136,16 @@ const Setting kSettings[] = {
      "What becomes of saves that leave the history. persist: the last save of each key stays. drop: all end, so keys do too. "
      "none: "
      "persist where timeline_timeout is set and for a database made anew; others keep what they have"},
+    {"backup_directory", nullptr, TextForm{&Config::backup_directory},
+     "Directory for copies of the database (BGSAVE, CHECKPOINT, backup_every); it must exist. Best on another disk"},
+    {"backup_every", nullptr,
+     CustomForm{set_backup_every, [](const Config& config) { return duration_text(config.backup_every_ms); },
+                "a duration (15m, 6h, 1d) or never"},
+     "How often a copy is made; never: only when a client asks"},
+    {"backup_keep", nullptr, NumberForm{&Config::backup_keep, 1, 100'000},
+     "Number of copies to keep; older ones that the server made are removed once a new one is verified"},
+    {"backup_incrementals", nullptr, NumberForm{&Config::backup_incrementals, 0, 10'000},
+     "Copies after each full one that hold only what changed since it; 0: every copy is full"},
     {"allow_flush", nullptr, SwitchForm{&Config::allow_flush}, "Whether FLUSHDB and FLUSHALL are allowed",
      &LiveConfig::allow_flush},
     {"file_mode", nullptr,
@@ -321,6 +338,9 @@ Result<void> check_config(const Config& config) {
     if (host.empty() || host.find_first_of("/ *") != std::string::npos) {
       return wrong("http_hosts has '" + host + "': list host names alone, such as \"cairn.example\", without http:// and *");
     }
+  }
+  if (config.backup_every_ms != 0 && config.backup_directory.empty()) {
+    return wrong("backup_every is set without backup_directory, which says where the copies go");
   }
   if (config.port != 0 && config.port == config.http_port) {
     return wrong(fmt::format("port and http_port are both {}: they must differ", config.port));

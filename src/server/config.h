@@ -48,6 +48,10 @@ struct Config {
   std::int64_t slow_commands_kept = 128;
   PerDatabase<std::chrono::milliseconds> timeline_timeout;
   PerDatabase<Expired> timeline_policy;
+  std::string backup_directory;
+  std::int64_t backup_every_ms = 0;  ///< 0: only when a client asks.
+  std::int64_t backup_keep = 7;
+  std::int64_t backup_incrementals = 6;
   bool allow_flush = true;
   unsigned file_mode = 0600;
   std::string log_level = "info";

@@ -64,11 +64,7 @@ std::string of_each(const Databases& databases, ValueOf value_of) {
 }  // namespace
 
 std::string timeouts_now(const Databases& databases) {
-  return of_each(databases, [](const TimelineStats& stats) {
-    std::string text = stats.timeout.count() == 0 ? "never" : words_for_ms(stats.timeout.count());
-    std::erase(text, ' ');
-    return text.ends_with("min") ? text.substr(0, text.size() - 2) : text;  // As the setting is written: 15m.
-  });
+  return of_each(databases, [](const TimelineStats& stats) { return duration_text(stats.timeout.count()); });
 }
 
 std::string policies_now(const Databases& databases) {

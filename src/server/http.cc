@@ -107,6 +107,33 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     return nullptr;
   }
 
+  /// A page of another site can make a browser send a request here, but neither with this Content-Type unasked nor without saying
+  /// where it comes from.
+  static std::optional<HttpAnswer> refused_post(const Request& request) {
+    const auto refuse = [](unsigned status, const char* why) {
+      return HttpAnswer{.status = status, .type = "text/plain", .body = std::string(why) + "\n"};
+    };
+    const auto field = [&](http::field name) {
+      const auto value = request[name];
+      return ByteView(value.data(), value.size());
+    };
+    const ByteView type = field(http::field::content_type);
+    if (!same_word(type.substr(0, type.find(';')), "application/json")) {
+      return refuse(415, "Content-Type must be application/json");
+    }
+    const ByteView site = request["Sec-Fetch-Site"];
+    if (!site.empty() && site != "same-origin" && site != "none") return refuse(403, "requests of other sites are not served");
+    const ByteView origin = field(http::field::origin);
+    const std::size_t scheme = origin.find("://");
+    if (!origin.empty() && (scheme == ByteView::npos || !same_word(origin.substr(scheme + 3), field(http::field::host)))) {
+      return refuse(403, "requests of other sites are not served");
+    }
+    if (request.body().find_first_not_of("{} \r\n\t") != std::string::npos) {
+      return refuse(400, "the body must be empty or {}: the query has the arguments");
+    }
+    return std::nullopt;
+  }
+
   void answer(const Request& request) {
     keep_ = request.keep_alive();
     const bool head = request.method() == http::verb::head;
@@ -114,15 +141,20 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
       keep_ = false;
       return send({.status = 400, .type = "text/plain", .body = "bad request: " + std::string(why) + "\n"}, head);
     }
-    if (request.method() != http::verb::get && !head) {
-      return send({.status = 405, .type = "text/plain", .body = "GET or HEAD\n"}, false);
-    }
     const auto target = HttpTarget::parse({request.target().data(), request.target().size()});
     if (!target)
       return send({.status = 400,
                    .type = "text/plain",
                    .body = "the path or the query is not well formed: % must be followed by two hexadecimal digits\n"},
                   head);
+    const bool posts = takes_post(*target);
+    if (posts ? request.method() != http::verb::post : request.method() != http::verb::get && !head) {
+      allow_ = posts ? "POST" : "GET, HEAD";
+      return send({.status = 405, .type = "text/plain", .body = posts ? "POST\n" : "GET or HEAD\n"}, head);
+    }
+    if (posts) {
+      if (const auto refused = refused_post(request)) return send(*refused, false);
+    }
     const auto users = service_.users();
     const auto host = request[http::field::host];
     if (!users && target->path != "/healthz" && target->path != "/readyz" &&
@@ -147,7 +179,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   /// Answers on the thread for walks: this thread accepts connections, and an answer may take long.
   void walk(const HttpTarget& target, const std::shared_ptr<const User>& user, bool head) {
     service_.walker().submit([self = shared_from_this(), target, user, head](Executor&) mutable {
-      HttpAnswer answer = answer_http(self->service_, target, user.get());
+      HttpAnswer answer = takes_post(target) ? post_checkpoint(self->service_, target, user.get())
+                                             : answer_http(self->service_, target, user.get());
       const auto executor = self->timer_.get_executor();
       boost::asio::post(executor, [self = std::move(self), answer = std::move(answer), head] { self->send(answer, head); });
     });
@@ -177,7 +210,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     response.set(http::field::content_type, answer.type);
     response.set(http::field::cache_control, "no-store");
     response.set("X-Content-Type-Options", "nosniff");
-    if (answer.status == 405) response.set(http::field::allow, "GET, HEAD");
+    if (answer.status == 405) response.set(http::field::allow, allow_);
     if (answer.status == 401) response.set(http::field::www_authenticate, "Basic realm=\"cairn\"");
     response.keep_alive(keep_);
     response.content_length(answer.body.size());
@@ -216,6 +249,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::string input_;
   std::string output_;
   bool keep_ = true;
+  std::string allow_;  // Of the answer 405: the methods of the path.
 };
 
 }  // namespace

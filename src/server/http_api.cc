@@ -26,6 +26,9 @@ HttpAnswer error_answer(const Error& error) {
     case ErrorCode::kInvalidArgument: status = 400; break;
     case ErrorCode::kNotFound: status = 404; break;
     case ErrorCode::kPermissionDenied: status = 403; break;
+    case ErrorCode::kBusy:
+    case ErrorCode::kConflict: status = 409; break;
+    case ErrorCode::kUnsupported: status = 501; break;
     case ErrorCode::kUnavailable: status = 503; break;
     default: break;
   }
@@ -244,6 +247,28 @@ std::optional<HttpTarget> HttpTarget::parse(ByteView target) {
     parsed.query[*name] = *value;
   }
   return parsed;
+}
+
+namespace {
+
+Result<void> begin_copy(Backups& backups, const HttpTarget& target) {
+  const auto name = target.query.find("name");
+  if (name != target.query.end()) return backups.request_named(name->second);
+  CAIRN_TRY_VOID(backups.request(false));
+  return {};
+}
+
+}  // namespace
+
+bool takes_post(const HttpTarget& target) { return target.path == "/api/v1/checkpoint"; }
+
+HttpAnswer post_checkpoint(Service& service, const HttpTarget& target, const User* user) {
+  if (user != nullptr && !user->admin) {
+    return error_answer(
+        {ErrorCode::kPermissionDenied, "user '" + user->name + "' may not do that: it takes the right admin", {}});
+  }
+  const Result<void> begun = begin_copy(service.backups(), target);
+  return begun ? json_answer({{"ok", true}, {"state", "started"}}, 202) : error_answer(begun.error());
 }
 
 bool is_open_to_all(const HttpTarget& target) {

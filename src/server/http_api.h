@@ -28,6 +28,10 @@ struct HttpTarget {
 bool is_served_host(ByteView host, const std::vector<std::string>& allowed);
 /// `user`: whoever asks; none where everybody may do everything.
 HttpAnswer answer_http(Service& service, const HttpTarget& target, const User* user);
+/// Whether a request with the method POST is answered at the path, and no other is: it changes something.
+bool takes_post(const HttpTarget& target);
+/// Begins a copy of the database, with the name that the query gives.
+HttpAnswer post_checkpoint(Service& service, const HttpTarget& target, const User* user);
 /// Whether everybody may ask it.
 bool is_open_to_all(const HttpTarget& target);
 /// In the text format of Prometheus.

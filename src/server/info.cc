@@ -7,6 +7,7 @@
 #include <fstream>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "server/client.h"
 #include "server/history.h"
@@ -62,6 +63,19 @@ std::string info_memory(Context& c) {
       service.scripts().cached.load());
 }
 
+std::string info_backups(Service& service) {
+  const Backups::Status status = service.backups().status();
+  const auto seconds = [](std::int64_t ms) { return ms / 1000; };
+  return fmt::format(
+      "rdb_bgsave_in_progress:{}\r\nrdb_last_save_time:{}\r\nrdb_last_bgsave_status:{}\r\nrdb_last_bgsave_time_sec:{}\r\n"
+      "rdb_current_bgsave_time_sec:{}\r\nbackup_last_name:{}\r\nbackup_last_error:{}\r\nbackup_next_time:{}\r\n"
+      "backup_copies:{}\r\n",
+      status.running ? 1 : 0, service.last_save_s(), status.error.empty() ? "ok" : "err",
+      status.last_took_ms == 0 ? -1 : seconds(status.last_took_ms),
+      status.running ? seconds(system_clock().wall_ms() - status.running_since_ms) : -1, status.last_name, status.error,
+      seconds(status.next_ms), status.copies);
+}
+
 std::string info_persistence(Context& c) {
   Service& service = c.service;
   std::string state;
@@ -73,10 +87,10 @@ std::string info_persistence(Context& c) {
   }
   return fmt::format(
       "loading:0\r\ndurability:{}\r\nwrite_state:{}\r\njob_errors:{}\r\naof_enabled:1\r\naof_last_write_status:{}\r\n"
-      "disk_free_bytes:{}\r\ndisk_total_bytes:{}\r\ndisk_state:{}\r\n{}",
+      "disk_free_bytes:{}\r\ndisk_total_bytes:{}\r\ndisk_state:{}\r\n{}{}",
       durability_name(service.config()), state.empty() ? "ok" : state, errors, state.empty() ? "ok" : "err",
       service.disk().free_bytes(), service.disk().total_bytes(), service.disk().nearly_full() ? "nearly full" : "ok",
-      info_histories(service.databases()));
+      info_backups(service), info_histories(service.databases()));
 }
 
 /// nullopt: nothing was ever saved in the database, or it is damaged, which `cairn verify` explains.

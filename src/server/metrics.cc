@@ -79,6 +79,10 @@ void add_server(Families& families, Service& service) {
   gauge("cairn_disk_free_bytes", "Room left on the disk of the database", service.disk().free_bytes());
   gauge("cairn_disk_bytes", "Size of that disk", service.disk().total_bytes());
   gauge("cairn_disk_nearly_full", "1: less than 10 % and less than 10 GiB are free", service.disk().nearly_full() ? 1 : 0);
+  const Backups::Status backup = service.backups().status();
+  gauge("cairn_backup_last_success_timestamp_seconds", "When the last copy that is whole was begun; 0: there is none",
+        static_cast<std::uint64_t>(backup.last_ms / 1000));
+  gauge("cairn_backup_failed", "1: the last copy failed", backup.error.empty() ? 0 : 1);
   gauge("cairn_client_memory_bytes", "What clients have in memory", service.client_memory());
 }
 

@@ -49,6 +49,7 @@ Result<void> check_files(const Config& config) {
     CAIRN_TRY_VOID(Users::parse(text, config.users_file));
   }
   if (!config.tls_certificate.empty()) CAIRN_TRY_VOID(load_tls(config));
+  if (!config.backup_directory.empty()) CAIRN_TRY_VOID(BackupFolder::check(config.backup_directory, config.dir));
   return {};
 }
 
@@ -56,13 +57,15 @@ Result<std::unique_ptr<Server>> Server::create(const Config& config, Database& d
   CAIRN_TRY(databases, Databases::open(database, config));
   log_histories(*databases);
   const std::int64_t descriptors = descriptors_for_connections();
-  std::unique_ptr<Server> server(new Server(config, std::move(databases)));
+  CAIRN_TRY(backups, Backups::open(config, database));
+  std::unique_ptr<Server> server(new Server(config, std::move(databases), std::move(backups)));
   server->share_descriptors(descriptors);
   CAIRN_TRY_VOID(server->service_.load_files());
   return server;
 }
 
-Server::Server(const Config& config, std::unique_ptr<Databases> databases) : service_(config, std::move(databases)) {
+Server::Server(const Config& config, std::unique_ptr<Databases> databases, std::unique_ptr<Backups> backups)
+    : service_(config, std::move(databases), std::move(backups)) {
   const auto count = static_cast<std::size_t>(config.read_threads);
   for (std::size_t i = 0; i < count; ++i) threads_.push_back(std::make_unique<ReadThread>(service_, i));
   writer_ = std::make_unique<Writer>(
@@ -91,6 +94,7 @@ Server::~Server() {
   for (auto& thread : threads_) thread->stop(0);
   service_.authenticator().stop();  // Its questions, and the walks, are of connections of these threads.
   service_.walker().stop();
+  service_.backups().stop();
 }
 
 Result<void> Server::listen() {

@@ -32,7 +32,7 @@ class Server {
   void stop();
 
  private:
-  Server(const Config& config, std::unique_ptr<Databases> databases);
+  Server(const Config& config, std::unique_ptr<Databases> databases, std::unique_ptr<Backups> backups);
   using Acceptor = boost::asio::ip::tcp::acceptor;
   using Welcome = void (Server::*)(boost::asio::ip::tcp::socket);
   Result<Acceptor> listen_on(const std::string& address, std::uint16_t port);

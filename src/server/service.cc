@@ -37,8 +37,12 @@ Result<Bytes> ScanCursors::find(std::uint64_t cursor, int database) {
   return refuse("ERR invalid cursor: it is not of this server's start, of another database, or too old; begin with 0 again");
 }
 
-Service::Service(const Config& config, std::unique_ptr<Databases> databases)
-    : config_(config), databases_(std::move(databases)), live_(config), started_boot_ms_(system_clock().boot_ms()) {
+Service::Service(const Config& config, std::unique_ptr<Databases> databases, std::unique_ptr<Backups> backups)
+    : config_(config),
+      databases_(std::move(databases)),
+      live_(config),
+      backups_(std::move(backups)),
+      started_boot_ms_(system_clock().boot_ms()) {
   walker_ = std::make_unique<Walker>(*this);
   run_id_ = fmt::format("{:016x}{:016x}{:08x}", system_random(), system_random(), system_random() & 0xffffffffU);
 }
@@ -75,6 +79,11 @@ std::shared_ptr<const Users> Service::users() const {
 TlsContext Service::tls() const {
   const MutexLock lock(mutex_);
   return tls_;
+}
+
+std::int64_t Service::last_save_s() const {
+  const std::int64_t last_ms = backups_->status().last_ms;
+  return (last_ms != 0 ? last_ms : started_ms_) / 1000;
 }
 
 void Service::add_client(const std::shared_ptr<ClientInfo>& client) {

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "server/authenticator.h"
+#include "server/backups.h"
 #include "server/client.h"
 #include "server/config.h"
 #include "server/databases.h"
@@ -76,7 +77,7 @@ struct Counters {
 
 class Service {
  public:
-  Service(const Config& config, std::unique_ptr<Databases> databases);
+  Service(const Config& config, std::unique_ptr<Databases> databases, std::unique_ptr<Backups> backups);
   ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
@@ -98,6 +99,7 @@ class Service {
   ScriptControl& scripts() { return scripts_; }
   LiveConfig& live() { return live_; }
   DiskSpace& disk() { return disk_; }
+  Backups& backups() { return *backups_; }
   /// The number of clients that the limit on open files allows. Set before the server listens.
   [[nodiscard]] std::int64_t clients_possible() const { return clients_possible_; }
   void set_clients_possible(std::int64_t clients) { clients_possible_ = clients; }
@@ -115,6 +117,8 @@ class Service {
 
   [[nodiscard]] std::int64_t boot_ms() const { return system_clock().boot_ms(); }
   [[nodiscard]] std::int64_t started_boot_ms() const { return started_boot_ms_; }
+  /// What LASTSAVE answers, in seconds since 1970: when the last copy was begun or, as in Redis, when the server started.
+  [[nodiscard]] std::int64_t last_save_s() const;
   [[nodiscard]] const std::string& run_id() const { return run_id_; }
 
  private:
@@ -124,12 +128,14 @@ class Service {
   Counters counters_;
   LiveConfig live_;
   DiskSpace disk_;
+  const std::unique_ptr<Backups> backups_;
   SlowLog slow_log_{live_};
   ScriptControl scripts_;
   std::int64_t clients_possible_ = kClientsMost;
   std::atomic<std::uint64_t> next_client_id_{0};
   std::atomic<std::uint64_t> client_memory_{0};
   const std::int64_t started_boot_ms_;
+  const std::int64_t started_ms_ = system_clock().wall_ms();
   std::string run_id_;
   Authenticator authenticator_;
   std::atomic<std::uint64_t> users_generation_{0};

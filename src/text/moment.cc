@@ -15,6 +15,9 @@ namespace {
 constexpr std::int64_t kLeastMs = 100'000'000'000;     // 1973-03-03: a smaller number counts seconds, surely.
 constexpr std::int64_t kMostMs = 253'402'300'799'999;  // The end of the year 9999.
 
+constexpr std::array<std::pair<ByteView, std::int64_t>, 5> kUnits = {
+    {{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1'000}, {"ms", 1}}};
+
 std::unexpected<Error> wrong(ByteView text, const std::string& why) {
   return fail(ErrorCode::kInvalidArgument, "'" + std::string(text.substr(0, 64)) + "' " + why);
 }
@@ -45,9 +48,13 @@ Result<Moment> parse_moment(ByteView text) {
                          " if that is meant, or an early time as RFC 3339");
 }
 
+std::string duration_text(std::int64_t ms) {
+  if (ms == 0) return "never";
+  const auto* const unit = std::ranges::find_if(kUnits, [&](const auto& each) { return ms % each.second == 0; });
+  return fmt::format("{}{}", ms / unit->second, unit->first);
+}
+
 std::optional<std::chrono::milliseconds> parse_duration(ByteView text) {
-  constexpr std::array<std::pair<ByteView, std::int64_t>, 5> kUnits = {
-      {{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
   constexpr std::int64_t kMost = std::int64_t{1} << 30;  // Of days: far beyond any date, far below overflow.
   std::int64_t count = 0;
   const char* const end = text.data() + text.size();

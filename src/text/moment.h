@@ -19,5 +19,7 @@ void put_stamp(Json& object, Stamp stamp);
 std::string format_time(Time time);
 /// A whole number and ms, s, m, h or d, such as "30s"; nullopt: the text is none, 0, or more than 2^30 of its unit.
 std::optional<std::chrono::milliseconds> parse_duration(ByteView text);
+/// As parse_duration() reads it, in the greatest unit of which it is a whole number; "never" for 0.
+std::string duration_text(std::int64_t ms);
 
 }  // namespace cairn

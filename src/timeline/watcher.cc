@@ -20,6 +20,15 @@ WatchEvent::Kind event_of(RecordKind kind) {
 /// Never beyond what comes next: by a clock that is far ahead for a moment later saves would have expired too.
 std::uint64_t first_there(const ReadView& view) { return std::min(view.main_first, view.visible + 1); }
 
+/// Whether saves were made with stamps in [first, last], though they may have left the main line. After a time without saves
+/// there are none.
+bool any_between(const LineUp& line_up, std::uint64_t first, std::uint64_t last) {
+  if (line_up.main_after >= first || !line_up.erases_between(first, last).empty()) return true;
+  TimeWalk walk(line_up, first, last);
+  const auto save = walk.next();
+  return !save || *save != nullptr;  // What cannot be read was there.
+}
+
 }  // namespace
 
 Watcher::Watcher(std::shared_ptr<const TimelineImpl> timeline, ByteView prefix, Moment from)
@@ -60,7 +69,7 @@ std::optional<WatchEvent> Watcher::rolled_back(const ReadView& view) {
 }
 
 std::optional<WatchEvent> Watcher::missed(const ReadView& view) {
-  bool any = next_ < view.main_first && next_ <= view.visible;
+  bool any = next_ < view.main_first && next_ <= view.visible && any_between(*view.line_up, next_, view.main_first - 1);
   for (; !waiting_.empty() && waiting_.front().save.stamp < view.main_first; waiting_.pop_front()) any = true;
   next_ = std::max(next_, first_there(view));
   if (!any) return std::nullopt;

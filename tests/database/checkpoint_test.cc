@@ -93,6 +93,47 @@ TEST(Checkpoint, AnIncrementalOneHasWhatChangedAndIsRestoredWithItsBase) {
   EXPECT_EQ(restore(missing, &base).error().code, ErrorCode::kCorruption);
 }
 
+/// A restored database numbers new files as the one it was restored from has numbered others; their names differ all the same.
+TEST(Checkpoint, AnIncrementalOneIsRightOverABaseThatWasTakenBeforeARestore) {
+  const TemporaryDirectory directory;
+  const auto write = [&](Database& database, const std::string& value) {
+    auto timeline = database.timeline("main");
+    ASSERT_OK(timeline);
+    for (int i = 0; i < 100; ++i) ASSERT_OK(timeline->put("key" + std::to_string(i), value));
+  };
+  const std::string original = directory.file("original");
+  const std::string full = directory.file("full");
+  const std::string older = directory.file("older");
+  {
+    auto database = Database::open(original, {.create_if_missing = true});
+    ASSERT_OK(database);
+    write(*database, "first");
+    ASSERT_OK(database->checkpoint(older));
+    write(*database, "second");
+    ASSERT_OK(database->checkpoint(full));
+    write(*database, "third!");
+    ASSERT_OK(database->incremental_checkpoint(full, directory.file("incremental")));
+    ASSERT_OK(database->close());
+  }
+  ASSERT_OK(Database::verify_checkpoint(full));
+  ASSERT_OK(Database::verify_checkpoint(directory.file("incremental"), full));
+  EXPECT_EQ(Database::verify_checkpoint(directory.file("incremental")).error().code, ErrorCode::kInvalidArgument);
+  const std::string restored = directory.file("restored");
+  ASSERT_OK(Database::restore(older, restored));
+  auto database = Database::open(restored);
+  ASSERT_OK(database);
+  write(*database, "fourth");
+  const std::string over = directory.file("over");
+  ASSERT_OK(database->incremental_checkpoint(full, over));
+  ASSERT_OK(Database::verify_checkpoint(over, full));
+  ASSERT_OK(Database::restore_incremental(full, over, directory.file("again")));
+  auto again = Database::open(directory.file("again"));
+  ASSERT_OK(again);
+  const auto value = again->timeline("main")->get("key1");
+  ASSERT_OK(value);
+  EXPECT_EQ((*value)->view(), "fourth");
+}
+
 TEST(Checkpoint, HoldsWhatWasThereAndStaysSoByteForByteWhateverTheSourceDoes) {
   storage::SimulatedDisk disk(1);
   std::vector<std::unique_ptr<storage::SimulatedDisk>> targets;

@@ -50,7 +50,8 @@ def a_slow_follower_takes_no_memory(server) -> None:
     memory = int(writer.call("INFO", "memory").decode().split("clients_memory:")[1].split()[0])
     assert memory < 20_000_000, memory
     for i in range(300):
-        assert follower.read()[3] == b"big:%d" % i
+        event = follower.read()
+        assert event[3] == b"big:%d" % i, (i, event[:5])
 
 
 def times(server) -> None:

@@ -101,6 +101,27 @@ TEST_F(OneTimeline, ALargeBlockSpansAnEighthOfTheTimeout) {
   EXPECT_EQ(blocks(), before + 1);
 }
 
+/// A watch that has waited for longer than the timeout, or begins on an empty timeline, has missed nothing.
+TEST_F(OneTimeline, AWatchMissesNothingWhereNothingWasSaved) {
+  Watch watch = timeline->watch("", kBeginning);
+  EXPECT_EQ(watched(watch), "");
+  for (int round = 0; round < 3; ++round) {
+    put("a", "1");
+    EXPECT_EQ(watched(watch), "a=1 ");
+    clock.advance_ms(5000);
+    if (round == 1) ASSERT_OK(timeline->housekeep(false));
+  }
+  put("a", "2");
+  clock.advance_ms(5000);
+  put("a", "3");
+  EXPECT_EQ(watched(watch), "missed a=3 ");
+  ASSERT_OK(timeline->erase_all());
+  clock.advance_ms(5000);
+  EXPECT_EQ(watched(watch), "missed ");
+  put("a", "4");
+  EXPECT_EQ(watched(watch), "a=4 ");
+}
+
 TEST_F(OneTimeline, ASaveMayExpireByItself) {
   put("a", "1", {.expires_after = milliseconds(100)});
   clock.advance_ms(99);
