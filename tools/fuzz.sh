@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=$1
-for name in segment sealed ingest manifest json_term resp rdb forks; do
+for name in segment sealed ingest manifest json_term resp rdb forks owner; do
   work=build/fuzz/$name
   mkdir -p "$work"
   build/clang/bin/fuzz_$name -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=4096 -timeout=10 -print_final_stats=1 \

@@ -34,6 +34,10 @@ struct CAIRN_API DatabaseOptions {
   /// Permissions of files that are made, in checkpoints too, whatever the umask; a directory that is made can also be searched by
   /// whoever may read its files (0600: 0700). Files and directories that are there keep theirs. At most 0777; the owner has 0600.
   unsigned file_mode = 0600;
+  /// Listens on a Unix socket in the directory, owner.socket, so that the commands `cairn list`, `verify`, `checkpoint`, `table
+  /// get` and others (docs/command.md) work beside this process, for its own user and root. They see the views that it has
+  /// opened. Where no socket is possible the database is opened all the same, and open_reports() says why.
+  bool answer_commands = false;
 };
 
 struct CAIRN_API VerifyReport {
@@ -63,7 +67,7 @@ class CAIRN_API Database {
   /// as one is something else. Its time depends on what is not sealed, not on what is stored.
   static Result<Database> open(const std::string& path, const DatabaseOptions& options = {});
 
-  explicit Database(std::unique_ptr<database::DatabaseImpl> impl);
+  explicit Database(std::shared_ptr<database::DatabaseImpl> impl);
   Database(Database&&) noexcept;
   Database& operator=(Database&&) noexcept;
   /// Closes, without a way to report an error: call close() where it matters.
@@ -114,7 +118,7 @@ class CAIRN_API Database {
 
   /// Its directories on further drives.
   [[nodiscard]] std::vector<std::string> drives() const;
-  /// What opening had to leave out, a sentence each: torn tails with file and offset.
+  /// What opening had to leave out, a sentence each: torn tails with file and offset, a socket that is not possible.
   [[nodiscard]] const std::vector<std::string>& open_reports() const;
 
   /// Makes `target`, which must not exist or be empty, a new database, all at once at the end, of every record that is still

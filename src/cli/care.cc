@@ -4,9 +4,12 @@
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 #include "cli/meter.h"
+#include "cli/source.h"
 
 namespace cairn::cli {
 namespace {
+
+using database::Request;
 
 Json to_json(const std::vector<Error>& damages) {
   Json list = Json::array();
@@ -19,9 +22,9 @@ Json to_json(const std::vector<Error>& damages) {
 }
 
 Result<int> verify(const Common& common) {
-  CAIRN_TRY(database, open_database(common.dir, IfMissing::kFail));
+  CAIRN_TRY(source, Source::open(common.dir));
   Meter meter("verified");
-  const Result<VerifyReport> verified = database.verify(meter.progress());
+  const Result<VerifyReport> verified = source.ask<VerifyReport>({.call = Request::Call::kVerify}, meter.progress());
   if (!verified) return std::unexpected(meter.explain(verified.error(), "the rest was not read"));
   meter.clear();
   const VerifyReport& report = *verified;
@@ -32,7 +35,7 @@ Result<int> verify(const Common& common) {
     CAIRN_TRY_VOID(print(fmt::format("{}, {} verified, {} damaged\n", counted(report.files, "file"),
                                      counted(report.bytes, "byte"), report.damages.size())));
   }
-  CAIRN_TRY_VOID(database.close());
+  CAIRN_TRY_VOID(source.close());
   return report.damages.empty() ? 0 : exit_code(ErrorCode::kCorruption);
 }
 
@@ -44,9 +47,14 @@ struct Arguments {
 };
 
 Result<int> checkpoint(const Arguments& arguments) {
-  CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kFail));
-  CAIRN_TRY_VOID(take_checkpoint(database, arguments.target, arguments.base));
-  CAIRN_TRY_VOID(database.close());
+  CAIRN_TRY(source, Source::open(arguments.common.dir));
+  Meter meter("linked or copied");
+  const Request request{
+      .call = Request::Call::kCheckpoint, .target = source.path_for(arguments.target), .base = source.path_for(arguments.base)};
+  const Result<void> taken = source.call(request, {}, meter.progress());
+  if (!taken) return std::unexpected(meter.explain(taken.error(), arguments.target + " is no database"));
+  meter.clear();
+  CAIRN_TRY_VOID(source.close());
   if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
   return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "cli/meter.h"
+#include "database/owner_socket.h"
 #include "text/json.h"
 #include "text/moment.h"
 
@@ -70,7 +71,22 @@ void add_compression(const Command& command, std::optional<Compression>& compres
   command.add_option("--compression", take, "Compression of sealed files").choices({"none", "lz4", "zstd"});
 }
 
-Result<Database> open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives) {
+namespace {
+
+/// Says what works beside the process that owns `dir`.
+Error explain_busy(Error busy, const std::string& dir) {
+  const auto owner = database::OwnerClient::connect(dir);
+  if (owner && *owner != nullptr) {
+    busy.message += fmt::format("; beside it work cairn {}", database::kCallsInWords);
+  } else {
+    busy.message += "; it answers no commands: ask it to, or wait until it has ended";
+  }
+  return busy;
+}
+
+}  // namespace
+
+Result<Database> try_open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives) {
   Result<Database> database = Database::open(
       dir, {.create_if_missing = if_missing == IfMissing::kCreate, .owner = "the cairn command", .drives = drives});
   if (!database && database.error().code == ErrorCode::kNotFound) {
@@ -81,29 +97,20 @@ Result<Database> open_database(const std::string& dir, IfMissing if_missing, con
   return database;
 }
 
-namespace {
-
-/// `failed`; if it is kNotFound, followed by the names there are: "there is no table 'x'; tables in data: a, b".
-std::unexpected<Error> naming_others(Error failed, const std::string& kinds, const std::vector<std::string>& names) {
-  if (failed.code != ErrorCode::kNotFound) return std::unexpected(std::move(failed));
-  constexpr std::size_t kNamedMost = 8;
-  std::string list;
-  for (std::size_t i = 0; i < std::min(names.size(), kNamedMost); ++i) list += (i == 0 ? "" : ", ") + names[i];
-  if (names.size() > kNamedMost) list += " and " + std::to_string(names.size() - kNamedMost) + " more";
-  failed.message += "; " + kinds + ": " + (names.empty() ? "none" : list);
-  return std::unexpected(std::move(failed));
+Result<Database> open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives) {
+  Result<Database> database = try_open_database(dir, if_missing, drives);
+  if (!database && database.error().code == ErrorCode::kBusy) return std::unexpected(explain_busy(database.error(), dir));
+  return database;
 }
-
-}  // namespace
 
 Result<Opened> open_table(const Common& common, IfMissing if_missing, const TableOptions& options) {
   CAIRN_TRY(database, open_database(common.dir, if_missing));
   TableOptions table_options = options;
   table_options.create_if_missing = if_missing == IfMissing::kCreate;
   const Result<Table> table = database.table(common.table, table_options);
-  if (!table) return naming_others(table.error(), "tables in " + common.dir, database.tables());
+  if (!table) return database::naming_others(table.error(), "tables in " + common.dir, database.tables());
   const Result<Table> family = table->family(common.family, {.create_if_missing = if_missing == IfMissing::kCreate});
-  if (!family) return naming_others(family.error(), "its families", table->families());
+  if (!family) return database::naming_others(family.error(), "its families", table->families());
   return Opened{std::move(database), *family};
 }
 
@@ -112,14 +119,14 @@ Result<OpenedTimeline> open_timeline(const TimelineCommon& common, IfMissing if_
   TimelineOptions timeline_options = options;
   timeline_options.create_if_missing = if_missing == IfMissing::kCreate;
   const Result<Timeline> timeline = database.timeline(common.timeline, timeline_options);
-  if (!timeline) return naming_others(timeline.error(), "timelines in " + common.dir, database.timelines());
+  if (!timeline) return database::naming_others(timeline.error(), "timelines in " + common.dir, database.timelines());
   return OpenedTimeline{std::move(database), *timeline};
 }
 
 Result<OpenedForks> open_forks(const ForksCommon& common, IfMissing if_missing) {
   CAIRN_TRY(database, open_database(common.dir, if_missing, common.drives));
   const Result<ForkStore> store = database.forks(common.forks, {.create_if_missing = if_missing == IfMissing::kCreate});
-  if (!store) return naming_others(store.error(), "fork stores in " + common.dir, database.fork_stores());
+  if (!store) return database::naming_others(store.error(), "fork stores in " + common.dir, database.fork_stores());
   return OpenedForks{std::move(database), *store};
 }
 

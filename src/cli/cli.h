@@ -60,7 +60,10 @@ struct OpenedForks {
   ForkStore store;
 };
 Result<OpenedForks> open_forks(const ForksCommon& common, IfMissing if_missing);
+/// Its message of kBusy says what works beside the process that owns `dir`.
 Result<Database> open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives = {});
+/// The same, but kBusy is not explained.
+Result<Database> try_open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives);
 
 /// Checkpoints an open database; `base`: the full checkpoint whose files are left out, empty: none.
 Result<void> take_checkpoint(Database& database, const std::string& target, const std::string& base);

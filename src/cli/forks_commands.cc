@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/source.h"
 
 namespace cairn::cli {
 namespace {
@@ -203,10 +204,11 @@ std::string to_text(const ForkStoreStats& stats) {
 }
 
 Result<int> stats() {
-  CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
-  const ForkStoreStats now = opened.store.stats();
-  CAIRN_TRY_VOID(opened.database.close());
-  CAIRN_TRY_VOID(print(arguments.common.json ? to_line(to_json(now)) : to_text(now)));
+  const ForksCommon& common = arguments.common;
+  CAIRN_TRY(source, Source::open(common.dir, common.drives));
+  CAIRN_TRY(now, source.ask<ForkStoreStats>({.call = database::Request::Call::kForksStats, .view = common.forks}));
+  CAIRN_TRY_VOID(source.close());
+  CAIRN_TRY_VOID(print(common.json ? to_line(to_json(now)) : to_text(now)));
   return 0;
 }
 

@@ -97,10 +97,10 @@ std::uint64_t bytes_of_input(int fd) {
   return fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? static_cast<std::uint64_t>(info.st_size) : 0;
 }
 
-std::string entry_line(const Scan::Entry& entry) {
+std::string entry_line(ByteView key, ByteView value) {
   Json object;
-  put_bytes(object, "key", entry.key);
-  put_bytes(object, "value", entry.value);
+  put_bytes(object, "key", key);
+  put_bytes(object, "value", value);
   return to_line(object);
 }
 

@@ -28,7 +28,7 @@ Result<KeyValue> parse_line(ByteView line, LineFormat format);
 LineFormat guess_format(const std::string& file, const std::string& first_line);
 /// The size of the regular file `fd`; 0 for a pipe or a terminal, whose length is unknown.
 std::uint64_t bytes_of_input(int fd);
-std::string entry_line(const Scan::Entry& entry);
+std::string entry_line(ByteView key, ByteView value);
 
 /// A file of lines, or standard input for "-". kInvalidArgument: it cannot be read.
 Result<int> open_lines(const std::string& file);

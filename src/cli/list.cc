@@ -2,8 +2,11 @@
 // nothing.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/source.h"
 #include "text/moment.h"
 
 namespace cairn::cli {
@@ -14,9 +17,14 @@ struct Part {
   Json json;
 };
 
-Result<Part> list_table(Database& database, const std::string& name) {
-  CAIRN_TRY(table, database.table(name, {.create_if_missing = false}));
-  const TableStats stats = table.stats();
+/// The stats of a row.
+template <typename Stats>
+Result<Stats> stats_of(std::span<const ByteView> row) {
+  return decode_part<Stats>(row, 2);
+}
+
+Result<Part> list_table(const std::string& name, std::span<const ByteView> row) {
+  CAIRN_TRY(stats, stats_of<TableStats>(row));
   std::uint64_t bytes = stats.large_bytes;
   for (const LayerStats& layer : stats.layers) bytes += layer.bytes;
   Part part;
@@ -31,9 +39,8 @@ Result<Part> list_table(Database& database, const std::string& name) {
   return part;
 }
 
-Result<Part> list_timeline(Database& database, const std::string& name) {
-  CAIRN_TRY(timeline, database.timeline(name, {.create_if_missing = false}));
-  const TimelineStats stats = timeline.stats();
+Result<Part> list_timeline(const std::string& name, std::span<const ByteView> row) {
+  CAIRN_TRY(stats, stats_of<TimelineStats>(row));
   std::uint64_t bytes = 0;
   std::uint64_t saves = 0;
   for (const LineStats& line : stats.lines) {
@@ -44,7 +51,7 @@ Result<Part> list_timeline(Database& database, const std::string& name) {
   Part part;
   part.text = fmt::format("timeline {}, {}, {}, timeout {}, policy {}", name, counted(bytes, "byte"), counted(saves, "save"),
                           time_to_live_text(stats.timeout), policy);
-  const Stamp last = timeline.last();
+  CAIRN_TRY(last, decode_part<Stamp>(row, 3));
   if (saves != 0) part.text += ", last save " + format_time(last.time());
   part.text += "\n";
   part.json = {{"name", name}, {"bytes", bytes}, {"saves", saves}, {"timeout_ms", stats.timeout.count()}, {"policy", policy}};
@@ -53,9 +60,8 @@ Result<Part> list_timeline(Database& database, const std::string& name) {
   return part;
 }
 
-Result<Part> list_fork_store(Database& database, const std::string& name) {
-  CAIRN_TRY(store, database.forks(name, {.create_if_missing = false}));
-  const ForkStoreStats stats = store.stats();
+Result<Part> list_fork_store(const std::string& name, std::span<const ByteView> row) {
+  CAIRN_TRY(stats, stats_of<ForkStoreStats>(row));
   Part part;
   part.text = fmt::format("fork store {}, {}, {}, {}\n", name, counted(stats.segment_bytes, "byte"),
                           counted(stats.accounts, "account"), counted(stats.forks.size(), "fork"));
@@ -64,23 +70,37 @@ Result<Part> list_fork_store(Database& database, const std::string& name) {
   return part;
 }
 
+struct Kind {
+  const char* name;   // In a row.
+  const char* words;  // For people,
+  const char* field;  // and in JSON.
+  Result<Part> (*list)(const std::string& name, std::span<const ByteView> row);
+};
+constexpr Kind kKinds[] = {{"table", "table", "tables", list_table},
+                           {"timeline", "timeline", "timelines", list_timeline},
+                           {"forks", "fork store", "fork_stores", list_fork_store}};
+
 Result<int> list(const Common& common) {
-  CAIRN_TRY(database, open_database(common.dir, IfMissing::kFail));
+  CAIRN_TRY(source, Source::open(common.dir));
   std::string text;
   Json json;
-  const auto add = [&](const char* field, const std::vector<std::string>& names, const auto& list_one) -> Result<void> {
-    json[field] = Json::array();
-    for (const std::string& name : names) {
-      CAIRN_TRY(part, list_one(database, name));
-      text += part.text;
-      json[field].push_back(part.json);
+  for (const Kind& kind : kKinds) json[kind.field] = Json::array();
+  const auto add = [&](std::span<const ByteView> row) -> Result<void> {
+    const auto* const kind = std::ranges::find(kKinds, row[0], &Kind::name);
+    if (kind == std::end(kKinds)) return {};
+    const std::string name(row[1]);
+    if (row[2].empty()) {
+      text += fmt::format("{} {}, not used by the process that owns the directory since it started\n", kind->words, name);
+      json[kind->field].push_back({{"name", name}});
+      return {};
     }
+    CAIRN_TRY(part, kind->list(name, row));
+    text += part.text;
+    json[kind->field].push_back(part.json);
     return {};
   };
-  CAIRN_TRY_VOID(add("tables", database.tables(), list_table));
-  CAIRN_TRY_VOID(add("timelines", database.timelines(), list_timeline));
-  CAIRN_TRY_VOID(add("fork_stores", database.fork_stores(), list_fork_store));
-  CAIRN_TRY_VOID(database.close());
+  CAIRN_TRY_VOID(source.call({.call = database::Request::Call::kList}, add));
+  CAIRN_TRY_VOID(source.close());
   if (text.empty()) text = "no tables, timelines or fork stores\n";
   CAIRN_TRY_VOID(print(common.json ? to_line(json) : text));
   return 0;

@@ -53,13 +53,26 @@ void start_log(const server::Config& config) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
 }
 
+/// So that commands beside the server see all of them. The server itself has opened its timelines.
+void open_views(Database& database) {
+  const auto note = [](const std::string& what, const std::string& name, const auto& opened) {
+    if (!opened) spdlog::error("{} '{}' cannot be opened: {}", what, name, opened.error().to_string());
+  };
+  for (const std::string& name : database.tables()) note("table", name, database.table(name));
+  for (const std::string& name : database.timelines()) note("timeline", name, database.timeline(name));
+  for (const std::string& name : database.fork_stores()) note("fork store", name, database.forks(name));
+}
+
 Result<void> serve(const server::Config& config) {
   start_log(config);
   CAIRN_TRY(database,
-            Database::open(config.dir, {.create_if_missing = true, .owner = "cairn serve", .file_mode = config.file_mode}));
+            Database::open(
+                config.dir,
+                {.create_if_missing = true, .owner = "cairn serve", .file_mode = config.file_mode, .answer_commands = true}));
   for (const std::string& report : database.open_reports()) spdlog::warn("{}", report);
   {
     CAIRN_TRY(server, server::Server::create(config, database));
+    open_views(database);
     CAIRN_TRY_VOID(server->listen());
     spdlog::info("cairn {} serves {} on port {}, durability {}", CAIRN_VERSION, config.dir, server->port(),
                  server::durability_name(config));

@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/source.h"
 
 namespace cairn::cli {
 namespace {
@@ -100,10 +101,11 @@ std::string to_text(const TableStats& stats) {
 }
 
 Result<int> stats(const Common& common) {
-  CAIRN_TRY(opened, open_table(common, IfMissing::kFail));
-  const TableStats stats = opened.table.stats();
+  CAIRN_TRY(source, Source::open(common.dir));
+  CAIRN_TRY(stats, source.ask<TableStats>(
+                       {.call = database::Request::Call::kTableStats, .view = common.table, .family = common.family}));
+  CAIRN_TRY_VOID(source.close());
   CAIRN_TRY_VOID(print(common.json ? to_line(to_json(stats)) : to_text(stats)));
-  CAIRN_TRY_VOID(opened.database.close());
   return 0;
 }
 

@@ -13,9 +13,12 @@
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 #include "cli/meter.h"
+#include "cli/source.h"
 
 namespace cairn::cli {
 namespace {
+
+using database::Request;
 
 struct Arguments {
   Common common;
@@ -124,30 +127,38 @@ Result<int> erase(const Arguments& arguments) {
 }
 
 Result<int> get(const Arguments& arguments) {
-  CAIRN_TRY_VOID(check_raw(arguments.raw, arguments.common.json, arguments.key.has_value()));
-  CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
+  const Common& common = arguments.common;
+  CAIRN_TRY_VOID(check_raw(arguments.raw, common.json, arguments.key.has_value()));
+  CAIRN_TRY(source, Source::open(common.dir));
+  Request request{.call = Request::Call::kTableGet, .view = common.table, .family = common.family};
   bool all_found = true;
   CAIRN_TRY_VOID(for_each_key(arguments.key, [&](const std::string& key) -> Result<void> {
-    CAIRN_TRY(value, opened.table.get(key));
-    CAIRN_TRY_VOID(print_value(value ? std::optional<ByteView>(*value) : std::nullopt, arguments.common.json, arguments.raw));
-    all_found = all_found && value.has_value();
+    request.key = key;
+    bool found = false;
+    CAIRN_TRY_VOID(source.call(request, [&](std::span<const ByteView> row) {
+      found = true;
+      return print_value(row[0], common.json, arguments.raw);
+    }));
+    if (!found) CAIRN_TRY_VOID(print_value(std::nullopt, common.json, arguments.raw));
+    all_found = all_found && found;
     return {};
   }));
-  CAIRN_TRY_VOID(opened.database.close());
+  CAIRN_TRY_VOID(source.close());
   return all_found ? 0 : 1;
 }
 
 Result<int> scan(const Arguments& arguments) {
-  CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kFail));
-  Range range = prefix(arguments.prefix);
-  if (arguments.from > range.from) range.from = arguments.from;
-  if (!arguments.to.empty() && (range.to.empty() || arguments.to < range.to)) range.to = arguments.to;
-  {
-    Scan entries = opened.table.scan(range, arguments.reverse ? Direction::kReverse : Direction::kForward, arguments.limit);
-    for (const auto entry : entries) CAIRN_TRY_VOID(print(entry_line(entry)));
-    CAIRN_TRY_VOID(entries.status());
-  }
-  CAIRN_TRY_VOID(opened.database.close());
+  CAIRN_TRY(source, Source::open(arguments.common.dir));
+  const Request request{.call = Request::Call::kTableScan,
+                        .view = arguments.common.table,
+                        .family = arguments.common.family,
+                        .key = arguments.prefix,
+                        .from_key = arguments.from,
+                        .to_key = arguments.to,
+                        .reverse = arguments.reverse,
+                        .limit = arguments.limit};
+  CAIRN_TRY_VOID(source.call(request, [](std::span<const ByteView> row) { return print(entry_line(row[0], row[1])); }));
+  CAIRN_TRY_VOID(source.close());
   return 0;
 }
 
@@ -157,7 +168,7 @@ Result<int> find(const Arguments& arguments) {
   {
     Scan entries = opened.table.find(arguments.index, arguments.term);
     for (const auto entry : entries) {
-      CAIRN_TRY_VOID(print(entry_line(entry)));
+      CAIRN_TRY_VOID(print(entry_line(entry.key, entry.value)));
       found = true;
     }
     CAIRN_TRY_VOID(entries.status());

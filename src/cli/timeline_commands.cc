@@ -6,10 +6,13 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/source.h"
 #include "text/moment.h"
 
 namespace cairn::cli {
 namespace {
+
+using database::Request;
 
 struct Arguments {
   TimelineCommon common;
@@ -64,79 +67,101 @@ Result<int> save(const Arguments& arguments, bool erases) {
   return finish(opened.database, arguments.common.json, answer);
 }
 
+Request request_of(const Arguments& arguments, Request::Call call) {
+  Request request{.call = call, .view = arguments.common.timeline};
+  request.key = arguments.key;
+  request.limit = arguments.limit;
+  request.from = arguments.from;
+  request.to = arguments.to;
+  if (arguments.has_at) request.at = arguments.at;
+  return request;
+}
+
 Result<int> get(const Arguments& arguments) {
   CAIRN_TRY_VOID(check_raw(arguments.raw, arguments.common.json, arguments.one_key.has_value()));
-  CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kFail));
+  CAIRN_TRY(source, Source::open(arguments.common.dir));
+  Request request = request_of(arguments, Request::Call::kTimelineGet);
   bool all_found = true;
   CAIRN_TRY_VOID(for_each_key(arguments.one_key, [&](const std::string& key) -> Result<void> {
-    CAIRN_TRY(hit, arguments.has_at ? opened.timeline.get_at(key, arguments.at) : opened.timeline.get(key));
-    all_found = all_found && hit.has_value();
-    return print_value(hit ? std::optional<ByteView>(*hit) : std::nullopt, arguments.common.json, arguments.raw);
+    request.key = key;
+    bool found = false;
+    CAIRN_TRY_VOID(source.call(request, [&](std::span<const ByteView> row) {
+      found = true;
+      return print_value(row[0], arguments.common.json, arguments.raw);
+    }));
+    if (!found) CAIRN_TRY_VOID(print_value(std::nullopt, arguments.common.json, arguments.raw));
+    all_found = all_found && found;
+    return {};
   }));
-  CAIRN_TRY_VOID(opened.database.close());
+  CAIRN_TRY_VOID(source.close());
   return all_found ? 0 : 1;
 }
 
-/// A line that load reads.
-Result<std::string> line_of(const SaveList& list, bool with_data) {
-  const SaveList::Entry entry = list.entry();
-  Json object;
-  put_stamp(object, entry.stamp);
-  put_bytes(object, "key", entry.key);
-  if (entry.erased) {
-    object["erased"] = true;
-  } else if (with_data) {
-    CAIRN_TRY(data, list.data());
-    put_bytes(object, "value", data);
-  }
-  return to_line(object);
-}
-
-Result<int> list(const Arguments& arguments, bool history) {
-  CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kFail));
+Result<int> keys(const Arguments& arguments) {
+  CAIRN_TRY(source, Source::open(arguments.common.dir));
   bool any = false;
-  {
-    SaveList saves = history ? opened.timeline.history(arguments.key, arguments.from, arguments.to, arguments.limit)
-                             : opened.timeline.keys(arguments.key, arguments.from, arguments.to, arguments.limit);
-    for (; saves.valid(); saves.next()) {
-      any = true;
-      if (history || arguments.common.json) {
-        CAIRN_TRY(line, line_of(saves, history));
-        CAIRN_TRY_VOID(print(line));
-      } else {
-        CAIRN_TRY_VOID(print(format_time(saves.entry().stamp.time()) + "\t" + Bytes(saves.entry().key) + "\n"));
-      }
-    }
-    CAIRN_TRY_VOID(saves.status());
-  }
-  CAIRN_TRY_VOID(opened.database.close());
+  const auto print_key = [&](std::span<const ByteView> row) -> Result<void> {
+    any = true;
+    CAIRN_TRY(stamp, decode_part<Stamp>(row, 1));
+    if (!arguments.common.json) return print(format_time(stamp.time()) + "\t" + Bytes(row[0]) + "\n");
+    Json object;
+    put_stamp(object, stamp);
+    put_bytes(object, "key", row[0]);
+    return print(to_line(object));
+  };
+  CAIRN_TRY_VOID(source.call(request_of(arguments, Request::Call::kTimelineKeys), print_key));
+  CAIRN_TRY_VOID(source.close());
   return any ? 0 : 1;
 }
 
-Result<int> watch(const Arguments& arguments) {
-  CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kFail));
-  Watch watch = opened.timeline.watch(arguments.key, arguments.from);
-  for (std::uint64_t count = 0; arguments.limit == 0 || count < arguments.limit; ++count) {
-    CAIRN_TRY(event, watch.next(std::chrono::hours(1)));
-    if (!event) continue;
+/// Each line is one that load reads.
+Result<int> history(const Arguments& arguments) {
+  CAIRN_TRY(source, Source::open(arguments.common.dir));
+  bool any = false;
+  const auto print_save = [&](std::span<const ByteView> row) -> Result<void> {
+    any = true;
+    CAIRN_TRY(stamp, decode_part<Stamp>(row, 1));
     Json object;
-    put_stamp(object, event->stamp);
-    switch (event->kind) {
-      case WatchEvent::Kind::kSaved:
-        put_bytes(object, "key", event->key);
-        put_bytes(object, "value", event->data);
-        break;
-      case WatchEvent::Kind::kErased:
-        put_bytes(object, "key", event->key);
-        object["erased"] = true;
-        break;
-      case WatchEvent::Kind::kErasedAll: object["event"] = "erased all"; break;
-      case WatchEvent::Kind::kRolledBack: object["event"] = "rolled back"; break;
-      case WatchEvent::Kind::kMissed: object["event"] = "missed"; break;
+    put_stamp(object, stamp);
+    put_bytes(object, "key", row[0]);
+    if (row[2] == "1") {
+      object["erased"] = true;
+    } else {
+      put_bytes(object, "value", row[3]);
     }
-    CAIRN_TRY_VOID(print(to_line(object)));
-    CAIRN_TRY_VOID(flush_output());
+    return print(to_line(object));
+  };
+  CAIRN_TRY_VOID(source.call(request_of(arguments, Request::Call::kTimelineHistory), print_save));
+  CAIRN_TRY_VOID(source.close());
+  return any ? 0 : 1;
+}
+
+Result<void> print_event(std::span<const ByteView> row) {
+  CAIRN_TRY(kind, decode_part<WatchEvent::Kind>(row, 0));
+  CAIRN_TRY(stamp, decode_part<Stamp>(row, 2));
+  Json object;
+  put_stamp(object, stamp);
+  switch (kind) {
+    case WatchEvent::Kind::kSaved:
+      put_bytes(object, "key", row[1]);
+      put_bytes(object, "value", row[3]);
+      break;
+    case WatchEvent::Kind::kErased:
+      put_bytes(object, "key", row[1]);
+      object["erased"] = true;
+      break;
+    case WatchEvent::Kind::kErasedAll: object["event"] = "erased all"; break;
+    case WatchEvent::Kind::kRolledBack: object["event"] = "rolled back"; break;
+    case WatchEvent::Kind::kMissed: object["event"] = "missed"; break;
   }
+  CAIRN_TRY_VOID(print(to_line(object)));
+  return flush_output();
+}
+
+Result<int> watch(const Arguments& arguments) {
+  CAIRN_TRY(source, Source::open(arguments.common.dir));
+  CAIRN_TRY_VOID(source.call(request_of(arguments, Request::Call::kTimelineWatch), print_event));
+  CAIRN_TRY_VOID(source.close());
   return 0;
 }
 
@@ -255,11 +280,11 @@ void add_timeline_commands(const Command& app) {
   erase_command.add_option("KEY", arguments.key, "The key").required();
 
   Command keys_command = add(timeline, "keys", "Print keys in the order of their last saves; exit code 1 if there are none",
-                             [] { return list(arguments, false); });
+                             [] { return keys(arguments); });
   keys_command.add_option("PREFIX", arguments.key, "Prefix of keys; \"\": all keys").required();
   Command history_command =
       add(timeline, "history", "Print all saves of KEY, one JSON object a line; exit code 1 if there are none",
-          [] { return list(arguments, true); });
+          [] { return history(arguments); });
   history_command.add_option("KEY", arguments.key, "The key").required();
   for (const Command& command : {keys_command, history_command}) {
     add_moment(command, "--from", arguments.from, "Time of the first save");

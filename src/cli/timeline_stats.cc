@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/source.h"
 #include "text/moment.h"
 
 namespace cairn::cli {
@@ -128,9 +129,9 @@ void add_timeline_stats(const Command& timeline) {
   const Command command = timeline.add_command("stats", "Draw the lines and their blocks: [=== closed, +++ ended, >>> active");
   add_common(command, common);
   set_action(command, common, []() -> Result<int> {
-    CAIRN_TRY(opened, open_timeline(common, IfMissing::kFail));
-    const TimelineStats stats = opened.timeline.stats();
-    CAIRN_TRY_VOID(opened.database.close());
+    CAIRN_TRY(source, Source::open(common.dir));
+    CAIRN_TRY(stats, source.ask<TimelineStats>({.call = database::Request::Call::kTimelineStats, .view = common.timeline}));
+    CAIRN_TRY_VOID(source.close());
     CAIRN_TRY_VOID(print(common.json ? to_line(to_json(stats)) : to_text(stats)));
     return 0;
   });

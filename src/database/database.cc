@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/handle.h"
 #include "database/database_impl.h"
+#include "database/owner_socket.h"
 #include "directory/file_name.h"
 #include "sealed/sealed_reader.h"
 #include "storage/posix_storage.h"
@@ -116,8 +117,33 @@ Result<std::unique_ptr<DatabaseImpl>> DatabaseImpl::open(std::unique_ptr<storage
   return std::make_unique<DatabaseImpl>(*directory, tuning, timeline_tuning, forks_tuning);
 }
 
+DatabaseImpl::DatabaseImpl(std::shared_ptr<directory::Directory> directory, const table::Tuning& tuning,
+                           const timeline::Tuning& timeline_tuning, const forks::Tuning& forks_tuning)
+    : directory_(std::move(directory)),
+      tuning_(tuning),
+      timeline_tuning_(timeline_tuning),
+      forks_tuning_(forks_tuning),
+      reports_(directory_->reports()) {}
+
+void DatabaseImpl::answer_commands(const std::string& path) {
+  Result<std::unique_ptr<OwnerListener>> listener = OwnerListener::start(*this, path);
+  const MutexLock lock(mutex_);
+  listened_at_ = path;
+  if (listener) {
+    listener_ = std::move(*listener);
+  } else {
+    reports_.push_back("commands cannot be answered beside this process: " + listener.error().to_string());
+  }
+}
+
+bool DatabaseImpl::is_open(const std::string& kind, const std::string& name) {
+  const MutexLock lock(mutex_);
+  return kind == "table" ? tables_.contains(name) : kind == "timeline" ? timelines_.contains(name) : forks_.contains(name);
+}
+
 DatabaseImpl::~DatabaseImpl() {
   if (close()) return;
+  listener_.reset();
   // close() failed for want of something, or because an account is being changed in place. A destructor cannot report that, and
   // no job may run on in what is destroyed.
   const MutexLock lock(mutex_);
@@ -290,6 +316,23 @@ Result<void> DatabaseImpl::close_views() {
 }
 
 Result<void> DatabaseImpl::close() {
+  {
+    std::unique_ptr<OwnerListener> listener;  // Ends without the mutex: the calls that it answers take it.
+    const MutexLock lock(mutex_);
+    listener.swap(listener_);
+  }
+  const Result<void> closed = close_all();
+  const bool stays_open = !closed && directory_->state();
+  std::string path;
+  {
+    const MutexLock lock(mutex_);
+    path = listened_at_;
+  }
+  if (stays_open && !path.empty()) answer_commands(path);
+  return closed;
+}
+
+Result<void> DatabaseImpl::close_all() {
   const MutexLock lock(mutex_);
   if (closed_) return {};
   Result<void> result = close_views();
@@ -324,12 +367,13 @@ Result<Database> open_path(const std::string& path, const DatabaseOptions& optio
   }
   CAIRN_TRY(impl, database::DatabaseImpl::open(std::move(storage), directory::Environment::process(), mode, absolute));
   impl->set_file_mode(options.file_mode);
-  return Database(std::move(impl));
+  if (options.answer_commands) impl->answer_commands(path);
+  return Database(share_at_home(impl.release()));
 }
 
 }  // namespace
 
-Database::Database(std::unique_ptr<database::DatabaseImpl> impl) : impl_(share_at_home(impl.release())) {}
+Database::Database(std::shared_ptr<database::DatabaseImpl> impl) : impl_(std::move(impl)) {}
 Database::Database(Database&&) noexcept = default;
 Database& Database::operator=(Database&&) noexcept = default;
 Database::~Database() = default;
@@ -430,7 +474,7 @@ std::vector<std::string> Database::drives() const {
 }
 const std::vector<std::string>& Database::open_reports() const {
   static const std::vector<std::string> none;
-  return is_usable(impl_) ? impl_->directory().reports() : none;
+  return is_usable(impl_) ? impl_->reports() : none;
 }
 Result<void> Database::close() {
   if (!is_usable(impl_)) return why_unusable(impl_);

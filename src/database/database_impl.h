@@ -32,6 +32,8 @@ Result<std::uint64_t> verify_file(const std::shared_ptr<const storage::MappedFil
 Result<void> check_file(const std::shared_ptr<const storage::MappedFile>& map, const segment::DatabaseId& database,
                         const LiveEntry& entry);
 
+class OwnerListener;
+
 class DatabaseImpl {
  public:
   enum class Mode : std::uint8_t { kCreate, kOpen, kOpenOrCreate };
@@ -41,8 +43,7 @@ class DatabaseImpl {
                                                     const timeline::Tuning& timeline_tuning = {},
                                                     const forks::Tuning& forks_tuning = {});
   DatabaseImpl(std::shared_ptr<directory::Directory> directory, const table::Tuning& tuning,
-               const timeline::Tuning& timeline_tuning, const forks::Tuning& forks_tuning)
-      : directory_(std::move(directory)), tuning_(tuning), timeline_tuning_(timeline_tuning), forks_tuning_(forks_tuning) {}
+               const timeline::Tuning& timeline_tuning, const forks::Tuning& forks_tuning);
   ~DatabaseImpl();
   /// Sets the permissions of files in checkpoints. Call it before the database is handed out.
   void set_file_mode(unsigned mode) { file_mode_ = mode; }
@@ -69,6 +70,13 @@ class DatabaseImpl {
                                         const Progress& progress);
   static Result<RepairReport> repair(storage::Storage& source, std::unique_ptr<storage::Storage> target,
                                      directory::Environment& environment, const Progress& progress);
+  /// Answers the calls of other processes from now on, on a socket in `path`, the directory. Where that is not possible,
+  /// reports() says why.
+  void answer_commands(const std::string& path) CAIRN_EXCLUDES(mutex_);
+  /// Whether somebody has opened the view since the database was opened.
+  [[nodiscard]] bool is_open(const std::string& kind, const std::string& name) CAIRN_EXCLUDES(mutex_);
+  /// See Database::open_reports().
+  [[nodiscard]] const std::vector<std::string>& reports() const { return reports_; }
   [[nodiscard]] directory::Directory& directory() { return *directory_; }
   [[nodiscard]] const HomeProcess& home() const { return home_; }
   /// Closes every view, then the directory. An error while writing goes on otherwise leaves the database to be closed again:
@@ -81,6 +89,7 @@ class DatabaseImpl {
   static Result<std::unique_ptr<Checkpoint>> open_checkpoint(storage::Storage& checkpoint, storage::Storage* base, Clock& clock);
   Result<directory::Manifest> end_logs_and_mark() CAIRN_EXCLUDES(mutex_);
   [[nodiscard]] Result<void> check_open() const CAIRN_REQUIRES(mutex_);
+  Result<void> close_all() CAIRN_EXCLUDES(mutex_);
   Result<void> close_views() CAIRN_REQUIRES(mutex_);
   const HomeProcess home_;
   std::shared_ptr<directory::Directory> directory_;
@@ -92,6 +101,9 @@ class DatabaseImpl {
   const forks::Tuning forks_tuning_;
   Mutex mutex_{Rank::kDatabase};
   unsigned file_mode_ = 0600;
+  std::vector<std::string> reports_;  // Changed before the database is handed out.
+  std::string listened_at_ CAIRN_GUARDED_BY(mutex_);
+  std::unique_ptr<OwnerListener> listener_ CAIRN_GUARDED_BY(mutex_);
   bool closed_ CAIRN_GUARDED_BY(mutex_) = false;
   std::map<std::string, std::shared_ptr<table::TableImpl>> tables_ CAIRN_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<timeline::TimelineImpl>> timelines_ CAIRN_GUARDED_BY(mutex_);

@@ -35,6 +35,8 @@ Resident resident() {
 
 using Section = std::string (*)(Context&);
 
+bool hides_totals(const Context& c) { return c.who != nullptr && c.who->hides_totals; }
+
 std::string info_server(Context& c) {
   Service& service = c.service;
   const std::int64_t up_s = (service.boot_ms() - service.started_boot_ms()) / 1000;
@@ -90,7 +92,7 @@ std::string info_persistence(Context& c) {
       "disk_free_bytes:{}\r\ndisk_total_bytes:{}\r\ndisk_state:{}\r\n{}{}",
       durability_name(service.config()), state.empty() ? "ok" : state, errors, state.empty() ? "ok" : "err",
       service.disk().free_bytes(), service.disk().total_bytes(), service.disk().nearly_full() ? "nearly full" : "ok",
-      info_backups(service), info_histories(service.databases()));
+      info_backups(service), hides_totals(c) ? "" : info_histories(service.databases()));
 }
 
 /// nullopt: nothing was ever saved in the database, or it is damaged, which `cairn verify` explains.
@@ -126,7 +128,7 @@ std::string info_cpu(Context& /*c*/) {
 
 std::string info_keyspace(Context& c) {
   std::string text;
-  if (c.who != nullptr && c.who->hides_totals) return text;
+  if (hides_totals(c)) return text;
   for (int number = 0; number < kDatabases; ++number) {
     const std::optional<KeyCounts> counts = counts_of(c.service, number);
     if (!counts || counts->keys == 0) continue;

@@ -85,7 +85,7 @@ def half_transactions(work: str) -> None:
 
 
 def far_rollbacks(work: str) -> None:
-    with servers.cairn(f"{work}/far", "--durability", "kernel") as server:
+    with servers.cairn(f"{work}/far", "--durability", "kernel", "--timeline-timeout", "never") as server:
         connection = Connection(server.port)
         assert connection.call("SET", "a", "1") == "OK"
         first = connection.call("TL.HISTORY", "a")[0][0].decode()
