@@ -74,10 +74,13 @@ Result<KeyValue> parse_line(ByteView line, LineFormat format) {
     CAIRN_TRY(value, take_bytes(object, "value"));
     entry = {key, value};
   }
-  if (entry.key.empty() || entry.key.size() > kKeyBytesMax) {
-    return fail(ErrorCode::kInvalidArgument, "a key has 1 to 65535 bytes; this one has " + std::to_string(entry.key.size()));
-  }
+  CAIRN_TRY_VOID(check_key(entry.key));
   return entry;
+}
+
+Result<void> check_key(ByteView key) {
+  if (!key.empty() && key.size() <= kKeyBytesMax) return {};
+  return fail(ErrorCode::kInvalidArgument, "a key has 1 to 65535 bytes; this one has " + std::to_string(key.size()));
 }
 
 LineFormat guess_format(const std::string& file, const std::string& first_line) {

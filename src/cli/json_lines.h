@@ -23,6 +23,8 @@ struct KeyValue {
   Bytes value;
 };
 enum class LineFormat : std::uint8_t { kJson, kTabs };
+/// kInvalidArgument: it is no key of a table.
+Result<void> check_key(ByteView key);
 Result<KeyValue> parse_line(ByteView line, LineFormat format);
 /// By the name of the file or, if that does not tell, its first line.
 LineFormat guess_format(const std::string& file, const std::string& first_line);

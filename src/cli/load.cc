@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/csv.h"
 #include "cli/json_lines.h"
 #include "cli/meter.h"
 
@@ -17,6 +18,8 @@ struct LoadArguments {
   std::string file;
   bool ack = false;
   bool skip_bad = false;
+  bool csv = false;
+  CsvColumns columns;
 };
 
 constexpr std::size_t kGroupLines = 1000;
@@ -29,14 +32,15 @@ class Loader {
 
   Result<int> run(int fd, std::uint64_t total_bytes) {
     LineReader reader(fd);
+    CsvReader records(reader);
     Meter meter("read");
     while (true) {
-      CAIRN_TRY(line, reader.next());
-      if (!line) break;
-      ++line_number_;
-      if (Result<void> added = add(*line); !added) {
+      const Result<bool> added = arguments_.csv ? add_record(records) : add_line(reader);
+      if (!added) {
         meter.clear();
         CAIRN_TRY_VOID(bad_line(added.error()));
+      } else if (!*added) {
+        break;
       }
       const std::size_t lines_max = arguments_.ack ? kAckGroupLines : kGroupLines;
       const bool waiting = arguments_.ack && !reader.buffered();
@@ -52,10 +56,36 @@ class Loader {
   [[nodiscard]] std::uint64_t skipped() const { return skipped_; }
 
  private:
-  Result<void> add(const std::string& line) {
-    if (line.empty()) return {};
-    if (!format_) format_ = guess_format(arguments_.file, line);
-    CAIRN_TRY(entry, parse_line(line, *format_));
+  /// False: there is no other line.
+  Result<bool> add_line(LineReader& reader) {
+    CAIRN_TRY(line, reader.next());
+    if (!line) return false;
+    ++line_number_;
+    if (line->empty()) return true;
+    if (!format_) format_ = guess_format(arguments_.file, *line);
+    CAIRN_TRY(entry, parse_line(*line, *format_));
+    CAIRN_TRY_VOID(add(entry));
+    return true;
+  }
+  /// The same of a CSV file, whose first record is its header.
+  Result<bool> add_record(CsvReader& records) {
+    const auto fields = records.next();
+    if (fields && !*fields) return false;
+    line_number_ = records.line();
+    CAIRN_TRY_VOID(fields);
+    if (!columns_) {
+      CAIRN_TRY(begun, CsvEntries::begin(**fields, arguments_.columns));
+      columns_ = std::move(begun);
+      return true;
+    }
+    CAIRN_TRY(entry, columns_->entry(**fields));
+    CAIRN_TRY_VOID(add(entry));
+    return true;
+  }
+  [[nodiscard]] std::string in_place(const std::string& message) const {
+    return fmt::format("{}:{}: {}", arguments_.file, line_number_, message);
+  }
+  Result<void> add(const KeyValue& entry) {
     const std::uint64_t bytes = entry.key.size() + entry.value.size();
     // A large value goes alone, so that its error is its own.
     if (bytes >= kGroupBytes) CAIRN_TRY_VOID(store());
@@ -68,8 +98,9 @@ class Loader {
   /// Stores every line before this one, then skips it or ends the load with it.
   Result<void> bad_line(const Error& error) {
     if (error.code != ErrorCode::kInvalidArgument) return std::unexpected(error);
+    if (arguments_.csv && !columns_) return fail(error.code, in_place(error.message));  // Without the header no line is good.
     CAIRN_TRY_VOID(store());
-    const std::string where = fmt::format("{}:{}: {}", arguments_.file, line_number_, error.message);
+    const std::string where = in_place(error.message);
     if (!arguments_.skip_bad) {
       return fail(ErrorCode::kInvalidArgument,
                   where + fmt::format("; {} before it stored, none after it", counted(stored_, "line")));
@@ -100,6 +131,7 @@ class Loader {
   const LoadArguments& arguments_;
   Table table_;
   std::optional<LineFormat> format_;
+  std::optional<CsvEntries> columns_;  // Once the header was read.
   Batch batch_;
   std::uint64_t batch_bytes_ = 0;
   std::vector<Bytes> keys_;  // Of the batch, to be acknowledged.
@@ -108,7 +140,12 @@ class Loader {
   std::uint64_t skipped_ = 0;
 };
 
-Result<int> load(const LoadArguments& arguments) {
+Result<int> load(LoadArguments& arguments) {
+  const bool names_columns = !arguments.columns.key.empty() || arguments.columns.value || arguments.columns.base64;
+  arguments.csv = arguments.csv || arguments.file.ends_with(".csv");
+  if (names_columns && !arguments.csv) {
+    return fail(ErrorCode::kInvalidArgument, "--key, --value and --base64 are for CSV: give --csv, or a file that ends in .csv");
+  }
   CAIRN_TRY(fd, open_lines(arguments.file));
   CAIRN_TRY(opened, open_table(arguments.common, IfMissing::kCreate));
   Loader loader(arguments, opened.table);
@@ -128,11 +165,17 @@ Result<int> load(const LoadArguments& arguments) {
 
 void add_load(const Command& table) {
   static LoadArguments arguments;
-  const Command command = table.add_command("load", "Store lines of {\"key\":…,\"value\":…} or KEY TAB VALUE");
+  const Command command =
+      table.add_command("load", "Store lines of {\"key\":…,\"value\":…} or KEY TAB VALUE, or the records of a CSV file");
   add_common(command, arguments.common);
-  command.add_option("FILE", arguments.file, "A .jsonl or .tsv file, or - for standard input").required();
+  command.add_option("FILE", arguments.file, "A .jsonl, .tsv or .csv file, or - for standard input").required();
   command.add_flag("--ack", arguments.ack, "Print each key as a JSON string once it is durable");
   command.add_flag("--skip-bad", arguments.skip_bad, "Report and skip bad lines");
+  command.add_flag("--csv", arguments.csv, "Read CSV with a header line (RFC 4180), as from a .csv file");
+  command.add_option("--key", arguments.columns.key, "CSV column of the key; default: key, or key64");
+  command.add_option("--value", arguments.columns.value,
+                     "CSV column of the value; default: value or value64, or else all columns as a JSON object");
+  command.add_flag("--base64", arguments.columns.base64, "The CSV columns of key and value are base64");
   set_action(command, arguments.common, [] { return load(arguments); });
 }
 
