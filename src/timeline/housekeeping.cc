@@ -188,6 +188,20 @@ Result<bool> TimelineImpl::expire() {
 
 directory::TimelineEntry TimelineImpl::entry() const { return entry_in(directory_->manifest()); }
 
+/// The save of A as a cycle up to `until` takes it up; nullopt: it leaves it out.
+Result<std::optional<Save>> TimelineImpl::kept_by_cycle(const LineUp& line_up, ByteView key, std::uint64_t stamp, RecordKind kind,
+                                                        std::uint64_t until, std::int64_t now_ms) const {
+  const std::uint64_t hash = hash_of(key);
+  CAIRN_TRY(last, line_up.find(key, hash, stamp, until, read_counters_));
+  directory::StoredSave save{.last = last && last->stamp == stamp, .tombstone = kind != RecordKind::kPut};
+  if (save.last && last->expiry_ms != 0 && last->expiry_ms <= now_ms) {
+    // What came after the cycle began may have changed its expiry, and may count again after a rollback.
+    CAIRN_TRY(later, line_up.has_later(key, hash, until));
+    save.expired = !later;
+  }
+  return directory::live_save(save) ? last : std::nullopt;
+}
+
 /// The share of the saves of A that a cycle would leave out, from a sample: 0 to 1.
 Result<double> TimelineImpl::dead_share(std::uint64_t until) const {
   constexpr int kSample = 128;  // The error of the share is 0.04 (one sigma).
@@ -211,9 +225,8 @@ Result<double> TimelineImpl::dead_share(std::uint64_t until) const {
     CAIRN_TRY(save, index.save(entry));
     if (!save) continue;  // Its block has left.
     ++seen;
-    CAIRN_TRY(last, now->find(entry.key, hash_of(entry.key), entry.stamp, until, read_counters_));
-    const bool stays = entry.kind == RecordKind::kPut && last && last->stamp == entry.stamp && last->gives_data(now_ms);
-    dead += stays ? 0 : 1;
+    CAIRN_TRY(kept, kept_by_cycle(*now, entry.key, entry.stamp, entry.kind, until, now_ms));
+    dead += kept ? 0 : 1;
   }
   return seen == 0 ? 0 : static_cast<double>(dead) / seen;
 }
@@ -303,19 +316,11 @@ Result<void> TimelineImpl::take_up(directory::Job& job, Step& step, const Block&
   return block.replay([&](const segment::RecordView& record) -> Result<void> {
     bytes += record.bytes;
     if (bytes >= kProgressBytes) CAIRN_TRY_VOID(job.progress(std::exchange(bytes, 0)));
-    const std::uint64_t stamp = record.header.stamp;
-    const std::uint64_t hash = hash_of(record.key);
-    CAIRN_TRY(last, step.line_up->find(record.key, hash, stamp, step.until, read_counters_));
-    directory::StoredSave save{.last = last && last->stamp == stamp, .tombstone = record.kind() != RecordKind::kPut};
-    if (save.last && last->expiry_ms != 0 && last->expiry_ms <= step.now_ms) {
-      // What came after the cycle began may have changed its expiry, and may count again after a rollback.
-      CAIRN_TRY(later, step.line_up->has_later(record.key, hash, step.until));
-      save.expired = !later;
-    }
-    if (!directory::live_save(save)) return {};
+    CAIRN_TRY(save, kept_by_cycle(*step.line_up, record.key, record.header.stamp, record.kind(), step.until, step.now_ms));
+    if (!save) return {};
     segment::RecordView kept = record;
-    if (kept.expiry_ms == 0 && last->expiry_ms != 0) kept.bytes += sizeof kept.expiry_ms;
-    kept.expiry_ms = last->expiry_ms;  // Changes of it are not taken up.
+    if (kept.expiry_ms == 0 && save->expiry_ms != 0) kept.bytes += sizeof kept.expiry_ms;
+    kept.expiry_ms = save->expiry_ms;  // Changes of it are not taken up.
     return step.writer->add(kept);
   });
 }

@@ -218,6 +218,8 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   Result<bool> expire() CAIRN_EXCLUDES(state_mutex_);
   void expire_blocks(directory::TimelineEntry& entry, std::int64_t now_ms) const;
   [[nodiscard]] directory::TimelineEntry entry() const;
+  [[nodiscard]] Result<std::optional<Save>> kept_by_cycle(const LineUp& line_up, ByteView key, std::uint64_t stamp,
+                                                          RecordKind kind, std::uint64_t until, std::int64_t now_ms) const;
   [[nodiscard]] Result<double> dead_share(std::uint64_t until) const;
   [[nodiscard]] Result<bool> cycle_due(const directory::TimelineEntry& entry) CAIRN_EXCLUDES(state_mutex_);
   Result<bool> cycle_step(directory::Job& job) CAIRN_EXCLUDES(state_mutex_);

@@ -69,6 +69,21 @@ TEST_F(OneTimeline, ThePersistentLineIsCycledWhenHalfOfItIsDead) {
   }
 }
 
+/// What a cycle keeps is not counted as dead: saves that have expired but of whose keys there are later ones, in the main line.
+TEST_F(OneTimeline, ACycleIsNotBegunForWhatItWouldKeep) {
+  reopen({.expired = Expired::kPersist, .block_bytes_max = 64 * kKiB});
+  const auto put_all = [&](const SaveOptions& options) {
+    for (int i = 0; i < 2000; ++i) put("key" + std::to_string(i), std::string(100, 'd'), options);
+  };
+  put_all({.expires_after = milliseconds(100)});
+  clock.advance_ms(999);
+  put_all({});
+  clock.advance_ms(1);
+  for (int i = 0; i < 3; ++i) ASSERT_OK(timeline->housekeep(false));
+  EXPECT_GE(timeline->stats().lines[1].saves, 1000U);
+  EXPECT_EQ(timeline->stats().cycles, 0U);
+}
+
 /// A line that only grows is not written again each time it has doubled.
 TEST_F(OneTimeline, APersistentLineOfLiveSavesIsLeftAlone) {
   reopen({.expired = Expired::kPersist, .block_bytes_max = 64 * kKiB});
