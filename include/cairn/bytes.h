@@ -33,6 +33,7 @@ class CAIRN_API Pinned {
   [[nodiscard]] ByteView view() const { return bytes_; }
   // Implicit on purpose: a Pinned reads wherever bytes are wanted.
   operator ByteView() const { return bytes_; }  // NOLINT(google-explicit-constructor)
+  friend bool operator==(const Pinned& pinned, ByteView bytes) { return pinned.bytes_ == bytes; }
   [[nodiscard]] const char* data() const { return bytes_.data(); }
   [[nodiscard]] std::uint64_t size() const { return bytes_.size(); }
 

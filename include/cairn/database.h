@@ -55,12 +55,12 @@ struct CAIRN_API RepairReport {
   std::vector<Error> lost = {};  ///< What is damaged or missing, with file and offset. Empty: nothing.
 };
 
-/// An open directory. Moves only. Owns the lease: while it lives no other process can open the directory. All of its
-/// functions may be called from any thread, but destroying it ends every Table handed out; values already pinned stay
-/// readable.
+/// An open directory. Moves only. Owns the lease: while it lives nobody else can open the directory, in this process either. All
+/// of its functions may be called from any thread, but destroying it ends every Table handed out; values already pinned stay
+/// readable. Scans, lists and watches may outlive close(), and must be gone before the Database is destroyed.
 class CAIRN_API Database {
  public:
-  /// A new, empty database. kConflict: there is one, or remains of one.
+  /// A new, empty database, in a directory that is made if its parent exists. kConflict: there is one, or remains of one.
   static Result<Database> create(const std::string& path, const DatabaseOptions& options = {});
   /// Errors: kNotFound, no database there; kBusy, owned by another process, which is named; kCorruption and kUnsupported,
   /// with the file: it is never opened as less than it was; kUnavailable, a further drive is not there; kConflict, what is given

@@ -94,7 +94,8 @@ struct CAIRN_API StateHash {
   [[nodiscard]] std::string to_string() const;
 };
 
-/// Called with an account; an error ends the walk with it.
+/// Called with an account; `return {};` goes on, an error ends the walk with it. `key` is valid during the call; `value` may be
+/// kept.
 using AccountVisitor = std::function<Result<void>(ByteView key, const Pinned& value)>;
 /// Called with an account that two forks see differently; nullopt: that fork sees none.
 using DifferenceVisitor =
@@ -139,8 +140,8 @@ class CAIRN_API ForkStore {
  public:
   explicit ForkStore(std::shared_ptr<forks::ForkStoreImpl> impl) : impl_(std::move(impl)) {}
 
-  /// A fork below `parent`, which is frozen first. On disk when it returns. Errors: kConflict, there is a fork of this number;
-  /// kNotFound, there is no such parent; kInvalidArgument, the number is not above the parent's; others as freeze().
+  /// Makes a fork below `parent`, and freezes `parent` for good. On disk when it returns. Errors: kConflict, there is a fork of
+  /// this number; kNotFound, there is no such parent; kInvalidArgument, the number is not above the parent's; others as freeze().
   Result<void> create_fork(ForkNumber fork, ForkNumber parent);
   /// Nothing can be stored in `fork` any more. All that was is on disk when it returns. Errors: kNotFound; kConflict, one of its
   /// accounts is being changed in place; kNoSpace, kTimeout: try again; kLeaseLost; kReadOnly.
@@ -148,26 +149,30 @@ class CAIRN_API ForkStore {
   /// All that was stored in `fork` is on disk when it returns, also what was changed in place. Errors as freeze().
   Result<void> sync(ForkNumber fork);
   /// Makes `fork` the root: what its ancestors hold can no longer be undone, and every fork that does not descend from it is
-  /// purged. Takes time in proportion to the accounts that changed above the old root. Errors as freeze().
+  /// purged. `fork` need not be frozen, and stays as it is. Takes time in proportion to the accounts that changed above the old
+  /// root. Errors as freeze().
   Result<void> set_root(ForkNumber fork);
-  /// Reverses `fork` and all its descendants, as if they never were. Errors as freeze(), and kInvalidArgument: it is the root.
+  /// Reverses `fork` and all its descendants, as if they never were; their numbers may be given again. Errors as freeze(), and
+  /// kInvalidArgument: it is the root.
   Result<void> purge(ForkNumber fork);
   /// All forks, by their numbers; the first is the root.
   [[nodiscard]] std::vector<ForkInfo> list() const;
 
-  /// Stores all of `batch` in `fork` or none, and returns the write version of its last. Of two updates of one account the later
-  /// counts. Readers see it when it is as durable as was asked. Errors: kNotFound, there is no such fork; kInvalidArgument, it is
-  /// frozen, a key has not 32 bytes, or the batch takes more than 1 GiB; kNoSpace, kTimeout: nothing was stored, try again;
-  /// kLeaseLost; kReadOnly, as Table::write().
+  /// Stores all of `batch`, such as std::array<AccountUpdate, 2>, in `fork` or none, and returns the write version of its last.
+  /// Of two updates of one account the later counts. Readers see it when it is as durable as was asked. Errors: kNotFound, there
+  /// is no such fork; kInvalidArgument, it is frozen, a key has not 32 bytes, or the batch takes more than 1 GiB; kNoSpace,
+  /// kTimeout: nothing was stored, try again; kLeaseLost; kReadOnly, as Table::write().
   Result<WriteVersion> store(ForkNumber fork, std::span<const AccountUpdate> batch, const StoreOptions& options = {});
   Result<WriteVersion> store(ForkNumber fork, ByteView key, ByteView value, const StoreOptions& options = {});
   Result<WriteVersion> erase(ForkNumber fork, ByteView key, const StoreOptions& options = {});
   /// kUnavailable: there are 64 already.
   Result<ForkWriter> writer();
 
-  /// The account as `fork` sees it; nullopt: there is none. As long as the forks are a single line `fork` need not be there: the
-  /// greatest one below is meant. The value is a view of mapped bytes that stays valid as long as the Pinned is held. Errors:
-  /// kNotFound, there is no such fork, or it lies below the root; kInvalidArgument; kCorruption, with file and offset; kIo.
+  /// The account as `fork` sees it; nullopt: there is none. As long as the forks are a single line, a number that was never given
+  /// stands for the greatest fork below it (a chain need not make a fork for every block); so in all functions that read, and not
+  /// in those that store. A fork that was purged is kNotFound. The value is a view of mapped bytes that stays valid as long as
+  /// the Pinned is held. Errors: kNotFound, there is no such fork, or it lies below the root; kInvalidArgument; kCorruption, with
+  /// file and offset; kIo.
   [[nodiscard]] Result<std::optional<Pinned>> load(ForkNumber fork, ByteView key) const;
   /// load() of each key: sooner than one by one, as memory is waited for together.
   [[nodiscard]] Result<std::vector<std::optional<Pinned>>> load_many(ForkNumber fork, std::span<const ByteView> keys) const;

@@ -37,8 +37,8 @@ struct CAIRN_API Error {
   static constexpr std::uint64_t kNoOffset = ~std::uint64_t{0};
 
   ErrorCode code;
-  std::string message;
-  std::string file;                  ///< Name within the directory; empty if it has none.
+  std::string message = {};
+  std::string file = {};             ///< Name within the directory; empty if it has none.
   std::uint64_t offset = kNoOffset;  ///< Bytes from the start of `file`; kNoOffset if none.
 
   /// One line: "kCorruption: record checksum (13-7-9f2c.sealed, offset 4096)".
@@ -103,6 +103,8 @@ class CAIRN_API BadResult : public std::runtime_error {
 ///     Result<Table> table = db.table("notes");
 ///     if (!table) return complain(table.error().to_string());
 ///     table->put("key", "value").value();  // Throws BadResult if the put fails.
+///
+/// A function of yours fails with `return std::unexpected(Error{ErrorCode::kConflict, "what to do"});`.
 ///
 /// Every compiler warns of a Result that is discarded. A caller to whom a failure makes no difference calls ignore_error(). A
 /// function that returns a Result itself passes a failure on with CAIRN_TRY or CAIRN_TRY_VOID.
@@ -229,5 +231,5 @@ class [[nodiscard]] Result<void> {
 
 /// Declares `name` with the value of `expr`, or returns its error from the enclosing function.
 #define CAIRN_TRY(name, expr) CAIRN_DETAIL_TRY(CAIRN_DETAIL_JOIN(cairn_try_, __COUNTER__), name, expr)
-/// Returns the error of `expr` from the enclosing function, if it has one.
+/// Returns the error of `expr`, a Result of any type, from the enclosing function, if it has one; a value is dropped.
 #define CAIRN_TRY_VOID(expr) CAIRN_DETAIL_TRY_VOID(CAIRN_DETAIL_JOIN(cairn_try_, __COUNTER__), expr)

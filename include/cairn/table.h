@@ -122,8 +122,8 @@ enum class Direction : std::uint8_t { kForward, kReverse };
 /// A walk over a range in key order. Moves only; one thread at a time. Sees the table as it was when the scan began and
 /// keeps the files and memtables it reads until it is destroyed, which must happen before the process lets go of the
 /// Database. As it goes it lets go of memtables that were flushed, and from then on holds back versions as a snapshot does.
-/// It so keeps in memory at most what was unsealed at one time (stats: unsealed_bytes_max), indexed. Read status() at the end: a
-/// walk that met damage ends early.
+/// It so keeps in memory at most what was unsealed at one time (stats: unsealed_bytes_max), indexed. Keep it in a variable, and
+/// read status() at the end: a walk that met damage ends early.
 class CAIRN_API Scan {
  public:
   struct Entry {

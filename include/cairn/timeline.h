@@ -44,7 +44,8 @@ struct CAIRN_API Stamp {
   auto operator<=>(const Stamp&) const = default;
 };
 
-/// A point of a timeline: a stamp, or a time, which means all of its millisecond.
+/// A point of a timeline: a stamp, or a time, which means all of its millisecond: as the end of a range it leaves out all of it,
+/// and as the moment of get_at() or rollback() it has all of it.
 class CAIRN_API Moment {
  public:
   // Implicit on purpose: whatever says when is a moment.
@@ -93,7 +94,9 @@ struct CAIRN_API TimelineOptions {
   std::uint64_t job_bytes_per_s_max = 0;  ///< That background jobs may read and write; 0: no limit. Of this open.
 };
 
-struct CAIRN_API SaveOptions : WriteOptions {
+struct CAIRN_API SaveOptions {
+  Durability durability = Durability::kDisk;  ///< As WriteOptions has it, and the next.
+  std::optional<std::uint64_t> account = {};
   bool keep_empty = false;                     ///< Zero bytes are data; else they erase.
   std::chrono::milliseconds expires_after{0};  ///< The save is gone for get() so long after it was made; 0: with the timeout.
   /// For histories from elsewhere: when it was made, in place of now. Not before the last save of the timeline, nor in the
@@ -104,7 +107,7 @@ struct CAIRN_API SaveOptions : WriteOptions {
 /// Saves that are made together or not at all, with one stamp. Of two of one key the later counts. Owns its bytes.
 class CAIRN_API Saves {
  public:
-  /// `expires`: in place of SaveOptions::expires_after.
+  /// Zero bytes erase the key, as in Timeline::put(). `expires`: in place of SaveOptions::expires_after.
   void put(ByteView key, ByteView data, std::optional<Time> expires = {}) {
     saves_.push_back({Kind::kPut, Bytes(key), Bytes(data), expires});
   }
@@ -224,7 +227,8 @@ struct CAIRN_API WatchEvent {
     kSaved,
     kErased,
     kErasedAll,  ///< Every key, under whatever prefix.
-    /// What came after `stamp` does not count any more: a rollback, or the end of one that was undone, whose saves follow anew.
+    /// What came after `stamp` does not count any more: a rollback. undo() gives the same event again, and after it each save
+    /// that came back, with the stamp that it had.
     kRolledBack,
     kMissed,  ///< Saves up to `stamp` expired before they were asked for.
   };
@@ -326,8 +330,8 @@ class CAIRN_API Timeline {
  public:
   explicit Timeline(std::shared_ptr<timeline::TimelineImpl> impl) : impl_(std::move(impl)) {}
 
-  /// Saves `data` (at most 1 GiB) under `key` (1 to 65,535 bytes), and returns its stamp. Zero bytes erase the key, unless
-  /// options.keep_empty. Errors: as write().
+  /// Saves `data` (at most 1 GiB) under `key` (1 to 65,535 bytes), and returns its stamp. Zero bytes erase the key, which
+  /// histories show, unless options.keep_empty. Errors: as write().
   Result<Stamp> put(ByteView key, ByteView data, const SaveOptions& options = {});
   Result<Stamp> erase(ByteView key, const SaveOptions& options = {});
   /// Erases every key, in one record, however many there are.
@@ -373,7 +377,7 @@ class CAIRN_API Timeline {
   /// nothing is known of it. Two equal answers mean that nothing but time has changed it in between; a rollback that is undone
   /// meanwhile changes nothing.
   [[nodiscard]] Result<Stamp> changed(ByteView key, Sees sees = Sees::kAcknowledged) const;
-  /// The stamp of the last save that was acknowledged.
+  /// The stamp of the last save that was acknowledged. It never goes back, also not with a rollback.
   [[nodiscard]] Stamp last() const;
   /// As get(), as of `at`, within the timeout.
   [[nodiscard]] Result<std::optional<Pinned>> get_at(ByteView key, Moment at) const;
@@ -393,7 +397,8 @@ class CAIRN_API Timeline {
   [[nodiscard]] Result<std::optional<Bytes>> random_key(std::uint64_t random, Sees sees = Sees::kAcknowledged) const;
   /// All saves of `key` in [from, to), oldest first.
   [[nodiscard]] SaveList history(ByteView key, Moment from = kBeginning, Moment to = kEndOfTime, std::uint64_t limit = 0) const;
-  /// Saves under `prefix` from `from` on: all that are there, then those to come.
+  /// Saves under `prefix` from `from` on: all that are there, then those to come. From now on: Stamp{last().value + 1}. `prefix`
+  /// is copied, as are the arguments of the lists above.
   [[nodiscard]] Watch watch(ByteView prefix, Moment from = kBeginning) const;
 
   /// Takes the timeline back to what it was at `to`: later saves do not count any more. Says how many these are; they can be

@@ -143,7 +143,7 @@ class MessageWriter {
   }
   template <typename S>
   void put_other(const S& s) {
-    std::apply([this](const auto&... each) { (put(each), ...); }, fields(s));
+    std::apply([this](const auto&... each) { (this->put(each), ...); }, fields(s));
   }
 
   Bytes bytes_;
@@ -231,7 +231,7 @@ class MessageReader {
   }
   template <typename S>
   bool get_other(S& s) {
-    return std::apply([this](auto&... each) { return (get(each) && ...); }, fields(s));
+    return std::apply([this](auto&... each) { return (this->get(each) && ...); }, fields(s));
   }
   template <typename T>
   static T make() {

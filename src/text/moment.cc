@@ -2,6 +2,8 @@
 #include "text/moment.h"
 
 #include <fmt/format.h>
+#include <algorithm>
+#include <array>
 
 #include <charconv>
 #include <chrono>
