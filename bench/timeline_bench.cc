@@ -85,7 +85,7 @@ Json in_blocks(const TimelineBench& bench, std::uint64_t blocks) {
     for (std::uint64_t i = 0; i < n; ++i) {
       key_of(Keys::kRandom16, i, key);
       values.get(i, value);
-      SaveOptions save{{.durability = Durability::kKernel}};
+      SaveOptions save{.durability = Durability::kKernel};
       save.time = begin + milliseconds(i);
       value_of(timeline.put(key, value, save));
     }
@@ -190,7 +190,7 @@ Json beside_jobs(const TimelineBench& bench) {
     for (std::uint64_t i = 0; i < count; ++i, ++saved) {
       key_of(Keys::kRandom16, saved % kKeys, key);
       values.get(saved, value);
-      value_of(timeline.put(key, value, {{.durability = Durability::kKernel}}));
+      value_of(timeline.put(key, value, {.durability = Durability::kKernel}));
     }
   };
   save(kKeys);

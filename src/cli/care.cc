@@ -1,6 +1,9 @@
 // cairn verify, checkpoint, restore and repair.
 #include <fmt/format.h>
 
+#include <filesystem>
+
+#include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 #include "cli/meter.h"
@@ -55,6 +58,12 @@ Result<int> checkpoint(const Arguments& arguments) {
   if (!taken) return std::unexpected(meter.explain(taken.error(), arguments.target + " is no database"));
   meter.clear();
   CAIRN_TRY_VOID(source.close());
+  std::error_code failed;
+  if (!std::filesystem::is_directory(arguments.target, failed)) {
+    return fail(ErrorCode::kUnavailable,
+                "the process that owns " + arguments.common.dir + " made the checkpoint, but not where " + arguments.target +
+                    " is for this one: a service or a container may have a /tmp or a file system of its own");
+  }
   if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
   return 0;
 }

@@ -71,7 +71,7 @@ Result<std::optional<std::vector<std::string>>> CsvReader::next() {
     CAIRN_TRY(line, lines_.next());
     if (!line && in_quotes) return wrong("a quote is open at the end of the input");
     if (!line) return std::nullopt;
-    ++lines_read_;
+    if (++lines_read_ == 1 && line->starts_with("\xef\xbb\xbf")) line->erase(0, 3);  // The mark of UTF-8.
     bytes += line->size();
     if (bytes > kRecordBytesMax) return wrong("the record has more than 2 GiB: is a quote missing?");
     if (!in_quotes && (line->empty() || *line == "\r")) {  // Between records.
@@ -92,7 +92,6 @@ Result<std::optional<std::vector<std::string>>> CsvReader::next() {
 Result<CsvEntries> CsvEntries::begin(const std::vector<std::string>& header, const CsvColumns& columns) {
   CsvEntries entries;
   entries.header_ = header;
-  if (!entries.header_.empty() && entries.header_.front().starts_with("\xef\xbb\xbf")) entries.header_.front().erase(0, 3);
   for (const std::string& name : entries.header_) {
     if (std::ranges::count(entries.header_, name) != 1) return wrong("column '" + name + "' is twice in the header");
   }

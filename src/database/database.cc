@@ -125,15 +125,12 @@ DatabaseImpl::DatabaseImpl(std::shared_ptr<directory::Directory> directory, cons
       forks_tuning_(forks_tuning),
       reports_(directory_->reports()) {}
 
-void DatabaseImpl::answer_commands(const std::string& path) {
-  Result<std::unique_ptr<OwnerListener>> listener = OwnerListener::start(*this, path);
+Result<void> DatabaseImpl::answer_commands(const std::string& path) {
+  CAIRN_TRY(listener, OwnerListener::start(*this, path));
   const MutexLock lock(mutex_);
   listened_at_ = path;
-  if (listener) {
-    listener_ = std::move(*listener);
-  } else {
-    reports_.push_back("commands cannot be answered beside this process: " + listener.error().to_string());
-  }
+  listener_ = std::move(listener);
+  return {};
 }
 
 bool DatabaseImpl::is_open(const std::string& kind, const std::string& name) {
@@ -328,7 +325,8 @@ Result<void> DatabaseImpl::close() {
     const MutexLock lock(mutex_);
     path = listened_at_;
   }
-  if (stays_open && !path.empty()) answer_commands(path);
+  // Without the socket the database is as good as with it.
+  if (stays_open && !path.empty()) answer_commands(path).ignore_error();
   return closed;
 }
 
@@ -367,7 +365,12 @@ Result<Database> open_path(const std::string& path, const DatabaseOptions& optio
   }
   CAIRN_TRY(impl, database::DatabaseImpl::open(std::move(storage), directory::Environment::process(), mode, absolute));
   impl->set_file_mode(options.file_mode);
-  if (options.answer_commands) impl->answer_commands(path);
+  if (options.answer_commands) {
+    std::error_code error;
+    const std::filesystem::path whole = std::filesystem::absolute(path, error);
+    const Result<void> listens = impl->answer_commands(error ? path : whole.string());
+    if (!listens) impl->add_report("commands cannot be answered beside this process: " + listens.error().to_string());
+  }
   return Database(share_at_home(impl.release()));
 }
 

@@ -70,13 +70,15 @@ class DatabaseImpl {
                                         const Progress& progress);
   static Result<RepairReport> repair(storage::Storage& source, std::unique_ptr<storage::Storage> target,
                                      directory::Environment& environment, const Progress& progress);
-  /// Answers the calls of other processes from now on, on a socket in `path`, the directory. Where that is not possible,
-  /// reports() says why.
-  void answer_commands(const std::string& path) CAIRN_EXCLUDES(mutex_);
+  /// Answers the calls of other processes from now on, on a socket in `path`, the directory. The error says why that is not
+  /// possible.
+  Result<void> answer_commands(const std::string& path) CAIRN_EXCLUDES(mutex_);
   /// Whether somebody has opened the view since the database was opened.
   [[nodiscard]] bool is_open(const std::string& kind, const std::string& name) CAIRN_EXCLUDES(mutex_);
   /// See Database::open_reports().
   [[nodiscard]] const std::vector<std::string>& reports() const { return reports_; }
+  /// Before the database is handed out.
+  void add_report(std::string report) { reports_.push_back(std::move(report)); }
   [[nodiscard]] directory::Directory& directory() { return *directory_; }
   [[nodiscard]] const HomeProcess& home() const { return home_; }
   /// Closes every view, then the directory. An error while writing goes on otherwise leaves the database to be closed again:

@@ -18,10 +18,10 @@ struct Asked {
   const ViewFilter& sees;
 
   /// kUnavailable: the view is there, and not seen.
-  [[nodiscard]] Result<void> check_seen(const char* kind, const std::vector<std::string>& names) const {
-    if (is_seen(kind, request.view) || std::ranges::find(names, request.view) == names.end()) return {};
-    return fail(ErrorCode::kUnavailable, "'" + request.view + "' has not been used by the process that owns " + directory +
-                                             " since it started: ask that process");
+  [[nodiscard]] Result<void> check_seen(const char* kind, const std::string& name, const std::vector<std::string>& names) const {
+    if (is_seen(kind, name) || std::ranges::find(names, name) == names.end()) return {};
+    return fail(ErrorCode::kUnavailable,
+                "'" + name + "' has not been used by the process that owns " + directory + " since it started: ask that process");
   }
   [[nodiscard]] bool is_seen(const char* kind, const std::string& name) const { return !sees || sees(kind, name); }
   [[nodiscard]] Result<void> row(std::initializer_list<ByteView> parts) const {
@@ -30,7 +30,7 @@ struct Asked {
 };
 
 Result<Table> table_of(const Asked& asked) {
-  CAIRN_TRY_VOID(asked.check_seen("table", asked.database.tables()));
+  CAIRN_TRY_VOID(asked.check_seen("table", asked.request.view, asked.database.tables()));
   const Result<Table> table = asked.database.table(asked.request.view, {.create_if_missing = false});
   if (!table) return naming_others(table.error(), "tables in " + asked.directory, asked.database.tables());
   const Result<Table> family = table->family(asked.request.family, {.create_if_missing = false});
@@ -39,14 +39,14 @@ Result<Table> table_of(const Asked& asked) {
 }
 
 Result<Timeline> timeline_of(const Asked& asked) {
-  CAIRN_TRY_VOID(asked.check_seen("timeline", asked.database.timelines()));
+  CAIRN_TRY_VOID(asked.check_seen("timeline", asked.request.view, asked.database.timelines()));
   const Result<Timeline> timeline = asked.database.timeline(asked.request.view, {.create_if_missing = false});
   if (!timeline) return naming_others(timeline.error(), "timelines in " + asked.directory, asked.database.timelines());
   return *timeline;
 }
 
 Result<ForkStore> forks_of(const Asked& asked) {
-  CAIRN_TRY_VOID(asked.check_seen("forks", asked.database.fork_stores()));
+  CAIRN_TRY_VOID(asked.check_seen("forks", asked.request.view, asked.database.fork_stores()));
   const Result<ForkStore> store = asked.database.forks(asked.request.view, {.create_if_missing = false});
   if (!store) return naming_others(store.error(), "fork stores in " + asked.directory, asked.database.fork_stores());
   return *store;
@@ -162,7 +162,15 @@ Result<void> timeline_watch(const Asked& asked) {
   return {};
 }
 
+/// Verifying opens every view.
 Result<void> verify(const Asked& asked) {
+  const auto check_all = [&](const char* kind, const std::vector<std::string>& names) -> Result<void> {
+    for (const std::string& name : names) CAIRN_TRY_VOID(asked.check_seen(kind, name, names));
+    return {};
+  };
+  CAIRN_TRY_VOID(check_all("table", asked.database.tables()));
+  CAIRN_TRY_VOID(check_all("timeline", asked.database.timelines()));
+  CAIRN_TRY_VOID(check_all("forks", asked.database.fork_stores()));
   CAIRN_TRY(report, asked.database.verify(asked.progress));
   return asked.row({encode_message(report)});
 }
@@ -174,6 +182,17 @@ Result<void> checkpoint(const Asked& asked) {
 }
 
 }  // namespace
+
+std::size_t parts_of(Request::Call call) {
+  switch (call) {
+    case Request::Call::kList:
+    case Request::Call::kTimelineHistory:
+    case Request::Call::kTimelineWatch: return 4;
+    case Request::Call::kTableScan:
+    case Request::Call::kTimelineKeys: return 2;
+    default: return 1;
+  }
+}
 
 std::unexpected<Error> naming_others(Error failed, const std::string& kinds, const std::vector<std::string>& names) {
   if (failed.code != ErrorCode::kNotFound) return std::unexpected(std::move(failed));

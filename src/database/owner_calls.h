@@ -27,6 +27,9 @@ using ViewFilter = std::function<bool(const std::string& kind, const std::string
 Result<void> run_call(Database& database, const std::string& directory, const Request& request, const Emit& emit,
                       const Progress& progress, const ViewFilter& sees = {});
 
+/// How many parts the rows of a call have.
+std::size_t parts_of(Request::Call call);
+
 /// `failed`; if it is kNotFound, followed by the names there are: "there is no table 'x'; tables in data: a, b".
 std::unexpected<Error> naming_others(Error failed, const std::string& kinds, const std::vector<std::string>& names);
 

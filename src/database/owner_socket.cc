@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <exception>
 #include <system_error>
 
 #include "base/error.h"
@@ -26,6 +27,9 @@ constexpr std::uint64_t kRequestBytesMax = kMiB;
 constexpr std::uint64_t kAnswerBytesMax = kGiB + kMiB;  // A value has at most 1 GiB.
 constexpr int kSecondsToTake = 60;                      // What is sent; a peer that takes nothing is cut off.
 constexpr int kSecondsToHello = 5;
+constexpr int kSecondsOfSilence =
+    120;  // The owner shows every few seconds that it is there; copying one large file takes longer.
+constexpr std::chrono::seconds kSignOfLife(5);
 constexpr int kBacklog = 128;
 constexpr std::chrono::milliseconds kProgressPause(100);
 
@@ -60,6 +64,10 @@ class Descriptor {
 void set_timeout(int socket, int which, int seconds) {
   const timeval time{.tv_sec = seconds, .tv_usec = 0};
   setsockopt(socket, SOL_SOCKET, which, &time, sizeof time);
+}
+
+Error silent(const std::string& directory) {
+  return {ErrorCode::kUnavailable, "the process that owns the directory does not answer: it is busy, or has ended", directory};
 }
 
 Error gone(const std::string& directory) {
@@ -142,6 +150,7 @@ Result<bool> OwnerConnection::receive_all(char* into, std::size_t bytes, const s
       continue;
     }
     if (got < 0 && errno == ECONNRESET) return false;
+    if (got < 0 && errno == EAGAIN) return fail(ErrorCode::kUnavailable, "the other process has been silent for too long");
     if (got < 0) return system_error(errno, "receiving");
     if (got == 0) return false;
     into += got;
@@ -223,6 +232,8 @@ void OwnerListener::accept_all() {
                                pollfd{.fd = wake_, .events = POLLIN, .revents = 0}};
     if (poll(both.data(), both.size(), -1) < 0 && errno != EINTR) return;
     if (stopping_) return;
+    eventfd_t wakes = 0;
+    eventfd_read(wake_, &wakes);
     forget_ended();
     const int socket = accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
     if (socket >= 0) {
@@ -273,14 +284,18 @@ void OwnerListener::serve(int socket) {
 
 void OwnerListener::answer(Served& served) {
   OwnerConnection& connection = served.connection;
-  Result<void> going = connection.send(OwnerConnection::Kind::kHello, kHello);
-  while (going && !stopping_) {
-    const auto frame = connection.receive(kRequestBytesMax);
-    if (!frame || !*frame || (*frame)->kind != OwnerConnection::Kind::kRequest) break;
-    going = answer_request(connection, (*frame)->bytes);
+  try {
+    Result<void> going = connection.send(OwnerConnection::Kind::kHello, kHello);
+    while (going && !stopping_) {
+      const auto frame = connection.receive(kRequestBytesMax);
+      if (!frame || !*frame || (*frame)->kind != OwnerConnection::Kind::kRequest) break;
+      going = answer_request(connection, (*frame)->bytes);
+    }
+  } catch (const std::exception&) {  // Out of memory, say: it ends this call, not the process.
   }
   connection.shut_down();
   served.ended = true;
+  eventfd_write(wake_, 1);  // For forget_ended().
 }
 
 /// The error is one of the connection: that of the call goes to the caller.
@@ -291,12 +306,15 @@ Result<void> OwnerListener::answer_request(OwnerConnection& connection, ByteView
     return connection.send(OwnerConnection::Kind::kError, encode_message(error));
   }
   Result<void> sent;
-  const Emit emit = [&](std::span<const ByteView> row) { return sent = connection.send_row(row); };
+  const Emit emit = [&](std::span<const ByteView> row) -> Result<void> {
+    if (stopping_) return fail(ErrorCode::kUnavailable, "the process that owns the directory closes it");
+    return sent = connection.send_row(row);
+  };
   auto last = std::chrono::steady_clock::now();
   const Progress progress = [&](std::uint64_t done, std::uint64_t total) {
     if (stopping_ || !sent || connection.has_news()) return false;  // The caller is gone: it has nothing to say.
     const auto now = std::chrono::steady_clock::now();
-    if (total == 0 || now - last < kProgressPause) return true;
+    if (now - last < (total == 0 ? std::chrono::milliseconds(kSignOfLife) : kProgressPause)) return true;
     last = now;
     sent = connection.send(OwnerConnection::Kind::kProgress, encode_message(std::vector{done, total}));
     return sent.has_value();
@@ -314,7 +332,9 @@ Result<std::unique_ptr<OwnerClient>> OwnerClient::connect(const std::string& dir
   Descriptor made(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (folder.get() < 0 || made.get() < 0) return nullptr;
   const sockaddr_un address = address_in(folder.get());
+  set_timeout(made.get(), SO_SNDTIMEO, kSecondsToHello);  // For connect(), too: the queue of the owner may be full.
   if (::connect(made.get(), as_address(address), sizeof address) != 0) {
+    if (errno == EAGAIN || errno == EINTR) return std::unexpected(silent(directory));
     if (errno != EACCES && errno != EPERM) return nullptr;
     return fail(ErrorCode::kPermissionDenied, "another user's process owns the directory, and answers that user alone",
                 directory);
@@ -323,10 +343,7 @@ Result<std::unique_ptr<OwnerClient>> OwnerClient::connect(const std::string& dir
   const int socket = made.get();
   std::unique_ptr<OwnerClient> client(new OwnerClient(made.release(), directory));
   auto hello = client->connection_.receive(kRequestBytesMax);
-  if (!hello || !*hello) {
-    return fail(ErrorCode::kUnavailable, "the process that owns the directory does not answer: it is busy, or has ended",
-                directory);
-  }
+  if (!hello || !*hello) return std::unexpected(silent(directory));
   if ((*hello)->kind == OwnerConnection::Kind::kError) {
     const auto error = decode_message<Error>((*hello)->bytes);
     return std::unexpected(error ? *error : gone(directory));
@@ -335,7 +352,8 @@ Result<std::unique_ptr<OwnerClient>> OwnerClient::connect(const std::string& dir
     return fail(ErrorCode::kUnsupported, "the process that owns the directory is of another version of Cairn: use its command",
                 directory);
   }
-  set_timeout(socket, SO_RCVTIMEO, 0);
+  set_timeout(socket, SO_RCVTIMEO, kSecondsOfSilence);
+  set_timeout(socket, SO_SNDTIMEO, kSecondsToTake);
   return client;
 }
 
@@ -373,6 +391,7 @@ Result<void> OwnerClient::call(const Request& request, const Emit& emit, const P
           row.push_back(rest.substr(0, size));
           rest.remove_prefix(size);
         }
+        if (row.size() < parts_of(request.call)) return std::unexpected(gone(directory_));
         if (emit) CAIRN_TRY_VOID(emit(row));
         break;
       }

@@ -10,9 +10,12 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <sstream>
 #include <utility>
 
 #include "base/error.h"
+#include "directory/file_name.h"
+#include "directory/manifest.h"
 #include "server/config.h"
 #include "text/json.h"
 #include "text/toml_file.h"
@@ -52,12 +55,43 @@ std::string text_in(const TomlTable& table, const char* name) {
   return text == nullptr ? "" : *text;
 }
 
-/// nullopt: the file is not a record of a copy of `database`. Others may have put files here.
-std::optional<BackupRecord> read_record(const fs::path& file, const std::string& database) {
+/// Calls visit(path) for everything in `directory`.
+template <typename Visit>
+Result<void> for_each_in(const std::string& directory, Visit visit) {
+  std::error_code failed;
+  for (fs::directory_iterator entry(directory, failed); !failed && entry != fs::directory_iterator(); entry.increment(failed)) {
+    visit(entry->path());
+  }
+  if (failed) return system_error(failed.value(), "listing " + directory);
+  return {};
+}
+
+/// The number that a database keeps from its first moment on, in its copies and when it is restored. The server owns the
+/// database: its manifests may be replaced while they are looked at.
+Result<std::string> id_of(const std::string& database) {
+  constexpr int kTries = 10;
+  Result<std::string> id = fail(ErrorCode::kNotFound, "there is no manifest", database);
+  for (int i = 0; i < kTries && !id; ++i) {
+    std::optional<directory::ManifestName> newest;
+    CAIRN_TRY_VOID(for_each_in(database, [&](const fs::path& path) {
+      const auto name = directory::ManifestName::parse(path.filename().string());
+      if (name && (!newest || *newest < *name)) newest = name;
+    }));
+    if (!newest) continue;
+    std::ostringstream text;
+    text << std::ifstream(database + "/" + newest->to_string(), std::ios::binary).rdbuf();
+    const Result<directory::Manifest> manifest = directory::decode_manifest(text.str(), newest->to_string());
+    if (manifest) id = fmt::format("{:016x}{:016x}", manifest->database[0], manifest->database[1]);
+  }
+  return id;
+}
+
+/// nullopt: the file is not a record of a copy of the database `id`. Others may have put files here.
+std::optional<BackupRecord> read_record(const fs::path& file, const std::string& id) {
   const Result<std::string> text = read_text_file("the record", file.string());
   if (!text) return std::nullopt;
   const Result<TomlTable> table = parse_toml_file(*text, file.string());
-  if (!table || text_in(*table, "database") != database) return std::nullopt;
+  if (!table || text_in(*table, "database") != id) return std::nullopt;
   const auto made = table->values.find("made_ms");
   const auto* const ms = made == table->values.end() ? nullptr : std::get_if<std::int64_t>(&made->second.data);
   BackupRecord record{.name = text_in(*table, "name"), .base = text_in(*table, "base"), .made_ms = ms == nullptr ? 0 : *ms};
@@ -65,15 +99,19 @@ std::optional<BackupRecord> read_record(const fs::path& file, const std::string&
   return record;
 }
 
-/// What a process that was killed was making or removing.
-void remove_remains(const std::string& directory) {
-  std::error_code failed;
+/// What a process that was killed was making or removing; records without copies, too.
+Result<void> remove_remains(const std::string& directory, const std::string& id) {
   std::vector<fs::path> remains;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory, failed)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(kMaking) || name.starts_with(kRemoving)) remains.push_back(entry.path());
-  }
+  CAIRN_TRY_VOID(for_each_in(directory, [&](const fs::path& path) {
+    std::error_code failed;
+    const std::string name = path.filename().string();
+    const bool unfinished = name.starts_with(kMaking) || name.starts_with(kRemoving);
+    const bool lone = path.extension() == kRecordSuffix && read_record(path, id) && !fs::exists(directory / path.stem(), failed);
+    if (unfinished || lone) remains.push_back(path);
+  }));
+  std::error_code failed;  // What stays is removed at the next start.
   for (const fs::path& path : remains) fs::remove_all(path, failed);
+  return {};
 }
 
 }  // namespace
@@ -121,7 +159,7 @@ Result<void> BackupFolder::check(const std::string& directory, const std::string
 Result<BackupFolder> BackupFolder::open(const std::string& directory, const std::string& database) {
   CAIRN_TRY_VOID(check(directory, database));
   CAIRN_TRY(folder, absolute_path(directory));
-  CAIRN_TRY(whole, absolute_path(database));
+  CAIRN_TRY(id, id_of(database));
   const std::string lock_file = folder + "/.cairn-lock";
   const int lock = ::open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock < 0) return system_error(errno, "opening " + lock_file);
@@ -129,26 +167,25 @@ Result<BackupFolder> BackupFolder::open(const std::string& directory, const std:
     close(lock);
     return fail(ErrorCode::kBusy, "backup_directory '" + directory + "' is used by another server: each needs one of its own");
   }
-  remove_remains(folder);
-  return BackupFolder(folder, whole, lock);
+  BackupFolder opened(folder, id, lock);
+  CAIRN_TRY_VOID(remove_remains(folder, id));
+  return opened;
 }
 
 BackupFolder::BackupFolder(BackupFolder&& other) noexcept
-    : directory_(std::move(other.directory_)), database_(std::move(other.database_)), lock_(std::exchange(other.lock_, -1)) {}
+    : directory_(std::move(other.directory_)), id_(std::move(other.id_)), lock_(std::exchange(other.lock_, -1)) {}
 
 BackupFolder::~BackupFolder() {
   if (lock_ >= 0) close(lock_);
 }
 
 Result<std::vector<BackupRecord>> BackupFolder::records() const {
-  std::error_code failed;
   std::vector<BackupRecord> records;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory_, failed)) {
-    if (entry.path().extension() != kRecordSuffix) continue;
-    const auto record = read_record(entry.path(), database_);
+  CAIRN_TRY_VOID(for_each_in(directory_, [&](const fs::path& path) {
+    if (path.extension() != kRecordSuffix) return;
+    const auto record = read_record(path, id_);
     if (record && contains(record->name)) records.push_back(*record);
-  }
-  if (failed) return system_error(failed.value(), "listing " + directory_);
+  }));
   std::ranges::sort(records, {}, [](const BackupRecord& record) { return std::pair(record.made_ms, record.name); });
   return records;
 }
@@ -170,7 +207,7 @@ Result<void> BackupFolder::write_record(const BackupRecord& record) const {
   out << fmt::format(
       "# A copy that cairn serve made. It may remove the copy when newer ones are there; without this file it does not.\n"
       "name = {}\ndatabase = {}\nbase = {}\nmade_ms = {}\n",
-      json_string(record.name), json_string(database_), json_string(record.base), record.made_ms);
+      json_string(record.name), json_string(id_), json_string(record.base), record.made_ms);
   out.close();
   if (!out) return system_error(errno, "writing " + making);
   CAIRN_TRY_VOID(sync_path(making));

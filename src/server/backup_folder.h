@@ -14,8 +14,8 @@ namespace cairn::server {
 /// What a record says.
 struct BackupRecord {
   std::string name;
-  std::string base;  ///< Name of the full copy that an incremental one was taken over; empty: this one is full.
-  std::int64_t made_ms = 0;
+  std::string base;          ///< Name of the full copy that an incremental one was taken over; empty: this one is full.
+  std::int64_t made_ms = 0;  ///< Ascends from copy to copy, whatever the clock does.
 };
 
 class BackupFolder {
@@ -43,13 +43,13 @@ class BackupFolder {
   Result<void> remove(const BackupRecord& record) const;
 
  private:
-  BackupFolder(std::string directory, std::string database, int lock)
-      : directory_(std::move(directory)), database_(std::move(database)), lock_(lock) {}
+  BackupFolder(std::string directory, std::string id, int lock)
+      : directory_(std::move(directory)), id_(std::move(id)), lock_(lock) {}
   [[nodiscard]] Result<void> write_record(const BackupRecord& record) const;
 
-  std::string directory_;  // Absolute, as is the next.
-  std::string database_;
-  int lock_;  // A descriptor; flock(2) ends with the process.
+  std::string directory_;  // Absolute.
+  std::string id_;         // Of the database.
+  int lock_;               // A descriptor; flock(2) ends with the process.
 };
 
 /// Which of `records` (oldest first) are to go so that `keep` stay: the oldest, but none that one which stays was taken over.

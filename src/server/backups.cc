@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <exception>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -20,6 +21,11 @@ std::string name_for(std::int64_t ms) {
   std::string name = format_time(Time(std::chrono::milliseconds(ms)));
   std::erase_if(name, [](char c) { return c == '-' || c == ':'; });
   return name;
+}
+
+/// Whether a copy without a base may succeed where one with it failed.
+bool is_of_base(ErrorCode code) {
+  return code == ErrorCode::kInvalidArgument || code == ErrorCode::kNotFound || code == ErrorCode::kCorruption;
 }
 
 }  // namespace
@@ -67,11 +73,9 @@ Result<void> Backups::check_on() const {
 Result<Backups::Taken> Backups::request(bool schedule) {
   CAIRN_TRY_VOID(check_on());
   const MutexLock lock(mutex_);
-  const bool busy = status_.running || wanted_;
+  const bool busy = is_busy();
   if (busy && !schedule) return fail(ErrorCode::kBusy, "Background save already in progress");
-  if (!wanted_) wanted_ = "";
-  if (!status_.running) status_.running_since_ms = system_clock().wall_ms();
-  changed_.notify_all();
+  if (std::ranges::find(wanted_, "") == wanted_.end()) add_wanted("");
   return busy ? Taken::kScheduled : Taken::kStarted;
 }
 
@@ -85,16 +89,21 @@ Result<void> Backups::request_named(const std::string& name) {
     return fail(ErrorCode::kConflict, "there is something named '" + name + "' in backup_directory already");
   }
   const MutexLock lock(mutex_);
-  if (status_.running || wanted_) return fail(ErrorCode::kBusy, "Background save already in progress");
-  wanted_ = name;
-  changed_.notify_all();
+  if (is_busy()) return fail(ErrorCode::kBusy, "Background save already in progress");
+  add_wanted(name);
   return {};
+}
+
+void Backups::add_wanted(const std::string& name) {
+  if (!is_busy()) status_.running_since_ms = system_clock().wall_ms();
+  wanted_.push_back(name);
+  changed_.notify_all();
 }
 
 Backups::Status Backups::status() const {
   const MutexLock lock(mutex_);
   Status status = status_;
-  status.running = status.running || wanted_;  // It begins at once.
+  status.running = is_busy();  // What is wanted begins at once.
   return status;
 }
 
@@ -107,11 +116,14 @@ std::optional<std::string> Backups::wait_for_work() {
   const MutexLock lock(mutex_);
   while (!stopping_) {
     const std::int64_t now_ms = system_clock().wall_ms();
+    status_.next_ms = std::min(status_.next_ms, now_ms + config_.backup_every_ms);  // The clock may have been set back.
     const bool due = status_.next_ms != 0 && status_.next_ms <= now_ms;
-    if (wanted_ || due) {
+    if (!wanted_.empty() || due) {
+      const std::string name = wanted_.empty() ? "" : wanted_.front();
+      if (!wanted_.empty()) wanted_.pop_front();
       status_.running = true;
       status_.running_since_ms = now_ms;
-      return std::exchange(wanted_, std::nullopt).value_or("");
+      return name;
     }
     const std::int64_t wait_ms = status_.next_ms == 0 ? kLookMs : std::min(kLookMs, status_.next_ms - now_ms);
     changed_.wait_for(mutex_, std::chrono::milliseconds(wait_ms));
@@ -123,7 +135,12 @@ void Backups::work(const std::string& wanted) {
   const std::int64_t began_ms = system_clock().wall_ms();
   const std::string name = wanted.empty() ? name_for(began_ms) : wanted;
   spdlog::info("event=backup_begins name={}", name);
-  const Result<void> made = make(name, !wanted.empty(), began_ms);
+  Result<void> made;
+  try {
+    made = make(name, !wanted.empty(), began_ms);
+  } catch (const std::exception& error) {  // Out of memory, say: it must not end the server.
+    made = fail(ErrorCode::kUnavailable, error.what());
+  }
   const std::int64_t ended_ms = system_clock().wall_ms();
   if (made) {
     spdlog::info("event=backup_done name={} took_ms={}", name, ended_ms - began_ms);
@@ -151,10 +168,11 @@ Result<void> Backups::make(const std::string& name, bool named, std::int64_t beg
   if (!named) {
     CAIRN_TRY(records, folder_->records());
     const auto incrementals = static_cast<std::uint64_t>(config_.backup_incrementals);
-    record = BackupRecord{.name = name, .base = backup_base(records, incrementals), .made_ms = began_ms};
+    const std::int64_t least_ms = records.empty() ? 0 : records.back().made_ms + 1;
+    record = BackupRecord{.name = name, .base = backup_base(records, incrementals), .made_ms = std::max(began_ms, least_ms)};
   }
   Result<void> copied = copy(name, record ? record->base : "");
-  if (!copied && record && !record->base.empty() && !stopping_) {
+  if (!copied && record && !record->base.empty() && is_of_base(copied.error().code)) {
     // The base is not one any more: it is gone or damaged.
     spdlog::warn("event=backup_base_unusable base={} reason=\"{}\" note=\"a full copy is made\"", record->base,
                  copied.error().to_string());

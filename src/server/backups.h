@@ -1,6 +1,7 @@
 // Copies of the database while it is served: made by one thread, when a client asks or by the schedule, and verified.
 #pragma once
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,6 +54,8 @@ class Backups {
   Result<void> copy(const std::string& name, const std::string& base);
   Result<void> remove_oldest() CAIRN_EXCLUDES(mutex_);
   [[nodiscard]] Result<void> check_on() const;
+  [[nodiscard]] bool is_busy() const CAIRN_REQUIRES(mutex_) { return status_.running || !wanted_.empty(); }
+  void add_wanted(const std::string& name) CAIRN_REQUIRES(mutex_);
   [[nodiscard]] Progress going_on() const;
 
   const Config config_;
@@ -61,7 +64,7 @@ class Backups {
   std::atomic<bool> stopping_{false};
   mutable Mutex mutex_{Rank::kLeaf};
   CondVar changed_;
-  std::optional<std::string> wanted_ CAIRN_GUARDED_BY(mutex_);  // The name of the next copy; empty: one of its own.
+  std::deque<std::string> wanted_ CAIRN_GUARDED_BY(mutex_);  // Names of the next copies; empty: one of its own.
   Status status_ CAIRN_GUARDED_BY(mutex_);
   std::thread thread_;  // Last: it uses the members above.
 };

@@ -30,6 +30,22 @@ std::uint64_t bytes_of_line(const directory::TimelineEntry& entry, directory::Li
   return bytes;
 }
 
+/// How many of the saves in an index have stamps up to `until`; they are in the order of stamps.
+Result<std::uint64_t> saves_up_to(const sealed::SealedReader& reader, std::uint64_t until) {
+  CAIRN_TRY(high, reader.term_count(kTimes));
+  std::uint64_t low = 0;
+  while (low < high) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    CAIRN_TRY(entry, reader.term_entry(kTimes, middle));
+    if (entry.stamp <= until) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
 }  // namespace
 
 void TimelineImpl::schedule_housekeeping() {
@@ -209,26 +225,26 @@ Result<double> TimelineImpl::dead_share(std::uint64_t until) const {
   const std::int64_t now_ms = directory_->confirmed_now_ms();
   std::vector<std::uint64_t> ends;  // Of the numbers of the saves of each index, if those of all are counted on.
   for (const auto& index : now->indexes) {
-    CAIRN_TRY(count, index->file()->reader->term_count(kTimes));
+    CAIRN_TRY(count, saves_up_to(*index->file()->reader, until));
     ends.push_back(count + (ends.empty() ? 0 : ends.back()));
   }
   const std::uint64_t saves = ends.empty() ? 0 : ends.back();
   Random chance(until);
   int seen = 0;
   int dead = 0;
-  for (int tries = 0; saves != 0 && seen < kSample && tries < 16 * kSample; ++tries) {
+  for (int tries = 0; saves != 0 && seen < kSample && tries < 8 * kSample; ++tries) {
     const std::uint64_t number = chance.below(saves);
     const auto at = static_cast<std::size_t>(std::ranges::upper_bound(ends, number) - ends.begin());
     const BlockIndex& index = *now->indexes[at];
     CAIRN_TRY(entry, index.file()->reader->term_entry(kTimes, at == 0 ? number : number - ends[at - 1]));
-    if (entry.stamp > until || !has_place(entry)) continue;  // Of M; or an erase of all keys.
+    if (!has_place(entry)) continue;  // An erase of all keys.
     CAIRN_TRY(save, index.save(entry));
     if (!save) continue;  // Its block has left.
     ++seen;
     CAIRN_TRY(kept, kept_by_cycle(*now, entry.key, entry.stamp, entry.kind, until, now_ms));
     dead += kept ? 0 : 1;
   }
-  return seen == 0 ? 0 : static_cast<double>(dead) / seen;
+  return seen < kSample / 4 ? 0 : static_cast<double>(dead) / seen;  // Of fewer nothing can be said.
 }
 
 /// Whether a cycle that begins now is worth its reads and writes: it would leave out at least half of A, or A has doubled since

@@ -26,7 +26,7 @@ TEST_F(Csv, FieldsAreReadAsTheStandardHasThem) {
 }
 
 TEST_F(Csv, ColumnsAreNamed) {
-  const std::string text = "\xef\xbb\xbfid,name,town\n1,Ann,Bern\n2,\"B, C\",\n";
+  const std::string text = "\xef\xbb\xbf\"id\",name,town\n1,Ann,Bern\n2,\"B, C\",\n";
   EXPECT_EQ(loaded(text, {"--key", "id", "--value", "town"}),
             "{\"key\":\"1\",\"value\":\"Bern\"}\n{\"key\":\"2\",\"value\":\"\"}\n");
   EXPECT_EQ(loaded(text, {"--key", "id"}),

@@ -51,7 +51,7 @@ class EveryEngine {
       case 0:
       case 1: return keep(table_->put(key, value, {.durability = durability}), table_model, key, value);
       case 2:
-      case 3: return keep(timeline_->put(key, value, {{.durability = durability}}), timeline_model, key, value);
+      case 3: return keep(timeline_->put(key, value, {.durability = durability}), timeline_model, key, value);
       case 4: return keep(store_->store(0, account(i % 17), value, {durability}), store_model, account(i % 17), value);
       case 5: return i % 2 == 0 ? table_->flush() : timeline_->close_block();
       default: {
@@ -200,7 +200,7 @@ TEST(Shortage, ADatabaseThatIsShortCanBeDestroyed) {
       const std::string key = std::to_string(round) + "-" + std::to_string(i);
       ASSERT_OK(table.put(key, std::string(30'000, 'v'), {.durability = Durability::kKernel}));
       ASSERT_OK(store.store(0, account(i), key, {Durability::kKernel}));
-      ASSERT_OK(timeline.put(key, "v", {{.durability = Durability::kKernel}}));
+      ASSERT_OK(timeline.put(key, "v", {.durability = Durability::kKernel}));
       model[key] = "there";
     }
     none.emplace();
@@ -252,7 +252,7 @@ TEST(Shortage, OfDescriptorsEndsWithIt) {
         EXPECT_EQ(done.error().code, ErrorCode::kUnavailable) << describe(done);
       };
       may_be_refused(table.put(std::to_string(i % 10), value, kernel));
-      may_be_refused(timeline.put(std::to_string(i % 10), value, {kernel}));
+      may_be_refused(timeline.put(std::to_string(i % 10), value, {.durability = kernel.durability}));
       may_be_refused(store.store(0, account(i % 10), value, {Durability::kKernel}));
       may_be_refused(table.flush());
       may_be_refused(timeline.close_block());

@@ -177,6 +177,36 @@ def schedule(work: str) -> None:
     assert value(f"{work}/again", "k") == "v3"
 
 
+def another_database(work: str) -> None:
+    """A new database at the same place removes no copy of the one that was there; a clock that was ahead neither stops the schedule
+    nor removes what is new."""
+    folder = f"{work}/another"
+    os.mkdir(folder)
+    flags = ("--backup-directory", folder, "--backup-keep", "2", "--backup-incrementals", "0", "--durability", "kernel")
+    for turn in range(2):
+        with servers.cairn(f"{work}/place", *flags) as server:
+            connection = Connection(server.port)
+            connection.call("SET", "k", f"v{turn}")
+            for _ in range(3):
+                made = info(connection)["backup_last_name"]
+                connection.call("BGSAVE")
+                wait_for(lambda: wait(connection)["backup_last_name"] > made)
+            assert len(copies(folder)) == 2 * (turn + 1), copies(folder)
+            assert server.stop() == 0
+        os.rename(f"{work}/place", f"{work}/gone{turn}")
+    os.rename(f"{work}/gone1", f"{work}/place")
+    for record in pathlib.Path(folder).glob("*.toml"):
+        lines = ["made_ms = 1930000000000" if line.startswith("made_ms") else line for line in record.read_text().splitlines()]
+        record.write_text("\n".join(lines) + "\n")
+    with servers.cairn(f"{work}/place", *flags, "--backup-every", "1s") as server:
+        connection = Connection(server.port)
+        for _ in range(2):
+            made = info(connection)["backup_last_name"]
+            wait_for(lambda: info(connection)["backup_last_name"] > made and info(connection)["rdb_bgsave_in_progress"] == "0")
+            assert info(connection)["backup_last_name"] in copies(folder), (info(connection), copies(folder))
+        assert server.stop() == 0
+
+
 def killed(work: str) -> None:
     """SIGKILL while a copy is made: the next start removes what is half, and copies that are whole stay."""
     folder = f"{work}/killed"
@@ -279,6 +309,7 @@ def main() -> None:
         asking(work)
         under_load(work)
         schedule(work)
+        another_database(work)
         killed(work)
         full = a_full_disk(work)
         over_http(work)

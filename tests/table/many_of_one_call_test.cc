@@ -98,8 +98,8 @@ TEST_F(ManyOfOneCall, SavesOfATimeline) {
   }
   {
     Timeline timeline(*process->database().timeline("line", {}));
-    ASSERT_OK(timeline.write(of_one_key, {kKernelOnly}));
-    ASSERT_OK(timeline.write(of_many, {kKernelOnly}));
+    ASSERT_OK(timeline.write(of_one_key, {.durability = kKernelOnly.durability}));
+    ASSERT_OK(timeline.write(of_many, {.durability = kKernelOnly.durability}));
   }
   for (int round = 0; round < 2; ++round) {
     {

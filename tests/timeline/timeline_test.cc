@@ -259,7 +259,7 @@ TEST_F(OneTimeline, ASaveMayBringItsOwnTime) {
 
 TEST_F(OneTimeline, MoreSavesOfOneTimeThanAMillisecondHas) {
   reopen({.timeout = milliseconds(0)});
-  const SaveOptions options{{Durability::kKernel}, false, {}, Time(milliseconds(1000))};
+  const SaveOptions options{.durability = Durability::kKernel, .time = Time(milliseconds(1000))};
   Stamp last;
   for (int i = 0; i < 70'000; ++i) {
     const Stamp next = put("a", "x", options);
@@ -267,8 +267,8 @@ TEST_F(OneTimeline, MoreSavesOfOneTimeThanAMillisecondHas) {
     last = next;
   }
   EXPECT_EQ(last.time(), Time(milliseconds(1001)));
-  EXPECT_EQ(timeline->put("a", "x", {{}, false, {}, Time(milliseconds(999))}).error().code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(timeline->put("a", "x", {{}, false, {}, Time(milliseconds(-1))}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(timeline->put("a", "x", {.time = Time(milliseconds(999))}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(timeline->put("a", "x", {.time = Time(milliseconds(-1))}).error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST_F(OneTimeline, AClockThatWasAheadAtAnOpenDoesNotStay) {
