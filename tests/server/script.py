@@ -3,8 +3,8 @@ import json
 import pathlib
 
 SCRIPT = json.loads((pathlib.Path(__file__).parent / "commands.json").read_text())
-#: What connections do by the ways of their own library, or that end them.
-ELSEWHERE = {"hello", "quit", "reset", "multi", "tl.watch"}
+#: What connections do by the ways of their own library, or that end them; and copies of the server (test_backup.py).
+ELSEWHERE = {"hello", "quit", "reset", "multi", "tl.watch", "bgsave", "checkpoint", "lastsave"}
 
 
 def fits(got, wanted) -> bool:
