@@ -168,7 +168,7 @@ def main() -> None:
     clients = {"redis-py": redis_py, "redis-cli": redis_cli,
                "hiredis": lambda port: other_program("hiredis", [str(BUILD / "release/bin/hiredis_client")], port), "ioredis and node-redis": node}
     for name, run in clients.items():
-        with tempfile.TemporaryDirectory() as work, servers.cairn(f"{work}/data") as server:
+        with tempfile.TemporaryDirectory() as work, servers.cairn(f"{work}/data", "--timeline-timeout", "never") as server:
             if name == "redis-py":
                 check_all_named([each.decode() for each in Connection(server.port).call("COMMAND", "LIST")])
             run(server.port)
