@@ -1,3 +1,5 @@
+// Splits records into fields and puts entries together. Invariant: a record that is refused has been read whole, so that the next
+// call begins at the next record.
 #include "cli/csv.h"
 
 #include <absl/strings/escaping.h>

@@ -1,3 +1,4 @@
+// Opens the database or, when another process owns it, connects to that process. Invariant: a Source has one of the two.
 #include "cli/source.h"
 
 #include <filesystem>

@@ -73,7 +73,7 @@ class DatabaseImpl {
   /// Answers the calls of other processes from now on, on a socket in `path`, the directory. The error says why that is not
   /// possible.
   Result<void> answer_commands(const std::string& path) CAIRN_EXCLUDES(mutex_);
-  /// Whether somebody has opened the view since the database was opened.
+  /// Whether the view is open.
   [[nodiscard]] bool is_open(const std::string& kind, const std::string& name) CAIRN_EXCLUDES(mutex_);
   /// See Database::open_reports().
   [[nodiscard]] const std::vector<std::string>& reports() const { return reports_; }

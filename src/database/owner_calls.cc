@@ -1,3 +1,4 @@
+// One function for each call. Invariant: a call opens no view that `sees` leaves out, and changes no data.
 #include "database/owner_calls.h"
 
 #include <algorithm>

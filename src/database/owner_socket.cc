@@ -1,3 +1,5 @@
+// The frames, the listener and the client. Invariant: a caller gets a whole answer or an error, and waits for neither without a
+// bound; a listener that is destroyed has ended every call before.
 #include "database/owner_socket.h"
 
 #include <fcntl.h>
@@ -25,7 +27,7 @@ constexpr const char* kHello = "cairn owner 1";  // The version of the frames an
 constexpr std::size_t kHeadBytes = 9;
 constexpr std::uint64_t kRequestBytesMax = kMiB;
 constexpr std::uint64_t kAnswerBytesMax = kGiB + kMiB;  // A value has at most 1 GiB.
-constexpr int kSecondsToTake = 60;                      // What is sent; a peer that takes nothing is cut off.
+constexpr int kSecondsToTake = 60;                      // A peer that reads nothing for so long is disconnected.
 constexpr int kSecondsToHello = 5;
 constexpr int kSecondsOfSilence =
     120;  // The owner shows every few seconds that it is there; copying one large file takes longer.
@@ -262,7 +264,7 @@ void OwnerListener::serve(int socket) {
   auto served = std::make_unique<Served>(socket);
   set_timeout(socket, SO_SNDTIMEO, kSecondsToTake);
   const auto refuse = [&](ErrorCode code, const std::string& message) {
-    // The caller may be gone; then nobody waits for the answer.
+    // If the caller has disconnected, the refusal is lost, and nothing else depends on it.
     served->connection.send(OwnerConnection::Kind::kError, encode_message(Error{code, message, directory_})).ignore_error();
   };
   const auto user = served->connection.peer_user();

@@ -23,7 +23,7 @@ class DatabaseImpl;
 /// In the directory. It has mode 0600, and only processes of the same user, or of root, are answered.
 inline constexpr const char* kOwnerSocketName = "owner.socket";
 
-/// A connected socket and its frames. One thread at a time, but for shut_down().
+/// Sends and receives frames on a connected socket. One thread at a time uses it; any thread may call shut_down().
 class OwnerConnection {
  public:
   enum class Kind : std::uint8_t { kHello = 1, kRequest, kRow, kProgress, kEnd, kError };
@@ -61,8 +61,8 @@ class OwnerListener {
  public:
   static constexpr std::size_t kConnectionsMax = 256;
 
-  /// `database` outlives it. The error says why no socket is possible. What is at the name is removed: whoever made it does not
-  /// own the directory any more.
+  /// Removes an old socket file and listens. `database` outlives the listener. Errors: the system call that failed. The caller
+  /// owns the directory, so the process that made the old file does not.
   static Result<std::unique_ptr<OwnerListener>> start(DatabaseImpl& database, const std::string& directory);
   /// Ends all calls and removes the socket.
   ~OwnerListener();

@@ -1,3 +1,5 @@
+// The files of the directory of copies. Invariant: a directory whose name does not begin with "." is a whole, verified copy; a
+// copy is removed only if its record names this database.
 #include "server/backup_folder.h"
 
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+// The thread that makes copies. Invariant: one copy is made at a time, and old copies are removed only after a newer one was
+// verified.
 #include "server/backups.h"
 
 #include <fmt/format.h>

@@ -128,8 +128,8 @@ const Setting kSettings[] = {
     {"timeline_timeout", nullptr,
      CustomForm{set_timeline_timeout, [](const Config& config) { return config.timeline_timeout.text; },
                 "a duration (30s, 15m, 1h, 30d) or never, for all databases or as N=DURATION for one, such as 1h,3=never"},
-     "How long each save stays in the history of a database. none: a database made anew has 1h, one that exists keeps what it "
-     "has"},
+     "How long each save stays in the history of a database. none: a database made anew has 1h, one that exists keeps "
+     "what it has"},
     {"timeline_policy", nullptr,
      CustomForm{set_timeline_policy, [](const Config& config) { return config.timeline_policy.text; },
                 "persist or drop, for all databases or as N=POLICY for one, such as persist,3=drop"},

@@ -1,3 +1,4 @@
+// Asks the file system for its free space. Only the thread of syncs calls look(): a disk may take long to answer.
 #include "server/disk_space.h"
 
 #include <spdlog/spdlog.h>

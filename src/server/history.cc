@@ -1,3 +1,4 @@
+// Texts about the histories of the databases. Everything is read from the stats of the open timelines; nothing is kept here.
 #include "server/history.h"
 
 #include <fmt/format.h>

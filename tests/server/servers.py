@@ -64,6 +64,17 @@ def cairn(directory: str, *arguments: str) -> Server:
     return Server([CAIRN, "serve", directory, "--port", str(port), *flags, *arguments], port)
 
 
+def on_small_disk(disk: str, size: str, *arguments: str) -> Server | None:
+    """cairn serve with an empty file system of `size` ("64m") at `disk`, which no other process sees; None: the system refuses that.
+    `arguments` may name directories below `disk`; "copies" is made there."""
+    port = free_port()
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size={size} none {disk} && mkdir {disk}/copies"
+    if shutil.which("unshare") is None or subprocess.run([*command, mount], capture_output=True, check=False).returncode != 0:
+        return None
+    return Server([*command, f"{mount} && exec {CAIRN} serve {' '.join(arguments)} --port {port}"], port)
+
+
 def redis(directory: str, *arguments: str) -> Server:
     """Debian's redis-tools ships the server under another name; it goes by what it is called as."""
     port = free_port()

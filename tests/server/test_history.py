@@ -3,7 +3,6 @@
 nearly full is said."""
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -148,13 +147,11 @@ def a_disk_that_is_nearly_full(work: str) -> bool:
     """On a file system of its own, where the system lets the test have one. Returns whether it did."""
     disk = f"{work}/disk"
     os.mkdir(disk)
-    port = servers.free_port()
-    script = f"mount -t tmpfs -o size=64m none {disk} && exec {servers.CAIRN} serve {disk}/db --port {port} --durability kernel"
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
-    if shutil.which("unshare") is None or subprocess.run([*command[:-1], f"mount -t tmpfs none {disk}"], capture_output=True, check=False).returncode != 0:
+    server = servers.on_small_disk(disk, "64m", f"{disk}/db", "--durability", "kernel")
+    if server is None:
         return False
-    with servers.Server(command, port) as server:
-        connection = Connection(port)
+    with server:
+        connection = Connection(server.port)
         info = connection.call("INFO", "persistence").decode()
         assert "disk_state:ok" in info and "disk_total_bytes:67108864" in info, info
         deadline = time.monotonic() + 30
