@@ -51,12 +51,9 @@ struct Arguments {
 
 Result<int> checkpoint(const Arguments& arguments) {
   CAIRN_TRY(source, Source::open(arguments.common.dir));
-  Meter meter("linked or copied");
   const Request request{
       .call = Request::Call::kCheckpoint, .target = source.path_for(arguments.target), .base = source.path_for(arguments.base)};
-  const Result<void> taken = source.call(request, {}, meter.progress());
-  if (!taken) return std::unexpected(meter.explain(taken.error(), arguments.target + " is no database"));
-  meter.clear();
+  CAIRN_TRY_VOID(take_checkpoint(arguments.target, [&](const Progress& progress) { return source.call(request, {}, progress); }));
   CAIRN_TRY_VOID(source.close());
   std::error_code failed;
   if (!std::filesystem::is_directory(arguments.target, failed)) {
@@ -99,11 +96,9 @@ Result<int> repair(const Arguments& arguments) {
 
 }  // namespace
 
-Result<void> take_checkpoint(Database& database, const std::string& target, const std::string& base) {
+Result<void> take_checkpoint(const std::string& target, const std::function<Result<void>(const Progress&)>& take) {
   Meter meter("linked or copied");
-  const Progress progress = meter.progress();
-  const Result<void> taken =
-      base.empty() ? database.checkpoint(target, progress) : database.incremental_checkpoint(base, target, progress);
+  const Result<void> taken = take(meter.progress());
   if (!taken) return std::unexpected(meter.explain(taken.error(), target + " is no database"));
   return {};
 }

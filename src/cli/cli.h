@@ -65,9 +65,9 @@ Result<Database> open_database(const std::string& dir, IfMissing if_missing, con
 /// The same, but kBusy is not explained.
 Result<Database> try_open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives);
 
-/// Checkpoints an open database; `base`: the full checkpoint whose files are left out, empty: none.
-Result<void> take_checkpoint(Database& database, const std::string& target, const std::string& base);
-/// And makes `dir` a database of one; `verify`: after every byte of it was checked.
+/// Shows the progress of `take`, which makes a checkpoint at `target`, and explains its error.
+Result<void> take_checkpoint(const std::string& target, const std::function<Result<void>(const Progress&)>& take);
+/// Makes `dir` a database with the content of `checkpoint`; `verify`: after every byte of it was checked.
 Result<void> restore_checkpoint(const std::string& checkpoint, const std::string& base, const std::string& dir, bool verify);
 
 /// Registers `run` as what `command` does; its error is printed, with --json as an object, and becomes the exit code.

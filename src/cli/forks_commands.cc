@@ -123,7 +123,11 @@ Result<int> snapshot() {
     hash_text = sum.to_string();
     answer["hash"] = hash_text;
   }
-  CAIRN_TRY_VOID(take_checkpoint(opened.database, arguments.target, arguments.base));
+  const database::Request request{
+      .call = database::Request::Call::kCheckpoint, .target = arguments.target, .base = arguments.base};
+  CAIRN_TRY_VOID(take_checkpoint(arguments.target, [&](const Progress& progress) {
+    return database::run_call(opened.database, arguments.common.dir, request, {}, progress);
+  }));
   CAIRN_TRY_VOID(opened.database.close());
   if (arguments.common.json) CAIRN_TRY_VOID(print(to_line(answer)));
   if (!arguments.common.json && arguments.hashes) CAIRN_TRY_VOID(print(hash_text + "\n"));
