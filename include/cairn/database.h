@@ -55,9 +55,9 @@ struct CAIRN_API RepairReport {
   std::vector<Error> lost = {};  ///< What is damaged or missing, with file and offset. Empty: nothing.
 };
 
-/// An open directory. Moves only. Owns the lease: while it lives nobody else can open the directory, in this process either. All
-/// of its functions may be called from any thread, but destroying it ends every Table handed out; values already pinned stay
-/// readable. Scans, lists and watches may outlive close(), and must be gone before the Database is destroyed.
+/// An open directory. Moves only. Owns the lease: as long as it exists, every other open of the directory fails, in this process
+/// too. All of its functions may be called from any thread, but destroying it ends every Table handed out; values already pinned
+/// stay readable. Scans, lists and watches may outlive close(), and must be gone before the Database is destroyed.
 class CAIRN_API Database {
  public:
   /// A new, empty database, in a directory that is made if its parent exists. kConflict: there is one, or remains of one.

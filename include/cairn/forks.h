@@ -159,9 +159,9 @@ class CAIRN_API ForkStore {
   [[nodiscard]] std::vector<ForkInfo> list() const;
 
   /// Stores all of `batch`, such as std::array<AccountUpdate, 2>, in `fork` or none, and returns the write version of its last.
-  /// Of two updates of one account the later counts. Readers see it when it is as durable as was asked. Errors: kNotFound, there
-  /// is no such fork; kInvalidArgument, it is frozen, a key has not 32 bytes, or the batch takes more than 1 GiB; kNoSpace,
-  /// kTimeout: nothing was stored, try again; kLeaseLost; kReadOnly, as Table::write().
+  /// Of two updates of one account the later counts. Readers see the batch once it has the durability of `options`. Errors:
+  /// kNotFound, there is no such fork; kInvalidArgument, it is frozen, a key has not 32 bytes, or the batch takes more than 1
+  /// GiB; kNoSpace, kTimeout: nothing was stored, try again; kLeaseLost; kReadOnly, as Table::write().
   Result<WriteVersion> store(ForkNumber fork, std::span<const AccountUpdate> batch, const StoreOptions& options = {});
   Result<WriteVersion> store(ForkNumber fork, ByteView key, ByteView value, const StoreOptions& options = {});
   Result<WriteVersion> erase(ForkNumber fork, ByteView key, const StoreOptions& options = {});
