@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/meter.h"
 
 namespace cairn::cli {
 namespace {
@@ -174,6 +175,7 @@ Result<int> apply(const ApplyArguments& arguments) {
       CAIRN_TRY_VOID(flush_output());
     }
   }
+  CAIRN_TRY_VOID(check_interrupt());
   CAIRN_TRY_VOID(opened.database.close());
   return 0;
 }
@@ -181,11 +183,11 @@ Result<int> apply(const ApplyArguments& arguments) {
 }  // namespace
 
 void add_apply(const Command& table) {
-  static ApplyArguments arguments;
+  ApplyArguments& arguments = table.make_arguments<ApplyArguments>();
   const Command command = table.add_command("apply", "Run operations from standard input and print one JSON answer a line");
   add_common(command, arguments.common);
   command.add_option("INPUT", arguments.input, "-: standard input").required();
-  set_action(command, arguments.common, [] { return apply(arguments); });
+  set_action(command, arguments.common, [&arguments] { return apply(arguments); });
 }
 
 }  // namespace cairn::cli

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/line_editor.h"
 #include "cli/meter.h"
 #include "cli/source.h"
 
@@ -113,33 +114,41 @@ Result<void> restore_checkpoint(const std::string& checkpoint, const std::string
 }
 
 void add_care(const Command& app) {
-  static Common common;
+  Common& common = app.make_arguments<Common>();
   const Command command = app.add_command("verify", "Read every live byte and check every checksum");
-  command.add_option("DIR", common.dir, "Directory of the database").required();
+  add_directory(command, common.dir);
   command.add_flag("--json", common.json, "Print JSON");
-  set_action(command, common, [] { return verify(common); });
+  set_action(command, common, [&common] { return verify(common); });
 
-  static Arguments arguments;
+  Arguments& arguments = app.make_arguments<Arguments>();
   const Command checkpoint_command = app.add_command("checkpoint", "Copy the database DIR, as it is now, to TARGET");
-  checkpoint_command.add_option("DIR", arguments.common.dir, "Directory of the database").required();
-  checkpoint_command.add_option("TARGET", arguments.target, "A directory that is absent or empty").required();
-  checkpoint_command.add_option("--base", arguments.base, "A full checkpoint; TARGET gets what changed since it was taken");
+  add_directory(checkpoint_command, arguments.common.dir);
+  checkpoint_command.add_option("TARGET", arguments.target, "A directory that is absent or empty")
+      .required()
+      .completed_by(complete_file);
+  checkpoint_command.add_option("--base", arguments.base, "A full checkpoint; TARGET gets what changed since it was taken")
+      .completed_by(complete_file);
   checkpoint_command.add_flag("--json", arguments.common.json, "Print JSON");
-  set_action(checkpoint_command, arguments.common, [] { return checkpoint(arguments); });
+  set_action(checkpoint_command, arguments.common, [&arguments] { return checkpoint(arguments); });
+  if (prompt_target() != nullptr) return;  // What follows works on directories that nobody has open.
 
   const Command restore_command = app.add_command("restore", "Make DIR a database with the content of CHECKPOINT");
   restore_command.add_option("CHECKPOINT", arguments.common.dir, "A checkpoint, or a database that was closed").required();
-  restore_command.add_option("DIR", arguments.target, "A directory that is absent or empty").required();
+  restore_command.add_option("DIR", arguments.target, "A directory that is absent or empty")
+      .required()
+      .completed_by(complete_file);
   restore_command.add_option("--base", arguments.base, "The full checkpoint that an incremental one builds on");
   restore_command.add_flag("--verify", arguments.verify, "Check every byte first, not only sizes and headers");
   restore_command.add_flag("--json", arguments.common.json, "Print JSON");
-  set_action(restore_command, arguments.common, [] { return restore(arguments); });
+  set_action(restore_command, arguments.common, [&arguments] { return restore(arguments); });
 
   const Command repair_command = app.add_command("repair", "Make TARGET a database of every record that is readable in DIR");
   repair_command.add_option("DIR", arguments.common.dir, "The damaged database").required();
-  repair_command.add_option("TARGET", arguments.target, "A directory that is absent or empty").required();
+  repair_command.add_option("TARGET", arguments.target, "A directory that is absent or empty")
+      .required()
+      .completed_by(complete_file);
   repair_command.add_flag("--json", arguments.common.json, "Print JSON");
-  set_action(repair_command, arguments.common, [] { return repair(arguments); });
+  set_action(repair_command, arguments.common, [&arguments] { return repair(arguments); });
 }
 
 }  // namespace cairn::cli

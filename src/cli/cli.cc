@@ -16,8 +16,8 @@
 
 namespace cairn::cli {
 namespace {
-int chosen = 0;
 bool output_closed = false;
+const PromptTarget* target_of_prompt = nullptr;
 
 std::unexpected<Error> output_error() {
   output_closed = errno == EPIPE;
@@ -37,26 +37,65 @@ int exit_code(ErrorCode code) {
   }
 }
 
+const PromptTarget* prompt_target() { return target_of_prompt; }
+
+void set_prompt_target(const PromptTarget* target) { target_of_prompt = target; }
+
+void add_directory(const Command& command, std::string& dir) {
+  if (target_of_prompt != nullptr) {
+    dir = target_of_prompt->dir;
+  } else {
+    command.add_option("DIR", dir, "Directory of the database").required();
+  }
+}
+
+namespace {
+
+/// Completes the names of the views of a kind, as `names` gives them.
+Completer names_of_views(std::vector<std::string> (Database::*names)() const) {
+  return [names](const std::vector<std::string>&, const std::string&) {
+    const bool open = target_of_prompt != nullptr && target_of_prompt->database != nullptr;
+    return open ? (target_of_prompt->database->*names)() : std::vector<std::string>{};
+  };
+}
+
+/// The families of the table that `words` name.
+std::vector<std::string> complete_family(const std::vector<std::string>& words, const std::string&) {
+  if (target_of_prompt == nullptr || target_of_prompt->database == nullptr) return {};
+  const auto option = std::ranges::find(words, "--table");
+  const std::string name = option != words.end() && option + 1 != words.end() ? *(option + 1) : Common().table;
+  const Result<Table> table = target_of_prompt->database->table(name, {.create_if_missing = false});
+  return table ? table->families() : std::vector<std::string>{};
+}
+
+}  // namespace
+
 void add_common(const Command& command, Common& common) {
-  command.add_option("DIR", common.dir, "Directory of the database").required();
-  command.add_option("--table", common.table, "Name of the table").show_default();
-  command.add_option("--family", common.family, "Name of the family").show_default();
+  add_directory(command, common.dir);
+  command.add_option("--table", common.table, "Name of the table").show_default().completed_by(names_of_views(&Database::tables));
+  command.add_option("--family", common.family, "Name of the family").show_default().completed_by(complete_family);
   command.add_flag("--json", common.json, "Print JSON");
 }
 
 void add_common(const Command& command, TimelineCommon& common) {
-  command.add_option("DIR", common.dir, "Directory of the database").required();
-  command.add_option("--timeline", common.timeline, "Name of the timeline").show_default();
+  add_directory(command, common.dir);
+  command.add_option("--timeline", common.timeline, "Name of the timeline")
+      .show_default()
+      .completed_by(names_of_views(&Database::timelines));
   command.add_flag("--json", common.json, "Print JSON");
 }
 
 void add_common(const Command& command, ForksCommon& common) {
-  command.add_option("DIR", common.dir, "Directory of the database").required();
-  command.add_option("--forks", common.forks, "Name of the fork store").show_default();
-  command
-      .add_option("--drive", common.drives,
-                  "Directory on a further drive, to be used from now on; or the new place of a drive that has moved")
-      .one_value();
+  add_directory(command, common.dir);
+  command.add_option("--forks", common.forks, "Name of the fork store")
+      .show_default()
+      .completed_by(names_of_views(&Database::fork_stores));
+  if (target_of_prompt == nullptr) {  // The prompt's database is open already.
+    command
+        .add_option("--drive", common.drives,
+                    "Directory on a further drive, to be used from now on; or the new place of a drive that has moved")
+        .one_value();
+  }
   command.add_flag("--json", common.json, "Print JSON");
 }
 
@@ -86,19 +125,20 @@ Error explain_busy(Error busy, const std::string& dir) {
 
 }  // namespace
 
-Result<Database> try_open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives) {
+Result<CommandDatabase> try_open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives) {
+  if (target_of_prompt != nullptr && target_of_prompt->database != nullptr) return CommandDatabase(target_of_prompt->database);
   Result<Database> database = Database::open(
       dir, {.create_if_missing = if_missing == IfMissing::kCreate, .owner = "the cairn command", .drives = drives});
   if (!database && database.error().code == ErrorCode::kNotFound) {
     return fail(ErrorCode::kNotFound, "there is no database in " + dir + ": " + database.error().message);
   }
-  if (!database) return database;
+  if (!database) return std::unexpected(database.error());
   for (const std::string& report : database->open_reports()) say(fmt::format("cairn: {}\n", report));
-  return database;
+  return CommandDatabase(std::move(*database));
 }
 
-Result<Database> open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives) {
-  Result<Database> database = try_open_database(dir, if_missing, drives);
+Result<CommandDatabase> open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives) {
+  Result<CommandDatabase> database = try_open_database(dir, if_missing, drives);
   if (!database && database.error().code == ErrorCode::kBusy) return std::unexpected(explain_busy(database.error(), dir));
   return database;
 }
@@ -107,8 +147,8 @@ Result<Opened> open_table(const Common& common, IfMissing if_missing, const Tabl
   CAIRN_TRY(database, open_database(common.dir, if_missing));
   TableOptions table_options = options;
   table_options.create_if_missing = if_missing == IfMissing::kCreate;
-  const Result<Table> table = database.table(common.table, table_options);
-  if (!table) return database::naming_others(table.error(), "tables in " + common.dir, database.tables());
+  const Result<Table> table = database->table(common.table, table_options);
+  if (!table) return database::naming_others(table.error(), "tables in " + common.dir, database->tables());
   const Result<Table> family = table->family(common.family, {.create_if_missing = if_missing == IfMissing::kCreate});
   if (!family) return database::naming_others(family.error(), "its families", table->families());
   return Opened{std::move(database), *family};
@@ -118,29 +158,32 @@ Result<OpenedTimeline> open_timeline(const TimelineCommon& common, IfMissing if_
   CAIRN_TRY(database, open_database(common.dir, if_missing));
   TimelineOptions timeline_options = options;
   timeline_options.create_if_missing = if_missing == IfMissing::kCreate;
-  const Result<Timeline> timeline = database.timeline(common.timeline, timeline_options);
-  if (!timeline) return database::naming_others(timeline.error(), "timelines in " + common.dir, database.timelines());
+  const Result<Timeline> timeline = database->timeline(common.timeline, timeline_options);
+  if (!timeline) return database::naming_others(timeline.error(), "timelines in " + common.dir, database->timelines());
   return OpenedTimeline{std::move(database), *timeline};
 }
 
 Result<OpenedForks> open_forks(const ForksCommon& common, IfMissing if_missing) {
   CAIRN_TRY(database, open_database(common.dir, if_missing, common.drives));
-  const Result<ForkStore> store = database.forks(common.forks, {.create_if_missing = if_missing == IfMissing::kCreate});
-  if (!store) return database::naming_others(store.error(), "fork stores in " + common.dir, database.fork_stores());
+  const Result<ForkStore> store = database->forks(common.forks, {.create_if_missing = if_missing == IfMissing::kCreate});
+  if (!store) return database::naming_others(store.error(), "fork stores in " + common.dir, database->fork_stores());
   return OpenedForks{std::move(database), *store};
+}
+
+void open_views(Database& database, const std::function<void(const std::string&)>& report) {
+  const auto note = [&](const std::string& what, const std::string& name, const auto& opened) {
+    if (!opened) report(fmt::format("{} '{}' cannot be opened: {}", what, name, opened.error().to_string()));
+  };
+  for (const std::string& name : database.tables()) note("table", name, database.table(name));
+  for (const std::string& name : database.timelines()) note("timeline", name, database.timeline(name));
+  for (const std::string& name : database.fork_stores()) note("fork store", name, database.forks(name));
 }
 
 void set_action(const Command& command, const Common& common, std::function<Result<int>()> run) {
   command.set_action([&common, run = std::move(run)] {
     const Result<int> done = run();
-    if (done) {
-      chosen = *done;
-      return;
-    }
-    if (is_output_closed()) {
-      chosen = kClosedPipeCode;
-      return;
-    }
+    if (done) return *done;
+    if (is_output_closed()) return kClosedPipeCode;
     const Error& error = done.error();
     if (common.json) {
       Json object{{"error", name_of(error.code)}, {"message", error.message}};
@@ -149,7 +192,7 @@ void set_action(const Command& command, const Common& common, std::function<Resu
       print(to_line(object)).ignore_error();  // Standard error gets the sentence either way.
     }
     say(fmt::format("cairn: {}\n", describe(error)));
-    chosen = is_interrupted() ? kInterruptedCode : exit_code(error.code);
+    return is_interrupted() ? kInterruptedCode : exit_code(error.code);
   });
 }
 
@@ -184,7 +227,10 @@ Result<std::string> read_all() {
   char chunk[64 * 1024];
   while (true) {
     const ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
-    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EINTR) {
+      CAIRN_TRY_VOID(check_interrupt());
+      continue;
+    }
     if (n < 0) return system_error(errno, "reading standard input");
     if (n == 0) return text;
     text.append(chunk, static_cast<std::size_t>(n));
@@ -196,7 +242,5 @@ std::chrono::milliseconds duration_option(const std::string& text) {
   if (!duration) throw BadArgument("'" + text + "' is not a duration such as 500ms, 30s, 15m, 12h or 30d");
   return *duration;
 }
-
-int chosen_exit_code() { return chosen; }
 
 }  // namespace cairn::cli

@@ -21,6 +21,18 @@ struct Common {
   bool json = false;
 };
 
+/// What the prompt works on. Its commands take no argument DIR: they work on this directory.
+struct PromptTarget {
+  std::string dir;
+  Database* database = nullptr;  ///< nullptr: another process owns the directory.
+};
+/// nullptr: the command was not entered at a prompt.
+const PromptTarget* prompt_target();
+/// `target` lives until it is replaced.
+void set_prompt_target(const PromptTarget* target);
+
+/// Adds DIR to `command`. At the prompt `dir` becomes the directory of the prompt instead.
+void add_directory(const Command& command, std::string& dir);
 /// Adds DIR, --table, --family and --json to `command`.
 void add_common(const Command& command, Common& common);
 /// Adds --raw, for a value's bytes alone.
@@ -42,28 +54,50 @@ struct ForksCommon : Common {
 /// Adds DIR, --forks, --drive and --json.
 void add_common(const Command& command, ForksCommon& common);
 
-/// An open database with one family of a table of it. Trimmed tails are reported on stderr when it is opened.
+/// The database that a command works on: opened for it, or the prompt's.
+class CommandDatabase {
+ public:
+  /// Opened for the command, and closed with it.
+  explicit CommandDatabase(Database opened) : database_(std::make_shared<Database>(std::move(opened))), closes_(true) {}
+  /// Stays open. `shared` outlives this.
+  explicit CommandDatabase(Database* shared) : database_(std::shared_ptr<void>(), shared), closes_(false) {}
+
+  Database& operator*() const { return *database_; }
+  Database* operator->() const { return database_.get(); }
+  /// Closes it, if it was opened for the command.
+  Result<void> close() { return closes_ ? database_->close() : Result<void>{}; }
+
+ private:
+  std::shared_ptr<Database> database_;
+  bool closes_;
+};
+
+/// A database with one family of a table of it. Trimmed tails are reported on stderr when it is opened.
 struct Opened {
-  Database database;
+  CommandDatabase database;
   Table table;
 };
 enum class IfMissing : std::uint8_t { kFail, kCreate };
 Result<Opened> open_table(const Common& common, IfMissing if_missing, const TableOptions& options = {});
 /// The same with a timeline.
 struct OpenedTimeline {
-  Database database;
+  CommandDatabase database;
   Timeline timeline;
 };
 Result<OpenedTimeline> open_timeline(const TimelineCommon& common, IfMissing if_missing, const TimelineOptions& options = {});
 struct OpenedForks {
-  Database database;
+  CommandDatabase database;
   ForkStore store;
 };
 Result<OpenedForks> open_forks(const ForksCommon& common, IfMissing if_missing);
 /// Its message of kBusy says what works beside the process that owns `dir`.
-Result<Database> open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives = {});
+Result<CommandDatabase> open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives = {});
 /// The same, but kBusy is not explained.
-Result<Database> try_open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives);
+Result<CommandDatabase> try_open_database(const std::string& dir, IfMissing if_missing, const std::vector<std::string>& drives);
+
+/// Opens every view, so that other processes see all of them beside this one. `report` gets a sentence for each that cannot be
+/// opened.
+void open_views(Database& database, const std::function<void(const std::string&)>& report);
 
 /// Shows the progress of `take`, which makes a checkpoint at `target`, and explains its error.
 Result<void> take_checkpoint(const std::string& target, const std::function<Result<void>(const Progress&)>& take);
@@ -87,7 +121,7 @@ Result<void> flush_output();
 /// The reader of standard output is gone (EPIPE): the command ends quietly with kClosedPipeCode.
 bool is_output_closed();
 inline constexpr int kClosedPipeCode = 141;  ///< As of a program that SIGPIPE ended, in a shell.
-/// All of standard input.
+/// All of standard input. kUnavailable: Ctrl-C was pressed.
 Result<std::string> read_all();
 /// See parse_duration(); for what CLI11 parses.
 std::chrono::milliseconds duration_option(const std::string& text);
@@ -95,9 +129,6 @@ std::chrono::milliseconds duration_option(const std::string& text);
 Moment moment_option(const std::string& text);
 
 const std::vector<Example>& examples();
-/// The exit code of the action that ran.
-int chosen_exit_code();
-
 // One a file.
 void add_table_commands(const Command& app);
 void add_load(const Command& table);

@@ -32,9 +32,20 @@ const CLI::App& deepest(const CLI::App& app) {
   return named.empty() ? app : deepest(*named.front());
 }
 
+/// "cairn table put"; at the prompt "table put".
 std::string path_of(const CLI::App& app) {
-  return app.get_parent() == nullptr ? "cairn" : path_of(*app.get_parent()) + " " + app.get_name();
+  if (app.get_parent() == nullptr) return app.get_name();
+  const std::string above = path_of(*app.get_parent());
+  return (above.empty() ? "" : above + " ") + app.get_name();
 }
+
+/// The same for a sentence. The prompt has no name.
+std::string quoted_path_of(const CLI::App& app) {
+  const std::string path = path_of(app);
+  return path.empty() ? "the prompt" : "'" + path + "'";
+}
+
+int depth_of(const CLI::App& app) { return app.get_parent() == nullptr ? 0 : depth_of(*app.get_parent()) + 1; }
 
 /// "a, b or c".
 std::string one_of(const std::vector<std::string>& names) {
@@ -75,7 +86,7 @@ int print_help(const CLI::App& app, const std::vector<std::string>& words) {
     const std::vector<std::string> names = commands_of(*command);
     if (std::ranges::find(names, word) == names.end()) {
       const std::string guess = names.empty() ? "" : suggestion(word, names);
-      say(fmt::format("cairn: '{}' has no command '{}'{}\n", path_of(*command), word, guess));
+      say(fmt::format("cairn: {} has no command '{}'{}\n", quoted_path_of(*command), word, guess));
       return 2;
     }
     command = command->get_subcommand(word);
@@ -102,7 +113,7 @@ std::string sentence(const CLI::App& app, const CLI::ParseError& error, const st
         return "unknown option '" + name + "'" + (guess.empty() ? "; write -- before values that begin with -" : guess);
       }
     }
-    const auto depth = static_cast<std::size_t>(std::ranges::count(path_of(command), ' '));
+    const auto depth = static_cast<std::size_t>(depth_of(command));
     if (commands.empty()) return "too many arguments, the last is '" + words.back() + "'";
     if (words.size() <= depth) return "a subcommand is missing: " + one_of(commands);
     return "unknown command '" + words[depth] + "'" + suggestion(words[depth], commands);
@@ -119,7 +130,7 @@ std::string sentence(const CLI::App& app, const CLI::ParseError& error, const st
 
 /// An option whose value is a whole number, in decimal digits.
 template <typename T>
-Option add_number(CLI::App& app, const std::string& name, std::function<void(T)> store, const std::string& help) {
+CLI::Option& add_number(CLI::App& app, const std::string& name, std::function<void(T)> store, const std::string& help) {
   const auto take = [name, store](const std::string& text) {
     T value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -129,7 +140,7 @@ Option add_number(CLI::App& app, const std::string& name, std::function<void(T)>
     }
     store(value);
   };
-  return Option(*app.add_option_function<std::string>(name, take, help)->type_name("NUMBER"));
+  return *app.add_option_function<std::string>(name, take, help)->type_name("NUMBER");
 }
 
 }  // namespace
@@ -143,7 +154,7 @@ const Option& Option::choices(const std::vector<std::string>& values) const {
     if (std::ranges::find(values, value) != values.end()) return std::string();
     return "must be " + one_of(values) + ", not '" + value + "'";
   });
-  return *this;
+  return completed_by([values](const std::vector<std::string>&, const std::string&) { return values; });
 }
 const Option& Option::one_value() const {
   option_->allow_extra_args(false);
@@ -157,68 +168,140 @@ const Option& Option::show_default() const {
   option_->capture_default_str();
   return *this;
 }
+const Option& Option::completed_by(Completer completer) const {
+  run_->completers[option_] = std::move(completer);
+  return *this;
+}
 
 Command Command::add_command(const std::string& name, const std::string& help) const {
-  return Command(*app_->add_subcommand(name, help));
+  return Command(*app_->add_subcommand(name, help), *run_);
 }
 Option Command::add_option(const std::string& name, std::string& into, const std::string& help) const {
-  return Option(*app_->add_option(name, into, help));
+  return Option(*app_->add_option(name, into, help), *run_);
 }
 Option Command::add_option(const std::string& name, std::optional<std::string>& into, const std::string& help) const {
-  return Option(*app_->add_option(name, into, help));
+  return Option(*app_->add_option(name, into, help), *run_);
 }
 Option Command::add_option(const std::string& name, std::vector<std::string>& into, const std::string& help) const {
-  return Option(*app_->add_option(name, into, help));
+  return Option(*app_->add_option(name, into, help), *run_);
 }
 Option Command::add_option(const std::string& name, std::uint64_t& into, const std::string& help) const {
-  return add_number<std::uint64_t>(*app_, name, [&into](std::uint64_t value) { into = value; }, help);
+  return Option(add_number<std::uint64_t>(*app_, name, [&into](std::uint64_t value) { into = value; }, help), *run_);
 }
 Option Command::add_option(const std::string& name, std::uint32_t& into, const std::string& help) const {
-  return add_number<std::uint32_t>(*app_, name, [&into](std::uint32_t value) { into = value; }, help);
+  return Option(add_number<std::uint32_t>(*app_, name, [&into](std::uint32_t value) { into = value; }, help), *run_);
 }
 Option Command::add_option(const std::string& name, std::optional<std::uint64_t>& into, const std::string& help) const {
-  return add_number<std::uint64_t>(*app_, name, [&into](std::uint64_t value) { into = value; }, help);
+  return Option(add_number<std::uint64_t>(*app_, name, [&into](std::uint64_t value) { into = value; }, help), *run_);
 }
 Option Command::add_option(const std::string& name, const std::function<void(const std::string&)>& take,
                            const std::string& help) const {
-  return Option(*app_->add_option_function<std::string>(name, checked(name, take), help));
+  return Option(*app_->add_option_function<std::string>(name, checked(name, take), help), *run_);
 }
 Option Command::add_list(const std::string& name, const std::function<void(const std::vector<std::string>&)>& take,
                          const std::string& help) const {
   return Option(
-      *app_->add_option_function<std::vector<std::string>>(name, checked(name, take), help)->take_all()->allow_extra_args(false));
+      *app_->add_option_function<std::vector<std::string>>(name, checked(name, take), help)->take_all()->allow_extra_args(false),
+      *run_);
 }
 Option Command::add_flag(const std::string& name, bool& into, const std::string& help) const {
-  return Option(*app_->add_flag(name, into, help));
+  return Option(*app_->add_flag(name, into, help), *run_);
 }
 void Command::require_command() const { app_->require_subcommand(1); }
-void Command::set_action(const std::function<void()>& run) const { app_->callback(run); }
+void Command::set_action(const std::function<int()>& action) const {
+  app_->callback([run = run_, action] { run->exit_code = action(); });
+}
 
-std::optional<int> run_command_line(const std::string& description, const std::string& version, int argc, char** argv,
-                                    const std::function<void(Command)>& add_commands, const std::vector<Example>& examples) {
-  CLI::App app{description, "cairn"};
-  app.set_version_flag("--version", version);
-  app.require_subcommand(1);
-  add_commands(Command(app));
-  const std::vector<std::string> words{argv + 1, argv + argc};
-  app.add_subcommand("help", "Describe a command")->prefix_command();
-  add_examples(app, "", examples);
-  const bool asks_for_help = !words.empty() && words.front() == "help";
+namespace {
+
+/// The commands of a line, as CLI11 has them.
+struct Commands {
+  explicit Commands(const CommandLine& line) : app(line.description, line.name) {
+    if (!line.version.empty()) app.set_version_flag("--version", line.version);
+    app.require_subcommand(1);
+    line.add_commands(Command(app, run));
+    app.add_subcommand("help", "Describe a command")->prefix_command();
+    add_examples(app, "", line.examples);
+  }
+
+  CommandRun run;  // Outlives the app, whose callbacks use it.
+  CLI::App app;
+};
+
+/// The option that takes the word behind `words`, of which those from `begin` on are arguments of `command`; nullptr: none.
+const CLI::Option* option_of_next(const CLI::App& command, const std::vector<std::string>& words, std::size_t begin) {
+  std::size_t positional = 0;
+  const CLI::Option* taking = nullptr;  // The option before takes the word.
+  for (std::size_t i = begin; i < words.size(); ++i) {
+    if (taking != nullptr) {
+      taking = nullptr;
+    } else if (words[i].starts_with("--")) {
+      const CLI::Option* const named = command.get_option_no_throw(words[i]);
+      if (named != nullptr && named->get_items_expected_max() != 0) taking = named;
+    } else {
+      ++positional;
+    }
+  }
+  if (taking != nullptr) return taking;
+  const CLI::Option* last = nullptr;
+  for (const CLI::Option* const each : command.get_options([](const CLI::Option* option) { return option->get_positional(); })) {
+    last = each;
+    if (positional-- == 0) return each;
+  }
+  return last != nullptr && last->get_items_expected_max() > 1 ? last : nullptr;
+}
+
+}  // namespace
+
+int run_command_line(const CommandLine& line, const std::vector<std::string>& words) {
+  Commands commands(line);
+  CLI::App& app = commands.app;
   if (words.empty()) return print_help(app, {});
-  if (asks_for_help) {
+  if (words.front() == "help") {
     std::vector<std::string> path(words.begin() + 1, words.end());
     std::erase_if(path, [](const std::string& word) { return word.starts_with('-'); });  // `cairn help --help`.
     return print_help(app, path);
   }
   try {
-    app.parse(argc, argv);
+    app.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 takes words off the back.
   } catch (const CLI::ParseError& error) {
-    if (dynamic_cast<const CLI::CallForVersion*>(&error) != nullptr) return print_text(version + "\n");
+    if (dynamic_cast<const CLI::CallForVersion*>(&error) != nullptr) return print_text(line.version + "\n");
     if (error.get_exit_code() == 0) return print_text(app.help());
-    say("cairn: " + sentence(app, error, words) + "\n`" + path_of(deepest(app)) + " --help` describes the command line.\n");
+    const CLI::App& command = deepest(app);
+    const std::string path = path_of(command);
+    const std::string asking = line.name.empty() ? (path.empty() ? "help" : "help " + path) : path + " --help";
+    say("cairn: " + sentence(app, error, words) + "\n`" + asking + "` describes the command line.\n");
     return 2;
   }
-  return std::nullopt;
+  return commands.run.exit_code;
+}
+
+std::vector<std::string> command_names(const CommandLine& line) { return commands_of(Commands(line).app); }
+
+std::vector<std::string> completions(const CommandLine& line, const std::vector<std::string>& words, const std::string& begun) {
+  const Commands commands(line);
+  const CLI::App* command = &commands.app;
+  const bool asks_for_help = !words.empty() && words.front() == "help";
+  std::size_t at = asks_for_help ? 1 : 0;
+  for (; at < words.size(); ++at) {
+    const std::vector<std::string> names = commands_of(*command);
+    if (std::ranges::find(names, words[at]) == names.end()) break;
+    command = command->get_subcommand(words[at]);
+  }
+  std::vector<std::string> all;
+  const std::vector<std::string> below = commands_of(*command);
+  if (!below.empty()) {
+    if (at == words.size()) all = below;
+  } else if (!asks_for_help && begun.starts_with('-')) {
+    for (const CLI::Option* const each : command->get_options()) {
+      for (const std::string& name : each->get_lnames()) all.push_back("--" + name);
+    }
+  } else if (!asks_for_help) {
+    const auto found = commands.run.completers.find(option_of_next(*command, words, at));
+    if (found != commands.run.completers.end()) all = found->second(words, begun);
+  }
+  std::erase_if(all, [&](const std::string& each) { return !each.starts_with(begun); });
+  return all;
 }
 
 }  // namespace cairn::cli

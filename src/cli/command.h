@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -20,10 +22,20 @@ struct BadArgument : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A handle of one option or argument, to describe it further. Valid while run_command_line() runs.
+/// The values that an option or argument may have. `words`: what stands before it; `begun`: what the value begins with.
+using Completer = std::function<std::vector<std::string>(const std::vector<std::string>& words, const std::string& begun)>;
+
+/// What lives as long as one reading of a command line.
+struct CommandRun {
+  std::vector<std::shared_ptr<void>> arguments;
+  std::map<const CLI::Option*, Completer> completers;
+  int exit_code = 0;  ///< Of the action that ran.
+};
+
+/// A handle of one option or argument, to describe it further. Valid as long as the CommandRun.
 class Option {
  public:
-  explicit Option(CLI::Option& option) : option_(&option) {}
+  Option(CLI::Option& option, CommandRun& run) : option_(&option), run_(&run) {}
   const Option& required() const;
   const Option& choices(const std::vector<std::string>& values) const;
   /// The option takes one value each time it is given, so that an argument may follow it.
@@ -32,16 +44,25 @@ class Option {
   const Option& value_name(const std::string& name) const;
   /// The help shows the value that it has now.
   const Option& show_default() const;
+  const Option& completed_by(Completer completer) const;
 
  private:
   CLI::Option* option_;
+  CommandRun* run_;
 };
 
-/// A handle, valid while run_command_line() runs. A value is stored into `into` when the command line is read; `into` must live
-/// until then.
+/// A handle, valid as long as the CommandRun. A value is stored into `into` when the command line is read; `into` must live until
+/// then: it is part of what make_arguments() made.
 class Command {
  public:
-  explicit Command(CLI::App& app) : app_(&app) {}
+  Command(CLI::App& app, CommandRun& run) : app_(&app), run_(&run) {}
+  /// Lives as long as the CommandRun.
+  template <typename Arguments>
+  Arguments& make_arguments() const {
+    const auto made = std::make_shared<Arguments>();
+    run_->arguments.push_back(made);
+    return *made;
+  }
   Command add_command(const std::string& name, const std::string& help) const;
   Option add_option(const std::string& name, std::string& into, const std::string& help) const;
   Option add_option(const std::string& name, std::optional<std::string>& into, const std::string& help) const;
@@ -57,11 +78,12 @@ class Command {
   Option add_flag(const std::string& name, bool& into, const std::string& help) const;
   /// One of the subcommands must be named.
   void require_command() const;
-  /// `run` is called when the command line was read and named this command.
-  void set_action(const std::function<void()>& run) const;
+  /// `action` is called when the command line was read and named this command. It returns the exit code.
+  void set_action(const std::function<int()>& action) const;
 
  private:
   CLI::App* app_;
+  CommandRun* run_;
 };
 
 /// The help of the command `path`, such as "table put", ends with `command_line`. An empty path: `cairn` itself.
@@ -70,9 +92,21 @@ struct Example {
   std::string command_line;
 };
 
-/// Reads a command line. Returns the exit code of a bad command line, or of one that asks for help or the version, whose text has
-/// been printed; nullopt: the action of a command ran. `cairn` alone and `cairn help COMMAND` ask for help too.
-std::optional<int> run_command_line(const std::string& description, const std::string& version, int argc, char** argv,
-                                    const std::function<void(Command)>& add_commands, const std::vector<Example>& examples);
+/// What reads command lines: the command `cairn`, or its prompt.
+struct CommandLine {
+  std::string name;  ///< "cairn"; "" at the prompt, where a line begins with a subcommand.
+  std::string description;
+  std::string version;  ///< What --version prints; "": there is no such option.
+  std::function<void(const Command&)> add_commands;
+  std::vector<Example> examples;
+};
+
+/// Reads `words` and runs the action of the command that they name. Returns its exit code; that of a bad command line; or that of
+/// one that asks for help or the version, whose text has been printed. No words and `help COMMAND` ask for help too.
+int run_command_line(const CommandLine& line, const std::vector<std::string>& words);
+/// The names of the subcommands of `line`.
+std::vector<std::string> command_names(const CommandLine& line);
+/// What may follow `words` and begins with `begun`: commands, options or values.
+std::vector<std::string> completions(const CommandLine& line, const std::vector<std::string>& words, const std::string& begun);
 
 }  // namespace cairn::cli

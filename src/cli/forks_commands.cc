@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/line_editor.h"
+#include "cli/meter.h"
 #include "cli/source.h"
 
 namespace cairn::cli {
@@ -22,12 +24,10 @@ struct Arguments {
   bool raw = false;
 };
 
-Arguments arguments;  // One subcommand runs.
-
 using Work = std::function<Result<void>(ForkStore&)>;
 
 /// Opens, works, closes; `answer`: what --json prints.
-Result<int> run(const Work& work, const Json& answer = {{"ok", true}}) {
+Result<int> run(const Arguments& arguments, const Work& work, const Json& answer = {{"ok", true}}) {
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
   CAIRN_TRY_VOID(work(opened.store));
   CAIRN_TRY_VOID(opened.database.close());
@@ -35,18 +35,18 @@ Result<int> run(const Work& work, const Json& answer = {{"ok", true}}) {
   return 0;
 }
 
-Result<int> create() {
+Result<int> create(const Arguments& arguments) {
   CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kCreate, arguments.common.drives));
-  for (const std::string& name : database.fork_stores()) {
+  for (const std::string& name : database->fork_stores()) {
     if (name == arguments.common.forks) return fail(ErrorCode::kConflict, "there is a fork store '" + name + "' already");
   }
-  CAIRN_TRY_VOID(database.forks(arguments.common.forks));
+  CAIRN_TRY_VOID(database->forks(arguments.common.forks));
   CAIRN_TRY_VOID(database.close());
   if (arguments.common.json) CAIRN_TRY_VOID(print(to_line({{"ok", true}})));
   return 0;
 }
 
-Result<int> load() {
+Result<int> load(const Arguments& arguments) {
   CAIRN_TRY_VOID(check_raw(arguments.raw, arguments.common.json, true));
   CAIRN_TRY(key, parse_account_key(arguments.key));
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
@@ -56,7 +56,7 @@ Result<int> load() {
   return hit ? 0 : 1;
 }
 
-Result<int> store(bool erases) {
+Result<int> store(const Arguments& arguments, bool erases) {
   CAIRN_TRY(key, parse_account_key(arguments.key));
   std::string value;
   if (!erases && arguments.value) value = *arguments.value;
@@ -80,9 +80,10 @@ void put_value(Json& object, const std::string& name, const std::optional<Pinned
   }
 }
 
-Result<int> scan() {
+Result<int> scan(const Arguments& arguments) {
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
-  CAIRN_TRY_VOID(opened.store.scan(arguments.fork, [](ByteView key, const Pinned& value) {
+  CAIRN_TRY_VOID(opened.store.scan(arguments.fork, [](ByteView key, const Pinned& value) -> Result<void> {
+    CAIRN_TRY_VOID(check_interrupt());
     Json object{{"key", to_hex(key)}};
     put_bytes(object, "value", value);
     return print(to_line(object));
@@ -91,9 +92,10 @@ Result<int> scan() {
   return 0;
 }
 
-Result<int> diff() {
+Result<int> diff(const Arguments& arguments) {
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
-  const auto visit = [](ByteView key, const std::optional<Pinned>& in_a, const std::optional<Pinned>& in_b) {
+  const auto visit = [](ByteView key, const std::optional<Pinned>& in_a, const std::optional<Pinned>& in_b) -> Result<void> {
+    CAIRN_TRY_VOID(check_interrupt());
     Json object{{"key", to_hex(key)}};
     put_value(object, "a", in_a);
     put_value(object, "b", in_b);
@@ -104,7 +106,7 @@ Result<int> diff() {
   return 0;
 }
 
-Result<int> hash() {
+Result<int> hash(const Arguments& arguments) {
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
   CAIRN_TRY(sum, opened.store.state_hash(arguments.fork));
   CAIRN_TRY_VOID(opened.database.close());
@@ -114,7 +116,7 @@ Result<int> hash() {
 
 ForkNumber root_of(const ForkStore& store) { return store.list().front().number; }
 
-Result<int> snapshot() {
+Result<int> snapshot(const Arguments& arguments) {
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kFail));
   Json answer{{"ok", true}, {"root", root_of(opened.store)}};
   std::string hash_text;
@@ -126,7 +128,7 @@ Result<int> snapshot() {
   const database::Request request{
       .call = database::Request::Call::kCheckpoint, .target = arguments.target, .base = arguments.base};
   CAIRN_TRY_VOID(take_checkpoint(arguments.target, [&](const Progress& progress) {
-    return database::run_call(opened.database, arguments.common.dir, request, {}, progress);
+    return database::run_call(*opened.database, arguments.common.dir, request, {}, progress);
   }));
   CAIRN_TRY_VOID(opened.database.close());
   if (arguments.common.json) CAIRN_TRY_VOID(print(to_line(answer)));
@@ -135,7 +137,7 @@ Result<int> snapshot() {
 }
 
 /// DIR is the snapshot.
-Result<int> restore() {
+Result<int> restore(Arguments& arguments) {
   CAIRN_TRY_VOID(restore_checkpoint(arguments.common.dir, arguments.base, arguments.target, !arguments.expected.empty()));
   if (!arguments.expected.empty()) {
     arguments.common.dir = arguments.target;
@@ -207,7 +209,7 @@ std::string to_text(const ForkStoreStats& stats) {
   return text;
 }
 
-Result<int> stats() {
+Result<int> stats(const Arguments& arguments) {
   const ForksCommon& common = arguments.common;
   CAIRN_TRY(source, Source::open(common.dir, common.drives));
   CAIRN_TRY(now, source.ask<ForkStoreStats>({.call = database::Request::Call::kForksStats, .view = common.forks}));
@@ -216,17 +218,22 @@ Result<int> stats() {
   return 0;
 }
 
-Command add(const Command& forks, const char* name, const char* help, std::function<Result<int>()> run) {
+Command add(const Command& forks, Arguments& arguments, const char* name, const char* help, std::function<Result<int>()> run) {
   const Command command = forks.add_command(name, help);
   add_common(command, arguments.common);
   set_action(command, arguments.common, std::move(run));
   return command;
 }
 
-Command add_of_fork(const Command& forks, const char* name, const char* help, std::function<Result<int>()> run) {
-  Command command = add(forks, name, help, std::move(run));
+Command add_of_fork(const Command& forks, Arguments& arguments, const char* name, const char* help,
+                    std::function<Result<int>()> run) {
+  Command command = add(forks, arguments, name, help, std::move(run));
   command.add_option("FORK", arguments.fork, "Number of the fork").required();
   return command;
+}
+
+void add_base(const Command& command, Arguments& arguments) {
+  command.add_option("--base", arguments.base, "The full snapshot that an incremental one builds on").completed_by(complete_file);
 }
 
 }  // namespace
@@ -237,44 +244,54 @@ void add_forks_commands(const Command& app) {
                       "Account states over forks. As long as the tree is one line, a read of a number that was never "
                       "created stands for the fork below it");
   forks.require_command();
-  add(forks, "create", "Create a fork store, and the database if there is none", create);
-  Command fork_command = add_of_fork(forks, "fork", "Create fork FORK below PARENT, which is frozen", [] {
-    return run([](ForkStore& store) { return store.create_fork(arguments.fork, arguments.other); });
+  Arguments& arguments = forks.make_arguments<Arguments>();  // One subcommand runs.
+  add(forks, arguments, "create", "Create a fork store, and the database if there is none",
+      [&arguments] { return create(arguments); });
+  Command fork_command = add_of_fork(forks, arguments, "fork", "Create fork FORK below PARENT, which is frozen", [&arguments] {
+    return run(arguments, [&arguments](ForkStore& store) { return store.create_fork(arguments.fork, arguments.other); });
   });
   fork_command.add_option("PARENT", arguments.other, "Number of an existing fork").required();
-  add_of_fork(forks, "freeze", "Refuse further changes of FORK",
-              [] { return run([](ForkStore& store) { return store.freeze(arguments.fork); }); });
-  add_of_fork(forks, "sync", "Wait until all of FORK is on disk",
-              [] { return run([](ForkStore& store) { return store.sync(arguments.fork); }); });
-  add_of_fork(forks, "root", "Make FORK the root and purge every fork that does not descend from it",
-              [] { return run([](ForkStore& store) { return store.set_root(arguments.fork); }); });
-  add_of_fork(forks, "purge", "Remove FORK and its descendants as if they had never been",
-              [] { return run([](ForkStore& store) { return store.purge(arguments.fork); }); });
-  Command load_command = add_of_fork(forks, "load", "Print the value of account KEY in FORK; exit code 1 if there is none", load);
-  Command store_command = add_of_fork(forks, "store", "Store VALUE as account KEY in FORK", [] { return store(false); });
-  Command erase_command = add_of_fork(forks, "erase", "Erase account KEY in FORK", [] { return store(true); });
+  add_of_fork(forks, arguments, "freeze", "Refuse further changes of FORK",
+              [&arguments] { return run(arguments, [&arguments](ForkStore& store) { return store.freeze(arguments.fork); }); });
+  add_of_fork(forks, arguments, "sync", "Wait until all of FORK is on disk",
+              [&arguments] { return run(arguments, [&arguments](ForkStore& store) { return store.sync(arguments.fork); }); });
+  add_of_fork(forks, arguments, "root", "Make FORK the root and purge every fork that does not descend from it",
+              [&arguments] { return run(arguments, [&arguments](ForkStore& store) { return store.set_root(arguments.fork); }); });
+  add_of_fork(forks, arguments, "purge", "Remove FORK and its descendants as if they had never been",
+              [&arguments] { return run(arguments, [&arguments](ForkStore& store) { return store.purge(arguments.fork); }); });
+  Command load_command =
+      add_of_fork(forks, arguments, "load", "Print the value of account KEY in FORK; exit code 1 if there is none",
+                  [&arguments] { return load(arguments); });
+  Command store_command = add_of_fork(forks, arguments, "store", "Store VALUE as account KEY in FORK",
+                                      [&arguments] { return store(arguments, false); });
+  Command erase_command =
+      add_of_fork(forks, arguments, "erase", "Erase account KEY in FORK", [&arguments] { return store(arguments, true); });
   for (const Command& command : {load_command, store_command, erase_command}) {
     command.add_option("KEY", arguments.key, "64 hexadecimal digits").required();
   }
   add_raw(load_command, arguments.raw);
   store_command.add_option(
-      "VALUE", [](const std::string& value) { arguments.value = value; }, "The value; default: all of standard input");
-  add_of_fork(forks, "scan", "Print all accounts of FORK, one JSON object a line, in no order", scan);
+      "VALUE", [&arguments](const std::string& value) { arguments.value = value; }, "The value; default: all of standard input");
+  add_of_fork(forks, arguments, "scan", "Print all accounts of FORK, one JSON object a line, in no order",
+              [&arguments] { return scan(arguments); });
   Command diff_command =
-      add_of_fork(forks, "diff", "Print accounts that differ between FORK and OTHER, one JSON object a line", diff);
+      add_of_fork(forks, arguments, "diff", "Print accounts that differ between FORK and OTHER, one JSON object a line",
+                  [&arguments] { return diff(arguments); });
   diff_command.add_option("OTHER", arguments.other, "Number of the other fork").required();
-  add_of_fork(forks, "hash", "Print the hash of all accounts of FORK", hash);
-  add(forks, "stats", "Print the tree of forks, segments and drives", stats);
-  Command snapshot_command = add(forks, "snapshot", "Copy the database DIR, as it is now, to TARGET", snapshot);
-  snapshot_command.add_option("TARGET", arguments.target, "Absent or empty").required();
+  add_of_fork(forks, arguments, "hash", "Print the hash of all accounts of FORK", [&arguments] { return hash(arguments); });
+  add(forks, arguments, "stats", "Print the tree of forks, segments and drives", [&arguments] { return stats(arguments); });
+  Command snapshot_command = add(forks, arguments, "snapshot", "Copy the database DIR, as it is now, to TARGET",
+                                 [&arguments] { return snapshot(arguments); });
+  snapshot_command.add_option("TARGET", arguments.target, "Absent or empty").required().completed_by(complete_file);
   snapshot_command.add_flag("--verify", arguments.hashes, "Print the hash of the root's accounts, for restore");
-  Command restore_command = add(forks, "restore", "Make TARGET a database with the content of the snapshot DIR", restore);
+  add_base(snapshot_command, arguments);
+  add_forks_replay(forks);
+  if (prompt_target() != nullptr) return;  // A snapshot is restored into a directory that nobody has open.
+  Command restore_command = add(forks, arguments, "restore", "Make TARGET a database with the content of the snapshot DIR",
+                                [&arguments] { return restore(arguments); });
   restore_command.add_option("TARGET", arguments.target, "Absent or empty").required();
   restore_command.add_option("--verify", arguments.expected, "The hash that the root's accounts must have");
-  for (const Command& command : {snapshot_command, restore_command}) {
-    command.add_option("--base", arguments.base, "The full snapshot that an incremental one builds on");
-  }
-  add_forks_replay(forks);
+  add_base(restore_command, arguments);
 }
 
 }  // namespace cairn::cli

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 #include "cli/json_parse.h"
+#include "cli/line_editor.h"
 #include "cli/meter.h"
 
 namespace cairn::cli {
@@ -192,15 +193,16 @@ Result<int> replay(const ReplayArguments& arguments) {
 }  // namespace
 
 void add_forks_replay(const Command& forks) {
-  static ReplayArguments arguments;
+  ReplayArguments& arguments = forks.make_arguments<ReplayArguments>();
   const Command command = forks.add_command("replay", "Run the operations of a trace");
   add_common(command, arguments.common);
   command
       .add_option("TRACE", arguments.file,
                   "A .jsonl file, or - for standard input: {\"op\":\"fork\",\"fork\":2,\"parent\":1}, "
                   "{\"op\":\"store\",\"fork\":2,\"key\":HEX,\"value\":BASE64}, …")
-      .required();
-  set_action(command, arguments.common, [] { return replay(arguments); });
+      .required()
+      .completed_by(complete_file);
+  set_action(command, arguments.common, [&arguments] { return replay(arguments); });
 }
 
 }  // namespace cairn::cli

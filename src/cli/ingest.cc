@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "cli/cli.h"
 #include "cli/json_lines.h"
+#include "cli/line_editor.h"
 #include "cli/meter.h"
 
 namespace cairn::cli {
@@ -71,19 +72,23 @@ Result<int> ingest(const Arguments& arguments) {
 }  // namespace
 
 void add_ingest(const Command& table) {
-  static Arguments arguments;
+  Arguments& arguments = table.make_arguments<Arguments>();
   const Command seal_command = table.add_command("seal", "Write a sealed file for ingest from lines in key order");
-  seal_command.add_option("OUT", arguments.out, "The file to write; it must not exist").required();
-  seal_command.add_option("FILE", arguments.file, "A .jsonl or .tsv file, or - for standard input").required();
+  seal_command.add_option("OUT", arguments.out, "The file to write; it must not exist").required().completed_by(complete_file);
+  seal_command.add_option("FILE", arguments.file, "A .jsonl or .tsv file, or - for standard input")
+      .required()
+      .completed_by(complete_file);
   add_compression(seal_command, arguments.compression);
   seal_command.add_flag("--json", arguments.common.json, "Print JSON");
-  set_action(seal_command, arguments.common, [] { return seal(arguments); });
+  set_action(seal_command, arguments.common, [&arguments] { return seal(arguments); });
 
   const Command ingest_command =
       table.add_command("ingest", "Add sealed files, all or none, as newer than everything in the table");
   add_common(ingest_command, arguments.common);
-  ingest_command.add_option("FILE", arguments.files, "Sealed files; keys ascend from file to file").required();
-  set_action(ingest_command, arguments.common, [] { return ingest(arguments); });
+  ingest_command.add_option("FILE", arguments.files, "Sealed files; keys ascend from file to file")
+      .required()
+      .completed_by(complete_file);
+  set_action(ingest_command, arguments.common, [&arguments] { return ingest(arguments); });
 }
 
 }  // namespace cairn::cli

@@ -141,7 +141,7 @@ Result<void> for_each_key(const std::optional<std::string>& key, const std::func
   LineReader reader(STDIN_FILENO);
   while (true) {
     CAIRN_TRY(line, reader.next());
-    if (!line) return {};
+    if (!line) return check_interrupt();
     CAIRN_TRY_VOID(each(*line));
   }
 }

@@ -109,11 +109,11 @@ Result<int> list(const Common& common) {
 }  // namespace
 
 void add_list(const Command& app) {
-  static Common common;
+  Common& common = app.make_arguments<Common>();
   const Command command = app.add_command("list", "List the tables, timelines and fork stores of DIR, with options and sizes");
-  command.add_option("DIR", common.dir, "Directory of the database").required();
+  add_directory(command, common.dir);
   command.add_flag("--json", common.json, "Print JSON");
-  set_action(command, common, [] { return list(common); });
+  set_action(command, common, [&common] { return list(common); });
 }
 
 }  // namespace cairn::cli

@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/csv.h"
 #include "cli/json_lines.h"
+#include "cli/line_editor.h"
 #include "cli/meter.h"
 
 namespace cairn::cli {
@@ -164,11 +165,13 @@ Result<int> load(LoadArguments& arguments) {
 }  // namespace
 
 void add_load(const Command& table) {
-  static LoadArguments arguments;
+  LoadArguments& arguments = table.make_arguments<LoadArguments>();
   const Command command =
       table.add_command("load", "Store lines of {\"key\":…,\"value\":…} or KEY TAB VALUE, or the records of a CSV file");
   add_common(command, arguments.common);
-  command.add_option("FILE", arguments.file, "A .jsonl, .tsv or .csv file, or - for standard input").required();
+  command.add_option("FILE", arguments.file, "A .jsonl, .tsv or .csv file, or - for standard input")
+      .required()
+      .completed_by(complete_file);
   command.add_flag("--ack", arguments.ack, "Print each key as a JSON string once it is durable");
   command.add_flag("--skip-bad", arguments.skip_bad, "Report and skip bad lines");
   command.add_flag("--csv", arguments.csv, "Read CSV with a header line (RFC 4180), as from a .csv file");
@@ -176,7 +179,7 @@ void add_load(const Command& table) {
   command.add_option("--value", arguments.columns.value,
                      "CSV column of the value; default: value or value64, or else all columns as a JSON object");
   command.add_flag("--base64", arguments.columns.base64, "The CSV columns of key and value are base64");
-  set_action(command, arguments.common, [] { return load(arguments); });
+  set_action(command, arguments.common, [&arguments] { return load(arguments); });
 }
 
 }  // namespace cairn::cli

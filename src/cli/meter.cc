@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "base/error.h"
 #include "cli/cli.h"
 
 namespace cairn::cli {
@@ -29,20 +30,19 @@ std::string share(std::uint64_t done, std::uint64_t total) {
 
 }  // namespace
 
-Meter::Meter(std::string verb) : verb_(std::move(verb)), shown_(isatty(STDERR_FILENO) == 1) {
+InterruptHandler::InterruptHandler() {
+  sigaction(SIGINT, nullptr, &before_);
+  if (before_.sa_handler == SIG_IGN) return;
   struct sigaction action{};
-  sigaction(SIGINT, nullptr, &action);
-  if (action.sa_handler == SIG_IGN) return;  // As of a shell's job in the background.
-  action = {};
   action.sa_handler = on_interrupt;  // Without SA_RESTART: a read of standard input ends.
   sigaction(SIGINT, &action, nullptr);
-  handles_ = true;
 }
 
-Meter::~Meter() {
-  clear();
-  if (handles_) std::signal(SIGINT, SIG_DFL);
-}
+InterruptHandler::~InterruptHandler() { sigaction(SIGINT, &before_, nullptr); }
+
+Meter::Meter(std::string verb) : verb_(std::move(verb)), shown_(isatty(STDERR_FILENO) == 1) {}
+
+Meter::~Meter() { clear(); }
 
 Progress Meter::progress() {
   return [this](std::uint64_t done, std::uint64_t total) {
@@ -87,5 +87,12 @@ Error Meter::explain(const Error& error, const std::string& consequence) const {
 }
 
 bool is_interrupted() { return interrupted != 0; }
+
+void forget_interrupt() { interrupted = 0; }
+
+Result<void> check_interrupt() {
+  if (interrupted == 0) return {};
+  return fail(ErrorCode::kUnavailable, "cancelled");
+}
 
 }  // namespace cairn::cli

@@ -1,5 +1,7 @@
 // How far a long command is: one display, at a terminal only, and the end by Ctrl-C.
 #pragma once
+#include <signal.h>
+
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -8,9 +10,22 @@
 
 namespace cairn::cli {
 
-/// Shows on standard error, if that is a terminal, how far a command is, ten times a second at most. As long as a Meter lives,
-/// Ctrl-C (SIGINT) asks the command to end in good order; a second Ctrl-C ends the process at once, which loses nothing that is
-/// durable. One lives at a time; one thread uses it.
+/// As long as one lives, Ctrl-C (SIGINT) asks the command that runs to end in good order: is_interrupted(). A second Ctrl-C ends
+/// the process at once, which loses nothing that is durable. Where SIGINT is ignored, as in a shell's job in the background, it
+/// stays so. One thread.
+class InterruptHandler {
+ public:
+  InterruptHandler();
+  ~InterruptHandler();
+  InterruptHandler(const InterruptHandler&) = delete;
+  InterruptHandler& operator=(const InterruptHandler&) = delete;
+
+ private:
+  struct sigaction before_;
+};
+
+/// Shows on standard error, if that is a terminal, how far a command is, ten times a second at most. Has an
+/// InterruptHandler. One lives at a time; one thread uses it.
 class Meter {
  public:
   /// `verb`: what is done to bytes or lines, such as "verified".
@@ -34,7 +49,7 @@ class Meter {
 
   const std::string verb_;
   const bool shown_;
-  bool handles_ = false;   // SIGINT.
+  const InterruptHandler handler_;
   std::size_t drawn_ = 0;  // Characters of the line.
   std::uint64_t done_ = 0;
   std::uint64_t total_ = 0;
@@ -42,8 +57,12 @@ class Meter {
   std::chrono::steady_clock::time_point last_{};
 };
 
-/// Ctrl-C was pressed while a Meter lived: the command ends with kInterruptedCode.
+/// Ctrl-C was pressed while an InterruptHandler lived: the command ends with kInterruptedCode.
 bool is_interrupted();
+/// For the next command of a prompt.
+void forget_interrupt();
+/// kUnavailable, "cancelled", if Ctrl-C was pressed. For commands without a Meter, which run so long only at a prompt.
+Result<void> check_interrupt();
 inline constexpr int kInterruptedCode = 130;  ///< As of a program that SIGINT ended, in a shell.
 
 }  // namespace cairn::cli

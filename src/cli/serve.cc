@@ -22,10 +22,9 @@ struct Arguments {
   bool hash_password = false;
   bool print_settings = false;
 };
-Arguments arguments;
 
 /// The file, and over it the flags.
-Result<server::Config> configuration() {
+Result<server::Config> configuration(const Arguments& arguments) {
   server::Config config;
   if (arguments.config_file) {
     CAIRN_TRY(text, server::read_text_file("--config", *arguments.config_file));
@@ -53,16 +52,6 @@ void start_log(const server::Config& config) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
 }
 
-/// So that commands beside the server see all of them. The server itself has opened its timelines.
-void open_views(Database& database) {
-  const auto note = [](const std::string& what, const std::string& name, const auto& opened) {
-    if (!opened) spdlog::error("{} '{}' cannot be opened: {}", what, name, opened.error().to_string());
-  };
-  for (const std::string& name : database.tables()) note("table", name, database.table(name));
-  for (const std::string& name : database.timelines()) note("timeline", name, database.timeline(name));
-  for (const std::string& name : database.fork_stores()) note("fork store", name, database.forks(name));
-}
-
 Result<void> serve(const server::Config& config) {
   start_log(config);
   CAIRN_TRY(database,
@@ -72,7 +61,7 @@ Result<void> serve(const server::Config& config) {
   for (const std::string& report : database.open_reports()) spdlog::warn("{}", report);
   {
     CAIRN_TRY(server, server::Server::create(config, database));
-    open_views(database);
+    open_views(database, [](const std::string& failed) { spdlog::error("{}", failed); });
     CAIRN_TRY_VOID(server->listen());
     spdlog::info("cairn {} serves {} on port {}, durability {}", CAIRN_VERSION, config.dir, server->port(),
                  server::durability_name(config));
@@ -85,7 +74,7 @@ Result<void> serve(const server::Config& config) {
   return {};
 }
 
-Result<int> run() {
+Result<int> run(const Arguments& arguments) {
   if (arguments.hash_password) {
     CAIRN_TRY_VOID(hash_password());
     return 0;
@@ -94,7 +83,7 @@ Result<int> run() {
     CAIRN_TRY_VOID(print(server::settings_markdown()));
     return 0;
   }
-  CAIRN_TRY(config, configuration());
+  CAIRN_TRY(config, configuration(arguments));
   if (arguments.check) {
     CAIRN_TRY_VOID(server::check_files(config));
     CAIRN_TRY_VOID(print(server::print_config(config) + "# The configuration can be used.\n"));
@@ -107,6 +96,8 @@ Result<int> run() {
 }  // namespace
 
 void add_serve(const Command& app) {
+  if (prompt_target() != nullptr) return;
+  Arguments& arguments = app.make_arguments<Arguments>();
   const Command command = app.add_command("serve", "Serve a database to Redis clients and over HTTP");
   command.add_option("--config", arguments.config_file, "TOML file of settings; flags override it");
   command.add_flag("--check-config", arguments.check,
@@ -118,14 +109,15 @@ void add_serve(const Command& app) {
     const std::string name = std::string(setting.name) == "dir" ? "--dir,DIR" : setting.flag();
     const std::string help = std::string(setting.help) + " (" + setting.expected() + "; default " + setting.default_text() + ")";
     if (std::holds_alternative<server::ListForm>(setting.form)) {
-      command.add_list(name, [&setting](const std::vector<std::string>& texts) { arguments.given[&setting] = texts; }, help);
+      command.add_list(
+          name, [&setting, &arguments](const std::vector<std::string>& texts) { arguments.given[&setting] = texts; }, help);
       continue;
     }
     const Option option =
-        command.add_option(name, [&setting](const std::string& text) { arguments.given[&setting] = {text}; }, help);
+        command.add_option(name, [&setting, &arguments](const std::string& text) { arguments.given[&setting] = {text}; }, help);
     if (std::holds_alternative<server::NumberForm>(setting.form)) option.value_name("NUMBER");
   }
-  set_action(command, arguments.common, run);
+  set_action(command, arguments.common, [&arguments] { return run(arguments); });
 }
 
 }  // namespace cairn::cli

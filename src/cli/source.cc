@@ -4,12 +4,13 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "cli/meter.h"
 
 namespace cairn::cli {
 
 Result<Source> Source::open(const std::string& dir, const std::vector<std::string>& drives) {
   Source source(dir);
-  Result<Database> database = try_open_database(dir, IfMissing::kFail, drives);
+  Result<CommandDatabase> database = try_open_database(dir, IfMissing::kFail, drives);
   if (database) {
     source.database_.emplace(std::move(*database));
     return source;
@@ -22,8 +23,13 @@ Result<Source> Source::open(const std::string& dir, const std::vector<std::strin
 }
 
 Result<void> Source::call(const database::Request& request, const database::Emit& emit, const Progress& progress) {
-  if (owner_ != nullptr) return owner_->call(request, emit, progress);
-  return database::run_call(*database_, dir_, request, emit, progress);
+  const database::Emit emit_unless_interrupted = [&](std::span<const ByteView> row) -> Result<void> {
+    CAIRN_TRY_VOID(check_interrupt());
+    return emit(row);
+  };
+  const Progress going = progress ? progress : [](std::uint64_t, std::uint64_t) { return !is_interrupted(); };
+  if (owner_ != nullptr) return owner_->call(request, emit_unless_interrupted, going);
+  return database::run_call(**database_, dir_, request, emit_unless_interrupted, going);
 }
 
 std::string Source::path_for(const std::string& path) const {

@@ -28,7 +28,7 @@ class Source {
   explicit Source(std::string dir) : dir_(std::move(dir)) {}
 
   std::string dir_;
-  std::optional<Database> database_;  // One of these two.
+  std::optional<CommandDatabase> database_;  // One of these two.
   std::unique_ptr<database::OwnerClient> owner_;
 };
 

@@ -112,10 +112,10 @@ Result<int> stats(const Common& common) {
 }  // namespace
 
 void add_stats(const Command& table) {
-  static Common common;
+  Common& common = table.make_arguments<Common>();
   const Command command = table.add_command("stats", "Print layers, bytes, pins and jobs");
   add_common(command, common);
-  set_action(command, common, [] { return stats(common); });
+  set_action(command, common, [&common] { return stats(common); });
 }
 
 }  // namespace cairn::cli

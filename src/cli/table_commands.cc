@@ -46,12 +46,12 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 Result<int> create(const Arguments& arguments) {
   const Common& common = arguments.common;
   CAIRN_TRY(database, open_database(common.dir, IfMissing::kCreate));
-  const bool is_there = contains(database.tables(), common.table);
+  const bool is_there = contains(database->tables(), common.table);
   if (is_there && common.family == "main")
     return fail(ErrorCode::kConflict, "there is a table '" + common.table + "' already; `cairn table alter` changes it");
   TableOptions options;
   if (common.family == "main") options.main = arguments.family;
-  CAIRN_TRY(table, database.table(common.table, options));
+  CAIRN_TRY(table, database->table(common.table, options));
   if (common.family != "main") {
     if (contains(table.families(), common.family)) {
       return fail(ErrorCode::kConflict,
@@ -177,6 +177,7 @@ Result<int> find(const Arguments& arguments) {
   {
     Scan entries = opened.table.find(arguments.index, arguments.term);
     for (const auto entry : entries) {
+      CAIRN_TRY_VOID(check_interrupt());
       CAIRN_TRY_VOID(print(entry_line(entry.key, entry.value)));
       found = true;
     }
@@ -219,7 +220,6 @@ Result<int> maintain(const Arguments& arguments, bool compacts) {
   return 0;
 }
 
-/// One subcommand with arguments of its own, which live as long as the program.
 Command add(const Command& table, const char* name, const char* help, Arguments& arguments) {
   const Command command = table.add_command(name, help);
   add_common(command, arguments.common);
@@ -273,7 +273,7 @@ void add_create(const Command& table, Arguments& arguments) {
 void add_table_commands(const Command& app) {
   const Command table = app.add_command("table", "Ordered maps (LSM trees)");
   table.require_command();
-  static Arguments arguments;  // One subcommand runs.
+  Arguments& arguments = table.make_arguments<Arguments>();  // One subcommand runs.
 
   add_create(table, arguments);
   add_alter(table, arguments);
@@ -282,21 +282,21 @@ void add_table_commands(const Command& app) {
   add_key(put_command, arguments);
   put_command.add_option(
       "VALUE",
-      [](const std::string& value) {
+      [&arguments](const std::string& value) {
         arguments.value = value;
         arguments.has_value = true;
       },
       "The value; default: all of standard input, or without KEY lines of KEY TAB VALUE");
-  set_action(put_command, arguments.common, [] { return put(arguments); });
+  set_action(put_command, arguments.common, [&arguments] { return put(arguments); });
 
   Command get_command = add(table, "get", "Print the value of KEY; exit code 1 if there is none", arguments);
   add_key(get_command, arguments);
   add_raw(get_command, arguments.raw);
-  set_action(get_command, arguments.common, [] { return get(arguments); });
+  set_action(get_command, arguments.common, [&arguments] { return get(arguments); });
 
   Command erase_command = add(table, "erase", "Erase KEY", arguments);
   add_key(erase_command, arguments);
-  set_action(erase_command, arguments.common, [] { return erase(arguments); });
+  set_action(erase_command, arguments.common, [&arguments] { return erase(arguments); });
 
   Command scan_command = add(table, "scan", "Print entries in key order, one JSON object a line", arguments);
   scan_command.add_option("--from", arguments.from, "First key");
@@ -305,25 +305,25 @@ void add_table_commands(const Command& app) {
   scan_command.add_flag("--reverse", arguments.reverse, "Print in descending order");
   scan_command.add_option("--limit", arguments.limit, "Number of entries to print at most");
   add_csv(scan_command, arguments);
-  set_action(scan_command, arguments.common, [] { return scan(arguments); });
+  set_action(scan_command, arguments.common, [&arguments] { return scan(arguments); });
 
   Command find_command = add(table, "find", "Print entries that have a term; exit code 1 if there are none", arguments);
   find_command.add_option("INDEX", arguments.index, "Name of the term index").required();
   find_command.add_option("TERM", arguments.term, "The term").required();
-  set_action(find_command, arguments.common, [] { return find(arguments); });
+  set_action(find_command, arguments.common, [&arguments] { return find(arguments); });
 
   Command explain_command =
       add(table, "explain", "Print each version of a key, where it is, and why it is or is not the answer", arguments);
   explain_command.add_option("KEY", arguments.key, "The key").required();
-  set_action(explain_command, arguments.common, [] { return explain(arguments); });
+  set_action(explain_command, arguments.common, [&arguments] { return explain(arguments); });
 
   Command dump_command = add(table, "dump", "Print all entries in the form that load reads", arguments);
   add_csv(dump_command, arguments);
-  set_action(dump_command, arguments.common, [] { return scan(arguments); });
+  set_action(dump_command, arguments.common, [&arguments] { return scan(arguments); });
   Command flush_command = add(table, "flush", "Write the memtable to a sealed file", arguments);
-  set_action(flush_command, arguments.common, [] { return maintain(arguments, false); });
+  set_action(flush_command, arguments.common, [&arguments] { return maintain(arguments, false); });
   Command compact_command = add(table, "compact", "Merge all sealed files into one run", arguments);
-  set_action(compact_command, arguments.common, [] { return maintain(arguments, true); });
+  set_action(compact_command, arguments.common, [&arguments] { return maintain(arguments, true); });
 
   add_load(table);
   add_ingest(table);

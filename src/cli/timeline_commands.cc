@@ -36,7 +36,7 @@ struct Arguments {
 
 constexpr const char* kMomentHelp = "RFC 3339, milliseconds since 1970, or a stamp as it is printed (MS-SEQ)";
 
-Result<int> finish(Database& database, bool json, const Json& answer = {{"ok", true}}) {
+Result<int> finish(CommandDatabase& database, bool json, const Json& answer = {{"ok", true}}) {
   CAIRN_TRY_VOID(database.close());
   if (json) CAIRN_TRY_VOID(print(to_line(answer)));
   return 0;
@@ -44,10 +44,10 @@ Result<int> finish(Database& database, bool json, const Json& answer = {{"ok", t
 
 Result<int> create(const Arguments& arguments) {
   CAIRN_TRY(database, open_database(arguments.common.dir, IfMissing::kCreate));
-  for (const std::string& name : database.timelines()) {
+  for (const std::string& name : database->timelines()) {
     if (name == arguments.common.timeline) return fail(ErrorCode::kConflict, "there is a timeline '" + name + "' already");
   }
-  CAIRN_TRY_VOID(database.timeline(arguments.common.timeline, arguments.options));
+  CAIRN_TRY_VOID(database->timeline(arguments.common.timeline, arguments.options));
   return finish(database, arguments.common.json);
 }
 
@@ -190,9 +190,7 @@ Result<int> rollback(const Arguments& arguments) {
   return finish(opened.database, arguments.common.json, answer);
 }
 
-Arguments arguments;  // One subcommand runs.
-
-Command add(const Command& timeline, const char* name, const char* help, std::function<Result<int>()> run) {
+Command add(const Command& timeline, Arguments& arguments, const char* name, const char* help, std::function<Result<int>()> run) {
   const Command command = timeline.add_command(name, help);
   add_common(command, arguments.common);
   set_action(command, arguments.common, std::move(run));
@@ -208,10 +206,10 @@ std::chrono::milliseconds duration_or_zero(const std::string& text) {
   return text == "0" ? std::chrono::milliseconds(0) : duration_option(text);
 }
 
-void add_create(const Command& timeline) {
+void add_create(const Command& timeline, Arguments& arguments) {
   TimelineOptions& options = arguments.options;
-  Command command =
-      add(timeline, "create", "Create a timeline, and the database if there is none", [] { return create(arguments); });
+  Command command = add(timeline, arguments, "create", "Create a timeline, and the database if there is none",
+                        [&arguments] { return create(arguments); });
   const auto add_duration = [&](const char* name, std::optional<std::chrono::milliseconds>& into, const char* help) {
     command.add_option(name, [&into](const std::string& text) { into = duration_or_zero(text); }, help);
   };
@@ -219,7 +217,9 @@ void add_create(const Command& timeline) {
   command
       .add_option(
           "--policy",
-          [](const std::string& text) { arguments.options.expired = text == "drop" ? Expired::kDrop : Expired::kPersist; },
+          [&arguments](const std::string& text) {
+            arguments.options.expired = text == "drop" ? Expired::kDrop : Expired::kPersist;
+          },
           "What expires: all saves (drop), or all but the last of each key (persist)")
       .choices({"drop", "persist"});
   command.add_option("--block-keys", options.block_keys_max, "Number of different keys that close a block");
@@ -228,18 +228,19 @@ void add_create(const Command& timeline) {
   add_duration("--undo-time", options.undo_time, "Time in which a rollback can be undone");
 }
 
-void add_rollback(const Command& timeline) {
+void add_rollback(const Command& timeline, Arguments& arguments) {
   Command rollback_command =
-      add(timeline, "rollback", "Make the timeline what it was at TIME", [] { return rollback(arguments); });
+      add(timeline, arguments, "rollback", "Make the timeline what it was at TIME", [&arguments] { return rollback(arguments); });
   rollback_command.add_option(
-                      "TIME", [](const std::string& text) { arguments.at = moment_option(text); }, kMomentHelp)
+                      "TIME", [&arguments](const std::string& text) { arguments.at = moment_option(text); }, kMomentHelp)
       .required();
   rollback_command.add_flag("--force", arguments.force, "Allow a time before the first save, which empties the timeline");
-  Command undo_command = add(timeline, "undo", "Undo the last rollback",
-                             [] { return care(arguments, [](Timeline& of) { return of.undo(arguments.discard); }); });
+  Command undo_command = add(timeline, arguments, "undo", "Undo the last rollback", [&arguments] {
+    return care(arguments, [&arguments](Timeline& of) { return of.undo(arguments.discard); });
+  });
   undo_command.add_flag("--discard", arguments.discard, "Give up what was saved since the rollback");
-  add(timeline, "confirm", "Give up what rollbacks cut off",
-      [] { return care(arguments, [](Timeline& of) { return of.confirm(); }); });
+  add(timeline, arguments, "confirm", "Give up what rollbacks cut off",
+      [&arguments] { return care(arguments, [](Timeline& of) { return of.confirm(); }); });
 }
 
 }  // namespace
@@ -247,44 +248,47 @@ void add_rollback(const Command& timeline) {
 void add_timeline_commands(const Command& app) {
   const Command timeline = app.add_command("timeline", "Values under keys in the order of time");
   timeline.require_command();
-  add_create(timeline);
+  Arguments& arguments = timeline.make_arguments<Arguments>();  // One subcommand runs.
+  add_create(timeline, arguments);
 
-  Command put_command = add(timeline, "put", "Save DATA under KEY", [] { return save(arguments, false); });
+  Command put_command = add(timeline, arguments, "put", "Save DATA under KEY", [&arguments] { return save(arguments, false); });
   put_command.add_option("KEY", arguments.key, "The key").required();
   put_command.add_option(
       "DATA",
-      [](const std::string& data) {
+      [&arguments](const std::string& data) {
         arguments.data = data;
         arguments.has_data = true;
       },
       "The value, default: all of standard input; an empty value erases the key");
   put_command.add_flag("--keep-empty", arguments.keep_empty, "Store an empty value instead of erasing the key");
   put_command.add_option(
-      "--expires-after", [](const std::string& text) { arguments.expires_after = duration_option(text); },
+      "--expires-after", [&arguments](const std::string& text) { arguments.expires_after = duration_option(text); },
       "Duration, such as 30s or 15m, after which the save expires");
 
-  Command get_command =
-      add(timeline, "get", "Print the value of KEY; exit code 1 if there is none", [] { return get(arguments); });
+  Command get_command = add(timeline, arguments, "get", "Print the value of KEY; exit code 1 if there is none",
+                            [&arguments] { return get(arguments); });
   get_command.add_option(
-      "KEY", [](const std::string& key) { arguments.one_key = key; }, "The key; default: one key a line from standard input");
+      "KEY", [&arguments](const std::string& key) { arguments.one_key = key; },
+      "The key; default: one key a line from standard input");
   get_command.add_option(
       "--at",
-      [](const std::string& text) {
+      [&arguments](const std::string& text) {
         arguments.at = moment_option(text);
         arguments.has_at = true;
       },
       kMomentHelp);
   add_raw(get_command, arguments.raw);
 
-  Command erase_command = add(timeline, "erase", "Erase KEY", [] { return save(arguments, true); });
+  Command erase_command = add(timeline, arguments, "erase", "Erase KEY", [&arguments] { return save(arguments, true); });
   erase_command.add_option("KEY", arguments.key, "The key").required();
 
-  Command keys_command = add(timeline, "keys", "Print keys in the order of their last saves; exit code 1 if there are none",
-                             [] { return keys(arguments); });
+  Command keys_command =
+      add(timeline, arguments, "keys", "Print keys in the order of their last saves; exit code 1 if there are none",
+          [&arguments] { return keys(arguments); });
   keys_command.add_option("PREFIX", arguments.key, "Prefix of keys; \"\": all keys").required();
   Command history_command =
-      add(timeline, "history", "Print all saves of KEY, one JSON object a line; exit code 1 if there are none",
-          [] { return history(arguments); });
+      add(timeline, arguments, "history", "Print all saves of KEY, one JSON object a line; exit code 1 if there are none",
+          [&arguments] { return history(arguments); });
   history_command.add_option("KEY", arguments.key, "The key").required();
   for (const Command& command : {keys_command, history_command}) {
     add_moment(command, "--from", arguments.from, "Time of the first save");
@@ -292,17 +296,17 @@ void add_timeline_commands(const Command& app) {
     command.add_option("--limit", arguments.limit, "Number of lines to print at most");
   }
 
-  Command watch_command =
-      add(timeline, "watch", "Print saves as they are made, one JSON object a line", [] { return watch(arguments); });
+  Command watch_command = add(timeline, arguments, "watch", "Print saves as they are made, one JSON object a line",
+                              [&arguments] { return watch(arguments); });
   watch_command.add_option("PREFIX", arguments.key, "Prefix of keys; \"\": all keys").required();
   add_moment(watch_command, "--from", arguments.from, "Time of the first save");
   watch_command.add_option("--limit", arguments.limit, "Number of lines after which to end");
 
-  Command housekeep_command = add(timeline, "housekeep", "Remove expired saves", [] {
-    return care(arguments, [](Timeline& of) { return of.housekeep(arguments.until_done); });
+  Command housekeep_command = add(timeline, arguments, "housekeep", "Remove expired saves", [&arguments] {
+    return care(arguments, [&arguments](Timeline& of) { return of.housekeep(arguments.until_done); });
   });
   housekeep_command.add_flag("--until-done", arguments.until_done, "Also run a whole cycle of the persistent line");
-  add_rollback(timeline);
+  add_rollback(timeline, arguments);
   add_timeline_load(timeline);
   add_timeline_stats(timeline);
 }

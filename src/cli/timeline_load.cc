@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/json_lines.h"
 #include "cli/json_parse.h"
+#include "cli/line_editor.h"
 #include "cli/meter.h"
 #include "text/moment.h"
 
@@ -167,15 +168,16 @@ Result<int> load(const LoadArguments& arguments) {
 }  // namespace
 
 void add_timeline_load(const Command& timeline) {
-  static LoadArguments arguments;
+  LoadArguments& arguments = timeline.make_arguments<LoadArguments>();
   const Command command = timeline.add_command("load", "Save lines of {\"key\":…,\"value\":…,\"time\":…}");
   add_common(command, arguments.common);
   command
       .add_option("FILE", arguments.file,
                   "A .jsonl file, or - for standard input. \"time\": milliseconds since 1970, or RFC 3339")
-      .required();
+      .required()
+      .completed_by(complete_file);
   command.add_flag("--clamp", arguments.clamp, "Raise a time to the time of the line before");
-  set_action(command, arguments.common, [] { return load(arguments); });
+  set_action(command, arguments.common, [&arguments] { return load(arguments); });
 }
 
 }  // namespace cairn::cli

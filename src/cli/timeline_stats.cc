@@ -125,10 +125,10 @@ std::string to_text(const TimelineStats& stats) {
 }  // namespace
 
 void add_timeline_stats(const Command& timeline) {
-  static TimelineCommon common;
+  TimelineCommon& common = timeline.make_arguments<TimelineCommon>();
   const Command command = timeline.add_command("stats", "Draw the lines and their blocks: [=== closed, +++ ended, >>> active");
   add_common(command, common);
-  set_action(command, common, []() -> Result<int> {
+  set_action(command, common, [&common]() -> Result<int> {
     CAIRN_TRY(source, Source::open(common.dir));
     CAIRN_TRY(stats, source.ask<TimelineStats>({.call = database::Request::Call::kTimelineStats, .view = common.timeline}));
     CAIRN_TRY_VOID(source.close());
