@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "text/moment.h"
 
 namespace cairn::cli {
 namespace {
@@ -112,6 +113,11 @@ Result<CsvEntries> CsvEntries::begin(const std::vector<std::string>& header, con
   entries.key_ = *key_at;
   entries.value_ = columns.value ? find(*columns.value) : find("value64") ? find("value64") : find("value");
   if (columns.value && !entries.value_) return missing(*columns.value, "--value");
+  if (columns.timed) {
+    entries.time_ = find(columns.time.empty() ? "time" : columns.time);
+    if (!columns.time.empty() && !entries.time_) return missing(columns.time, "--time");
+    entries.erased_ = find("erased");
+  }
   entries.key_base64_ = columns.base64 || key == "key64";
   entries.value_base64_ = entries.value_ && (columns.base64 || entries.header_[*entries.value_] == "value64");
   return entries;
@@ -141,6 +147,16 @@ Result<KeyValue> CsvEntries::entry(const std::vector<std::string>& fields) const
   return entry;
 }
 
+std::optional<std::string> CsvEntries::time(const std::vector<std::string>& fields) const {
+  return time_ && !fields[*time_].empty() ? std::optional(fields[*time_]) : std::nullopt;
+}
+
+Result<bool> CsvEntries::erased(const std::vector<std::string>& fields) const {
+  const std::string text = erased_ ? fields[*erased_] : "";
+  if (text == "true" || text == "false" || text.empty()) return text == "true";
+  return wrong("column 'erased': '" + text + "' is neither true nor false");
+}
+
 std::string csv_header(bool base64) { return base64 ? "key64,value64\r\n" : "key,value\r\n"; }
 
 Result<std::string> csv_line(ByteView key, ByteView value, bool base64) {
@@ -154,6 +170,32 @@ Result<std::string> csv_line(ByteView key, ByteView value, bool base64) {
                              bytes.data() == key.data() ? "key" : "value", json_string(key)));
   }
   return quoted(key) + "," + quoted(value) + "\r\n";
+}
+
+void add_csv_columns(const Command& command, bool& csv, CsvColumns& columns) {
+  command.add_flag("--csv", csv, "Read CSV with a header line (RFC 4180), as from a .csv file");
+  command.add_option("--key", columns.key, "CSV column of the key; default: key, or key64");
+  command.add_option("--value", columns.value,
+                     "CSV column of the value; default: value or value64, or else all columns as a JSON object");
+  command.add_flag("--base64", columns.base64, "The CSV columns of key and value are base64");
+}
+
+void add_csv_output(const Command& command, bool& csv, bool& base64) {
+  command.add_flag("--csv", csv, "Print CSV with a header line (RFC 4180)");
+  command.add_flag("--base64", base64, "With --csv: print keys and values in base64, for bytes that are not UTF-8");
+}
+
+Result<void> check_csv_output(bool csv, bool base64) {
+  if (csv || !base64) return {};
+  return fail(ErrorCode::kInvalidArgument, "--base64 is for CSV: give --csv too");
+}
+
+std::string csv_history_header(bool base64) { return base64 ? "time,key64,value64,erased\r\n" : "time,key,value,erased\r\n"; }
+
+Result<std::string> csv_history_line(Time time, ByteView key, ByteView value, bool erased, bool base64) {
+  CAIRN_TRY(line, csv_line(key, value, base64));
+  line.insert(line.size() - 2, erased ? ",true" : ",");
+  return format_time(time) + "," + line;
 }
 
 }  // namespace cairn::cli

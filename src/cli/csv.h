@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/command.h"
 #include "cli/json_lines.h"
 
 namespace cairn::cli {
@@ -23,11 +24,14 @@ class CsvReader {
   std::uint64_t lines_read_ = 0;
 };
 
-/// Which columns of a CSV file are the key and the value.
+/// Which columns of a CSV file are the key and the value, and of a timeline's also the time. The column "erased" of a timeline,
+/// if there is one, has "true" where a save erased its key.
 struct CsvColumns {
   std::string key;                   ///< Empty: "key", or "key64".
   std::optional<std::string> value;  ///< None: "value" or "value64" if there is one, else all columns, as a JSON object.
   bool base64 = false;  ///< The key and the value are base64; those of columns named "key64" and "value64" always are.
+  bool timed = false;   ///< Of a timeline: entries may have a time and may be erases.
+  std::string time;     ///< Empty: "time", if there is one.
 };
 
 /// Makes entries of the records of a file with that header.
@@ -37,11 +41,17 @@ class CsvEntries {
   static Result<CsvEntries> begin(const std::vector<std::string>& header, const CsvColumns& columns);
   /// kInvalidArgument: the record has another number of fields, its key is none, or something is not base64.
   [[nodiscard]] Result<KeyValue> entry(const std::vector<std::string>& fields) const;
+  /// Of a record that entry() took: its column of the time, if there is one and it has something.
+  [[nodiscard]] std::optional<std::string> time(const std::vector<std::string>& fields) const;
+  /// Likewise. kInvalidArgument: neither "true", "false" nor "".
+  [[nodiscard]] Result<bool> erased(const std::vector<std::string>& fields) const;
 
  private:
   std::vector<std::string> header_;
   std::size_t key_ = 0;
   std::optional<std::size_t> value_;
+  std::optional<std::size_t> time_;
+  std::optional<std::size_t> erased_;
   bool key_base64_ = false;
   bool value_base64_ = false;
 };
@@ -50,5 +60,14 @@ class CsvEntries {
 /// bytes must be UTF-8.
 std::string csv_header(bool base64);
 Result<std::string> csv_line(ByteView key, ByteView value, bool base64);
+/// Adds --csv, --key, --value and --base64 to a command that reads CSV.
+void add_csv_columns(const Command& command, bool& csv, CsvColumns& columns);
+/// Adds --csv and --base64 to a command that prints CSV.
+void add_csv_output(const Command& command, bool& csv, bool& base64);
+/// kInvalidArgument: --base64 without --csv.
+Result<void> check_csv_output(bool csv, bool base64);
+/// csv_header() and csv_line() with a time in front and "true" behind if the save erased its key.
+std::string csv_history_header(bool base64);
+Result<std::string> csv_history_line(Time time, ByteView key, ByteView value, bool erased, bool base64);
 
 }  // namespace cairn::cli

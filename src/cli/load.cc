@@ -174,11 +174,7 @@ void add_load(const Command& table) {
       .completed_by(complete_file);
   command.add_flag("--ack", arguments.ack, "Print each key as a JSON string once it is durable");
   command.add_flag("--skip-bad", arguments.skip_bad, "Report and skip bad lines");
-  command.add_flag("--csv", arguments.csv, "Read CSV with a header line (RFC 4180), as from a .csv file");
-  command.add_option("--key", arguments.columns.key, "CSV column of the key; default: key, or key64");
-  command.add_option("--value", arguments.columns.value,
-                     "CSV column of the value; default: value or value64, or else all columns as a JSON object");
-  command.add_flag("--base64", arguments.columns.base64, "The CSV columns of key and value are base64");
+  add_csv_columns(command, arguments.csv, arguments.columns);
   set_action(command, arguments.common, [&arguments] { return load(arguments); });
 }
 

@@ -160,7 +160,7 @@ Result<int> scan(const Arguments& arguments) {
                         .to_key = arguments.to,
                         .reverse = arguments.reverse,
                         .limit = arguments.limit};
-  if (arguments.base64 && !arguments.csv) return fail(ErrorCode::kInvalidArgument, "--base64 is for CSV: give --csv too");
+  CAIRN_TRY_VOID(check_csv_output(arguments.csv, arguments.base64));
   if (arguments.csv) CAIRN_TRY_VOID(print(csv_header(arguments.base64)));
   CAIRN_TRY_VOID(source.call(request, [&](std::span<const ByteView> row) -> Result<void> {
     if (!arguments.csv) return print(entry_line(row[0], row[1]));
@@ -242,11 +242,6 @@ void add_family_options(const Command& command, Arguments& arguments) {
       "Time to live of records, such as 500ms, 30s, 15m, 12h or 30d; never or 0: they do not end");
 }
 
-void add_csv(const Command& command, Arguments& arguments) {
-  command.add_flag("--csv", arguments.csv, "Print CSV with a header line (RFC 4180)");
-  command.add_flag("--base64", arguments.base64, "With --csv: print keys and values in base64, for bytes that are not UTF-8");
-}
-
 void add_alter(const Command& table, Arguments& arguments) {
   const Command command = add(table, "alter",
                               "Change the time to live of records that are written from now on, or the compression of files that "
@@ -304,7 +299,7 @@ void add_table_commands(const Command& app) {
   scan_command.add_option("--prefix", arguments.prefix, "Print keys with this prefix");
   scan_command.add_flag("--reverse", arguments.reverse, "Print in descending order");
   scan_command.add_option("--limit", arguments.limit, "Number of entries to print at most");
-  add_csv(scan_command, arguments);
+  add_csv_output(scan_command, arguments.csv, arguments.base64);
   set_action(scan_command, arguments.common, [&arguments] { return scan(arguments); });
 
   Command find_command = add(table, "find", "Print entries that have a term; exit code 1 if there are none", arguments);
@@ -318,7 +313,7 @@ void add_table_commands(const Command& app) {
   set_action(explain_command, arguments.common, [&arguments] { return explain(arguments); });
 
   Command dump_command = add(table, "dump", "Print all entries in the form that load reads", arguments);
-  add_csv(dump_command, arguments);
+  add_csv_output(dump_command, arguments.csv, arguments.base64);
   set_action(dump_command, arguments.common, [&arguments] { return scan(arguments); });
   Command flush_command = add(table, "flush", "Write the memtable to a sealed file", arguments);
   set_action(flush_command, arguments.common, [&arguments] { return maintain(arguments, false); });

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/csv.h"
 #include "cli/json_lines.h"
 #include "cli/source.h"
 #include "text/moment.h"
@@ -32,6 +33,8 @@ struct Arguments {
   bool discard = false;
   bool force = false;
   bool raw = false;
+  bool csv = false;
+  bool base64 = false;
 };
 
 constexpr const char* kMomentHelp = "RFC 3339, milliseconds since 1970, or a stamp as it is printed (MS-SEQ)";
@@ -116,11 +119,17 @@ Result<int> keys(const Arguments& arguments) {
 
 /// Each line is one that load reads.
 Result<int> history(const Arguments& arguments) {
+  CAIRN_TRY_VOID(check_csv_output(arguments.csv, arguments.base64));
   CAIRN_TRY(source, Source::open(arguments.common.dir));
   bool any = false;
+  if (arguments.csv) CAIRN_TRY_VOID(print(csv_history_header(arguments.base64)));
   const auto print_save = [&](std::span<const ByteView> row) -> Result<void> {
     any = true;
     CAIRN_TRY(stamp, decode_part<Stamp>(row, 1));
+    if (arguments.csv) {
+      CAIRN_TRY(line, csv_history_line(stamp.time(), row[0], row[3], row[2] == "1", arguments.base64));
+      return print(line);
+    }
     Json object;
     put_stamp(object, stamp);
     put_bytes(object, "key", row[0]);
@@ -290,6 +299,7 @@ void add_timeline_commands(const Command& app) {
       add(timeline, arguments, "history", "Print all saves of KEY, one JSON object a line; exit code 1 if there are none",
           [&arguments] { return history(arguments); });
   history_command.add_option("KEY", arguments.key, "The key").required();
+  add_csv_output(history_command, arguments.csv, arguments.base64);
   for (const Command& command : {keys_command, history_command}) {
     add_moment(command, "--from", arguments.from, "Time of the first save");
     add_moment(command, "--to", arguments.to, "Time after the last save");

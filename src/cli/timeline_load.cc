@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/csv.h"
 #include "cli/json_lines.h"
 #include "cli/json_parse.h"
 #include "cli/line_editor.h"
@@ -16,6 +17,8 @@ struct LoadArguments {
   TimelineCommon common;
   std::string file;
   bool clamp = false;
+  bool csv = false;
+  CsvColumns columns;
 };
 
 constexpr std::uint64_t kGroupLines = 1000;  // One sync for as many.
@@ -79,23 +82,21 @@ class Loader {
   /// `bytes_total`: of the input; 0: unknown.
   Result<void> run(int fd, std::uint64_t bytes_total) {
     LineReader reader(fd);
+    CsvReader records(reader);
     Meter meter("read");
     std::optional<Line> next;
     while (true) {
-      CAIRN_TRY(text, reader.next());
-      if (!text) break;
-      if (!meter.show_lines(number_ + 1, reader.bytes_read(), bytes_total)) break;
-      ++number_;
-      if (text->empty()) continue;
-      Result<Line> line = parse(*text);
+      Result<std::optional<Line>> line = arguments_.csv ? take_record(records) : take_line(reader);
+      if (line && !*line) break;
+      if (!meter.show_lines(number_, reader.bytes_read(), bytes_total)) break;
       if (line) {
-        const Result<void> timed = check_time(*line);
+        const Result<void> timed = check_time(**line);
         if (!timed) line = std::unexpected(timed.error());
       }
       if (!line) return bad_line(next, line.error());
       // One behind, so that the last of all is known when it is saved.
       if (next) CAIRN_TRY_VOID(save(*next, saved_ % kGroupLines == kGroupLines - 1));
-      next = *std::move(line);
+      next = **std::move(line);
       number_of_next_ = number_;
     }
     if (next) CAIRN_TRY_VOID(save(*next, true));
@@ -105,6 +106,40 @@ class Loader {
   [[nodiscard]] std::uint64_t saved() const { return saved_; }
 
  private:
+  /// nullopt: there is no other line.
+  Result<std::optional<Line>> take_line(LineReader& reader) {
+    while (true) {
+      CAIRN_TRY(text, reader.next());
+      if (!text) return std::nullopt;
+      ++number_;
+      if (text->empty()) continue;
+      CAIRN_TRY(line, parse(*text));
+      return line;
+    }
+  }
+  /// The same of a CSV file, whose first record is its header.
+  Result<std::optional<Line>> take_record(CsvReader& records) {
+    while (true) {
+      const auto fields = records.next();
+      if (fields && !*fields) return std::nullopt;
+      number_ = records.line();
+      CAIRN_TRY_VOID(fields);
+      if (!columns_) {
+        CAIRN_TRY(begun, CsvEntries::begin(**fields, arguments_.columns));
+        columns_ = std::move(begun);
+        continue;
+      }
+      CAIRN_TRY(entry, columns_->entry(**fields));
+      CAIRN_TRY(erased, columns_->erased(**fields));
+      Line line{.key = entry.key, .value = erased ? Bytes() : entry.value, .erased = erased, .time = {}};
+      const auto time = columns_->time(**fields);
+      if (!time) return line;
+      const Result<Moment> moment = parse_moment(*time);
+      if (!moment) return fail(ErrorCode::kInvalidArgument, "column of the time: " + moment.error().message);
+      line.time = moment->first().time();
+      return line;
+    }
+  }
   Result<void> check_time(Line& line) {
     if (!line.time) return {};
     if (!empty_) {
@@ -127,6 +162,7 @@ class Loader {
   }
   /// Saves the line before it, and ends.
   Result<void> bad_line(const std::optional<Line>& before, const Error& error) {
+    if (error.code != ErrorCode::kInvalidArgument && error.code != ErrorCode::kConflict) return std::unexpected(error);
     if (before) CAIRN_TRY_VOID(save(*before, true));
     Error full = at(number_, error);
     full.message += fmt::format("; {} before it saved, none after it", counted(saved_, "line"));
@@ -147,12 +183,21 @@ class Loader {
   Timeline timeline_;
   const bool empty_;
   std::optional<Time> last_;
+  std::optional<CsvEntries> columns_;  // Once the header was read.
   std::uint64_t number_ = 0;
   std::uint64_t number_of_next_ = 0;
   std::uint64_t saved_ = 0;
 };
 
-Result<int> load(const LoadArguments& arguments) {
+Result<int> load(LoadArguments& arguments) {
+  CsvColumns& columns = arguments.columns;
+  columns.timed = true;
+  arguments.csv = arguments.csv || arguments.file.ends_with(".csv");
+  const bool names_columns = !columns.key.empty() || columns.value || columns.base64 || !columns.time.empty();
+  if (names_columns && !arguments.csv) {
+    return fail(ErrorCode::kInvalidArgument,
+                "--key, --value, --time and --base64 are for CSV: give --csv, or a file that ends in .csv");
+  }
   CAIRN_TRY(fd, open_lines(arguments.file));
   CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kCreate));
   Loader loader(arguments, opened.timeline);
@@ -169,14 +214,17 @@ Result<int> load(const LoadArguments& arguments) {
 
 void add_timeline_load(const Command& timeline) {
   LoadArguments& arguments = timeline.make_arguments<LoadArguments>();
-  const Command command = timeline.add_command("load", "Save lines of {\"key\":…,\"value\":…,\"time\":…}");
+  const Command command =
+      timeline.add_command("load", "Save lines of {\"key\":…,\"value\":…,\"time\":…}, or the records of a CSV file");
   add_common(command, arguments.common);
   command
       .add_option("FILE", arguments.file,
-                  "A .jsonl file, or - for standard input. \"time\": milliseconds since 1970, or RFC 3339")
+                  "A .jsonl or .csv file, or - for standard input. \"time\": milliseconds since 1970, or RFC 3339")
       .required()
       .completed_by(complete_file);
   command.add_flag("--clamp", arguments.clamp, "Raise a time to the time of the line before");
+  add_csv_columns(command, arguments.csv, arguments.columns);
+  command.add_option("--time", arguments.columns.time, "CSV column of the time; default: time, if there is one");
   set_action(command, arguments.common, [&arguments] { return load(arguments); });
 }
 

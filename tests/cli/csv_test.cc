@@ -73,5 +73,44 @@ TEST_F(Csv, WhatIsPrintedIsReadAgain) {
   EXPECT_EQ(run({"table", "dump", other}).out, run({"table", "dump", db_}).out);
 }
 
+TEST_F(Csv, ATimelineHasTimesAndErases) {
+  const std::string text =
+      "time,key,value,erased\r\n2026-11-22T12:00:00.000Z,a,\"1,5\",\r\n2026-11-22T12:00:01.000Z,b,2,\r\n"
+      "2026-11-22T12:00:02.000Z,a,,true\r\n";
+  ASSERT_EQ(run({"timeline", "load", db_, "-", "--csv"}, text).code, 0) << errors();
+  EXPECT_EQ(run({"timeline", "history", db_, "a", "--csv"}).out,
+            "time,key,value,erased\r\n2026-11-22T12:00:00.000Z,a,\"1,5\",\r\n2026-11-22T12:00:02.000Z,a,,true\r\n");
+  EXPECT_EQ(run({"timeline", "history", db_, "b", "--csv", "--base64"}).out,
+            "time,key64,value64,erased\r\n2026-11-22T12:00:01.000Z,Yg==,Mg==,\r\n");
+  EXPECT_EQ(run({"timeline", "history", db_, "b", "--base64"}).code, 2);
+  EXPECT_EQ(run({"timeline", "get", db_, "a"}).code, 1);
+}
+
+TEST_F(Csv, ATimelineNamesItsColumns) {
+  const std::string text = "at,symbol,price\n1795802203465,x,7\n,y,8\n";
+  const std::vector<std::string> load{"timeline", "load", db_, "-", "--csv", "--key", "symbol"};
+  auto with_time = load;
+  with_time.insert(with_time.end(), {"--time", "at"});
+  ASSERT_EQ(run(with_time, text).code, 0) << errors();
+  EXPECT_EQ(run({"timeline", "get", db_, "x", "--at", "1795802203465"}).out,
+            "{\"at\":\"1795802203465\",\"symbol\":\"x\",\"price\":\"7\"}\n");
+  EXPECT_EQ(run(with_time, text).code, 2) << "times go into an empty timeline";
+  EXPECT_EQ(run(load, text).code, 0) << "without times";
+  const auto mistake = [&](const std::string& records, const std::vector<std::string>& options) {
+    std::vector<std::string> all{"timeline", "load", db_, "-", "--timeline", "other"};
+    all.insert(all.end(), options.begin(), options.end());
+    EXPECT_EQ(run(all, records).code, 2);
+    return errors();
+  };
+  EXPECT_EQ(mistake(text, {"--csv", "--key", "symbol", "--time", "when"}),
+            "cairn: -:1: the header has no column 'when'; it has at, symbol, price; --time names another; 0 lines before it "
+            "saved, none after it\n");
+  EXPECT_EQ(mistake("key,time\na,yesterday\n", {"--csv"}).substr(0, 38), "cairn: -:2: column of the time: 'yeste");
+  EXPECT_EQ(mistake("key,value,erased\na,1,maybe\n", {"--csv"}),
+            "cairn: -:2: column 'erased': 'maybe' is neither true nor false; 0 lines before it saved, none after it\n");
+  EXPECT_EQ(mistake("", {"--time", "at"}),
+            "cairn: --key, --value, --time and --base64 are for CSV: give --csv, or a file that ends in .csv\n");
+}
+
 }  // namespace
 }  // namespace cairn::test
