@@ -290,11 +290,14 @@ Result<std::uint16_t> TableImpl::family(const std::string& name, const FamilyOpt
   if (const auto found = find()) return checked(*found);
   if (!options.create_if_missing) return fail(ErrorCode::kNotFound, "table '" + entry_.name + "' has no family '" + name + "'");
   CAIRN_TRY(entry, family_entry(name, options));
-  const MutexLock lock(log_.mutex);
-  CAIRN_TRY_VOID(check_open());
-  while (log_.changing()) log_.wait();
-  if (const auto found = find()) return checked(*found);  // Another thread was faster.
-  return add_family(entry);
+  {
+    const MutexLock lock(log_.mutex);
+    CAIRN_TRY_VOID(check_open());
+    while (log_.changing()) log_.wait();
+    if (!find()) return add_family(entry);
+  }
+  // Another thread was faster. checked() reads the manifest, whose mutex comes before that of the log.
+  return checked(*find());
 }
 
 directory::FamilyEntry TableImpl::family_in_manifest(std::uint16_t number) const {
@@ -310,10 +313,13 @@ Result<void> TableImpl::alter(const std::string& name, const FamilyOptions& opti
   for (const LineUp::OfFamily& each : now->families) {
     const Family& family = *each.family;
     if (family.name != name) continue;
-    const directory::FamilyEntry before = family_in_manifest(family.number);
-    CAIRN_TRY(after, altered(entry_.name, before, options));
-    if (after == before) return {};
-    CAIRN_TRY_VOID(log_.exclusively([&] {
+    directory::FamilyEntry after;
+    // Without the mutex of the log: that of the manifest comes before it.
+    CAIRN_TRY_VOID(log_.exclusively([&]() -> Result<void> {
+      const directory::FamilyEntry before = family_in_manifest(family.number);
+      CAIRN_TRY(changed, altered(entry_.name, before, options));
+      after = changed;
+      if (after == before) return {};
       return directory_->commit([&](directory::Manifest& manifest) -> Result<void> {
         directory::FamilyEntry& entry = manifest.edit_view(entry_.number).families[family.number];
         entry.ttl_ms = after.ttl_ms;

@@ -1,6 +1,8 @@
 // Options of families: given and different is refused, alter() changes what can be changed, stats show what holds.
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "support/workload.h"
 #include "support/world.h"
 
@@ -82,6 +84,21 @@ TEST_F(FamilyOptionsTest, RefusesMainThatDiffersOpenOrNot) {
   }
   EXPECT_OK(process.database().table("brief", {.main = {.ttl = hours(36)}, .memtable_bytes_max = 2 * kMiB}));
   EXPECT_OK(process.database().table("brief", {}));
+}
+
+// The threads that come later find a family that another one made while they waited for the log.
+TEST_F(FamilyOptionsTest, ManyThreadsCreateOneFamily) {
+  for (int round = 0; round < 20; ++round) {
+    const std::string name = "family" + std::to_string(round);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&, i] {
+        const auto family = process.table().family(name, {.ttl = hours(i == 3 ? 2 : 1)});
+        if (!family) EXPECT_EQ(family.error().code, ErrorCode::kInvalidArgument) << family.error().message;
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
 }
 
 TEST_F(FamilyOptionsTest, AlterKeepsTheEndOfStoredRecords) {
