@@ -14,3 +14,5 @@
 #define CAIRN_TRY_ACQUIRE(...) CAIRN_ANNOTATION(try_acquire_capability(__VA_ARGS__))
 #define CAIRN_RELEASE(...) CAIRN_ANNOTATION(release_capability(__VA_ARGS__))
 #define CAIRN_ACQUIRED_BEFORE(...) CAIRN_ANNOTATION(acquired_before(__VA_ARGS__))
+/// For a function whose locking depends on a condition, which the analysis does not follow. Its annotations hold for its callers.
+#define CAIRN_NO_THREAD_SAFETY_ANALYSIS CAIRN_ANNOTATION(no_thread_safety_analysis)

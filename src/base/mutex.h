@@ -15,22 +15,23 @@ namespace cairn {
 
 enum class Rank : std::uint8_t {
   kServer = 0,         // Server: what all its threads share. Held while a view is opened.
-  kDatabase = 1,       // Open views of a Database.
-  kCollect = 2,        // ForkStore: one step of its collector at a time. Held across its I/O.
-  kTree = 3,           // ForkStore: one change of its tree at a time. Held across its I/O.
-  kManifest = 4,       // Directory: one manifest switch at a time. Held across its I/O.
-  kCommit = 5,         // A log: the order of its writes. Never held across I/O.
-  kLineUp = 6,         // Table: the line-up of layers, for writers and jobs; ForkStore: who stores where. Never held across I/O.
-  kPins = 7,           // Directory: the list of pinned versions.
-  kFiles = 8,          // Directory: spare segments and files to delete.
-  kDeadRanges = 9,     // Table: what scans may jump over. Scans only try it.
-  kOpenAccounts = 10,  // ForkStore: accounts that are changed in place.
-  kReclaim = 11,       // Copiers: one reclaimer at a time.
-  kJobs = 12,          // JobRunner's queue. Never held while a job runs.
-  kTicker = 13,        // Ticker's list. Never held while a callback runs.
-  kMoves = 14,         // AccountIndex: one region is moved at a time.
-  kLease = 15,         // FileLease: one renewal at a time. Held across its I/O.
-  kLeaf = 16,          // Anything that calls nothing while it is held.
+  kModel = 1,          // A Model: one commit at a time. Never held across I/O, but while at_one_moment() runs.
+  kDatabase = 2,       // Open views of a Database.
+  kCollect = 3,        // ForkStore: one step of its collector at a time. Held across its I/O.
+  kTree = 4,           // ForkStore: one change of its tree at a time. Held across its I/O.
+  kManifest = 5,       // Directory: one manifest switch at a time. Held across its I/O.
+  kCommit = 6,         // A log: the order of its writes. Never held across I/O.
+  kLineUp = 7,         // Table: the line-up of layers, for writers and jobs; ForkStore: who stores where. Never held across I/O.
+  kPins = 8,           // Directory: the list of pinned versions.
+  kFiles = 9,          // Directory: spare segments and files to delete.
+  kDeadRanges = 10,    // Table: what scans may jump over. Scans only try it.
+  kOpenAccounts = 11,  // ForkStore: accounts that are changed in place.
+  kReclaim = 12,       // Copiers: one reclaimer at a time.
+  kJobs = 13,          // JobRunner's queue. Never held while a job runs.
+  kTicker = 14,        // Ticker's list. Never held while a callback runs.
+  kMoves = 15,         // AccountIndex: one region is moved at a time.
+  kLease = 16,         // FileLease: one renewal at a time. Held across its I/O.
+  kLeaf = 17,          // Anything that calls nothing while it is held.
 };
 
 /// How often this thread had to wait for a Mutex that another held. A reader of what is mapped never does: tests and benchmarks

@@ -1,0 +1,138 @@
+// What a Model is made of.
+#pragma once
+#include <list>
+#include <map>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/epochs.h"
+#include "base/mutex.h"
+#include "cairn/model.h"
+
+namespace cairn::objects {
+
+/// An object that a transaction changes.
+struct Pending {
+  std::uint8_t number;                       // Of its class.
+  const PersistentObject* before = nullptr;  // nullptr: it is new.
+  PersistentObject* after = nullptr;         // Owned until the commit. A deleted one is a copy of `before`.
+  [[nodiscard]] bool deletes() const { return after->is_deleted(); }
+};
+
+/// Locks, outermost first:
+///   commits_   Orders commits: the containers, their counts and the change number. Held for pointers only, but by
+///   at_one_moment(). events_    The queue of on_change(). Taken under commits_, so that events are in the order of commits.
+///   Never held while a
+///              function runs.
+/// Readers take neither.
+class ModelCore {
+ public:
+  explicit ModelCore(const std::vector<const ClassInfo*>& classes);
+  ~ModelCore();
+  ModelCore(const ModelCore&) = delete;
+  ModelCore& operator=(const ModelCore&) = delete;
+
+  Result<Change> transact(const std::function<Result<void>(Transaction&)>& work);
+  void at_one_moment(const std::function<void(const Reading&)>& look);
+  std::unique_ptr<ModelCore> copy();
+  using Changed = std::function<void(const PersistentObject* before, const PersistentObject* after, Change change)>;
+  Subscription subscribe(std::uint8_t number, Changed changed);
+  void remove_deleted();
+  [[nodiscard]] Change last_change() const { return {last_change_.load(std::memory_order_acquire)}; }
+  [[nodiscard]] ModelStats stats();
+  [[nodiscard]] const ClassStates& classes() const { return classes_; }
+
+ private:
+  friend class cairn::Transaction;
+  struct Referrer {  // A class that refers to another.
+    std::uint8_t number;
+    const ReferenceInfo* reference;
+  };
+  struct Event {
+    std::uint8_t number;
+    const PersistentObject* before;  // Used until the event was told.
+    const PersistentObject* after;
+    Change change;
+  };
+  struct Subscriber {
+    std::uint8_t number;
+    Changed changed;
+    bool ended = false;
+    bool waited_for = false;  // By the thread that ended it, which removes it.
+  };
+
+  /// Holds commits_, unless the thread holds it already because at_one_moment() runs.
+  class CAIRN_SCOPED_CAPABILITY CommitLock {
+   public:
+    explicit CommitLock(ModelCore& core) CAIRN_ACQUIRE(core.commits_) CAIRN_NO_THREAD_SAFETY_ANALYSIS;
+    ~CommitLock() CAIRN_RELEASE() CAIRN_NO_THREAD_SAFETY_ANALYSIS;
+    CommitLock(const CommitLock&) = delete;
+    CommitLock& operator=(const CommitLock&) = delete;
+
+   private:
+    ModelCore& core_;
+    const bool locks_;
+  };
+
+  using Pendings = std::vector<Pending>;
+  [[nodiscard]] ClassState& state(std::uint8_t number) { return *classes_[number]; }
+  static bool is_in(const IndexInfo& index, const PersistentObject& object) {
+    return !index.unique || !index.key->has_empty(object);
+  }
+
+  // The steps of a commit, in this order. The ones that check change nothing but `transaction`.
+  enum class Committed : std::uint8_t { kYes, kAgain };
+  Result<Committed> commit(Transaction& transaction, Change& change) CAIRN_EXCLUDES(commits_);
+  bool is_still_so(const Transaction& transaction) CAIRN_REQUIRES(commits_);
+  Result<void> follow_deletions(Transaction& transaction) CAIRN_REQUIRES(commits_);
+  Result<void> follow_deletion(Transaction& transaction, const Referrer& referrer, const ModelClass& parent, DbId id)
+      CAIRN_REQUIRES(commits_);
+  Result<void> check_references(const Transaction& transaction) CAIRN_REQUIRES(commits_);
+  Result<void> check_unique(const Transaction& transaction) CAIRN_REQUIRES(commits_);
+  const PersistentObject* with_equal_key(const Transaction& transaction, std::uint8_t number, std::size_t index,
+                                         const PersistentObject& object) CAIRN_REQUIRES(commits_);
+  void publish(Transaction& transaction, Change change) CAIRN_REQUIRES(commits_);
+  void publish(const Pending& pending) CAIRN_REQUIRES(commits_);
+  static void put(const IndexInfo& info, IndexState& index, const Pending& pending);
+  void note(const Pendings& pendings, Change change) CAIRN_REQUIRES(commits_) CAIRN_EXCLUDES(events_);
+  void take_deleted() CAIRN_REQUIRES(commits_);
+  /// Of a Model that no other thread knows. Its lock has the rank of the one that is held.
+  static void take_deleted_of_new(ModelCore& made) CAIRN_NO_THREAD_SAFETY_ANALYSIS { made.take_deleted(); }
+  void retire(const ClassState& of, const PersistentObject& object) CAIRN_REQUIRES(commits_);
+  void tell_events(Change change) CAIRN_EXCLUDES(events_);
+  void tell(const Event& event) CAIRN_REQUIRES(events_);
+  void unsubscribe(std::list<Subscriber>::iterator subscriber) CAIRN_EXCLUDES(events_);
+  void free_unreachable() CAIRN_EXCLUDES(commits_);
+
+  ClassStates classes_;
+  std::vector<Referrer> referrers_[kClassesMax];  // By the number of the class that is referred to.
+  Mutex commits_{Rank::kModel};
+  RetireList retired_;  // By writers of the containers, which hold commits_.
+  std::atomic<std::uint64_t> last_change_{0};
+  std::atomic<std::uint64_t> retries_{0};
+
+  Mutex events_{Rank::kLeaf};
+  CondVar told_;
+  std::list<Event> queue_ CAIRN_GUARDED_BY(events_);
+  std::list<Subscriber> subscribers_ CAIRN_GUARDED_BY(events_);
+  std::atomic<std::size_t> subscriber_count_{0};
+  bool telling_ CAIRN_GUARDED_BY(events_) = false;    // A function runs,
+  Change told_now_ CAIRN_GUARDED_BY(events_);         // for this change,
+  Change nested_ CAIRN_GUARDED_BY(events_);           // The last change that such a function made,
+  std::thread::id teller_ CAIRN_GUARDED_BY(events_);  // in this thread.
+};
+
+}  // namespace cairn::objects
+
+/// What a transaction has read and changed.
+struct cairn::Transaction::State {
+  explicit State(objects::ModelCore& its_core) : core(its_core) {}
+  objects::Pending* pending_of(std::uint8_t number, DbId id);
+
+  objects::ModelCore& core;
+  EpochPin pin;  // What was read stays, so that its address says whether it is still the same.
+  objects::ModelCore::Pendings pendings;
+  std::map<std::pair<std::uint8_t, DbId>, std::size_t> places;  // In `pendings`, once there are many.
+  std::vector<std::function<bool()>> reads;                     // Each says whether a lookup would still find the same.
+};

@@ -1,0 +1,52 @@
+// Two classes, written by hand, with one of everything: for the tests of a Model.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <tuple>
+
+#include "cairn/model.h"
+
+namespace cairn::test {
+
+enum class Color : std::uint8_t { kRed, kGreen, kBlue };
+
+struct Item : PersistentObject {
+  using PersistentObject::PersistentObject;
+  std::string name;
+  std::optional<std::int64_t> code;
+  std::int64_t size = 0;
+  double score = 0;
+  Color color = Color::kRed;
+  Id<Item> parent;
+
+  static constexpr ModelClass kClass{"Item", 0};
+  static constexpr UniqueHash<&Item::name> by_name{"by_name"};
+  static constexpr UniqueSorted<&Item::code> by_code{"by_code"};
+  static constexpr Sorted<&Item::size> by_size{"by_size"};
+  static constexpr Sorted<Descending(&Item::score), &Item::name> by_best{"by_best"};
+  static constexpr Hash<&Item::color> by_color{"by_color"};
+  static constexpr UniqueHash<&Item::color, &Item::size, &Item::name> by_all{"by_all"};
+  static constexpr auto kIndexes = std::tuple(by_name, by_code, by_size, by_best, by_color, by_all);
+  static constexpr auto kReferences = std::tuple(Reference<&Item::parent>{"parent", OnDelete::kCascade});
+
+  [[nodiscard]] Result<void> check() const {
+    if (size >= 0) return {};
+    return std::unexpected(Error{ErrorCode::kInvalidArgument, "/size: must be at least 0"});
+  }
+};
+
+struct Child : PersistentObject {
+  using PersistentObject::PersistentObject;
+  Id<Item> strict;
+  Id<Item> soft;
+  Id<Item> owned;
+  std::int64_t number = 0;
+
+  static constexpr ModelClass kClass{"Child", 3};
+  static constexpr auto kReferences =
+      std::tuple(Reference<&Child::strict>{"strict"}, Reference<&Child::soft>{"soft", OnDelete::kClear},
+                 Reference<&Child::owned>{"owned", OnDelete::kCascade});
+};
+
+}  // namespace cairn::test
