@@ -89,10 +89,10 @@ LineFormat guess_format(const std::string& file, const std::string& first_line) 
   return first_line.starts_with('{') && parse_json(first_line) ? LineFormat::kJson : LineFormat::kTabs;
 }
 
-Result<int> open_lines(const std::string& file) {
+Result<InputFile> open_lines(const std::string& file) {
   const int fd = file == "-" ? STDIN_FILENO : open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fail(ErrorCode::kInvalidArgument, "cannot read " + file + ": " + std::strerror(errno));
-  return fd;
+  return InputFile(fd);
 }
 
 std::uint64_t bytes_of_input(int fd) {

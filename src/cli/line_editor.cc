@@ -4,7 +4,9 @@
 #include <histedit.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <clocale>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <span>
@@ -15,6 +17,7 @@ namespace cairn::cli {
 namespace {
 
 constexpr int kHistoryLines = 1000;
+constexpr std::size_t kShownMost = 200;  // Of what may complete a word.
 
 struct Free {
   void operator()(Tokenizer* tokenizer) const { tok_end(tokenizer); }
@@ -63,18 +66,22 @@ struct LineEditor::Editor {
     int at = 0;    // and where in it.
     const char** begin = nullptr;
     tok_reset(tokenizer.get());
-    // A quote that is not closed yet is no obstacle.
+    // Fails within a quote that is not closed: there is nothing to complete then.
     if (tok_line(tokenizer.get(), el_line(line.get()), &count, &begin, &word, &at) < 0 || begin == nullptr) return CC_ERROR;
     const std::vector<std::string> words(begin, begin + std::min(word, count));
     const std::string begun = word < count ? std::string(begin[word]).substr(0, static_cast<std::size_t>(at)) : "";
     std::vector<std::string> candidates = completions(words, begun);
+    std::erase_if(candidates, [](const std::string& each) {  // The terminal would obey them.
+      return std::ranges::any_of(each, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    });
     if (candidates.empty()) return CC_ERROR;
     std::string more = quoted(common_begin(candidates).substr(begun.size()));
     if (candidates.size() == 1 && !candidates.front().ends_with('/')) more += ' ';
     if (!more.empty()) return el_insertstr(line.get(), more.c_str()) == 0 ? CC_REFRESH : CC_ERROR;
     std::ranges::sort(candidates);
     std::string list = "\n";
-    for (const std::string& candidate : candidates) list += candidate + "  ";
+    for (std::size_t i = 0; i < std::min(candidates.size(), kShownMost); ++i) list += candidates[i] + "  ";
+    if (candidates.size() > kShownMost) list += "and " + std::to_string(candidates.size() - kShownMost) + " more";
     std::fputs((list + "\n").c_str(), stdout);
     return CC_REDISPLAY;
   }
@@ -104,16 +111,18 @@ LineEditor::LineEditor(std::string prompt, std::string history_file, Completions
   EditLine* const line = editor.line.get();
   el_set(line, EL_CLIENTDATA, &editor);
   el_set(line, EL_PROMPT, &Editor::prompt_of);
-  el_set(line, EL_SIGNAL, 1);  // For Ctrl-Z and the size of the window.
   el_set(line, EL_EDITOR, "emacs");
+  el_source(line, nullptr);  // The user's own ~/.editrc; it may name another editor, which takes its own keys.
   el_set(line, EL_HIST, history, editor.lines.get());
   el_set(line, EL_ADDFN, "cairn-complete", "Complete the word", &Editor::on_tab);
   el_set(line, EL_ADDFN, "cairn-interrupt", "Give the line up", &Editor::on_interrupt);
   el_set(line, EL_BIND, "^I", "cairn-complete", nullptr);
   el_set(line, EL_BIND, "^R", "em-inc-search-prev", nullptr);
-  el_set(line, EL_SETTY, "-d", "-intr", nullptr);  // While a line is edited, Ctrl-C is a character, no signal.
+  // While a line is edited, Ctrl-C and Ctrl-Z are characters, no signals: the handlers of libedit are not for a process with
+  // threads.
+  el_set(line, EL_SETTY, "-d", "-intr", "-susp", nullptr);
   el_set(line, EL_BIND, "^C", "cairn-interrupt", nullptr);
-  el_source(line, nullptr);  // The user's own ~/.editrc.
+  el_set(line, EL_BIND, "-a", "^C", "cairn-interrupt", nullptr);  // In the command mode of vi.
 }
 
 LineEditor::~LineEditor() = default;
@@ -122,20 +131,30 @@ std::optional<std::string> LineEditor::next() {
   Editor& editor = *editor_;
   editor.interrupted = false;
   int count = 0;
+  el_resize(editor.line.get());
   const char* const text = el_gets(editor.line.get(), &count);
+  if (editor.interrupted || (text == nullptr && count < 0 && errno == EINTR)) return "";
   if (text == nullptr || count <= 0) return std::nullopt;
-  if (editor.interrupted) return "";
   std::string line(text, static_cast<std::size_t>(count));
   if (line.ends_with('\n')) line.pop_back();
   const bool empty = line.find_first_not_of(" \t") == std::string::npos;
   if (empty || line.starts_with(' ')) return line;
   HistEvent event;
   history(editor.lines.get(), &event, H_ENTER, line.c_str());
-  if (!editor.history_file.empty()) history(editor.lines.get(), &event, H_SAVE, editor.history_file.c_str());
+  if (editor.history_file.empty()) return line;
+  // By another file, so that the lines are not lost if this process ends, or the disk is full, meanwhile.
+  const std::string next_file = editor.history_file + ".new";
+  if (history(editor.lines.get(), &event, H_SAVE, next_file.c_str()) >= 0) {
+    std::rename(next_file.c_str(), editor.history_file.c_str());  // A failure leaves the file as it was.
+  }
   return line;
 }
 
 Result<std::vector<std::string>> split_words(const std::string& line) {
+  // libedit would read on behind the end of the line.
+  const std::size_t last = line.find_last_not_of('\\');
+  const std::size_t backslashes = line.size() - (last == std::string::npos ? 0 : last + 1);
+  if (backslashes % 2 == 1) return fail(ErrorCode::kInvalidArgument, "nothing follows the last \\");
   const std::unique_ptr<Tokenizer, Free> tokenizer(tok_init(nullptr));
   int count = 0;
   const char** begin = nullptr;
@@ -143,7 +162,6 @@ Result<std::vector<std::string>> split_words(const std::string& line) {
     case 0: break;
     case 1: return fail(ErrorCode::kInvalidArgument, "a ' is not closed");
     case 2: return fail(ErrorCode::kInvalidArgument, "a \" is not closed");
-    case 3: return fail(ErrorCode::kInvalidArgument, "nothing follows the last \\");
     default: return fail(ErrorCode::kInvalidArgument, "the line cannot be split into words");
   }
   if (begin == nullptr && count != 0) return fail(ErrorCode::kInvalidArgument, "the line is not text");

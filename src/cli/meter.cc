@@ -14,10 +14,12 @@ namespace cairn::cli {
 namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
+volatile std::sig_atomic_t second_is_ignored = 0;
+int handlers = 0;  // That live.
 
 extern "C" void on_interrupt(int) {
   interrupted = 1;
-  std::signal(SIGINT, SIG_DFL);
+  if (second_is_ignored == 0) std::signal(SIGINT, SIG_DFL);
 }
 
 std::uint64_t percent(std::uint64_t done, std::uint64_t total) { return done >= total ? 100 : done * 100 / total; }
@@ -30,7 +32,8 @@ std::string share(std::uint64_t done, std::uint64_t total) {
 
 }  // namespace
 
-InterruptHandler::InterruptHandler() {
+InterruptHandler::InterruptHandler(Second second) {
+  if (handlers++ == 0) second_is_ignored = second == Second::kIsIgnored ? 1 : 0;
   sigaction(SIGINT, nullptr, &before_);
   if (before_.sa_handler == SIG_IGN) return;
   struct sigaction action{};
@@ -38,7 +41,10 @@ InterruptHandler::InterruptHandler() {
   sigaction(SIGINT, &action, nullptr);
 }
 
-InterruptHandler::~InterruptHandler() { sigaction(SIGINT, &before_, nullptr); }
+InterruptHandler::~InterruptHandler() {
+  --handlers;
+  sigaction(SIGINT, &before_, nullptr);
+}
 
 Meter::Meter(std::string verb) : verb_(std::move(verb)), shown_(isatty(STDERR_FILENO) == 1) {}
 

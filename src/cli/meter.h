@@ -11,11 +11,12 @@
 namespace cairn::cli {
 
 /// As long as one lives, Ctrl-C (SIGINT) asks the command that runs to end in good order: is_interrupted(). A second Ctrl-C ends
-/// the process at once, which loses nothing that is durable. Where SIGINT is ignored, as in a shell's job in the background, it
-/// stays so. One thread.
+/// the process at once, which loses nothing that is durable, unless the outermost of those that live ignores it. Where SIGINT is
+/// ignored, as in a shell's job in the background, it stays so. One thread.
 class InterruptHandler {
  public:
-  InterruptHandler();
+  enum class Second : std::uint8_t { kEndsProcess, kIsIgnored };
+  explicit InterruptHandler(Second second = Second::kEndsProcess);
   ~InterruptHandler();
   InterruptHandler(const InterruptHandler&) = delete;
   InterruptHandler& operator=(const InterruptHandler&) = delete;

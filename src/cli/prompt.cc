@@ -16,6 +16,7 @@
 #include "cli/line_editor.h"
 #include "cli/meter.h"
 #include "database/owner_socket.h"
+#include "text/json.h"
 
 namespace cairn::cli {
 namespace {
@@ -35,12 +36,30 @@ std::string history_file() {
   } else {
     return "";
   }
-  folder /= "cairn";
   std::error_code failed;
+  if (!std::filesystem::is_directory(state != nullptr && *state == '/' ? state : home, failed))
+    return "";  // It is not ours to make.
+  folder /= "cairn";
   std::filesystem::create_directories(folder, failed);
   if (failed) return "";
   chmod(folder.c_str(), S_IRWXU);  // Values are typed at a prompt.
-  return folder / "history";
+  const std::filesystem::path file = folder / "history";
+  const bool is_usable = !std::filesystem::exists(file, failed) || std::filesystem::is_regular_file(file, failed);
+  return is_usable ? file.string() : "";
+}
+
+/// What the prompt calls the directory: text that a terminal can show.
+std::string name_of(const std::string& dir) {
+  std::error_code failed;
+  std::string name = std::filesystem::weakly_canonical(dir, failed).filename().string();
+  const bool is_text = is_utf8(name);
+  std::ranges::replace_if(
+      name,
+      [&](char c) {
+        return static_cast<unsigned char>(c) < 0x20 || c == 0x7f || (!is_text && static_cast<unsigned char>(c) > 0x7f);
+      },
+      '?');
+  return name;
 }
 
 /// "cairn table put data ann 1" as it is at the prompt: "table put ann 1". nullopt: it needs a shell.
@@ -80,12 +99,13 @@ class Prompt {
  public:
   Prompt(const CommandLine& cairn, const std::string& dir)
       : line_(line_at_prompt(cairn, dir, leaves_)),
-        editor_(std::filesystem::weakly_canonical(dir).filename().string() + "> ", history_file(),
-                [this](const std::vector<std::string>& words, const std::string& begun) {
-                  return completions(line_, words, begun);
-                }) {}
+        editor_(name_of(dir) + "> ", history_file(), [this](const std::vector<std::string>& words, const std::string& begun) {
+          return completions(line_, words, begun);
+        }) {}
 
   void run() {
+    // For all of it: a Ctrl-C between two commands, too, ends neither.
+    const InterruptHandler handler(InterruptHandler::Second::kIsIgnored);
     while (!leaves_) {
       const std::optional<std::string> text = editor_.next();
       if (!text) return say("\n");
@@ -106,7 +126,6 @@ class Prompt {
                              command));
     }
     forget_interrupt();
-    const InterruptHandler handler;
     run_command_line(line_, *words);
   }
 

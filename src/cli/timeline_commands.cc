@@ -120,6 +120,7 @@ Result<int> keys(const Arguments& arguments) {
 /// Each line is one that load reads.
 Result<int> history(const Arguments& arguments) {
   CAIRN_TRY_VOID(check_csv_output(arguments.csv, arguments.base64));
+  if (arguments.csv && arguments.common.json) return fail(ErrorCode::kInvalidArgument, "--csv and --json exclude each other");
   CAIRN_TRY(source, Source::open(arguments.common.dir));
   bool any = false;
   if (arguments.csv) CAIRN_TRY_VOID(print(csv_history_header(arguments.base64)));

@@ -34,9 +34,9 @@ struct Line {
 Result<Time> parse_time(const nlohmann::json& time) {
   if (time.is_number_integer() && time.get<std::int64_t>() >= 0) return Time(std::chrono::milliseconds(time.get<std::int64_t>()));
   if (time.is_string()) {
-    const Result<Moment> moment = parse_moment(time.get<std::string>());
-    if (moment) return moment->first().time();
-    return fail(ErrorCode::kInvalidArgument, "/time: " + moment.error().message);
+    const Result<Time> parsed = parse_save_time(time.get<std::string>());
+    if (parsed) return *parsed;
+    return fail(ErrorCode::kInvalidArgument, "/time: " + parsed.error().message);
   }
   return fail(ErrorCode::kInvalidArgument,
               "/time: neither milliseconds since 1970 nor a string such as \"2026-11-28T15:04:05Z\"");
@@ -134,9 +134,9 @@ class Loader {
       Line line{.key = entry.key, .value = erased ? Bytes() : entry.value, .erased = erased, .time = {}};
       const auto time = columns_->time(**fields);
       if (!time) return line;
-      const Result<Moment> moment = parse_moment(*time);
-      if (!moment) return fail(ErrorCode::kInvalidArgument, "column of the time: " + moment.error().message);
-      line.time = moment->first().time();
+      const Result<Time> parsed = parse_save_time(*time);
+      if (!parsed) return fail(ErrorCode::kInvalidArgument, "column of the time: " + parsed.error().message);
+      line.time = *parsed;
       return line;
     }
   }
@@ -158,15 +158,16 @@ class Loader {
     return {};
   }
   [[nodiscard]] Error at(std::uint64_t number, const Error& error) const {
-    return {error.code, fmt::format("{}:{}: {}", arguments_.file, number, error.message), error.file, error.offset};
+    return {error.code,
+            fmt::format("{}:{}: {}; {} before it saved, none after it", arguments_.file, number, error.message,
+                        counted(saved_, "line")),
+            error.file, error.offset};
   }
   /// Saves the line before it, and ends.
   Result<void> bad_line(const std::optional<Line>& before, const Error& error) {
     if (error.code != ErrorCode::kInvalidArgument && error.code != ErrorCode::kConflict) return std::unexpected(error);
     if (before) CAIRN_TRY_VOID(save(*before, true));
-    Error full = at(number_, error);
-    full.message += fmt::format("; {} before it saved, none after it", counted(saved_, "line"));
-    return std::unexpected(full);
+    return std::unexpected(at(number_, error));
   }
   Result<void> save(const Line& line, bool durable) {
     SaveOptions options;

@@ -50,6 +50,16 @@ Result<Moment> parse_moment(ByteView text) {
                          " if that is meant, or an early time as RFC 3339");
 }
 
+Result<Time> parse_save_time(ByteView text) {
+  CAIRN_TRY(moment, parse_moment(text));
+  const auto time = parse_rfc3339(text);
+  if (time && *time != moment.first().time()) {
+    return wrong(text, time->time_since_epoch().count() < 0 ? "is before 1970: no save can have this time"
+                                                            : "is after the year 4199: no save can have this time");
+  }
+  return moment.first().time();
+}
+
 std::string duration_text(std::int64_t ms) {
   if (ms == 0) return "never";
   const auto* const unit = std::ranges::find_if(kUnits, [&](const auto& each) { return ms % each.second == 0; });

@@ -13,6 +13,8 @@ namespace cairn {
 /// RFC 3339 with a zone, milliseconds since 1970, or a stamp as it is printed. kInvalidArgument: the text is none of these, or
 /// a number before 1973 (which is likely to be in seconds) or after the year 9999.
 Result<Moment> parse_moment(ByteView text);
+/// The same, of a save: not before 1970, and not after the last stamp, in the year 4199.
+Result<Time> parse_save_time(ByteView text);
 /// Puts the members "time" (milliseconds since 1970) and "stamp" into `object`.
 void put_stamp(Json& object, Stamp stamp);
 /// RFC 3339 in UTC, with milliseconds.

@@ -106,6 +106,10 @@ TEST_F(Csv, ATimelineNamesItsColumns) {
             "cairn: -:1: the header has no column 'when'; it has at, symbol, price; --time names another; 0 lines before it "
             "saved, none after it\n");
   EXPECT_EQ(mistake("key,time\na,yesterday\n", {"--csv"}).substr(0, 38), "cairn: -:2: column of the time: 'yeste");
+  EXPECT_EQ(
+      mistake("key,time\na,1960-01-01T00:00:00Z\n", {"--csv"}),
+      "cairn: -:2: column of the time: '1960-01-01T00:00:00Z' is before 1970: no save can have this time; 0 lines before it "
+      "saved, none after it\n");
   EXPECT_EQ(mistake("key,value,erased\na,1,maybe\n", {"--csv"}),
             "cairn: -:2: column 'erased': 'maybe' is neither true nor false; 0 lines before it saved, none after it\n");
   EXPECT_EQ(mistake("", {"--time", "at"}),

@@ -20,7 +20,7 @@ class Terminal {
     pid_ = forkpty(&master_, nullptr, nullptr, nullptr);
     if (pid_ == 0) {
       for (const int number : {SIGINT, SIGPIPE, SIGTERM, SIGHUP, SIGALRM}) ::signal(number, SIG_DFL);
-      alarm(300);
+      alarm(60);
       setenv("TERM", "vt100", 1);
       setenv("HOME", home.c_str(), 1);
       unsetenv("XDG_STATE_HOME");
@@ -48,6 +48,8 @@ class Terminal {
       const std::size_t found = printed_.find(text, seen_);
       if (found != std::string::npos) {
         seen_ = found + text.size();
+        // A prompt is drawn a moment before its line can be edited.
+        if (text.ends_with("> ")) std::this_thread::sleep_for(std::chrono::milliseconds(100));
         return testing::AssertionSuccess();
       }
       pollfd one{.fd = master_, .events = POLLIN, .revents = 0};
@@ -68,6 +70,7 @@ class Terminal {
     EXPECT_TRUE(shows("\n"));
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }
+  [[nodiscard]] pid_t pid() const { return pid_; }
   int wait() {
     while (take()) {
     }
@@ -135,6 +138,7 @@ TEST_F(Prompt, ExplainsMistakes) {
   EXPECT_TRUE(at->answers("table gte k", "cairn: unknown command 'gte'; did you mean 'get'?\r\n`help table` describes"));
   EXPECT_TRUE(at->answers("table get 'k", "cairn: a ' is not closed"));
   EXPECT_TRUE(at->answers("table get \"k", "cairn: a \" is not closed"));
+  EXPECT_TRUE(at->answers("table put k\\", "cairn: nothing follows the last \\"));
   EXPECT_TRUE(at->answers("help tabel", "cairn: the prompt has no command 'tabel'"));
   at->type("help table put\r");
   EXPECT_TRUE(at->shows("Usage: table put [OPTIONS] [KEY] [VALUE]"));
@@ -197,12 +201,15 @@ TEST_F(Prompt, KeepsAHistory) {
 TEST_F(Prompt, CtrlCEndsTheCommandAlone) {
   ASSERT_EQ(run({"timeline", "create", db_}).code, 0);
   const auto at = prompt();
-  at->type("table put k never\x03");
-  EXPECT_TRUE(at->shows("^C"));
-  EXPECT_TRUE(at->shows("db> "));
+  for (const char* const begun : {"table put k never\x03", "\x03", "\x03"}) {
+    at->type(begun);
+    EXPECT_TRUE(at->shows("^C"));
+    EXPECT_TRUE(at->shows("db> "));
+  }
+  at->type("\x1a");  // Ctrl-Z does nothing while a line is edited.
   at->begin("timeline watch ''");
   ASSERT_EQ(run({"timeline", "get", db_, "k"}).code, 1) << "answered by the prompt";
-  at->type("\x03");
+  at->type("\x03\x03");
   EXPECT_TRUE(at->shows("cairn: cancelled"));
   EXPECT_TRUE(at->shows("db> "));
   at->begin("table put k");
@@ -219,6 +226,32 @@ TEST_F(Prompt, CtrlCEndsTheCommandAlone) {
   EXPECT_TRUE(at->shows("db> "));
   at->type("\x04");
   EXPECT_EQ(at->wait(), 0);
+}
+
+// A thousand loads leave no descriptor open; a name that is no text, and ~/.editrc with the keys of vi, do no harm.
+TEST_F(Prompt, StaysUsable) {
+  std::ofstream(home_ + "/.editrc") << "bind -v\n";
+  std::ofstream(home_ + "/one.tsv") << "k\tv\n";
+  const std::string odd = directory_.file("od\xe9\x01");
+  ASSERT_EQ(run({"table", "create", odd}).code, 0);
+  Terminal at({CAIRN_COMMAND, odd}, home_);
+  EXPECT_TRUE(at.shows("od?\?> "));
+  for (int i = 0; i < 30; ++i) {
+    at.type("table load one.tsv\r");
+    EXPECT_TRUE(at.shows("1 line stored"));
+    EXPECT_TRUE(at.shows("od?\?> "));
+  }
+  EXPECT_LT(std::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(at.pid()) + "/fd"),
+                          std::filesystem::directory_iterator()),
+            25);
+  at.type("table ge\tk\r");
+  EXPECT_TRUE(at.shows("\nv"));
+  EXPECT_TRUE(at.shows("od?\?> "));
+  at.type("table\x03");
+  EXPECT_TRUE(at.shows("^C"));
+  EXPECT_TRUE(at.shows("od?\?> "));
+  at.type("exit\r");
+  EXPECT_EQ(at.wait(), 0);
 }
 
 TEST_F(Prompt, AnswersOtherProcesses) {
