@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "bench/forks_bench.h"
+#include "bench/model_bench.h"
 #include "bench/table_bench.h"
 #include "bench/timeline_bench.h"
 
@@ -87,6 +88,14 @@ void add_forks(CLI::App& app, ForksBench& bench) {
   forks.callback([&bench] { std::puts(run(bench).c_str()); });
 }
 
+void add_model(CLI::App& app, ModelBench& bench) {
+  CLI::App& model = *app.add_subcommand("model", "objects in memory beside a bare hash map and boost::multi_index");
+  model.add_option("--n", bench.n, "objects")->check(CLI::Range(10'000, 100'000'000));
+  model.add_option("--rounds", bench.rounds)->check(CLI::Range(1, 100));
+  model.add_flag("--json", bench.json, "the last line is one JSON object; it always is");
+  model.callback([&bench] { std::puts(run(bench).c_str()); });
+}
+
 }  // namespace
 }  // namespace cairn::bench
 
@@ -99,6 +108,8 @@ int main(int argc, char** argv) {
   cairn::bench::add_timeline(app, timeline);
   cairn::bench::ForksBench forks;
   cairn::bench::add_forks(app, forks);
+  cairn::bench::ModelBench model;
+  cairn::bench::add_model(app, model);
   std::string before;
   std::string after;
   bool good = true;

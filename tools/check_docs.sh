@@ -17,7 +17,8 @@ for page in [pathlib.Path("README.md"), pathlib.Path("CONTRIBUTING.md"), *sorted
             body = "#include <cairn/cairn.h>\ncairn::Result<void> example() {\n" + body + "\nreturn {};\n}\n"
         (work / f"example{count}.cc").write_text(f"// {page}\n" + body)
         count += 1
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
+    prose = re.sub(r"```.*?```", "", text, flags=re.S)  # In code, [](T x) is a function.
+    for target in re.findall(r"\]\(([^)#]+)\)", prose):
         if "://" not in target and not (page.parent / target).exists():
             problems.append(f"{page}: links to {target}, which is not there")
     for path in re.findall(r"`((?:src|docs|tools|tests|include|examples|bench|cmake)/[A-Za-z0-9_./-]+)`", text):

@@ -47,9 +47,9 @@ struct Change {
 template <typename T>
 class Held {
  public:
-  /// `object` was found by a Reading that lives.
-  explicit Held(const T& object) : object_(&object) { objects::ObjectAccess::use(object); }
-  Held(const Held& other) : Held(*other.object_) {}
+  Held(const Held& other) : object_(other.object_) {
+    if (object_ != nullptr) objects::ObjectAccess::use(*object_);
+  }
   Held(Held&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
   Held& operator=(Held other) noexcept {
     std::swap(object_, other.object_);
@@ -62,11 +62,14 @@ class Held {
   const T* operator->() const { return object_; }
 
  private:
+  friend class Model;
+  explicit Held(const T& object) : object_(&object) { objects::ObjectAccess::use(object); }
+
   const T* object_;
 };
 
-/// Calls of a function for each change: Model::on_change(). Its end waits for a call that runs in another thread. Ends before its
-/// Model does.
+/// Calls of a function for each change: Model::on_change(). Its end waits for a call that runs in another thread: do not end it
+/// inside at_one_moment(). Ends before its Model does.
 class CAIRN_API Subscription {
  public:
   Subscription() = default;
@@ -140,35 +143,37 @@ class CAIRN_API Reading {
  public:
   explicit Reading(const objects::ClassStates& classes) : classes_(classes) {}
 
+  // What these give must not outlive the Reading, so they are not for a Reading without a name, as in model.read().find(id).
+
   /// nullptr: there is none.
   template <typename T>
-  [[nodiscard]] const T* find(Id<T> id) const {
+  [[nodiscard]] const T* find(Id<T> id) const& {
     return static_cast<const T*>(objects::find_by_id(state<T>(), id.value));
   }
   /// By a unique index, with a value for each member of its key: `find(Package::by_name, "zlib1g")`. nullptr: none.
   template <IndexKind kKind, auto... Members, typename... Values>
-  [[nodiscard]] const auto* find(const Index<kKind, true, Members...>& index, const Values&... values) const {
+  [[nodiscard]] const auto* find(const Index<kKind, true, Members...>& index, const Values&... values) const& {
     using Key = objects::KeyOf<Members...>;
     return static_cast<const typename Key::Class*>(objects::find_unique<Key>(state_of(index), objects::views_of<Key>(values...)));
   }
   /// All objects whose first members of the key have these values.
   template <IndexKind kKind, bool kUnique, auto... Members, typename... Values>
     requires(kKind == IndexKind::kSorted || !kUnique)
-  [[nodiscard]] auto equal(const Index<kKind, kUnique, Members...>& index, const Values&... values) const {
+  [[nodiscard]] auto equal(const Index<kKind, kUnique, Members...>& index, const Values&... values) const& {
     using Key = objects::KeyOf<Members...>;
     return equal_in<Key>(state_of(index), values...);
   }
   /// All objects that refer to `parent` by a member of kReferences: `children(&Package::maintainer, ann)`.
   template <typename C, typename T>
-  [[nodiscard]] ObjectRange<C> children(Id<T> C::* member, Id<T> parent) const {
+  [[nodiscard]] ObjectRange<C> children(Id<T> C::* member, Id<T> parent) const& {
     return objects::with_reference(member, [&]<auto kMember>(std::size_t index) {
       return equal_in<objects::KeyOf<kMember>>(state<C>().indexes[index], parent);
     });
   }
-  /// Objects from `from` on and before `to`, by a sorted index. Each is a value of the first member of the key, or a tuple of
-  /// values of the first members.
+  /// Objects from `from` on and before `to` in the order of a sorted index: of a descending member `from` is the greater value.
+  /// Each is a value of the first member of the key, or a tuple of values of the first members.
   template <bool kUnique, auto... Members, typename From, typename To>
-  [[nodiscard]] auto range(const Index<IndexKind::kSorted, kUnique, Members...>& index, const From& from, const To& to) const {
+  [[nodiscard]] auto range(const Index<IndexKind::kSorted, kUnique, Members...>& index, const From& from, const To& to) const& {
     using Key = objects::KeyOf<Members...>;
     using T = typename Key::Class;
     return ObjectRange<T>(objects::seek<Key>(state_of(index), objects::views_of_bound<Key>(from)),
@@ -178,9 +183,22 @@ class CAIRN_API Reading {
   }
   /// All objects in the order of a sorted index.
   template <bool kUnique, auto... Members>
-  [[nodiscard]] auto all(const Index<IndexKind::kSorted, kUnique, Members...>& index) const {
+  [[nodiscard]] auto all(const Index<IndexKind::kSorted, kUnique, Members...>& index) const& {
     return ObjectRange<typename objects::KeyOf<Members...>::Class>(state_of(index).tree->begin(), nullptr);
   }
+  template <typename... Any>
+  const void* find(const Any&...) const&& = delete;
+  template <typename... Any>
+  void equal(const Any&...) const&& = delete;
+  template <typename... Any>
+  void children(const Any&...) const&& = delete;
+  template <typename... Any>
+  void range(const Any&...) const&& = delete;
+  template <typename... Any>
+  void all(const Any&...) const&& = delete;
+  template <typename... Any>
+  const void* at(const Any&...) const&& = delete;
+
   /// Calls `visit(object)` for each object of a class, in no order. One that is made meanwhile may be left out.
   template <typename T, typename Visit>
   void for_each(const Visit& visit) const {
@@ -198,7 +216,7 @@ class CAIRN_API Reading {
   }
   /// The object with `rank` objects before it; nullptr: there are not so many.
   template <bool kUnique, auto... Members>
-  [[nodiscard]] const auto* at(const Index<IndexKind::kSorted, kUnique, Members...>& index, std::uint64_t rank) const {
+  [[nodiscard]] const auto* at(const Index<IndexKind::kSorted, kUnique, Members...>& index, std::uint64_t rank) const& {
     return static_cast<const typename objects::KeyOf<Members...>::Class*>(state_of(index).tree->at_rank(rank).next());
   }
   /// Objects of the class that are not deleted.
@@ -210,7 +228,7 @@ class CAIRN_API Reading {
  private:
   template <typename T>
   [[nodiscard]] const objects::ClassState& state() const {
-    return *classes_[T::kClass.number];
+    return objects::state_of_class<T>(classes_);
   }
   template <IndexKind kKind, bool kUnique, auto... Members>
   [[nodiscard]] const objects::IndexState& state_of(const Index<kKind, kUnique, Members...>&) const {
@@ -231,30 +249,31 @@ class CAIRN_API Reading {
 };
 
 /// Changes of several objects, committed together when the function that Model::transact() was given returns. Lookups see these
-/// changes; what they gave must still be so at the commit, or the function runs again. One thread, while the function runs.
+/// changes; what they gave must still be so at the commit, or the function runs again. What they and edit() gave stays until the
+/// function returns. One thread, while the function runs.
 class CAIRN_API Transaction {
  public:
   /// A copy of an object, to be changed until the function returns. kNotFound.
   template <typename T>
   Result<T*> edit(Id<T> id) {
-    CAIRN_TRY(copy, edit_object(T::kClass.number, id.value));
+    CAIRN_TRY(copy, edit_object(number<T>(), id.value));
     return static_cast<T*>(copy);
   }
   /// A new object, to be filled until the function returns. kUnavailable: no id is left.
   template <typename T>
   Result<T*> create() {
-    CAIRN_TRY(made, create_object(T::kClass.number));
+    CAIRN_TRY(made, create_object(number<T>()));
     return static_cast<T*>(made);
   }
   /// kNotFound.
   template <typename T>
   Result<void> set_deleted(Id<T> id) {
-    return delete_object(T::kClass.number, id.value);
+    return delete_object(number<T>(), id.value);
   }
   /// As Reading::find().
   template <typename T>
   const T* find(Id<T> id) {
-    return static_cast<const T*>(find_object(T::kClass.number, id.value));
+    return static_cast<const T*>(find_object(number<T>(), id.value));
   }
   template <IndexKind kKind, auto... Members, typename... Values>
   const auto* find(const Index<kKind, true, Members...>&, const Values&... values) {
@@ -269,7 +288,8 @@ class CAIRN_API Transaction {
       if (found.front() == nullptr) found.clear();
       return found;
     };
-    const std::vector<const PersistentObject*> found = find_objects(Key::Class::kClass.number, matches, look_up, nullptr);
+    const std::vector<const PersistentObject*> found =
+        find_objects(number<typename Key::Class>(), objects::index_number<I>(), matches, look_up);
     return found.empty() ? nullptr : static_cast<const typename Key::Class*>(found.front());
   }
   /// As Reading::range(), as a list in the order of the index.
@@ -298,13 +318,17 @@ class CAIRN_API Transaction {
 
   explicit Transaction(objects::ModelCore& core);
   ~Transaction();
+  template <typename T>
+  [[nodiscard]] std::uint8_t number() const {
+    return objects::state_of_class<T>(classes_).info->id.number;
+  }
   Result<PersistentObject*> edit_object(std::uint8_t number, DbId id);
   Result<PersistentObject*> create_object(std::uint8_t number);
   Result<void> delete_object(std::uint8_t number, DbId id);
   const PersistentObject* find_object(std::uint8_t number, DbId id);
-  /// What `look_up` finds, less what this transaction changed, and what it changed and matches; in the order of `key`, if given.
-  std::vector<const PersistentObject*> find_objects(std::uint8_t number, const Matches& matches, const LookUp& look_up,
-                                                    const objects::IndexKey* key);
+  /// What `look_up` finds, less what this transaction changed, and what it changed and matches; in the order of the index.
+  std::vector<const PersistentObject*> find_objects(std::uint8_t number, std::size_t index, const Matches& matches,
+                                                    const LookUp& look_up);
   /// Objects from `from` on, and before `to` or, `inclusive`, up to it.
   template <typename Key, typename Bound, typename End>
   auto list(std::size_t index, const Bound& from, const End& to, bool inclusive) {
@@ -324,15 +348,15 @@ class CAIRN_API Transaction {
       }
       return found;
     };
-    const Key key;
     std::vector<const T*> all;
-    for (const PersistentObject* const each : find_objects(T::kClass.number, matches, look_up, &key)) {
+    for (const PersistentObject* const each : find_objects(number<T>(), index, matches, look_up)) {
       all.push_back(static_cast<const T*>(each));
     }
     return all;
   }
 
   std::unique_ptr<State> state_;
+  const objects::ClassStates& classes_;
 };
 
 /// A set of classes of objects. Thread-safe: lookups wait for nobody, commits for each other. Starts no thread. An object that is
@@ -392,22 +416,25 @@ class CAIRN_API Model {
   /// kInvalidArgument, it was called in another transact() of the same thread.
   Result<Change> transact(const std::function<Result<void>(Transaction&)>& work);
 
-  /// Runs `look(const Reading&)`, during which nothing is published: several lookups see one moment. A change made in it is
-  /// kInvalidArgument. Other threads that change objects wait.
-  void at_one_moment(const std::function<void(const Reading&)>& look) const;
+  /// Runs `look(const Reading&)`, during which nothing is published: several lookups see one moment. A change made in it, of any
+  /// Model, is kInvalidArgument. Other threads that change objects wait. kInvalidArgument: it is called inside that of another
+  /// Model.
+  Result<void> at_one_moment(const std::function<void(const Reading&)>& look) const;
   /// A Model that shares the objects and has its own containers. Threads that change objects wait while pointers are copied.
   [[nodiscard]] Model copy() const;
 
   /// Calls `changed` for each change of an object of class T, after it was published: without locks, one call at a time, in the
   /// order of the changes, before the call that made the change returns, in its thread or in that of another such call. `before`
-  /// is nullptr for a new object; `after` of a deleted one is deleted. What the function itself changes comes after the change it
-  /// was called for.
+  /// is nullptr for a new object; `after` of a deleted one is deleted; both live as long as the call. What the function itself
+  /// changes, in any Model, may be told after its call returned. An exception goes on to a call that made a change, once all
+  /// functions were called; the change is committed. The function must not wait for a thread that changes this Model.
   template <typename T>
   [[nodiscard]] Subscription on_change(std::function<void(const T* before, const T* after, Change change)> changed) {
-    return subscribe(T::kClass.number, [changed = std::move(changed)](const PersistentObject* before,
-                                                                      const PersistentObject* after, Change change) {
-      changed(static_cast<const T*>(before), static_cast<const T*>(after), change);
-    });
+    return subscribe(
+        objects::state_of_class<T>(*classes_).info->id.number,
+        [changed = std::move(changed)](const PersistentObject* before, const PersistentObject* after, Change change) {
+          changed(static_cast<const T*>(before), static_cast<const T*>(after), change);
+        });
   }
 
   /// Takes deleted objects out of the containers, where they stay until then.

@@ -7,6 +7,7 @@
 #include "base/epochs.h"
 
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,8 +39,21 @@ std::int64_t steady_ms() {
 int membarrier(int command) { return static_cast<int>(syscall(SYS_membarrier, command, 0, 0)); }
 #endif
 
+/// A child of fork() has one thread: the pins of the others are nobody's.
+void forget_other_threads() {
+  for (EpochSlot* slot = first_slot.load(std::memory_order_acquire); slot != nullptr; slot = slot->next) {
+    if (slot == epoch_slot) continue;
+    slot->epoch.store(0, std::memory_order_relaxed);
+    slot->depth = 0;
+    slot->thread.store(0, std::memory_order_relaxed);
+  }
+  if (epoch_slot != nullptr) epoch_slot->thread.store(static_cast<std::int32_t>(gettid()), std::memory_order_relaxed);
+}
+
 /// Where the kernel refuses membarrier(2), and under TSan, which does not know it, pins use a fence.
 void use_membarrier() {
+  static const int forgets = pthread_atfork(nullptr, nullptr, forget_other_threads);
+  static_cast<void>(forgets);  // Without it a child frees nothing.
 #if !defined(CAIRN_THREAD_SANITIZER)
   static const bool registered = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
   if (registered) pins_need_fence.store(false, std::memory_order_relaxed);
@@ -74,11 +88,15 @@ EpochSlot& take_slot() {
   return *slot;
 }
 
+// A pin in the destructor of another thread_local object gets a slot that nobody gets after it.
+thread_local bool thread_ends = false;
+
 /// Gives the slot back when the thread ends.
 struct SlotOfThread {
   SlotOfThread() : slot(take_slot()) { epoch_slot = &slot; }
   ~SlotOfThread() {
     epoch_slot = nullptr;
+    thread_ends = true;
     slot.thread.store(0, std::memory_order_release);
   }
   EpochSlot& slot;
@@ -97,6 +115,7 @@ std::uint64_t smallest_pinned() {
 }  // namespace
 
 EpochSlot& take_epoch_slot() {
+  if (thread_ends) return *(epoch_slot = &take_slot());
   thread_local SlotOfThread mine;
   return mine.slot;
 }
@@ -106,8 +125,10 @@ std::optional<OldestEpochPin> oldest_epoch_pin() {
   const std::uint64_t now = current_epoch.load(std::memory_order_acquire);
   for (const EpochSlot* slot = first_slot.load(std::memory_order_acquire); slot != nullptr; slot = slot->next) {
     const std::uint64_t epoch = slot->epoch.load(std::memory_order_acquire);
-    if (epoch == 0 || (oldest && now - epoch <= oldest->epochs)) continue;
-    oldest = {.thread = slot->thread.load(std::memory_order_relaxed), .epochs = now - epoch, .age_ms = 0};
+    if (epoch == 0) continue;
+    const std::uint64_t epochs = now - std::min(now, epoch);  // It may be pinned since `now` was read.
+    if (oldest && epochs <= oldest->epochs) continue;
+    oldest = {.thread = slot->thread.load(std::memory_order_relaxed), .epochs = epochs, .age_ms = 0};
   }
   if (!oldest || oldest->epochs == 0) return oldest;
   // The pin was there when the epoch behind its own began, or the oldest one whose begin is still known.
@@ -123,9 +144,12 @@ RetireList::~RetireList() {
 }
 
 std::vector<RetireList::Retired> RetireList::take_unreachable() {
+  // The epoch that ends here is given to what was retired in it, not the one that was read when it was retired: collections of
+  // other lists start epochs too, and only this increment comes after all that was unlinked.
+  const std::uint64_t begun = current_epoch.fetch_add(1, std::memory_order_seq_cst) + 1;
+  for (std::uint64_t i = retired_.size() - since_collection_; i < retired_.size(); ++i) retired_[i].epoch = begun - 1;
   since_collection_ = 0;
   bytes_since_collection_ = 0;
-  const std::uint64_t begun = current_epoch.fetch_add(1, std::memory_order_seq_cst) + 1;
   begin_ms[begun % kEpochsDated].store(steady_ms(), std::memory_order_relaxed);
   order_pins();
   const std::uint64_t pinned = smallest_pinned();

@@ -25,7 +25,7 @@ class RetireList {
     void* memory;
     void (*free)(void*);
     std::uint64_t bytes;
-    std::uint64_t epoch;
+    std::uint64_t epoch;  // Given by the next collection: 0 until then.
   };
 
   RetireList();
@@ -36,7 +36,7 @@ class RetireList {
 
   /// `memory` was unlinked: no pointer that a reader can load leads to it any more.
   void retire(void* memory, void (*free)(void*), std::uint64_t bytes) {
-    retired_.push_back({memory, free, bytes, current_epoch.load(std::memory_order_relaxed)});
+    retired_.push_back({memory, free, bytes, 0});
     bytes_ += bytes;
     ++since_collection_;
     bytes_since_collection_ += bytes;

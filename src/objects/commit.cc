@@ -34,24 +34,33 @@ bool ModelCore::is_still_so(const Transaction& transaction) {
 
 /// Adds to the transaction what the deletions in it delete or clear, and then refuses those that leave a reference.
 Result<void> ModelCore::follow_deletions(Transaction& transaction) {
-  Pendings& pendings = transaction.state_->pendings;
+  const Pendings& pendings = transaction.state_->pendings;
+  std::vector<std::size_t> deletions;
+  std::vector<std::size_t> cleared;
+  for (std::size_t i = 0; i < pendings.size(); ++i) {
+    if (pendings[i].deletes() && pendings[i].before != nullptr) deletions.push_back(i);
+  }
   for (const bool refuses : {false, true}) {
-    for (std::size_t i = 0; i < pendings.size(); ++i) {  // It grows.
-      if (!pendings[i].deletes() || pendings[i].before == nullptr) continue;
-      const std::uint8_t number = pendings[i].number;
-      const DbId id = pendings[i].after->db_id();
+    for (std::size_t i = 0; i < deletions.size(); ++i) {  // It grows.
+      const std::uint8_t number = pendings[deletions[i]].number;
+      const DbId id = pendings[deletions[i]].after->db_id();
       for (const Referrer& referrer : referrers_[number]) {
         if ((referrer.reference->on_delete == OnDelete::kRefuse) != refuses) continue;
-        CAIRN_TRY_VOID(follow_deletion(transaction, referrer, state(number).info->id, id));
+        CAIRN_TRY_VOID(follow_deletion(transaction, referrer, state(number).info->id, id, deletions, cleared));
       }
     }
+  }
+  for (const std::size_t i : cleared) {
+    if (!pendings[i].deletes()) CAIRN_TRY_VOID(state(pendings[i].number).info->check(*pendings[i].after));
   }
   return {};
 }
 
-Result<void> ModelCore::follow_deletion(Transaction& transaction, const Referrer& referrer, const ModelClass& parent, DbId id) {
+Result<void> ModelCore::follow_deletion(Transaction& transaction, const Referrer& referrer, const ModelClass& parent, DbId id,
+                                        std::vector<std::size_t>& deletions, std::vector<std::size_t>& cleared) {
   const ClassState& of = state(referrer.number);
   const ReferenceInfo& reference = *referrer.reference;
+  const Pendings& pendings = transaction.state_->pendings;
   PointerTree::Cursor cursor =
       of.indexes[reference.index].tree->seek(static_cast<std::uint64_t>(id) ^ (std::uint64_t{1} << 63),
                                              [&](const PersistentObject& object) { return reference.get(object) < id; });
@@ -62,20 +71,14 @@ Result<void> ModelCore::follow_deletion(Transaction& transaction, const Referrer
       return fail(ErrorCode::kConflict, name_of(*of.info, child->db_id()) + " refers to " + parent.name + " " +
                                             std::to_string(id) + " by '" + reference.name + "': it cannot be deleted");
     }
+    if (pending == nullptr) pending = &transaction.state_->add(referrer.number, child, of.info->copy(*child));
+    const auto place = static_cast<std::size_t>(pending - pendings.data());
     if (reference.on_delete == OnDelete::kCascade) {
-      if (pending == nullptr) {
-        transaction.state_->pendings.push_back({referrer.number, child, of.info->copy(*child)});
-        pending = &transaction.state_->pendings.back();
-      } else {
-        of.info->destroy(*std::exchange(pending->after, of.info->copy(*child)));  // With the keys that it has in the containers.
-      }
-      ObjectAccess::set_deleted(*pending->after);
+      transaction.state_->set_deleted(*pending);
+      deletions.push_back(place);
     } else {
-      if (pending == nullptr) {
-        transaction.state_->pendings.push_back({referrer.number, child, of.info->copy(*child)});
-        pending = &transaction.state_->pendings.back();
-      }
       reference.clear(*pending->after);
+      cleared.push_back(place);
     }
   }
   return {};
@@ -149,8 +152,8 @@ Result<void> ModelCore::check_unique(const Transaction& transaction) {
   return {};
 }
 
-/// From here on nothing fails.
-void ModelCore::publish(Transaction& transaction, Change change) {
+/// From here on nothing fails: without memory the process ends, since readers may have seen a part of the commit.
+void ModelCore::publish(Transaction& transaction, Change change) noexcept {
   Pendings& pendings = transaction.state_->pendings;
   // An object that was made and deleted again was never there.
   std::erase_if(pendings, [&](const Pending& pending) {
@@ -199,7 +202,7 @@ void ModelCore::put(const IndexInfo& info, IndexState& index, const Pending& pen
 }
 
 void ModelCore::retire(const ClassState& of, const PersistentObject& object) {
-  retired_.retire(const_cast<PersistentObject*>(&object), of.info->release, of.info->object_bytes);
+  retired_.retire(const_cast<PersistentObject*>(&object), of.info->release, of.info->bytes(object));
 }
 
 }  // namespace cairn::objects

@@ -1,6 +1,9 @@
 // A Model: its classes, the way of a change, and what looks at all objects.
 #include "cairn/model.h"
 
+#include <cstdio>
+#include <cstdlib>
+
 #include "base/error.h"
 #include "objects/model_core.h"
 
@@ -10,27 +13,36 @@ namespace {
 
 constexpr int kRepeatsMax = 100;
 
-// What this thread is in the middle of.
-thread_local const ModelCore* in_moment = nullptr;
-thread_local const ModelCore* in_transaction = nullptr;
-
+/// What this thread is in the middle of: functions of the program that at_one_moment() and transact() of Models run.
 class Inside {
  public:
-  Inside(const ModelCore*& place, const ModelCore* core) : place_(place), before_(std::exchange(place, core)) {}
-  ~Inside() { place_ = before_; }
+  enum class What : std::uint8_t { kMoment, kTransaction };
+  Inside(What what, const ModelCore& core) : what_(what), core_(core), outer_(std::exchange(innermost, this)) {}
+  ~Inside() { innermost = outer_; }
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
 
+  /// `core`: nullptr: of any Model.
+  static bool is_inside(What what, const ModelCore* core) {
+    for (const Inside* each = innermost; each != nullptr; each = each->outer_) {
+      if (each->what_ == what && (core == nullptr || &each->core_ == core)) return true;
+    }
+    return false;
+  }
+
  private:
-  const ModelCore*& place_;
-  const ModelCore* const before_;
+  static thread_local Inside* innermost;
+  const What what_;
+  const ModelCore& core_;
+  Inside* const outer_;
 };
+thread_local Inside* Inside::innermost = nullptr;
 
 const IdKey kIdKey;
 
 }  // namespace
 
-ModelCore::CommitLock::CommitLock(ModelCore& core) : core_(core), locks_(in_moment != &core) {
+ModelCore::CommitLock::CommitLock(ModelCore& core) : core_(core), locks_(!Inside::is_inside(Inside::What::kMoment, &core)) {
   if (locks_) core_.commits_.lock();
 }
 
@@ -57,13 +69,14 @@ ModelCore::ModelCore(const std::vector<const ClassInfo*>& classes) {
   }
   for (const ClassInfo* const info : classes) {
     for (const ReferenceInfo& reference : info->references) {
-      CAIRN_ASSERT(classes_[reference.target] != nullptr);
+      CAIRN_ASSERT(classes_[reference.target] != nullptr && classes_[reference.target]->info == &reference.target_info());
       referrers_[reference.target].push_back({info->id.number, &reference});
     }
   }
 }
 
 ModelCore::~ModelCore() {
+  for (const Event& event : queue_) release(event);  // An exception kept them from being told.
   for (const auto& of : classes_) {
     if (of == nullptr) continue;
     of->main->for_each([&](const PersistentObject& object) { of->info->release(const_cast<PersistentObject*>(&object)); });
@@ -71,34 +84,50 @@ ModelCore::~ModelCore() {
 }
 
 Result<Change> ModelCore::transact(const std::function<Result<void>(Transaction&)>& work) {
-  if (in_moment == this) return fail(ErrorCode::kInvalidArgument, "a change cannot be made inside at_one_moment()");
-  if (in_transaction == this) {
+  if (Inside::is_inside(Inside::What::kMoment, nullptr)) {
+    return fail(ErrorCode::kInvalidArgument, "a change cannot be made inside at_one_moment()");
+  }
+  if (Inside::is_inside(Inside::What::kTransaction, this)) {
     return fail(ErrorCode::kInvalidArgument, "a change inside transact() is made through the Transaction");
   }
   for (int i = 0; i < kRepeatsMax; ++i) {
     Change change;
-    bool committed = false;
+    Result<Committed> done = Committed::kAgain;
     {
       Transaction transaction(*this);
-      {
-        const Inside inside(in_transaction, this);
-        CAIRN_TRY_VOID(work(transaction));
-      }
-      for (const Pending& pending : transaction.state_->pendings) {
-        if (!pending.deletes()) CAIRN_TRY_VOID(state(pending.number).info->check(*pending.after));
-      }
-      CAIRN_TRY(done, commit(transaction, change));
-      committed = done == Committed::kYes;
+      done = attempt(transaction, work, change);
     }
     // Behind the transaction, whose pin would hold back what it replaced.
     free_unreachable();
-    if (committed) {
+    CAIRN_TRY_VOID(done);
+    if (*done == Committed::kYes) {
       tell_events(change);
       return change;
     }
     retries_.fetch_add(1, std::memory_order_relaxed);
   }
   return fail(ErrorCode::kConflict, "other changes were first " + std::to_string(kRepeatsMax) + " times");
+}
+
+/// An error, or an exception, of a function that has seen another commit half done is no answer: it runs again.
+Result<ModelCore::Committed> ModelCore::attempt(Transaction& transaction, const std::function<Result<void>(Transaction&)>& work,
+                                                Change& change) {
+  Result<void> worked;
+  try {
+    const Inside inside(Inside::What::kTransaction, *this);
+    worked = work(transaction);
+    for (const Pending& pending : transaction.state_->pendings) {
+      if (worked && !pending.deletes()) worked = state(pending.number).info->check(*pending.after);
+    }
+  } catch (...) {
+    const CommitLock lock(*this);
+    if (!is_still_so(transaction)) return Committed::kAgain;
+    throw;
+  }
+  if (worked) return commit(transaction, change);
+  const CommitLock lock(*this);
+  if (!is_still_so(transaction)) return Committed::kAgain;
+  return std::unexpected(worked.error());
 }
 
 void ModelCore::free_unreachable() {
@@ -110,11 +139,15 @@ void ModelCore::free_unreachable() {
   RetireList::free_all(taken);
 }
 
-void ModelCore::at_one_moment(const std::function<void(const Reading&)>& look) {
+Result<void> ModelCore::at_one_moment(const std::function<void(const Reading&)>& look) {
+  if (Inside::is_inside(Inside::What::kMoment, nullptr) && !Inside::is_inside(Inside::What::kMoment, this)) {
+    return fail(ErrorCode::kInvalidArgument, "at_one_moment() cannot be called inside that of another Model");
+  }
   const CommitLock lock(*this);
-  const Inside inside(in_moment, this);
+  const Inside inside(Inside::What::kMoment, *this);
   const Reading now(classes_);
   look(now);
+  return {};
 }
 
 std::unique_ptr<ModelCore> ModelCore::copy() {
@@ -127,8 +160,8 @@ std::unique_ptr<ModelCore> ModelCore::copy() {
   for (const ClassInfo* const info : infos) {
     const ClassState& from = state(info->id.number);
     ClassState& to = copied->state(info->id.number);
-    from.main->for_each([](const PersistentObject& object) { ObjectAccess::use(object); });
     to.main->copy_from(*from.main);
+    from.main->for_each([](const PersistentObject& object) { ObjectAccess::use(object); });
     for (std::size_t i = 0; i < from.indexes.size(); ++i) {
       if (from.indexes[i].hash != nullptr) {
         to.indexes[i].hash->copy_from(*from.indexes[i].hash);
@@ -208,12 +241,17 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Result<Change> Model::transact(const std::function<Result<void>(Transaction&)>& work) { return core_->transact(work); }
-void Model::at_one_moment(const std::function<void(const Reading&)>& look) const { core_->at_one_moment(look); }
+Result<void> Model::at_one_moment(const std::function<void(const Reading&)>& look) const { return core_->at_one_moment(look); }
 Model Model::copy() const { return Model(core_->copy()); }
 Subscription Model::subscribe(std::uint8_t number, Changed changed) { return core_->subscribe(number, std::move(changed)); }
 void Model::remove_deleted() { core_->remove_deleted(); }
 Change Model::last_change() const { return core_->last_change(); }
 ModelStats Model::stats() const { return core_->stats(); }
+
+void objects::end_for_wrong_class(const char* name) {
+  std::fprintf(stderr, "cairn: the Model does not have the class %s\n", name);
+  std::abort();
+}
 
 Error Model::not_found(const ModelClass& of, DbId id) {
   return {ErrorCode::kNotFound, std::string("there is no ") + of.name + " " + std::to_string(id)};

@@ -1,5 +1,6 @@
 // What a Model is made of.
 #pragma once
+#include <exception>
 #include <list>
 #include <map>
 #include <memory>
@@ -21,10 +22,11 @@ struct Pending {
 };
 
 /// Locks, outermost first:
-///   commits_   Orders commits: the containers, their counts and the change number. Held for pointers only, but by
-///   at_one_moment(). events_    The queue of on_change(). Taken under commits_, so that events are in the order of commits.
-///   Never held while a
-///              function runs.
+///   commits_   Orders commits: the containers, their counts and the change number. Only at_one_moment() holds it while functions
+///   of
+///              the program run.
+///   events_    The queue of on_change(). Taken under commits_, so that events are in the order of commits. Never held while a
+///              function of the program runs.
 /// Readers take neither.
 class ModelCore {
  public:
@@ -34,7 +36,7 @@ class ModelCore {
   ModelCore& operator=(const ModelCore&) = delete;
 
   Result<Change> transact(const std::function<Result<void>(Transaction&)>& work);
-  void at_one_moment(const std::function<void(const Reading&)>& look);
+  Result<void> at_one_moment(const std::function<void(const Reading&)>& look);
   std::unique_ptr<ModelCore> copy();
   using Changed = std::function<void(const PersistentObject* before, const PersistentObject* after, Change change)>;
   Subscription subscribe(std::uint8_t number, Changed changed);
@@ -83,16 +85,19 @@ class ModelCore {
 
   // The steps of a commit, in this order. The ones that check change nothing but `transaction`.
   enum class Committed : std::uint8_t { kYes, kAgain };
+  Result<Committed> attempt(Transaction& transaction, const std::function<Result<void>(Transaction&)>& work, Change& change)
+      CAIRN_EXCLUDES(commits_);
   Result<Committed> commit(Transaction& transaction, Change& change) CAIRN_EXCLUDES(commits_);
   bool is_still_so(const Transaction& transaction) CAIRN_REQUIRES(commits_);
   Result<void> follow_deletions(Transaction& transaction) CAIRN_REQUIRES(commits_);
-  Result<void> follow_deletion(Transaction& transaction, const Referrer& referrer, const ModelClass& parent, DbId id)
-      CAIRN_REQUIRES(commits_);
+  /// `deletions` and `cleared`: pendings that became deletions, and those in which a reference was cleared.
+  Result<void> follow_deletion(Transaction& transaction, const Referrer& referrer, const ModelClass& parent, DbId id,
+                               std::vector<std::size_t>& deletions, std::vector<std::size_t>& cleared) CAIRN_REQUIRES(commits_);
   Result<void> check_references(const Transaction& transaction) CAIRN_REQUIRES(commits_);
   Result<void> check_unique(const Transaction& transaction) CAIRN_REQUIRES(commits_);
   const PersistentObject* with_equal_key(const Transaction& transaction, std::uint8_t number, std::size_t index,
                                          const PersistentObject& object) CAIRN_REQUIRES(commits_);
-  void publish(Transaction& transaction, Change change) CAIRN_REQUIRES(commits_);
+  void publish(Transaction& transaction, Change change) noexcept CAIRN_REQUIRES(commits_);
   void publish(const Pending& pending) CAIRN_REQUIRES(commits_);
   static void put(const IndexInfo& info, IndexState& index, const Pending& pending);
   void note(const Pendings& pendings, Change change) CAIRN_REQUIRES(commits_) CAIRN_EXCLUDES(events_);
@@ -101,7 +106,8 @@ class ModelCore {
   static void take_deleted_of_new(ModelCore& made) CAIRN_NO_THREAD_SAFETY_ANALYSIS { made.take_deleted(); }
   void retire(const ClassState& of, const PersistentObject& object) CAIRN_REQUIRES(commits_);
   void tell_events(Change change) CAIRN_EXCLUDES(events_);
-  void tell(const Event& event) CAIRN_REQUIRES(events_);
+  void tell(const Event& event, std::exception_ptr& thrown) CAIRN_REQUIRES(events_);
+  void release(const Event& event);
   void unsubscribe(std::list<Subscriber>::iterator subscriber) CAIRN_EXCLUDES(events_);
   void free_unreachable() CAIRN_EXCLUDES(commits_);
 
@@ -119,7 +125,7 @@ class ModelCore {
   std::atomic<std::size_t> subscriber_count_{0};
   bool telling_ CAIRN_GUARDED_BY(events_) = false;    // A function runs,
   Change told_now_ CAIRN_GUARDED_BY(events_);         // for this change,
-  Change nested_ CAIRN_GUARDED_BY(events_);           // The last change that such a function made,
+  Change asked_ CAIRN_GUARDED_BY(events_);            // Changes up to this one are to be told by whoever tells,
   std::thread::id teller_ CAIRN_GUARDED_BY(events_);  // in this thread.
 };
 
@@ -128,11 +134,17 @@ class ModelCore {
 /// What a transaction has read and changed.
 struct cairn::Transaction::State {
   explicit State(objects::ModelCore& its_core) : core(its_core) {}
+  ~State();
   objects::Pending* pending_of(std::uint8_t number, DbId id);
+  /// Takes `after`, also if there is no memory for its place.
+  objects::Pending& add(std::uint8_t number, const PersistentObject* before, PersistentObject* after);
+  /// Makes an object of the containers a deleted one, with the keys that it has there.
+  void set_deleted(objects::Pending& pending);
 
   objects::ModelCore& core;
   EpochPin pin;  // What was read stays, so that its address says whether it is still the same.
   objects::ModelCore::Pendings pendings;
-  std::map<std::pair<std::uint8_t, DbId>, std::size_t> places;  // In `pendings`, once there are many.
-  std::vector<std::function<bool()>> reads;                     // Each says whether a lookup would still find the same.
+  std::map<std::pair<std::uint8_t, DbId>, std::size_t> places;             // In `pendings`, once there are many.
+  std::vector<std::pair<std::uint8_t, const PersistentObject*>> replaced;  // Copies that a program may still look at.
+  std::vector<std::function<bool()>> reads;  // Each says whether a lookup would still find the same.
 };

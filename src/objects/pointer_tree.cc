@@ -10,6 +10,7 @@
 #include <bit>
 
 #include "base/epochs.h"
+#include "base/error.h"
 
 namespace cairn::objects {
 namespace {
@@ -104,7 +105,10 @@ PointerTree::Path PointerTree::path_to(const PersistentObject& object) const {
 PointerTree::Path PointerTree::path_to_existing(const PersistentObject& object) const {
   Path path = path_to_leaf(object);
   const auto pointer = reinterpret_cast<std::uint64_t>(&object);
-  while ((path.leaf->slots[path.slot].load(std::memory_order_relaxed) & ~kHidden) != pointer) ++path.slot;
+  while ((path.leaf->slots[path.slot].load(std::memory_order_relaxed) & ~kHidden) != pointer) {
+    ++path.slot;
+    CAIRN_ASSERT(path.slot < path.leaf->count);
+  }
   return path;
 }
 
@@ -186,7 +190,10 @@ void PointerTree::insert(const PersistentObject& object) {
     return;
   }
   Leaf* const right = make_leaf();
-  if (path.slot == kLeafMax) {
+  bool is_last = path.slot == kLeafMax;
+  for (unsigned level = 0; level < path.height; ++level)
+    is_last = is_last && path.children[level] + 1U == path.nodes[level]->count;
+  if (is_last) {
     // Behind all others: the leaf stays full, as objects come that are inserted in order.
     with_object(*right, kLeafMax, kLeafMax);
     set_fragments(*right);
@@ -356,10 +363,9 @@ void PointerTree::merge_at(Path& path, unsigned level) {
 }
 
 void PointerTree::copy_from(const PointerTree& other) {
-  Node* const before = root_.load(std::memory_order_relaxed);
+  Node* const before = root_.exchange(copy_of(*other.root_.load(std::memory_order_relaxed)));
   memory_bytes_ -= bytes_of(*before);
   free_tree(before);
-  root_.store(copy_of(*other.root_.load(std::memory_order_relaxed)), std::memory_order_release);
 }
 
 PointerTree::Node* PointerTree::copy_of(const Node& node) {
@@ -403,9 +409,9 @@ PointerTree::Cursor PointerTree::at_rank(std::uint64_t rank) const {
     node = inner.children[child].load(std::memory_order_acquire);
   }
   cursor.leaf_ = static_cast<const Leaf*>(node);
-  while (cursor.at_ < cursor.leaf_->count &&
-         (rank > 0 || live_in(*cursor.leaf_, cursor.at_ + 1) == live_in(*cursor.leaf_, cursor.at_))) {
-    if ((cursor.leaf_->slots[cursor.at_++].load(std::memory_order_relaxed) & kHidden) == 0) --rank;
+  for (; cursor.at_ < cursor.leaf_->count; ++cursor.at_) {
+    if ((cursor.leaf_->slots[cursor.at_].load(std::memory_order_relaxed) & kHidden) != 0) continue;
+    if (rank-- == 0) break;
   }
   return cursor;
 }
@@ -459,7 +465,8 @@ bool PointerTree::is_sound(const Node& node, unsigned depth, const PersistentObj
     }
     const auto& inner = static_cast<const Inner&>(node);
     const Node& child = *inner.children[i].load();
-    const bool right = i == 0 || (inner.prefixes[i] <= key_.prefix(first_of(&child)) && inner.prefixes[i] >= key_.prefix(*last));
+    const bool right = i == 0 || (last != nullptr && inner.prefixes[i] <= key_.prefix(first_of(&child)) &&
+                                  inner.prefixes[i] >= key_.prefix(*last));
     if (!right || inner.live[i].load() != live_below(child) || !is_sound(child, depth - 1, last)) return false;
   }
   return true;

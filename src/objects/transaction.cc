@@ -9,12 +9,38 @@ namespace cairn {
 using objects::ObjectAccess;
 using objects::Pending;
 
-Transaction::Transaction(objects::ModelCore& core) : state_(std::make_unique<State>(core)) {}
+Transaction::Transaction(objects::ModelCore& core) : state_(std::make_unique<State>(core)), classes_(core.classes()) {}
 
-Transaction::~Transaction() {
-  for (const Pending& pending : state_->pendings) {
-    if (pending.after != nullptr) state_->core.state(pending.number).info->destroy(*pending.after);
+Transaction::~Transaction() = default;
+
+Transaction::State::~State() {
+  for (const Pending& pending : pendings) core.state(pending.number).info->destroy(*pending.after);
+  for (const auto& [number, object] : replaced) core.state(number).info->destroy(*object);
+}
+
+Pending& Transaction::State::add(std::uint8_t number, const PersistentObject* before, PersistentObject* after) {
+  try {
+    return pendings.emplace_back(number, before, after);
+  } catch (...) {
+    core.state(number).info->destroy(*after);
+    throw;
   }
+}
+
+void Transaction::State::set_deleted(Pending& pending) {
+  if (pending.before != nullptr) {
+    const objects::ClassInfo& info = *core.state(pending.number).info;
+    replaced.emplace_back(pending.number, nullptr);
+    PersistentObject* copy = nullptr;
+    try {
+      copy = info.copy(*pending.before);
+    } catch (...) {
+      replaced.pop_back();
+      throw;
+    }
+    replaced.back().second = std::exchange(pending.after, copy);
+  }
+  ObjectAccess::set_deleted(*pending.after);
 }
 
 Pending* Transaction::State::pending_of(std::uint8_t number, DbId id) {
@@ -41,7 +67,7 @@ Result<PersistentObject*> Transaction::edit_object(std::uint8_t number, DbId id)
     return fail(ErrorCode::kNotFound, std::string("there is no ") + of.info->id.name + " " + std::to_string(id));
   }
   PersistentObject* const after = of.info->copy(*before);
-  state_->pendings.push_back({number, before, after});
+  state_->add(number, before, after);
   return after;
 }
 
@@ -49,20 +75,13 @@ Result<PersistentObject*> Transaction::create_object(std::uint8_t number) {
   objects::ClassState& of = state_->core.state(number);
   PersistentObject* const made = of.info->make();
   ObjectAccess::set_id(*made, of.last_id.fetch_add(1, std::memory_order_relaxed) + 1);
-  state_->pendings.push_back({number, nullptr, made});
+  state_->add(number, nullptr, made);
   return made;
 }
 
 Result<void> Transaction::delete_object(std::uint8_t number, DbId id) {
   CAIRN_TRY_VOID(edit_object(number, id));
-  const objects::ClassInfo& info = *state_->core.state(number).info;
-  Pending& pending = *state_->pending_of(number, id);
-  if (pending.before != nullptr) {
-    // With the keys that it has in the containers.
-    PersistentObject* const copy = info.copy(*pending.before);
-    info.destroy(*std::exchange(pending.after, copy));
-  }
-  ObjectAccess::set_deleted(*pending.after);
+  state_->set_deleted(*state_->pending_of(number, id));
   return {};
 }
 
@@ -74,22 +93,24 @@ const PersistentObject* Transaction::find_object(std::uint8_t number, DbId id) {
   return found;
 }
 
-std::vector<const PersistentObject*> Transaction::find_objects(std::uint8_t number, const Matches& matches, const LookUp& look_up,
-                                                               const objects::IndexKey* key) {
+std::vector<const PersistentObject*> Transaction::find_objects(std::uint8_t number, std::size_t index, const Matches& matches,
+                                                               const LookUp& look_up) {
   const objects::ClassState& of = state_->core.state(number);
+  const objects::IndexInfo& info = of.info->indexes[index];
   std::vector<const PersistentObject*> found = look_up(of);
   state_->reads.emplace_back([&of, look_up, found] { return look_up(of) == found; });
   bool added = false;
   for (const Pending& pending : state_->pendings) {
     if (pending.number != number) continue;
     if (pending.before != nullptr) std::erase(found, pending.before);
-    if (pending.deletes() || !matches(*pending.after)) continue;
+    const bool is_in = !info.unique || !info.key->has_empty(*pending.after);
+    if (pending.deletes() || !is_in || !matches(*pending.after)) continue;
     found.push_back(pending.after);
     added = true;
   }
-  if (added && key != nullptr) {
+  if (added) {
     std::ranges::sort(found, [&](const PersistentObject* a, const PersistentObject* b) {
-      const int order = key->compare(*a, *b);
+      const int order = info.key->compare(*a, *b);
       return order != 0 ? order < 0 : a->db_id() < b->db_id();
     });
   }

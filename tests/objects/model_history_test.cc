@@ -135,7 +135,7 @@ class History {
     made.size = static_cast<std::int64_t>(random_.below(12)) - (random_.below(40) == 0 ? 20 : 0);
     made.score = static_cast<double>(static_cast<std::int64_t>(random_.below(9)) - 4) / 2;
     made.color = static_cast<Color>(random_.below(3));
-    made.parent = random_.below(3) == 0 ? reference(of) : 0;
+    made.parent = random_.below(2) == 0 ? reference(of) : 0;
     return made;
   }
   PlainChild child(const Plain& of) {
@@ -175,6 +175,7 @@ class History {
         CAIRN_TRY(edited, transaction.edit(Id<Item>{id}));
         PlainItem next = item(after);
         if (random_.below(3) != 0) next.name = edited->name;
+        if (random_.below(2) != 0) next.parent = edited->parent.value;
         fill(*edited, after.items[id] = next);
         return {};
       }

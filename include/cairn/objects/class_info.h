@@ -30,9 +30,12 @@ struct IndexInfo {
   std::shared_ptr<const IndexKey> key;
 };
 
+struct ClassInfo;
+
 struct ReferenceInfo {
   std::string name;
-  std::uint8_t target;  ///< Number of the class.
+  std::uint8_t target;                ///< Number of the class,
+  const ClassInfo& (*target_info)();  ///< and the class itself.
   OnDelete on_delete;
   std::size_t index;  ///< In ClassInfo::indexes.
   DbId (*get)(const PersistentObject& object);
@@ -46,12 +49,16 @@ struct ClassInfo {
   void (*destroy)(const PersistentObject& object);
   /// Ends one use of an object, and destroys it if that was the last.
   void (*release)(void* object);
-  std::uint64_t object_bytes;  ///< Without what its members own.
+  /// Of an object; with what its members own, if the class has a function `memory_bytes()` that says so.
+  std::uint64_t (*bytes)(const PersistentObject& object);
   /// kInvalidArgument: a member is not as the schema wants it.
   Result<void> (*check)(const PersistentObject& object);
   std::vector<IndexInfo> indexes;  ///< Those of the class, then one for each reference.
   std::vector<ReferenceInfo> references;
 };
+
+template <typename T>
+const ClassInfo& class_info();
 
 template <typename T>
 struct IdOf;
@@ -84,6 +91,7 @@ void add_reference(ClassInfo& info, const R& reference) {
   info.references.push_back(
       {.name = reference.name,
        .target = Target::kClass.number,
+       .target_info = &class_info<Target>,
        .on_delete = reference.on_delete,
        .index = info.indexes.size(),
        .get = [](const PersistentObject& object) { return (static_cast<const T&>(object).*R::kMember).value; },
@@ -116,7 +124,13 @@ ClassInfo make_class_info() {
                  .copy = [](const PersistentObject& object) -> PersistentObject* { return new T(static_cast<const T&>(object)); },
                  .destroy = &destroy_object<T>,
                  .release = &release_object<T>,
-                 .object_bytes = sizeof(T),
+                 .bytes = [](const PersistentObject& object) -> std::uint64_t {
+                   if constexpr (requires(const T& of) { of.memory_bytes(); }) {
+                     return static_cast<const T&>(object).memory_bytes();
+                   } else {
+                     return sizeof(T);
+                   }
+                 },
                  .check = [](const PersistentObject& object) -> Result<void> {
                    if constexpr (requires(const T& of) { of.check(); }) {
                      return static_cast<const T&>(object).check();
@@ -151,20 +165,6 @@ constexpr std::size_t index_number() {
   using T = typename I::Key::Class;
   constexpr std::size_t place = place_of<I>(indexes_of<T>());
   static_assert(place < std::tuple_size_v<decltype(indexes_of<T>())>, "the index is in kIndexes of its class");
-  return place;
-}
-
-template <auto kMember, typename... References>
-constexpr std::size_t reference_place(const std::tuple<References...>&) {
-  std::size_t place = 0;
-  const auto is = []<typename R>(const R*) {
-    if constexpr (std::is_same_v<std::remove_const_t<decltype(R::kMember)>, std::remove_const_t<decltype(kMember)>>) {
-      return R::kMember == kMember;
-    } else {
-      return false;
-    }
-  };
-  static_cast<void>(((is(static_cast<const References*>(nullptr)) || (++place, false)) || ...));
   return place;
 }
 

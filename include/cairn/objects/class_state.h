@@ -45,6 +45,17 @@ class CAIRN_API IdKey : public IndexKey {
 /// The classes of a Model, by number.
 using ClassStates = std::array<std::unique_ptr<ClassState>, kClassesMax>;
 
+/// Ends the process: a program asks a Model for a class that the Model does not have.
+[[noreturn]] CAIRN_API void end_for_wrong_class(const char* name);
+
+template <typename T>
+const ClassState& state_of_class(const ClassStates& classes) {
+  const ClassState* const state = classes[T::kClass.number].get();
+  if (state == nullptr || state->info != &class_info<T>()) [[unlikely]]
+    end_for_wrong_class(T::kClass.name);
+  return *state;
+}
+
 inline const PersistentObject* find_by_id(const ClassState& state, DbId id) {
   const PersistentObject* const found =
       state.main->find(IdKey::hash_of(id), [id](const PersistentObject& object) { return object.db_id() == id; });
@@ -65,10 +76,21 @@ const PersistentObject* find_unique(const IndexState& index, const std::tuple<Vi
   return found != nullptr && Key::compare_with(*found, values) == 0 ? found : nullptr;
 }
 
+/// A number with a fraction is no value of an integer member.
+template <typename Key, typename... Values>
+constexpr void check_values() {
+  static_assert(sizeof...(Values) >= 1 && sizeof...(Values) <= Key::kPartCount);
+  [&]<std::size_t... i>(std::index_sequence<i...>) {
+    using Parts = std::remove_const_t<decltype(Key::kParts)>;
+    static_assert(
+        (!(std::is_floating_point_v<Values> && std::is_integral_v<typename std::tuple_element_t<i, Parts>::Value>) && ...));
+  }(std::index_sequence_for<Values...>());
+}
+
 /// Views of the first members of a key.
 template <typename Key, typename... Values>
 auto views_of(const Values&... values) {
-  static_assert(sizeof...(Values) >= 1 && sizeof...(Values) <= Key::kPartCount);
+  check_values<Key, Values...>();
   return [&]<std::size_t... i>(std::index_sequence<i...>) {
     return std::tuple<typename std::tuple_element_t<i, std::remove_const_t<decltype(Key::kParts)>>::Member::View...>(values...);
   }(std::index_sequence_for<Values...>());
@@ -76,7 +98,7 @@ auto views_of(const Values&... values) {
 /// Values that own what they have.
 template <typename Key, typename... Values>
 auto owned(const Values&... values) {
-  static_assert(sizeof...(Values) >= 1 && sizeof...(Values) <= Key::kPartCount);
+  check_values<Key, Values...>();
   return [&]<std::size_t... i>(std::index_sequence<i...>) {
     return std::tuple<typename std::tuple_element_t<i, std::remove_const_t<decltype(Key::kParts)>>::Value...>(values...);
   }(std::index_sequence_for<Values...>());

@@ -46,7 +46,9 @@ template <typename M>
 struct IntegerMember {
   using View = M;
   static std::int64_t number(const M& value) {
+    static_assert(!(std::is_unsigned_v<M> && sizeof(M) == sizeof(std::int64_t)), "a key is ordered as an int64");
     if constexpr (requires { value.time_since_epoch(); }) {
+      static_assert(std::is_integral_v<typename M::rep>, "a key is ordered as an int64");
       return static_cast<std::int64_t>(value.time_since_epoch().count());
     } else if constexpr (requires { value.value; }) {
       return value.value;
@@ -54,7 +56,7 @@ struct IntegerMember {
       return static_cast<std::int64_t>(value);
     }
   }
-  static const M& view(const M& value) { return value; }
+  static M view(M value) { return value; }
   static bool is_empty(const M&) { return false; }
   static int compare(const M& a, const M& b) { return (number(a) > number(b)) - (number(a) < number(b)); }
   static std::uint64_t prefix(const M& value) { return static_cast<std::uint64_t>(number(value)) ^ (std::uint64_t{1} << 63); }
@@ -67,13 +69,13 @@ struct KeyMember<Id<T>> : IntegerMember<Id<T>> {};
 template <typename Clock, typename Duration>
 struct KeyMember<std::chrono::time_point<Clock, Duration>> : IntegerMember<std::chrono::time_point<Clock, Duration>> {};
 
-/// Finite numbers: a Model refuses others, and stores -0 as 0.
+/// In the order of numbers; -0 is 0, and what is no number comes before or behind all others.
 template <>
 struct KeyMember<double> {
   using View = double;
   static double view(double value) { return value; }
   static bool is_empty(double) { return false; }
-  static int compare(double a, double b) { return (a > b) - (a < b); }
+  static int compare(double a, double b) { return (prefix(a) > prefix(b)) - (prefix(a) < prefix(b)); }
   static std::uint64_t prefix(double value) {
     const auto bits = std::bit_cast<std::uint64_t>(value == 0 ? 0.0 : value);
     return (bits >> 63) != 0 ? ~bits : bits | (std::uint64_t{1} << 63);

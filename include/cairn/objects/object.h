@@ -35,7 +35,8 @@ class CAIRN_API PersistentObject {
   PersistentObject(const PersistentObject& other) : db_id_(other.db_id_) {}
   PersistentObject& operator=(const PersistentObject&) { return *this; }
   [[nodiscard]] DbId db_id() const { return db_id_; }
-  /// Only an object that is held longer than a Reading, or given to on_change(), can be deleted: lookups skip such objects.
+  /// True for what on_change() gives as the deleted object. A version that was found before the deletion stays as it is: look the
+  /// id up again to learn whether the object is still there.
   [[nodiscard]] bool is_deleted() const { return deleted_; }
 
  protected:
@@ -67,7 +68,7 @@ class CAIRN_API IndexKey {
   /// Less than, equal to or greater than 0, by the members of the key alone. Objects with equal keys are in the order of their
   /// ids.
   [[nodiscard]] virtual int compare(const PersistentObject& a, const PersistentObject& b) const = 0;
-  /// Does not descend in the order of compare(): prefix(a) < prefix(b) only if a is before b.
+  /// If prefix(a) < prefix(b), then compare(a, b) < 0.
   [[nodiscard]] virtual std::uint64_t prefix(const PersistentObject& object) const = 0;
   /// Equal for objects whose keys are equal.
   [[nodiscard]] virtual std::uint64_t hash(const PersistentObject& object) const = 0;

@@ -65,8 +65,8 @@ class CAIRN_API PointerTree {
     unsigned at_ = 0;  // The object behind the place.
   };
 
-  /// The place before the first object for which `is_before(object)` does not hold. It holds for all objects up to some place;
-  /// `prefix`: it holds for those whose prefix is smaller, and not for those whose prefix is greater.
+  /// The place before the first object for which `is_before(object)` is false. It is true for a first part of the order and false
+  /// for the rest: true where the prefix of an object is less than `prefix`, false where it is greater.
   template <typename IsBefore>
   [[nodiscard]] Cursor seek(std::uint64_t prefix, const IsBefore& is_before) const;
   [[nodiscard]] Cursor begin() const;
