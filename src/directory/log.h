@@ -119,8 +119,11 @@ class Log {
   void stop_waiting_for_room(bool stop) CAIRN_REQUIRES(mutex) { gives_up_ = stop; }
   /// From now on nothing is made ahead, and the segment that ends gives unused room back.
   void begin_close() CAIRN_REQUIRES(mutex);
-  /// At the end: takes the segments that stand ready out of the log.
+  /// Takes the prepared segments out of the log: at close, and by rest().
   Result<void> drop_next() CAIRN_REQUIRES(mutex);
+  /// Gives back the prepared segments of a log without a segment, to which nothing was appended for long. The next append starts
+  /// a segment of the first size.
+  Result<void> rest() CAIRN_REQUIRES(mutex);
   /// Nothing runs by itself after this returned. Without the mutex.
   void cancel_timers() CAIRN_EXCLUDES(mutex) { environment_.syncs.cancel(this); }
 

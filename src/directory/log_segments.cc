@@ -278,17 +278,27 @@ void Log::begin_close() {
 Result<void> Log::drop_next() {
   if (next_.empty()) return {};
   NextSegments dropped = std::exchange(next_, {});
-  mutex.unlock();
-  const Result<void> done = directory_->commit([&](Manifest& manifest) -> Result<void> {
-    drop_from(manifest.edit_view(view_).log, dropped);
-    return {};
+  const Result<void> done = exclusively([&] {
+    Result<void> listed = directory_->commit([&](Manifest& manifest) -> Result<void> {
+      drop_from(manifest.edit_view(view_).log, dropped);
+      return {};
+    });
+    if (listed) {
+      for (Directory::NewSegment& each : dropped) directory_->discard(std::move(each));
+    }
+    return listed;
   });
-  if (done) {
-    for (Directory::NewSegment& each : dropped) directory_->discard(std::move(each));
-  }
-  mutex.lock();
   if (!done) next_ = std::move(dropped);
   return done;
+}
+
+Result<void> Log::rest() {
+  while (busy_ || syncing_ || preparing_) changed_.wait(mutex);
+  if (closed_ || writer_ || !ending_.empty()) return {};
+  next_segment_bytes_ = std::min(tuning_.segment_bytes_first, tuning_.segment_bytes_max);
+  next_wanted_ = false;
+  if (!next_.empty()) CAIRN_REACHED("prepared segments of a resting log given back");
+  return drop_next();
 }
 
 }  // namespace cairn::directory

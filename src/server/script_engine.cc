@@ -328,6 +328,11 @@ void ScriptEngine::push_environment(lua_State* lua) const { lua_getfield(lua, LU
 
 void ScriptEngine::on_count(lua_State* lua, lua_Debug* /*where*/) { of(lua).check(lua); }
 
+void ScriptEngine::refuse_memory(lua_State* lua) {
+  refused_ = true;
+  check(lua);
+}
+
 void ScriptEngine::check(lua_State* lua) {
   if (!stopped_) {
     if (control_.kill.load(std::memory_order_relaxed) == number_) {

@@ -68,6 +68,8 @@ class ScriptEngine {
   static ScriptEngine& of(lua_State* lua);
   /// Raises an error that no pcall() of the script survives, if the script has to end. Called from time to time by Lua, too.
   void check(lua_State* lua);
+  /// Raises the error of a script that needs more than memory_max(), for a function that would allocate so much.
+  void refuse_memory(lua_State* lua);
   /// redis.call() and redis.pcall(): runs the command in the arguments on the stack and pushes its reply.
   int call_command(lua_State* lua, bool raises);
   /// Compiles what lua_load() reads from `source`, as check() allows; pushes the function, or an error. Returns the status of
@@ -137,7 +139,7 @@ class ScriptEngine {
   Run* run_ = nullptr;  // None while a script is compiled for the first time.
   std::chrono::steady_clock::time_point ends_;
   std::uint64_t allocated_ = 0;   // Since the last look at the clock.
-  bool refused_ = false;          // An allocation, as memory_max_ was reached.
+  bool refused_ = false;          // An allocation, or a result, beyond memory_max_.
   std::optional<Error> stopped_;  // Why it has to end.
 };
 

@@ -27,7 +27,7 @@ class JsonWriter {
     if (depth > kDepthMax) luaL_error(lua_, "Cannot serialise, excessive depth (%d)", depth);
     luaL_checkstack(lua_, 4, "a table within tables");
     if (++values_ % kCheckedValues == 0) ScriptEngine::of(lua_).check(lua_);
-    if (text_.size() > bytes_max_) luaL_error(lua_, "not enough memory for the result of cjson.encode");
+    if (text_.size() > bytes_max_) ScriptEngine::of(lua_).refuse_memory(lua_);
     switch (const int type = lua_type(lua_, -1)) {
       case LUA_TSTRING: write_text(-1); break;
       case LUA_TNUMBER: write_number(); break;

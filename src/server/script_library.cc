@@ -53,7 +53,7 @@ int guard_rep(lua_State* lua) {
     return 1;
   }
   if (count * static_cast<lua_Number>(size) > static_cast<lua_Number>(ScriptEngine::of(lua).memory_max())) {
-    return luaL_error(lua, "not enough memory for the result of string.rep");
+    ScriptEngine::of(lua).refuse_memory(lua);
   }
   return call_guarded(lua);
 }

@@ -123,6 +123,7 @@ Result<void> TimelineImpl::keep_house(directory::Job& job) {
     CAIRN_TRY_VOID(directory_->state());
     CAIRN_TRY_VOID(job.progress(0));
     CAIRN_TRY_VOID(end_expired_block());
+    CAIRN_TRY_VOID(rest_log());
     CAIRN_TRY(expired, expire());
     const auto goes_on = [](Result<void>& so_far, const std::function<Result<bool>()>& work) {
       if (!so_far) return false;
@@ -173,6 +174,14 @@ Result<void> TimelineImpl::end_expired_block() {
   }
   schedule_close();
   return {};
+}
+
+/// Nothing was saved for a timeout: a segment that was prepared while saves were many may be as large as all that is stored.
+Result<void> TimelineImpl::rest_log() {
+  const auto rests = [&] { return config_.timeout_ms != 0 && has_expired(log_.visible_stamp(), directory_->confirmed_now_ms()); };
+  if (!rests()) return {};
+  const MutexLock lock(log_.mutex);
+  return rests() ? log_.rest() : Result<void>{};
 }
 
 /// The time by which a job decides what leaves the timeline. It is noted first: a clock may be set back afterwards, and then

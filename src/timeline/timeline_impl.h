@@ -214,6 +214,7 @@ class TimelineImpl : public std::enable_shared_from_this<TimelineImpl> {
   [[nodiscard]] std::int64_t merging_rests_ms() const;
   Result<void> keep_house(directory::Job& job) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> end_expired_block() CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  Result<void> rest_log() CAIRN_EXCLUDES(log_.mutex);
   [[nodiscard]] std::int64_t time_of_leaving();
   Result<bool> expire() CAIRN_EXCLUDES(state_mutex_);
   void expire_blocks(directory::TimelineEntry& entry, std::int64_t now_ms) const;

@@ -107,8 +107,7 @@ def room_comes_back(work: str, saves: int) -> None:
         full = size()
         assert full > saves * 150, full
         deadline = time.monotonic() + 60
-        prepared = 64 << 20  # The next segment, made ready ahead of a fast writer: room, not history.
-        while size() > 20_000_000 + prepared:
+        while size() > 20_000_000:
             assert time.monotonic() < deadline, f"{size()} bytes are left of {full}"
             time.sleep(0.1)
         assert connection.call("KEYS", "*") == [b"two"]

@@ -191,12 +191,7 @@ def bounds(work: str) -> None:
             begin = time.monotonic()
             reply = connection.call("EVAL", "redis.call('set', 'lost', 1) " + loop, "0")
             taken = time.monotonic() - begin
-            assert isinstance(reply, ReplyError), (loop, reply)
-            ended = reply.startswith("ERR Error running script: it ")  # Some need too much memory first.
-            # On a fast machine cjson.encode comes to its own bound before, which is an error like any other: what was written stays.
-            assert ended or "not enough memory for the result of cjson.encode" in reply, (loop, reply)
-            if not ended:
-                connection.call("DEL", "lost")
+            raises(reply, "ERR Error running script: it ")  # Some need too much memory first.
             assert taken < slow, (loop, taken)
             assert connection.call("EXISTS", "lost", "x") == 0, loop
         for hungry in ("local t = {} for i = 1, 1e9 do t[i] = i end", "local s = 'x' while true do s = s .. s end", "for i = 1, 1e9 do redis.call('set', 'k' .. i, string.rep('x', 100000)) end"):

@@ -377,5 +377,29 @@ TEST_F(OneTimeline, WhatHasExpiredGivesItsRoomBackUnasked) {
   EXPECT_EQ(blocks("closed"), 0U);
 }
 
+// Segments grow while saves are many; none of them stays prepared once nothing was saved for a timeout.
+TEST_F(OneTimeline, GivesBackPreparedSegmentsWhenIdle) {
+  const auto segments = [&] {
+    const auto files = disk->file_sizes();
+    return std::ranges::count_if(files, [](const auto& file) { return file.first.ends_with(".segment"); });
+  };
+  const std::string data(64 * 1024, 'x');
+  // Ends when a segment was just prepared: the log has two.
+  for (int i = 0; i < 100 && segments() < 2; ++i) {
+    put("key" + std::to_string(i), data);
+    process->run_jobs();
+  }
+  EXPECT_EQ(segments(), 2);
+  for (int i = 0; i < 4; ++i) {
+    clock.advance_ms(1000);
+    process->run_jobs();
+  }
+  EXPECT_EQ(segments(), 0);
+  put("after", "1");
+  EXPECT_EQ(get("after"), "1");
+  reopen();
+  EXPECT_EQ(get("after"), "1");
+}
+
 }  // namespace
 }  // namespace cairn::test
