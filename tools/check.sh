@@ -15,11 +15,11 @@ if [ "${CAIRN_TIDY:-changed}" = all ] || ! base=$(git rev-parse -q --verify "${C
   changed=$(git ls-files 'src/*.cc')
 else
   changed=$({ git diff --name-only --diff-filter=d "$base"; } | grep -E '^src/.*\.(cc|h)$' | sed 's/\.h$/.cc/' | sort -u || true)
-  changed=$(for file in $changed; do [ -f "$file" ] && echo "$file"; done)
+  changed=$(for file in $changed; do [ ! -f "$file" ] || echo "$file"; done)
 fi
 if [ -n "$changed" ]; then
   # shellcheck disable=SC2086
-  printf '%s\n' $changed | grep -v simulated | xargs -r -P 2 -n 1 clang-tidy-19 -p build/clang --quiet 2>/dev/null
+  printf '%s\n' $changed | sed '/simulated/d' | xargs -r -P 2 -n 1 clang-tidy-19 -p build/clang --quiet 2>/dev/null
 fi
 echo "clang-tidy: $(echo "$changed" | wc -w) files, nothing found"
 
