@@ -88,7 +88,8 @@ EpochSlot& take_slot() {
   return *slot;
 }
 
-// A pin in the destructor of another thread_local object gets a slot that nobody gets after it.
+// Set when the slot of this thread was given back. A pin in the destructor of a later thread_local object then takes a new slot,
+// which is never reused: sharing the old one with another thread would lose pins.
 thread_local bool thread_ends = false;
 
 /// Gives the slot back when the thread ends.

@@ -130,7 +130,7 @@ void add_care(const Command& app) {
       .completed_by(complete_file);
   checkpoint_command.add_flag("--json", arguments.common.json, "Print JSON");
   set_action(checkpoint_command, arguments.common, [&arguments] { return checkpoint(arguments); });
-  if (prompt_target() != nullptr) return;  // What follows works on directories that nobody has open.
+  if (prompt_target() != nullptr) return;  // Restore and repair need a directory that no process has open.
 
   const Command restore_command = app.add_command("restore", "Make DIR a database with the content of CHECKPOINT");
   restore_command.add_option("CHECKPOINT", arguments.common.dir, "A checkpoint, or a database that was closed").required();

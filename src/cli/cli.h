@@ -21,7 +21,7 @@ struct Common {
   bool json = false;
 };
 
-/// What the prompt works on. Its commands take no argument DIR: they work on this directory.
+/// The directory and database of the prompt. Commands at the prompt take no argument DIR and use these.
 struct PromptTarget {
   std::string dir;
   Database* database = nullptr;  ///< nullptr: another process owns the directory.

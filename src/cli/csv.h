@@ -41,9 +41,9 @@ class CsvEntries {
   static Result<CsvEntries> begin(const std::vector<std::string>& header, const CsvColumns& columns);
   /// kInvalidArgument: the record has another number of fields, its key is none, or something is not base64.
   [[nodiscard]] Result<KeyValue> entry(const std::vector<std::string>& fields) const;
-  /// Of a record that entry() took: its column of the time, if there is one and it has something.
+  /// The text in the time column of a record that entry() accepted; nullopt if there is no such column or it is empty.
   [[nodiscard]] std::optional<std::string> time(const std::vector<std::string>& fields) const;
-  /// Likewise. kInvalidArgument: neither "true", "false" nor "".
+  /// Whether the column `erased` of such a record has "true". kInvalidArgument: it has neither "true", "false" nor nothing.
   [[nodiscard]] Result<bool> erased(const std::vector<std::string>& fields) const;
 
  private:

@@ -37,7 +37,7 @@ constexpr std::uint64_t mix(std::uint64_t value) {  // The finalizer of MurmurHa
   return value ^ (value >> 33);
 }
 
-/// What a key does with a member of type M. `View`: how a value is passed for a lookup.
+/// Compares and hashes members of type M in keys. `View` is the type in which a lookup passes a value.
 template <typename M, typename = void>
 struct KeyMember;
 
@@ -141,7 +141,7 @@ constexpr KeyPart<C, M> part_of(Descending<C, M> member) {
   return {member.member, true};
 }
 
-/// The key of the given members. A lookup gives values for all of them, or for the first ones.
+/// The key made of the given members. A lookup passes values for all of them or for the first ones.
 template <auto First, auto... Others>
 class KeyOf : public IndexKey {
  public:
@@ -151,7 +151,7 @@ class KeyOf : public IndexKey {
 
   static const Class& cast(const PersistentObject& object) { return static_cast<const Class&>(object); }
 
-  /// Of an object beside the first values of a key.
+  /// Compares the key of `object` with `values`, which may be only the first members of a key.
   template <typename... Views>
   static int compare_with(const PersistentObject& object, const std::tuple<Views...>& values) {
     int order = 0;

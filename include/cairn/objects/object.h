@@ -52,7 +52,7 @@ class CAIRN_API PersistentObject {
 
 namespace objects {
 
-/// What a Model does with the parts of an object that are its own.
+/// Access of a Model to the private members of an object.
 struct ObjectAccess {
   static void set_id(PersistentObject& object, DbId id) { object.db_id_ = id; }
   static void set_deleted(PersistentObject& object) { object.deleted_ = true; }

@@ -41,7 +41,7 @@ class CAIRN_API PointerHash {
   void erase(const PersistentObject& object);
   /// Makes this table, which has no readers, one of the same objects as `other`.
   void copy_from(const PointerHash& other);
-  /// Of the table, in bytes.
+  /// The size of the table in bytes.
   [[nodiscard]] std::uint64_t memory_bytes() const;
   [[nodiscard]] std::uint64_t size() const { return size_; }
   /// Calls `each(object)` for every object.
