@@ -178,7 +178,7 @@ Result<int> replay(const ReplayArguments& arguments) {
   CAIRN_TRY(opened, open_forks(arguments.common, IfMissing::kCreate));
   const auto begin = std::chrono::steady_clock::now();
   Replay trace(arguments.file, opened.store);
-  const Result<void> done = trace.run(fd, bytes_of_input(fd));
+  const Result<void> done = trace.run(fd.get(), bytes_of_input(fd.get()));
   const Result<void> closed = opened.database.close();
   CAIRN_TRY_VOID(done);
   CAIRN_TRY_VOID(closed);

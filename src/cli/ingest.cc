@@ -21,9 +21,9 @@ struct Arguments {
 Result<int> seal(const Arguments& arguments) {
   CAIRN_TRY(fd, open_lines(arguments.file));
   CAIRN_TRY(writer, SealedFileWriter::create(arguments.out, arguments.compression.value_or(Compression::kNone)));
-  LineReader reader(fd);
+  LineReader reader(fd.get());
   Meter meter("read");
-  const std::uint64_t bytes_total = bytes_of_input(fd);
+  const std::uint64_t bytes_total = bytes_of_input(fd.get());
   std::optional<LineFormat> format;
   std::uint64_t number = 0;
   std::uint64_t sealed = 0;

@@ -89,10 +89,11 @@ LineFormat guess_format(const std::string& file, const std::string& first_line) 
   return first_line.starts_with('{') && parse_json(first_line) ? LineFormat::kJson : LineFormat::kTabs;
 }
 
-Result<InputFile> open_lines(const std::string& file) {
-  const int fd = file == "-" ? STDIN_FILENO : open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return fail(ErrorCode::kInvalidArgument, "cannot read " + file + ": " + std::strerror(errno));
-  return InputFile(fd);
+Result<Descriptor> open_lines(const std::string& file) {
+  const bool is_input = file == "-";
+  Descriptor fd(is_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0) return fail(ErrorCode::kInvalidArgument, "cannot read " + file + ": " + std::strerror(errno));
+  return fd;
 }
 
 std::uint64_t bytes_of_input(int fd) {

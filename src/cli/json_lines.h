@@ -1,15 +1,13 @@
 // Keys and values as lines of text: {"key":…,"value":…}, {"key64":…,"value64":…} for bytes that are not UTF-8, or
 // KEY TAB VALUE.
 #pragma once
-#include <unistd.h>
-
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "cairn/cairn.h"
 #include "text/hex.h"
 #include "text/json.h"
@@ -35,22 +33,8 @@ LineFormat guess_format(const std::string& file, const std::string& first_line);
 std::uint64_t bytes_of_input(int fd);
 std::string entry_line(ByteView key, ByteView value);
 
-/// A descriptor that is read, closed with it unless it is standard input.
-class InputFile {
- public:
-  explicit InputFile(int descriptor) : descriptor_(descriptor) {}
-  InputFile(InputFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, STDIN_FILENO)) {}
-  InputFile& operator=(InputFile&&) = delete;
-  ~InputFile() {
-    if (descriptor_ != STDIN_FILENO) close(descriptor_);
-  }
-  operator int() const { return descriptor_; }  // NOLINT(google-explicit-constructor)
-
- private:
-  int descriptor_;
-};
 /// A file of lines, or standard input for "-". kInvalidArgument: it cannot be read.
-Result<InputFile> open_lines(const std::string& file);
+Result<Descriptor> open_lines(const std::string& file);
 
 /// Lines of a file descriptor, without their ends. One thread.
 class LineReader {

@@ -202,7 +202,7 @@ Result<int> load(LoadArguments& arguments) {
   CAIRN_TRY(fd, open_lines(arguments.file));
   CAIRN_TRY(opened, open_timeline(arguments.common, IfMissing::kCreate));
   Loader loader(arguments, opened.timeline);
-  const Result<void> done = loader.run(fd, bytes_of_input(fd));
+  const Result<void> done = loader.run(fd.get(), bytes_of_input(fd.get()));
   const Result<void> closed = opened.database.close();
   CAIRN_TRY_VOID(done);
   CAIRN_TRY_VOID(closed);

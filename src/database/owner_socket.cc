@@ -17,6 +17,7 @@
 #include <exception>
 #include <system_error>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 #include "database/database_impl.h"
 
@@ -46,22 +47,6 @@ sockaddr_un address_in(int folder) {
 }
 
 const sockaddr* as_address(const sockaddr_un& address) { return reinterpret_cast<const sockaddr*>(&address); }  // NOLINT
-
-/// A descriptor that is closed, unless release() is called.
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (number_ >= 0) close(number_);
-  }
-  [[nodiscard]] int get() const { return number_; }
-  int release() { return std::exchange(number_, -1); }
-
- private:
-  int number_;
-};
 
 void set_timeout(int socket, int which, int seconds) {
   const timeval time{.tv_sec = seconds, .tv_usec = 0};
