@@ -89,7 +89,7 @@ void add_forks(CLI::App& app, ForksBench& bench) {
 }
 
 void add_model(CLI::App& app, ModelBench& bench) {
-  CLI::App& model = *app.add_subcommand("model", "objects in memory beside a bare hash map and boost::multi_index");
+  CLI::App& model = *app.add_subcommand("model", "objects in memory beside a bare hash set and boost::multi_index");
   model.add_option("--n", bench.n, "objects")->check(CLI::Range(10'000, 100'000'000));
   model.add_option("--rounds", bench.rounds)->check(CLI::Range(1, 100));
   model.add_flag("--json", bench.json, "the last line is one JSON object; it always is");

@@ -99,7 +99,7 @@ struct CAIRN_API ModelStats {
   std::uint64_t retries = 0;                ///< Callbacks that ran again because another commit was first.
   std::uint64_t retired = 0;                ///< Old objects and parts of indexes that a Reading may still use,
   std::uint64_t retired_bytes = 0;          ///< and their bytes.
-  std::int32_t oldest_reading_thread = 0;   ///< Number in the operating system; 0: no thread reads. Of all Models of the process.
+  std::int32_t oldest_reading_thread = 0;   ///< Thread id (gettid) of the oldest Reading in the process; 0: there is none.
   std::uint64_t oldest_reading_age_ms = 0;  ///< At least.
 };
 
@@ -425,9 +425,10 @@ class CAIRN_API Model {
 
   /// Calls `changed` for each change of an object of class T, after it was published: without locks, one call at a time, in the
   /// order of the changes, before the call that made the change returns, in its thread or in that of another such call. `before`
-  /// is nullptr for a new object; `after` of a deleted one is deleted; both live as long as the call. What the function itself
-  /// changes, in any Model, may be told after its call returned. An exception goes on to a call that made a change, once all
-  /// functions were called; the change is committed. The function must not wait for a thread that changes this Model.
+  /// is nullptr if the object is new; `after->is_deleted()` holds if it was deleted. Both pointers are valid during the call.
+  /// What the function itself changes, in any Model, may be told after its call returned. An exception goes on to a call that
+  /// made a change, once all functions were called; the change is committed. The function must not wait for a thread that changes
+  /// this Model.
   template <typename T>
   [[nodiscard]] Subscription on_change(std::function<void(const T* before, const T* after, Change change)> changed) {
     return subscribe(

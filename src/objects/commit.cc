@@ -1,6 +1,7 @@
 // A commit: what is checked, in memory and under the lock, before anything is published. Invariant: a transaction that is refused
 // or must run again has changed nothing that a reader sees.
 #include <algorithm>
+#include <bitset>
 
 #include "base/error.h"
 #include "objects/model_core.h"
@@ -123,9 +124,12 @@ const PersistentObject* ModelCore::with_equal_key(const Transaction& transaction
 
 Result<void> ModelCore::check_unique(const Transaction& transaction) {
   const Pendings& pendings = transaction.state_->pendings;
-  for (std::uint8_t number = 0; number < kClassesMax; ++number) {
-    if (classes_[number] == nullptr) continue;
-    const ClassInfo& info = *classes_[number]->info;
+  std::bitset<kClassesMax> checked;
+  for (const Pending& first : pendings) {
+    const std::uint8_t number = first.number;
+    if (checked.test(number)) continue;
+    checked.set(number);
+    const ClassInfo& info = *state(number).info;
     for (std::size_t i = 0; i < info.indexes.size(); ++i) {
       const IndexInfo& index = info.indexes[i];
       if (!index.unique) continue;
@@ -138,7 +142,7 @@ Result<void> ModelCore::check_unique(const Transaction& transaction) {
           return fail(ErrorCode::kConflict, name_of(info, pending.after->db_id()) + " has the key of " +
                                                 name_of(info, other->db_id()) + " in the index '" + index.name + "'");
         }
-        wanted.push_back(pending.after);
+        if (pendings.size() > 1) wanted.push_back(pending.after);
       }
       if (wanted.size() < 2) continue;
       std::ranges::sort(wanted, [&](const auto* a, const auto* b) { return index.key->compare(*a, *b) < 0; });
@@ -164,6 +168,7 @@ void ModelCore::publish(Transaction& transaction, Change change) noexcept {
   note(pendings, change);
   for (const Pending& pending : pendings) publish(pending);
   pendings.clear();
+  if (retired_.is_due()) collection_is_due_.store(true, std::memory_order_relaxed);
   last_change_.store(change.number, std::memory_order_release);
 }
 

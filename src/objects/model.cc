@@ -55,6 +55,7 @@ ModelCore::ModelCore(const std::vector<const ClassInfo*>& classes) {
     CAIRN_ASSERT(info->id.number < kClassesMax && classes_[info->id.number] == nullptr);
     auto of = std::make_unique<ClassState>();
     of->info = info;
+    of->tag = info->tag;
     of->main = std::make_unique<PointerHash>(kIdKey, retired_);
     for (const IndexInfo& index : info->indexes) {
       IndexState state;
@@ -131,10 +132,11 @@ Result<ModelCore::Committed> ModelCore::attempt(Transaction& transaction, const 
 }
 
 void ModelCore::free_unreachable() {
+  if (!collection_is_due_.load(std::memory_order_relaxed)) return;  // As a rule: not the lock again for each commit.
   std::vector<RetireList::Retired> taken;
   {
     const CommitLock lock(*this);
-    if (retired_.is_due()) taken = retired_.take_unreachable();
+    if (collection_is_due_.exchange(false)) taken = retired_.take_unreachable();
   }
   RetireList::free_all(taken);
 }
@@ -182,6 +184,7 @@ void ModelCore::remove_deleted() {
   {
     const CommitLock lock(*this);
     take_deleted();
+    collection_is_due_.store(true, std::memory_order_relaxed);
   }
   free_unreachable();
 }

@@ -116,6 +116,7 @@ class ModelCore {
   Mutex commits_{Rank::kModel};
   RetireList retired_;  // By writers of the containers, which hold commits_.
   std::atomic<std::uint64_t> last_change_{0};
+  std::atomic<bool> collection_is_due_{false};
   std::atomic<std::uint64_t> retries_{0};
 
   Mutex events_{Rank::kLeaf};

@@ -367,6 +367,12 @@ TEST_F(ModelTest, ASubscriptionEndsInItsOwnCall) {
   EXPECT_NE(seen(model.read()).find(Item::by_name, "three"), nullptr) << "committed all the same";
 }
 
+// Creating replaces no object, but parts of indexes.
+TEST_F(ModelTest, CreatingFreesReplacedParts) {
+  for (int i = 0; i < 5000; ++i) make("item" + std::to_string(i), i);
+  EXPECT_LT(model.stats().retired, 600U);
+}
+
 TEST_F(ModelTest, StatsNameTheOldestReading) {
   make("one");
   const Reading now = model.read();

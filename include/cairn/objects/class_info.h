@@ -1,4 +1,4 @@
-// What a Model knows about a class, without its type; made of the constants that the class has.
+// The description of a class that a Model works with: type-erased, and made from the constants of the class.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -42,14 +42,19 @@ struct ReferenceInfo {
   void (*clear)(PersistentObject& object);
 };
 
+/// Its address stands for a class. Comparing it costs a lookup one load, where class_info() has the guard of a static object.
+template <typename T>
+inline constexpr char kClassTag = 0;
+
 struct ClassInfo {
   ModelClass id;
+  const void* tag;  ///< &kClassTag<T>
   PersistentObject* (*make)();
   PersistentObject* (*copy)(const PersistentObject& object);
   void (*destroy)(const PersistentObject& object);
   /// Ends one use of an object, and destroys it if that was the last.
   void (*release)(void* object);
-  /// Of an object; with what its members own, if the class has a function `memory_bytes()` that says so.
+  /// The memory of an object: what its function `memory_bytes()` returns or, without one, the size of the class.
   std::uint64_t (*bytes)(const PersistentObject& object);
   /// kInvalidArgument: a member is not as the schema wants it.
   Result<void> (*check)(const PersistentObject& object);
@@ -120,6 +125,7 @@ template <typename T>
 ClassInfo make_class_info() {
   static_assert(std::is_base_of_v<PersistentObject, T> && std::is_copy_constructible_v<T> && std::is_default_constructible_v<T>);
   ClassInfo info{.id = T::kClass,
+                 .tag = &kClassTag<T>,
                  .make = []() -> PersistentObject* { return new T(); },
                  .copy = [](const PersistentObject& object) -> PersistentObject* { return new T(static_cast<const T&>(object)); },
                  .destroy = &destroy_object<T>,

@@ -23,8 +23,9 @@ struct IndexState {
   std::unique_ptr<PointerTree> tree;
 };
 struct ClassState {
-  const ClassInfo* info = nullptr;
+  const void* tag = nullptr;  // That of `info`, beside `main`: both are read by each lookup.
   std::unique_ptr<PointerHash> main;
+  const ClassInfo* info = nullptr;
   std::vector<IndexState> indexes;
   std::atomic<std::uint64_t> live{0};
   std::atomic<DbId> last_id{0};
@@ -51,7 +52,7 @@ using ClassStates = std::array<std::unique_ptr<ClassState>, kClassesMax>;
 template <typename T>
 const ClassState& state_of_class(const ClassStates& classes) {
   const ClassState* const state = classes[T::kClass.number].get();
-  if (state == nullptr || state->info != &class_info<T>()) [[unlikely]]
+  if (state == nullptr || state->tag != &kClassTag<T>) [[unlikely]]
     end_for_wrong_class(T::kClass.name);
   return *state;
 }
