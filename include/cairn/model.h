@@ -438,10 +438,19 @@ class CAIRN_API Model {
         });
   }
 
-  /// Takes deleted objects out of the containers, where they stay until then.
+  /// Takes deleted objects out of the containers, where they stay until then. Does nothing if the Model has a store: a save does
+  /// it.
   void remove_deleted();
+  /// Looks at all objects for what no commit lets in but a store may hold: a sentence for each object that has the key of another
+  /// in a unique index, or that refers to an object that does not exist. Threads that change objects wait meanwhile.
+  [[nodiscard]] std::vector<std::string> check() const;
   [[nodiscard]] Change last_change() const;
   [[nodiscard]] ModelStats stats() const;
+
+ protected:
+  [[nodiscard]] objects::ModelCore& core() { return *core_; }
+  /// The names of the classes in the order of their numbers, separated by commas.
+  [[nodiscard]] std::string class_names() const;
 
  private:
   using Changed = std::function<void(const PersistentObject* before, const PersistentObject* after, Change change)>;

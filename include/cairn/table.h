@@ -2,6 +2,7 @@
 // To use it, read this file. To change it, start at docs/paths.md.
 #pragma once
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cairn/bytes.h"
@@ -27,6 +29,9 @@ class EntrySource;
 }  // namespace table
 namespace directory {
 class Pin;
+}
+namespace objects {
+class TableStore;
 }
 
 enum class Compression : std::uint8_t { kNone, kLz4, kZstd };
@@ -318,6 +323,7 @@ class CAIRN_API Table {
 
  private:
   friend class Batch;
+  friend class objects::TableStore;
   std::shared_ptr<table::TableImpl> impl_;
   std::uint16_t family_ = 0;
 };
@@ -334,9 +340,25 @@ class CAIRN_API Batch {
   void put(const Table& family, ByteView key, ByteView value) { add(&family, Kind::kPut, key, value); }
   void erase(const Table& family, ByteView key) { add(&family, Kind::kErase, key, {}); }
   void erase_range(const Table& family, const Range& range) { add(&family, Kind::kEraseRange, range.from, range.to); }
-  void clear() { writes_.clear(); }
+  /// As put(), without a copy of the value: `batch.put(family, key, std::move(value))`.
+  template <typename Value>
+    requires std::same_as<Value, Bytes>
+  void put(ByteView key, Value&& value) {
+    add_owned(nullptr, Kind::kPut, key, std::move(value));
+  }
+  template <typename Value>
+    requires std::same_as<Value, Bytes>
+  void put(const Table& family, ByteView key, Value&& value) {
+    add_owned(&family, Kind::kPut, key, std::move(value));
+  }
+  void clear() {
+    writes_.clear();
+    bytes_ = 0;
+  }
   [[nodiscard]] std::size_t size() const { return writes_.size(); }
   [[nodiscard]] bool empty() const { return writes_.empty(); }
+  /// Of all keys and values.
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
  private:
   friend class Table;
@@ -348,8 +370,10 @@ class CAIRN_API Batch {
     Bytes key;
     Bytes value;  // Of a range: its end.
   };
-  void add(const Table* into, Kind kind, ByteView key, ByteView value);
+  void add(const Table* into, Kind kind, ByteView key, ByteView value) { add_owned(into, kind, key, Bytes(value)); }
+  void add_owned(const Table* into, Kind kind, ByteView key, Bytes&& value);
   std::vector<Write> writes_;
+  std::uint64_t bytes_ = 0;
 };
 
 }  // namespace cairn

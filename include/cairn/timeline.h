@@ -16,6 +16,7 @@
 #include "cairn/export.h"
 #include "cairn/result.h"
 #include "cairn/stats.h"
+#include "cairn/time.h"
 #include "cairn/write.h"
 
 namespace cairn {
@@ -26,9 +27,6 @@ class SaveSource;
 class Watcher;
 struct SaveRef;
 }  // namespace timeline
-
-/// Milliseconds since 1970, UTC.
-using Time = std::chrono::sys_time<std::chrono::milliseconds>;
 
 /// When a save was made: a time and, below it, a sequence number. Ascends from write to write of a timeline, also when the clock
 /// steps back; the saves of one batch share theirs.

@@ -15,23 +15,24 @@ namespace cairn {
 
 enum class Rank : std::uint8_t {
   kServer = 0,         // Server: what all its threads share. Held while a view is opened.
-  kModel = 1,          // A Model: one commit at a time. Never held across I/O, but while at_one_moment() runs.
-  kDatabase = 2,       // Open views of a Database.
-  kCollect = 3,        // ForkStore: one step of its collector at a time. Held across its I/O.
-  kTree = 4,           // ForkStore: one change of its tree at a time. Held across its I/O.
-  kManifest = 5,       // Directory: one manifest switch at a time. Held across its I/O.
-  kCommit = 6,         // A log: the order of its writes. Never held across I/O.
-  kLineUp = 7,         // Table: the line-up of layers, for writers and jobs; ForkStore: who stores where. Never held across I/O.
-  kPins = 8,           // Directory: the list of pinned versions.
-  kFiles = 9,          // Directory: spare segments and files to delete.
-  kDeadRanges = 10,    // Table: what scans may jump over. Scans only try it.
-  kOpenAccounts = 11,  // ForkStore: accounts that are changed in place.
-  kReclaim = 12,       // Copiers: one reclaimer at a time.
-  kJobs = 13,          // JobRunner's queue. Never held while a job runs.
-  kTicker = 14,        // Ticker's list. Never held while a callback runs.
-  kMoves = 15,         // AccountIndex: one region is moved at a time.
-  kLease = 16,         // FileLease: one renewal at a time. Held across its I/O.
-  kLeaf = 17,          // Anything that calls nothing while it is held.
+  kSaves = 1,          // A Model: one save at a time. Held across its I/O.
+  kModel = 2,          // A Model: one commit at a time. Never held across I/O, but while at_one_moment() runs.
+  kDatabase = 3,       // Open views of a Database.
+  kCollect = 4,        // ForkStore: one step of its collector at a time. Held across its I/O.
+  kTree = 5,           // ForkStore: one change of its tree at a time. Held across its I/O.
+  kManifest = 6,       // Directory: one manifest switch at a time. Held across its I/O.
+  kCommit = 7,         // A log: the order of its writes. Never held across I/O.
+  kLineUp = 8,         // Table: the line-up of layers, for writers and jobs; ForkStore: who stores where. Never held across I/O.
+  kPins = 9,           // Directory: the list of pinned versions.
+  kFiles = 10,         // Directory: spare segments and files to delete.
+  kDeadRanges = 11,    // Table: what scans may jump over. Scans only try it.
+  kOpenAccounts = 12,  // ForkStore: accounts that are changed in place.
+  kReclaim = 13,       // Copiers: one reclaimer at a time.
+  kJobs = 14,          // JobRunner's queue. Never held while a job runs.
+  kTicker = 15,        // Ticker's list. Never held while a callback runs.
+  kMoves = 16,         // AccountIndex: one region is moved at a time.
+  kLease = 17,         // FileLease: one renewal at a time. Held across its I/O.
+  kLeaf = 18,          // Anything that calls nothing while it is held.
 };
 
 /// How often this thread had to wait for a Mutex that another held. A reader of what is mapped never does: tests and benchmarks

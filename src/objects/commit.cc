@@ -7,18 +7,16 @@
 #include "objects/model_core.h"
 
 namespace cairn::objects {
-namespace {
-
-std::string name_of(const ClassInfo& info, DbId id) { return std::string(info.id.name) + " " + std::to_string(id); }
-
-}  // namespace
-
 Result<ModelCore::Committed> ModelCore::commit(Transaction& transaction, Change& change) {
   const CommitLock lock(*this);
   if (!is_still_so(transaction)) return Committed::kAgain;
   CAIRN_TRY_VOID(follow_deletions(transaction));
   CAIRN_TRY_VOID(check_references(transaction));
   CAIRN_TRY_VOID(check_unique(transaction));
+  if (journal_ != nullptr) {
+    for (Pending& pending : transaction.state_->pendings) count_bytes(pending);  // Of those that cascades have added.
+    CAIRN_TRY_VOID(journal_->admit(transaction.state_->pendings));
+  }
   change = {last_change_.load(std::memory_order_relaxed) + 1};
   publish(transaction, change);
   return Committed::kYes;
@@ -107,19 +105,9 @@ Result<void> ModelCore::check_references(const Transaction& transaction) {
 const PersistentObject* ModelCore::with_equal_key(const Transaction& transaction, std::uint8_t number, std::size_t index,
                                                   const PersistentObject& object) {
   const ClassState& of = state(number);
-  const IndexKey& key = *of.info->indexes[index].key;
-  const auto is_other = [&](const PersistentObject& other) {
+  return equal_to(of.indexes[index], *of.info->indexes[index].key, object, [&](const PersistentObject& other) {
     return !other.is_deleted() && transaction.state_->pending_of(number, other.db_id()) == nullptr;
-  };
-  if (const auto& hash = of.indexes[index].hash) {
-    return hash->find(key.hash(object),
-                      [&](const PersistentObject& other) { return key.compare(other, object) == 0 && is_other(other); });
-  }
-  PointerTree::Cursor cursor = of.indexes[index].tree->seek(
-      key.prefix(object), [&](const PersistentObject& other) { return key.compare(other, object) < 0; });
-  const PersistentObject* other = cursor.next();
-  while (other != nullptr && key.compare(*other, object) == 0 && !is_other(*other)) other = cursor.next();
-  return other != nullptr && key.compare(*other, object) == 0 ? other : nullptr;
+  });
 }
 
 Result<void> ModelCore::check_unique(const Transaction& transaction) {
@@ -156,6 +144,16 @@ Result<void> ModelCore::check_unique(const Transaction& transaction) {
   return {};
 }
 
+/// A deletion has no record but its key.
+void ModelCore::count_bytes(Pending& pending) {
+  if (pending.bytes != 0) return;
+  pending.bytes = Journal::kRecordBytes;
+  if (pending.deletes()) return;
+  Encoder counter;
+  state(pending.number).info->encode(*pending.after, counter);
+  pending.bytes += counter.size();
+}
+
 /// From here on nothing fails: without memory the process ends, since readers may have seen a part of the commit.
 void ModelCore::publish(Transaction& transaction, Change change) noexcept {
   Pendings& pendings = transaction.state_->pendings;
@@ -166,7 +164,10 @@ void ModelCore::publish(Transaction& transaction, Change change) noexcept {
     return never;
   });
   note(pendings, change);
-  for (const Pending& pending : pendings) publish(pending);
+  for (const Pending& pending : pendings) {
+    if (journal_ != nullptr) journal_->note(pending, change);
+    publish(pending);
+  }
   pendings.clear();
   if (retired_.is_due()) collection_is_due_.store(true, std::memory_order_relaxed);
   last_change_.store(change.number, std::memory_order_release);
@@ -185,7 +186,8 @@ void ModelCore::publish(const Pending& pending) {
   if (pending.before == nullptr) return;
   if (pending.deletes()) {
     of.live.fetch_sub(1, std::memory_order_relaxed);
-    of.deleted.push_back(pending.after);
+    ++of.deleted_count;
+    if (journal_ == nullptr) of.deleted.push_back(pending.after);
   }
   retire(of, *pending.before);
 }

@@ -84,6 +84,10 @@ ModelCore::~ModelCore() {
   }
 }
 
+bool ModelCore::is_inside_function() const {
+  return Inside::is_inside(Inside::What::kMoment, this) || Inside::is_inside(Inside::What::kTransaction, this);
+}
+
 Result<Change> ModelCore::transact(const std::function<Result<void>(Transaction&)>& work) {
   if (Inside::is_inside(Inside::What::kMoment, nullptr)) {
     return fail(ErrorCode::kInvalidArgument, "a change cannot be made inside at_one_moment()");
@@ -100,6 +104,7 @@ Result<Change> ModelCore::transact(const std::function<Result<void>(Transaction&
     }
     // Behind the transaction, whose pin would hold back what it replaced.
     free_unreachable();
+    if (journal_ != nullptr) journal_->wake_if_wanted();
     CAIRN_TRY_VOID(done);
     if (*done == Committed::kYes) {
       tell_events(change);
@@ -119,6 +124,9 @@ Result<ModelCore::Committed> ModelCore::attempt(Transaction& transaction, const 
     worked = work(transaction);
     for (const Pending& pending : transaction.state_->pendings) {
       if (worked && !pending.deletes()) worked = state(pending.number).info->check(*pending.after);
+    }
+    for (Pending& pending : transaction.state_->pendings) {
+      if (worked && journal_ != nullptr) count_bytes(pending);  // Here, without the lock.
     }
   } catch (...) {
     const CommitLock lock(*this);
@@ -163,7 +171,10 @@ std::unique_ptr<ModelCore> ModelCore::copy() {
     const ClassState& from = state(info->id.number);
     ClassState& to = copied->state(info->id.number);
     to.main->copy_from(*from.main);
-    from.main->for_each([](const PersistentObject& object) { ObjectAccess::use(object); });
+    from.main->for_each([&to](const PersistentObject& object) {
+      ObjectAccess::use(object);
+      if (object.is_deleted()) to.deleted.push_back(&object);
+    });
     for (std::size_t i = 0; i < from.indexes.size(); ++i) {
       if (from.indexes[i].hash != nullptr) {
         to.indexes[i].hash->copy_from(*from.indexes[i].hash);
@@ -173,7 +184,7 @@ std::unique_ptr<ModelCore> ModelCore::copy() {
     }
     to.live.store(from.live);
     to.last_id.store(from.last_id);
-    to.deleted = from.deleted;
+    to.deleted_count = from.deleted_count;
   }
   copied->last_change_.store(last_change_);
   take_deleted_of_new(*copied);
@@ -181,6 +192,7 @@ std::unique_ptr<ModelCore> ModelCore::copy() {
 }
 
 void ModelCore::remove_deleted() {
+  if (journal_ != nullptr) return;  // They stay until a save has erased them.
   {
     const CommitLock lock(*this);
     take_deleted();
@@ -189,22 +201,27 @@ void ModelCore::remove_deleted() {
   free_unreachable();
 }
 
-/// Secondary indexes first: what is in one of them is in the main set.
 void ModelCore::take_deleted() {
   for (const auto& of : classes_) {
     if (of == nullptr) continue;
-    for (std::size_t i = 0; i < of->indexes.size(); ++i) {
-      for (const PersistentObject* const object : of->deleted) {
-        if (!is_in(of->info->indexes[i], *object)) continue;
-        of->indexes[i].hash != nullptr ? of->indexes[i].hash->erase(*object) : of->indexes[i].tree->erase(*object);
-      }
-    }
-    for (const PersistentObject* const object : of->deleted) {
-      of->main->erase(*object);
-      retire(*of, *object);
-    }
+    take_out(*of, of->deleted);
     of->deleted.clear();
   }
+}
+
+/// Secondary indexes first: what is in one of them is in the main set.
+void ModelCore::take_out(ClassState& of, const std::vector<const PersistentObject*>& deleted) {
+  for (std::size_t i = 0; i < of.indexes.size(); ++i) {
+    for (const PersistentObject* const object : deleted) {
+      if (!is_in(of.info->indexes[i], *object)) continue;
+      of.indexes[i].hash != nullptr ? of.indexes[i].hash->erase(*object) : of.indexes[i].tree->erase(*object);
+    }
+  }
+  for (const PersistentObject* const object : deleted) {
+    of.main->erase(*object);
+    retire(of, *object);
+  }
+  of.deleted_count -= deleted.size();
 }
 
 ModelStats ModelCore::stats() {
@@ -220,7 +237,7 @@ ModelStats ModelCore::stats() {
       ClassStats each;
       each.name = of->info->id.name;
       each.objects = of->live;
-      each.deleted = of->deleted.size();
+      each.deleted = of->deleted_count;
       each.index_bytes = of->main->memory_bytes();
       for (const IndexState& index : of->indexes) {
         each.index_bytes += index.hash != nullptr ? index.hash->memory_bytes() : index.tree->memory_bytes();
@@ -248,6 +265,14 @@ Result<void> Model::at_one_moment(const std::function<void(const Reading&)>& loo
 Model Model::copy() const { return Model(core_->copy()); }
 Subscription Model::subscribe(std::uint8_t number, Changed changed) { return core_->subscribe(number, std::move(changed)); }
 void Model::remove_deleted() { core_->remove_deleted(); }
+std::vector<std::string> Model::check() const { return core_->check(); }
+std::string Model::class_names() const {
+  std::string names;
+  for (const auto& of : *classes_) {
+    if (of != nullptr) names += (names.empty() ? "" : ",") + std::string(of->info->id.name);
+  }
+  return names;
+}
 Change Model::last_change() const { return core_->last_change(); }
 ModelStats Model::stats() const { return core_->stats(); }
 

@@ -10,6 +10,7 @@
 #include "base/epochs.h"
 #include "base/mutex.h"
 #include "cairn/model.h"
+#include "objects/journal.h"
 
 namespace cairn::objects {
 
@@ -18,13 +19,31 @@ struct Pending {
   std::uint8_t number;                       // Of its class.
   const PersistentObject* before = nullptr;  // nullptr: it is new.
   PersistentObject* after = nullptr;         // Owned until the commit. A deleted one is a copy of `before`.
+  std::uint64_t bytes = 0;                   // Of its record in the store, about; 0: not known yet, or there is no store.
   [[nodiscard]] bool deletes() const { return after->is_deleted(); }
 };
 
+/// "Package 7", for messages.
+inline std::string name_of(const ClassInfo& info, DbId id) { return std::string(info.id.name) + " " + std::to_string(id); }
+
+/// An object in `index` that has the key of `object` and for which `matches` holds; nullptr: there is none.
+template <typename Matches>
+const PersistentObject* equal_to(const IndexState& index, const IndexKey& key, const PersistentObject& object,
+                                 const Matches& matches) {
+  if (index.hash != nullptr) {
+    return index.hash->find(key.hash(object),
+                            [&](const PersistentObject& other) { return key.compare(other, object) == 0 && matches(other); });
+  }
+  PointerTree::Cursor cursor =
+      index.tree->seek(key.prefix(object), [&](const PersistentObject& other) { return key.compare(other, object) < 0; });
+  const PersistentObject* other = cursor.next();
+  while (other != nullptr && key.compare(*other, object) == 0 && !matches(*other)) other = cursor.next();
+  return other != nullptr && key.compare(*other, object) == 0 ? other : nullptr;
+}
+
 /// Locks, outermost first:
-///   commits_   Orders commits: the containers, their counts and the change number. Only at_one_moment() holds it while functions
-///   of
-///              the program run.
+///   commits_   Orders commits: the containers, their counts, the dirty list and the change number. Only at_one_moment() holds it
+///              while functions of the program run.
 ///   events_    The queue of on_change(). Taken under commits_, so that events are in the order of commits. Never held while a
 ///              function of the program runs.
 /// Readers take neither.
@@ -41,6 +60,27 @@ class ModelCore {
   using Changed = std::function<void(const PersistentObject* before, const PersistentObject* after, Change change)>;
   Subscription subscribe(std::uint8_t number, Changed changed);
   void remove_deleted();
+  [[nodiscard]] std::vector<std::string> check();
+
+  // For the Saver. keep_journal() and load() come before any other thread knows the Model.
+  void keep_journal(std::unique_ptr<Journal> journal) { journal_ = std::move(journal); }
+  [[nodiscard]] Journal& journal() { return *journal_; }
+  /// Takes a stored object into the containers, without the checks of a commit.
+  void load(std::uint8_t number, PersistentObject* object) CAIRN_EXCLUDES(commits_);
+  void begin_at(Change change) { last_change_.store(change.number); }
+  /// The whole dirty list at one instant.
+  [[nodiscard]] DirtyList take_dirty() CAIRN_EXCLUDES(commits_);
+  /// `taken` is in the store: deleted objects leave the containers.
+  void confirm(const DirtyList& taken) CAIRN_EXCLUDES(commits_);
+  /// The save of `taken` has failed: what was not changed since is dirty as before.
+  void put_back(const DirtyList& taken) CAIRN_EXCLUDES(commits_);
+  /// Ends the use of an entry by the dirty list.
+  void drop(const Dirty& dirty);
+  /// Whether this thread is inside at_one_moment() or transact() of this Model.
+  [[nodiscard]] bool is_inside_function() const;
+  /// Each class, by number; nullptr: there is none.
+  [[nodiscard]] ClassState* class_state(std::uint8_t number) { return classes_[number].get(); }
+
   [[nodiscard]] Change last_change() const { return {last_change_.load(std::memory_order_acquire)}; }
   [[nodiscard]] ModelStats stats();
   [[nodiscard]] const ClassStates& classes() const { return classes_; }
@@ -102,6 +142,10 @@ class ModelCore {
   static void put(const IndexInfo& info, IndexState& index, const Pending& pending);
   void note(const Pendings& pendings, Change change) CAIRN_REQUIRES(commits_) CAIRN_EXCLUDES(events_);
   void take_deleted() CAIRN_REQUIRES(commits_);
+  /// Takes deleted objects of one class out of its containers.
+  void take_out(ClassState& of, const std::vector<const PersistentObject*>& deleted) CAIRN_REQUIRES(commits_);
+  Result<DbId> next_id(ClassState& of);
+  void count_bytes(Pending& pending);
   /// Of a Model that no other thread knows. Its lock has the rank of the one that is held.
   static void take_deleted_of_new(ModelCore& made) CAIRN_NO_THREAD_SAFETY_ANALYSIS { made.take_deleted(); }
   void retire(const ClassState& of, const PersistentObject& object) CAIRN_REQUIRES(commits_);
@@ -114,7 +158,8 @@ class ModelCore {
   ClassStates classes_;
   std::vector<Referrer> referrers_[kClassesMax];  // By the number of the class that is referred to.
   Mutex commits_{Rank::kModel};
-  RetireList retired_;  // By writers of the containers, which hold commits_.
+  std::unique_ptr<Journal> journal_;  // nullptr: the Model has no store.
+  RetireList retired_;                // By writers of the containers, which hold commits_.
   std::atomic<std::uint64_t> last_change_{0};
   std::atomic<bool> collection_is_due_{false};
   std::atomic<std::uint64_t> retries_{0};

@@ -73,8 +73,9 @@ Result<PersistentObject*> Transaction::edit_object(std::uint8_t number, DbId id)
 
 Result<PersistentObject*> Transaction::create_object(std::uint8_t number) {
   objects::ClassState& of = state_->core.state(number);
+  CAIRN_TRY(id, state_->core.next_id(of));
   PersistentObject* const made = of.info->make();
-  ObjectAccess::set_id(*made, of.last_id.fetch_add(1, std::memory_order_relaxed) + 1);
+  ObjectAccess::set_id(*made, id);
   state_->add(number, nullptr, made);
   return made;
 }

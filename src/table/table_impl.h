@@ -61,6 +61,14 @@ struct WriteRef {
   ByteView large;  // Of a reference: the value it stands for.
 };
 
+inline constexpr std::uint64_t kWriteBytesMax = kGiB;  // Of log, for one write.
+
+/// Who writes: the table of a Model is written by its Model alone.
+enum class Writer : std::uint8_t { kAnyone, kModel };
+
+/// The key in the family `main` under which a Model keeps what it knows of itself. A table that has it belongs to a Model.
+inline constexpr ByteView kModelKey("\0cairn.model", 12);
+
 /// What one write takes: of the log, and of the active memtable's set of range tombstones.
 struct RoomNeeded {
   std::uint64_t bytes = 0;
@@ -84,10 +92,11 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   [[nodiscard]] std::uint64_t id() const { return id_; }
 
   // See cairn/table.h.
-  Result<WriteVersion> write(std::span<const WriteRef> writes, const WriteOptions& options) CAIRN_EXCLUDES(log_.mutex);
+  Result<WriteVersion> write(std::span<const WriteRef> writes, const WriteOptions& options, Writer writer = Writer::kAnyone)
+      CAIRN_EXCLUDES(log_.mutex);
   Result<void> alter(const std::string& name, const FamilyOptions& options) CAIRN_EXCLUDES(log_.mutex);
-  [[nodiscard]] Result<std::uint16_t> family(const std::string& name, const FamilyOptions& options)
-      CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+  [[nodiscard]] Result<std::uint16_t> family(const std::string& name, const FamilyOptions& options,
+                                             Writer writer = Writer::kAnyone) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   [[nodiscard]] std::vector<std::string> families() const;
   [[nodiscard]] Result<std::optional<Pinned>> get(std::uint16_t family, ByteView key, const Snapshot& snapshot) const;
   [[nodiscard]] Result<std::vector<std::optional<Pinned>>> multi_get(std::uint16_t family, std::span<const ByteView> keys,
@@ -107,6 +116,13 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
                               const Progress& progress = {}) CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   Result<void> end_pin(std::uint64_t id);
   [[nodiscard]] TableStats stats() const CAIRN_EXCLUDES(log_.mutex, state_mutex_);
+
+  /// From now on the table belongs to a Model, which alone writes to it. kBusy: another Model has it.
+  Result<void> attach_model() CAIRN_EXCLUDES(log_.mutex);
+  /// `keeps_objects`: the table belongs to a Model also while none is open.
+  void detach_model(bool keeps_objects) CAIRN_EXCLUDES(log_.mutex);
+  [[nodiscard]] const segment::DatabaseId& database_id() const { return directory_->database_id(); }
+  [[nodiscard]] const std::string& name() const { return entry_.name; }
 
   /// Merges `count` read-only layers of a family from the `first`-oldest into one; memtables among them leave the other
   /// families too, as runs. kBusy: one of them is in a job already.
@@ -153,7 +169,7 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
   };
   [[nodiscard]] bool is_large(const WriteRef& write) const;
   Result<LargeWritten> write_large_value(const WriteRef& write, const WriteOptions& options);
-  Result<WriteVersion> write_with_large(std::span<const WriteRef> writes, const WriteOptions& options)
+  Result<WriteVersion> write_with_large(std::span<const WriteRef> writes, const WriteOptions& options, Writer writer)
       CAIRN_EXCLUDES(log_.mutex, state_mutex_);
   static void add_large(LineUp& next, const std::vector<LargeWritten>& large);
   Result<void> list_large(const std::vector<LargeWritten>& large) CAIRN_EXCLUDES(state_mutex_);
@@ -186,8 +202,10 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
       CAIRN_REQUIRES(log_.mutex) CAIRN_EXCLUDES(state_mutex_);
 
   // table_write.cc
-  Result<WriteVersion> write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, bool& applied)
+  Result<WriteVersion> write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, Writer writer, bool& applied)
       CAIRN_EXCLUDES(log_.mutex);
+  /// kBusy: the table belongs to a Model.
+  [[nodiscard]] Result<void> check_writer(Writer writer) const CAIRN_REQUIRES(log_.mutex);
   [[nodiscard]] std::int64_t expiry_of(const WriteRef& write, std::int64_t ttl_ms) const {
     return ttl_ms != 0 && is_value(write.kind) ? directory::time_after(directory_->now_ms(), ttl_ms) : 0;
   }
@@ -251,7 +269,9 @@ class TableImpl : public std::enable_shared_from_this<TableImpl> {
 
   directory::Log log_;
   bool closed_ CAIRN_GUARDED_BY(log_.mutex) = false;  // close() has ended the log.
-  int ingests_ CAIRN_GUARDED_BY(log_.mutex) = 0;      // Under way.
+  bool of_model_ CAIRN_GUARDED_BY(log_.mutex) = false;
+  bool model_open_ CAIRN_GUARDED_BY(log_.mutex) = false;
+  int ingests_ CAIRN_GUARDED_BY(log_.mutex) = 0;  // Under way.
   std::shared_ptr<Memtable> active_ CAIRN_GUARDED_BY(log_.mutex);
   std::vector<std::shared_ptr<DeadRanges>> dead_ CAIRN_GUARDED_BY(log_.mutex);  // Of each family, as in the line-up.
   std::vector<std::uint64_t> checksums_ CAIRN_GUARDED_BY(log_.mutex);           // Of the batch being appended.

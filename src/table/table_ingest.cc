@@ -47,6 +47,7 @@ Result<WriteVersion> TableImpl::ingest(std::uint16_t family, const std::vector<s
   {
     const MutexLock lock(log_.mutex);
     CAIRN_TRY_VOID(check_open());
+    CAIRN_TRY_VOID(check_writer(Writer::kAnyone));
     ++ingests_;
   }
   const auto ended = [this] {

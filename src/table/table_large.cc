@@ -55,7 +55,7 @@ Result<TableImpl::LargeWritten> TableImpl::write_large_value(const WriteRef& wri
   return std::unexpected(done.error());
 }
 
-Result<WriteVersion> TableImpl::write_with_large(std::span<const WriteRef> writes, const WriteOptions& options) {
+Result<WriteVersion> TableImpl::write_with_large(std::span<const WriteRef> writes, const WriteOptions& options, Writer writer) {
   std::vector<LargeWritten> large;
   Result<void> done;
   for (const WriteRef& write : writes) {
@@ -83,7 +83,7 @@ Result<WriteVersion> TableImpl::write_with_large(std::span<const WriteRef> write
     ++next;
   }
   bool applied = false;
-  const Result<WriteVersion> version = write_in_log(references, options, applied);
+  const Result<WriteVersion> version = write_in_log(references, options, writer, applied);
   if (!version && !applied && directory_->state()) {
     std::vector<LargeFate> fates;
     fates.reserve(large.size());

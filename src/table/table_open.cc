@@ -96,7 +96,29 @@ Result<void> TableImpl::load() {
     schedule_flush();
   }
   schedule_compaction();
+  // A Model has a family for each of its classes: other tables are not asked.
+  if (entry_.families.size() > 1) {
+    CAIRN_TRY(of_model, get(0, kModelKey, kNow));
+    const MutexLock lock(log_.mutex);
+    of_model_ = of_model.has_value();
+  }
   return {};
+}
+
+Result<void> TableImpl::attach_model() {
+  const MutexLock lock(log_.mutex);
+  CAIRN_TRY_VOID(check_open());
+  if (model_open_) return fail(ErrorCode::kBusy, "table '" + entry_.name + "' is used by another Model of this process");
+  if (ingests_ > 0) return fail(ErrorCode::kBusy, "an ingest into table '" + entry_.name + "' is under way");
+  model_open_ = true;
+  of_model_ = true;
+  return {};
+}
+
+void TableImpl::detach_model(bool keeps_objects) {
+  const MutexLock lock(log_.mutex);
+  model_open_ = false;
+  of_model_ = keeps_objects;
 }
 
 /// Indexes the unsealed segments, which have all ended, in memtables of the usual size. A full one is flushed while the
@@ -275,7 +297,7 @@ Result<void> TableImpl::close(bool for_good) {
   return result;
 }
 
-Result<std::uint16_t> TableImpl::family(const std::string& name, const FamilyOptions& options) {
+Result<std::uint16_t> TableImpl::family(const std::string& name, const FamilyOptions& options, Writer writer) {
   const auto find = [&]() -> std::optional<std::uint16_t> {
     const std::shared_ptr<const LineUp> now = line_up_.get();
     for (const LineUp::OfFamily& each : now->families) {
@@ -293,6 +315,7 @@ Result<std::uint16_t> TableImpl::family(const std::string& name, const FamilyOpt
   {
     const MutexLock lock(log_.mutex);
     CAIRN_TRY_VOID(check_open());
+    CAIRN_TRY_VOID(check_writer(writer));
     while (log_.changing()) log_.wait();
     if (!find()) return add_family(entry);
   }
@@ -308,6 +331,7 @@ directory::FamilyEntry TableImpl::family_in_manifest(std::uint16_t number) const
 Result<void> TableImpl::alter(const std::string& name, const FamilyOptions& options) {
   const MutexLock lock(log_.mutex);
   CAIRN_TRY_VOID(check_open());
+  if (options.ttl) CAIRN_TRY_VOID(check_writer(Writer::kAnyone));  // Objects of a Model do not expire.
   while (log_.changing()) log_.wait();
   const std::shared_ptr<const LineUp> now = line_up_.get();
   for (const LineUp::OfFamily& each : now->families) {
@@ -475,10 +499,11 @@ Result<void> Scan::status() const {
   return impl_->status();
 }
 
-void Batch::add(const Table* into, Kind kind, ByteView key, ByteView value) {
+void Batch::add_owned(const Table* into, Kind kind, ByteView key, Bytes&& value) {
   constexpr std::uint64_t kNone = ~std::uint64_t{0};
   const std::uint64_t table = into == nullptr ? 0 : into->impl_ == nullptr ? kNone : into->impl_->id();
-  writes_.push_back({table, into == nullptr ? std::uint16_t{0} : into->family_, kind, Bytes(key), Bytes(value)});
+  bytes_ += key.size() + value.size();
+  writes_.push_back({table, into == nullptr ? std::uint16_t{0} : into->family_, kind, Bytes(key), std::move(value)});
 }
 
 Result<Table> Table::family(const std::string& name, const FamilyOptions& options) const {

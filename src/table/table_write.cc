@@ -11,8 +11,6 @@ namespace cairn::table {
 
 namespace {
 
-constexpr std::uint64_t kWriteBytesMax = kGiB;  // Of log.
-
 RoomNeeded room_for(std::span<const WriteRef> writes) {
   RoomNeeded needed{.bytes = writes.size() > 1 ? segment::kBatchFrameBytes : 0, .range_tombstones = 0};
   for (const WriteRef& write : writes) {
@@ -55,18 +53,19 @@ Result<void> TableImpl::extract_terms(std::span<const WriteRef> writes, std::vec
   return {};
 }
 
-Result<WriteVersion> TableImpl::write(std::span<const WriteRef> writes, const WriteOptions& options) {
+Result<WriteVersion> TableImpl::write(std::span<const WriteRef> writes, const WriteOptions& options, Writer writer) {
   if (writes.empty()) return log_.visible_version();
   CAIRN_TRY_VOID(check_writes(writes));
   bool applied = false;
   if (std::any_of(writes.begin(), writes.end(), [&](const WriteRef& write) { return is_large(write); })) {
-    return write_with_large(writes, options);
+    return write_with_large(writes, options, writer);
   }
-  return write_in_log(writes, options, applied);
+  return write_in_log(writes, options, writer, applied);
 }
 
 /// `applied`: whatever comes back, the writes are in the log.
-Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, bool& applied) {
+Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, const WriteOptions& options, Writer writer,
+                                             bool& applied) {
   const RoomNeeded needed = room_for(writes);
   if (needed.bytes > kWriteBytesMax) {
     return fail(ErrorCode::kInvalidArgument, "a write takes at most " + std::to_string(kWriteBytesMax) +
@@ -85,6 +84,7 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
     {
       const MutexLock lock(log_.mutex);
       CAIRN_TRY_VOID(make_room(needed, begin_ms));
+      CAIRN_TRY_VOID(check_writer(writer));
       stamped = directory_->reserve_versions(writes.size());
       if (stamped) {
         applied = true;
@@ -95,6 +95,11 @@ Result<WriteVersion> TableImpl::write_in_log(std::span<const WriteRef> writes, c
     }
     CAIRN_TRY_VOID(directory_->prepare_versions(writes.size()));
   }
+}
+
+Result<void> TableImpl::check_writer(Writer writer) const {
+  if (!of_model_ || writer == Writer::kModel) return {};
+  return fail(ErrorCode::kBusy, "table '" + entry_.name + "' belongs to a Model, which alone writes to it");
 }
 
 /// When it returns, the log has a segment with room for `needed`, and no other thread is changing the log's segments. It unlocks

@@ -10,6 +10,7 @@
 namespace cairn::test {
 
 enum class Color : std::uint8_t { kRed, kGreen, kBlue };
+inline constexpr const char* kColorNames[] = {"red", "green", "blue"};
 
 struct Item : PersistentObject {
   using PersistentObject::PersistentObject;
@@ -30,6 +31,15 @@ struct Item : PersistentObject {
   static constexpr auto kIndexes = std::tuple(by_name, by_code, by_size, by_best, by_color, by_all);
   static constexpr auto kReferences = std::tuple(Reference<&Item::parent>{"parent", OnDelete::kCascade});
 
+  template <typename Self, typename Visitor>
+  static void visit_members(Self& self, Visitor& visit) {
+    visit("name", self.name);
+    visit("code", self.code);
+    visit("size", self.size);
+    visit("score", self.score);
+    visit("color", self.color, kColorNames);
+    visit("parent", self.parent);
+  }
   [[nodiscard]] Result<void> check() const {
     if (size >= 0) return {};
     return std::unexpected(Error{ErrorCode::kInvalidArgument, "/size: must be at least 0"});
@@ -47,6 +57,14 @@ struct Child : PersistentObject {
   static constexpr auto kReferences =
       std::tuple(Reference<&Child::strict>{"strict"}, Reference<&Child::soft>{"soft", OnDelete::kClear},
                  Reference<&Child::owned>{"owned", OnDelete::kCascade});
+
+  template <typename Self, typename Visitor>
+  static void visit_members(Self& self, Visitor& visit) {
+    visit("strict", self.strict);
+    visit("soft", self.soft);
+    visit("owned", self.owned);
+    visit("number", self.number);
+  }
 };
 
 }  // namespace cairn::test

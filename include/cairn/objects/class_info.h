@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "cairn/objects/codec.h"
 #include "cairn/objects/index.h"
 #include "cairn/objects/object.h"
 #include "cairn/result.h"
@@ -58,6 +59,10 @@ struct ClassInfo {
   std::uint64_t (*bytes)(const PersistentObject& object);
   /// kInvalidArgument: a member is not as the schema wants it.
   Result<void> (*check)(const PersistentObject& object);
+  /// Appends the binary form of an object. nullptr, as `decode`: the class has no visit_members() and cannot be stored.
+  void (*encode)(const PersistentObject& object, Encoder& to);
+  /// Sets the members of `object` to what encode() wrote. kCorruption: the bytes are not the form of an object.
+  Result<void> (*decode)(PersistentObject& object, Decoder& from);
   std::vector<IndexInfo> indexes;  ///< Those of the class, then one for each reference.
   std::vector<ReferenceInfo> references;
 };
@@ -122,6 +127,17 @@ constexpr auto references_of() {
 }
 
 template <typename T>
+void add_codec(ClassInfo& info) {
+  if constexpr (HasMembers<T>) {
+    info.encode = [](const PersistentObject& object, Encoder& to) { T::visit_members(static_cast<const T&>(object), to); };
+    info.decode = [](PersistentObject& object, Decoder& from) {
+      T::visit_members(static_cast<T&>(object), from);
+      return from.done();
+    };
+  }
+}
+
+template <typename T>
 ClassInfo make_class_info() {
   static_assert(std::is_base_of_v<PersistentObject, T> && std::is_copy_constructible_v<T> && std::is_default_constructible_v<T>);
   ClassInfo info{.id = T::kClass,
@@ -144,8 +160,11 @@ ClassInfo make_class_info() {
                      return {};
                    }
                  },
+                 .encode = nullptr,
+                 .decode = nullptr,
                  .indexes = {},
                  .references = {}};
+  add_codec<T>(info);
   std::apply([&](const auto&... each) { (add_index<T>(info, each), ...); }, indexes_of<T>());
   std::apply([&](const auto&... each) { (add_reference<T>(info, each), ...); }, references_of<T>());
   return info;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <tuple>
 #include <utility>
@@ -29,7 +30,11 @@ struct ClassState {
   std::vector<IndexState> indexes;
   std::atomic<std::uint64_t> live{0};
   std::atomic<DbId> last_id{0};
-  std::vector<const PersistentObject*> deleted;  // Guarded by the lock of commits.
+  std::atomic<DbId> id_ceiling{std::numeric_limits<DbId>::max()};  // No greater id is given.
+  std::atomic<DbId> ids_low{0};                                    // The saver is woken when so many ids are left.
+  // Guarded by the lock of commits:
+  std::vector<const PersistentObject*> deleted;  // Without a store: what remove_deleted() takes out of the containers.
+  std::uint64_t deleted_count = 0;               // Deleted objects in the containers.
 };
 
 /// The key of the main set.

@@ -37,7 +37,7 @@ class CAIRN_API PersistentObject {
   [[nodiscard]] DbId db_id() const { return db_id_; }
   /// True for what on_change() gives as the deleted object. A version that was found before the deletion stays as it is: look the
   /// id up again to learn whether the object is still there.
-  [[nodiscard]] bool is_deleted() const { return deleted_; }
+  [[nodiscard]] bool is_deleted() const { return (uses_.load(std::memory_order_relaxed) & kDeleted) != 0; }
 
  protected:
   ~PersistentObject() = default;
@@ -45,9 +45,12 @@ class CAIRN_API PersistentObject {
  private:
   friend struct objects::ObjectAccess;
 
+  static constexpr std::uint32_t kDeleted = std::uint32_t{1} << 31;
+
   DbId db_id_;
-  mutable std::atomic<std::uint32_t> uses_{0};  // Models and Helds.
-  bool deleted_ = false;
+  mutable std::atomic<std::uint32_t> uses_{0};         // How many Models, Helds and dirty lists use it; kDeleted is set before
+                                                       // it is published.
+  mutable std::atomic<std::uint32_t> dirty_place_{0};  // In the dirty list of the Model that made this version, once it is there.
 };
 
 namespace objects {
@@ -55,10 +58,19 @@ namespace objects {
 /// Access of a Model to the private members of an object.
 struct ObjectAccess {
   static void set_id(PersistentObject& object, DbId id) { object.db_id_ = id; }
-  static void set_deleted(PersistentObject& object) { object.deleted_ = true; }
+  static void set_deleted(PersistentObject& object) {
+    object.uses_.fetch_or(PersistentObject::kDeleted, std::memory_order_relaxed);
+  }
   static void use(const PersistentObject& object) { object.uses_.fetch_add(1, std::memory_order_relaxed); }
   /// True: that was the last use.
-  static bool release(const PersistentObject& object) { return object.uses_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
+  static bool release(const PersistentObject& object) {
+    return (object.uses_.fetch_sub(1, std::memory_order_acq_rel) & ~PersistentObject::kDeleted) == 1;
+  }
+  /// For the Journal, under the lock of commits of its Model. Another Model that shares the object may read it, not change it.
+  static std::uint32_t dirty_place(const PersistentObject& object) { return object.dirty_place_.load(std::memory_order_relaxed); }
+  static void set_dirty_place(const PersistentObject& object, std::uint32_t place) {
+    object.dirty_place_.store(place, std::memory_order_relaxed);
+  }
 };
 
 /// How the objects of a class are ordered or hashed in one index. The functions are called by many threads at once.
