@@ -90,16 +90,6 @@ class CAIRN_API Saving {
   std::unique_ptr<Saver, SaverEnd> saver_;
 };
 
-/// What a store remembers of a Model: its kSchema, or the names of its classes.
-template <typename M>
-std::string schema_of(const M& model) {
-  if constexpr (requires { M::kSchema; }) {
-    return std::string(M::kSchema);
-  } else {
-    return model.class_names();
-  }
-}
-
 }  // namespace objects
 
 /// A Model of class M, which derives from Model, with its objects in a store. Thread-safe, as a Model is. Not to be moved. Its
@@ -122,7 +112,15 @@ class Persistent : public M, public objects::Saving {
  protected:
   Persistent() = default;
   Result<void> open_on(std::unique_ptr<Store> store, const WriteBehindOptions& options) {
-    return Saving::open(this->core(), std::move(store), objects::schema_of<M>(*this), options);
+    return Saving::open(this->core(), std::move(store), schema(), options);
+  }
+  /// What the store remembers of the classes: M::kSchema or, without it, their names.
+  [[nodiscard]] std::string schema() const {
+    if constexpr (requires { M::kSchema; }) {
+      return std::string(M::kSchema);
+    } else {
+      return this->class_names();
+    }
   }
 };
 

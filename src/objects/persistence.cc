@@ -16,7 +16,9 @@ Saving::~Saving() = default;
 Result<void> Saving::open(ModelCore& core, std::unique_ptr<Store> store, const std::string& schema,
                           const WriteBehindOptions& options) {
   saver_.reset(new Saver(core, std::move(store), options, system_clock()));
-  return saver_->open(schema);
+  const Result<void> opened = saver_->open(schema);
+  if (!opened) saver_.reset();  // Not closed: a store that was not taken over, or not read whole, is left as it is.
+  return opened;
 }
 
 void Saving::end() {

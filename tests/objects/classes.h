@@ -46,17 +46,17 @@ struct Item : PersistentObject {
   }
 };
 
-struct Child : PersistentObject {
+struct Link : PersistentObject {
   using PersistentObject::PersistentObject;
   Id<Item> strict;
   Id<Item> soft;
   Id<Item> owned;
   std::int64_t number = 0;
 
-  static constexpr ModelClass kClass{"Child", 3};
+  static constexpr ModelClass kClass{"Link", 3};
   static constexpr auto kReferences =
-      std::tuple(Reference<&Child::strict>{"strict"}, Reference<&Child::soft>{"soft", OnDelete::kClear},
-                 Reference<&Child::owned>{"owned", OnDelete::kCascade});
+      std::tuple(Reference<&Link::strict>{"strict"}, Reference<&Link::soft>{"soft", OnDelete::kClear},
+                 Reference<&Link::owned>{"owned", OnDelete::kCascade});
 
   template <typename Self, typename Visitor>
   static void visit_members(Self& self, Visitor& visit) {

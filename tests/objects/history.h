@@ -38,7 +38,7 @@ struct Plain {
 };
 
 inline PlainItem plain(const Item& of) { return {of.name, of.code, of.size, of.score, of.color, of.parent.value}; }
-inline PlainChild plain(const Child& of) { return {of.strict.value, of.soft.value, of.owned.value, of.number}; }
+inline PlainChild plain(const Link& of) { return {of.strict.value, of.soft.value, of.owned.value, of.number}; }
 inline void fill(Item& to, const PlainItem& from) {
   to.name = from.name;
   to.code = from.code;
@@ -47,7 +47,7 @@ inline void fill(Item& to, const PlainItem& from) {
   to.color = from.color;
   to.parent = {from.parent};
 }
-inline void fill(Child& to, const PlainChild& from) {
+inline void fill(Link& to, const PlainChild& from) {
   to.strict = {from.strict};
   to.soft = {from.soft};
   to.owned = {from.owned};
@@ -178,7 +178,7 @@ class History {
         return {};
       }
       case 3: {
-        CAIRN_TRY(made, transaction.create<Child>());
+        CAIRN_TRY(made, transaction.create<Link>());
         fill(*made, after.children[made->db_id()] = child(after));
         return {};
       }
@@ -195,7 +195,7 @@ class History {
       case 5: {
         const DbId id = any_of(after.children);
         if (id == 0) return {};
-        CAIRN_TRY(edited, transaction.edit(Id<Child>{id}));
+        CAIRN_TRY(edited, transaction.edit(Id<Link>{id}));
         fill(*edited, after.children[id] = child(after));
         return {};
       }
@@ -243,7 +243,7 @@ class History {
     EXPECT_TRUE(same != nullptr && plain(*same) == after.items.at(id));
     std::size_t children = 0;
     for (const auto& [number, each] : after.children) children += each.soft == id ? 1 : 0;
-    EXPECT_EQ(transaction.children(&Child::soft, Id<Item>{id}).size(), children);
+    EXPECT_EQ(transaction.children(&Link::soft, Id<Item>{id}).size(), children);
     return {};
   }
   void copy() {
@@ -278,7 +278,7 @@ class History {
     const Reading now = model.read();
     Plain seen;
     now.for_each<Item>([&](const Item& each) { seen.items[each.db_id()] = plain(each); });
-    now.for_each<Child>([&](const Child& each) { seen.children[each.db_id()] = plain(each); });
+    now.for_each<Link>([&](const Link& each) { seen.children[each.db_id()] = plain(each); });
     ASSERT_EQ(seen.items, of.items);
     ASSERT_EQ(seen.children, of.children);
     ASSERT_EQ(now.count<Item>(), of.items.size());
@@ -313,7 +313,7 @@ class History {
       for (const auto& [number, child] : of.children) {
         if (child.owned == id) owned.push_back(number);
       }
-      ASSERT_EQ(ids(now.children(&Child::owned, Id<Item>{id})), owned);
+      ASSERT_EQ(ids(now.children(&Link::owned, Id<Item>{id})), owned);
     }
   }
 

@@ -11,7 +11,7 @@ class InMemory final : public History {
 
  private:
   [[nodiscard]] cairn::Model& model() override { return model_; }
-  cairn::Model model_ = cairn::Model::of<Item, Child>();
+  cairn::Model model_ = cairn::Model::of<Item, Link>();
 };
 
 TEST(ModelHistory, AnswersAsAScanDoes) {

@@ -32,7 +32,7 @@ struct ModelTest : testing::Test {
   /// So that lookups of one expression need no Reading with a name.
   static const Reading& seen(const Reading& now) { return now; }
 
-  Model model = Model::of<Item, Child>();
+  Model model = Model::of<Item, Link>();
 };
 
 TEST_F(ModelTest, FindsByEveryKey) {
@@ -137,16 +137,16 @@ TEST_F(ModelTest, AnErrorOrExceptionChangesNothing) {
 TEST_F(ModelTest, DeletionFollowsReferences) {
   const Id<Item> root = make("root");
   const Id<Item> leaf = make("leaf", 1, make("branch", 0, root));
-  const auto child = model.create<Child>([&](Child& of) {
+  const auto child = model.create<Link>([&](Link& of) {
     of.owned = leaf;
     of.soft = leaf;
   });
-  const auto other = model.create<Child>([&](Child& of) { of.soft = leaf; });
-  const auto guard = model.create<Child>([&](Child& of) { of.strict = leaf; });
+  const auto other = model.create<Link>([&](Link& of) { of.soft = leaf; });
+  const auto guard = model.create<Link>([&](Link& of) { of.strict = leaf; });
   ASSERT_TRUE(child && other && guard);
   const auto refused = model.set_deleted(root);
   ASSERT_FALSE(refused.has_value());
-  EXPECT_EQ(refused.error().message, "Child 3 refers to Item 3 by 'strict': it cannot be deleted");
+  EXPECT_EQ(refused.error().message, "Link 3 refers to Item 3 by 'strict': it cannot be deleted");
   EXPECT_EQ(seen(model.read()).count<Item>(), 3U);
   ASSERT_TRUE(model.set_deleted(*guard));
   ASSERT_TRUE(model.set_deleted(root));
@@ -162,7 +162,7 @@ TEST_F(ModelTest, DeletionGoesOnFromEditedObjects) {
   const Id<Item> top = make("top");
   const Id<Item> middle = make("middle", 0, top);
   const Id<Item> bottom = make("bottom", 0, middle);
-  const auto child = model.create<Child>([&](Child& of) { of.soft = middle; });
+  const auto child = model.create<Link>([&](Link& of) { of.soft = middle; });
   ASSERT_TRUE(model.transact([&](Transaction& transaction) -> Result<void> {
     CAIRN_TRY(edited, transaction.edit(middle));
     edited->size = 9;
@@ -211,7 +211,7 @@ TEST_F(ModelTest, TransactionsLeaveEmptyKeysOutOfUniqueIndexes) {
 
 // Two Models that change each other in on_change() do not wait for each other.
 TEST_F(ModelTest, ModelsMayFollowEachOther) {
-  Model other = Model::of<Item, Child>();
+  Model other = Model::of<Item, Link>();
   const Id<Item> here = make("here");
   const auto there = other.create<Item>([](Item& item) { item.name = "there"; });
   const auto follow = [](Model& to, Id<Item> id) {
@@ -262,7 +262,7 @@ TEST_F(ModelTest, HeldObjectsStayWhole) {
   EXPECT_EQ((*held)->name, "held");
   const Held<Item> copy = *held;
   held.reset();
-  model = Model::of<Item, Child>();
+  model = Model::of<Item, Link>();
   EXPECT_EQ(copy->name, "held");
   EXPECT_EQ(copy->size, 5);
 }
@@ -279,7 +279,7 @@ TEST_F(ModelTest, ACopySharesObjectsAndNothingElse) {
   EXPECT_EQ(names(seen(copy.read()).all(Item::by_size)), "one two ");
   EXPECT_EQ(seen(copy.read()).find(one)->size, 1);
   EXPECT_EQ(names(seen(model.read()).all(Item::by_size)), "three one ");
-  model = Model::of<Item, Child>();
+  model = Model::of<Item, Link>();
   EXPECT_EQ(seen(copy.read()).find(Item::by_name, "one")->size, 1);
 }
 
@@ -293,7 +293,7 @@ TEST_F(ModelTest, OneMomentAllowsNoChange) {
     EXPECT_EQ(model.stats().classes[0].objects, 1U);
     EXPECT_EQ(seen(model.copy().read()).count<Item>(), 1U);
     EXPECT_TRUE(model.at_one_moment([&](const Reading& nested) { EXPECT_NE(nested.find(one), nullptr); }));
-    Model other = Model::of<Item, Child>();
+    Model other = Model::of<Item, Link>();
     EXPECT_EQ(other.create<Item>([](Item&) {}).error().code, ErrorCode::kInvalidArgument);
     EXPECT_EQ(other.at_one_moment([](const Reading&) {}).error().code, ErrorCode::kInvalidArgument);
   });
@@ -346,7 +346,7 @@ TEST_F(ModelTest, TellsChangesInOrder) {
     EXPECT_EQ(told, "1 made first\n2 made second\n");
     ASSERT_TRUE(model.edit(first, [](Item& item) { item.name = "renamed"; }));
     ASSERT_TRUE(model.set_deleted(second));
-    EXPECT_TRUE(model.create<Child>([](Child&) {}));
+    EXPECT_TRUE(model.create<Link>([](Link&) {}));
   }
   make("third");
   EXPECT_EQ(told, "1 made first\n2 made second\n3 changed renamed\n4 deleted second\n");

@@ -70,15 +70,15 @@ struct ModelThreads : testing::Test {
       last = item.size;
       if (++walked == 20) break;
     }
-    for (const Child& child : now.children(&Child::owned, any(random))) ASSERT_EQ(child.number, child.owned.value);
+    for (const Link& child : now.children(&Link::owned, any(random))) ASSERT_EQ(child.number, child.owned.value);
   }
   void child_comes_and_goes(Random& random) {
-    const auto made = model.create<Child>([&](Child& child) {
+    const auto made = model.create<Link>([&](Link& child) {
       child.owned = any(random);
       child.number = child.owned.value;
     });
     ASSERT_TRUE(made.has_value());
-    const Held<Child> held = *model.hold(*made);
+    const Held<Link> held = *model.hold(*made);
     ASSERT_TRUE(model.set_deleted(*made));
     model.remove_deleted();
     ASSERT_EQ(held->number, held->owned.value) << "a held object stays whole";
@@ -86,7 +86,7 @@ struct ModelThreads : testing::Test {
     ASSERT_EQ(now.find(*made), nullptr);
   }
 
-  Model model = Model::of<Item, Child>();
+  Model model = Model::of<Item, Link>();
 };
 
 TEST_F(ModelThreads, NobodySeesHalfAChange) {

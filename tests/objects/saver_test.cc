@@ -251,13 +251,13 @@ TEST_F(SaverTest, DoesNotEraseWhatWasNeverStored) {
 TEST_F(SaverTest, ErasesParentsFirstByIds) {
   std::vector<Id<Item>> items;
   for (int i = 0; i < 5; ++i) items.push_back(make("item" + std::to_string(i)));
-  std::vector<Id<Child>> children;
-  for (int i = 0; i < 3; ++i) children.push_back(model->create<Child>([](Child&) {}).value());
+  std::vector<Id<Link>> children;
+  for (int i = 0; i < 3; ++i) children.push_back(model->create<Link>([](Link&) {}).value());
   EXPECT_OK(model->saver().flush());
   for (const auto child : {children[2], children[0]}) EXPECT_OK(model->set_deleted(child));
   for (const auto item : {items[3], items[1], items[4]}) EXPECT_OK(model->set_deleted(item));
   EXPECT_OK(model->saver().flush());
-  EXPECT_EQ(disk.erased, (std::vector<std::string>{"Item 2", "Item 4", "Item 5", "Child 1", "Child 3"}));
+  EXPECT_EQ(disk.erased, (std::vector<std::string>{"Item 2", "Item 4", "Item 5", "Link 1", "Link 3"}));
 }
 
 TEST_F(SaverTest, GivesNoIdTwice) {
@@ -345,7 +345,7 @@ TEST_F(SaverTest, LeavesBadRecordsAlone) {
 TEST_F(SaverTest, CheckNamesStoredConflicts) {
   make("one");
   make("two");
-  EXPECT_OK(model->create<Child>([](Child& child) { child.owned = {1}; }));
+  EXPECT_OK(model->create<Link>([](Link& child) { child.owned = {1}; }));
   EXPECT_OK(model->saver().close());
   EXPECT_TRUE(model->check().empty());
   disk.records[{"Item", 2}] = disk.records[{"Item", 1}];
@@ -356,7 +356,7 @@ TEST_F(SaverTest, CheckNamesStoredConflicts) {
   disk.records.erase({"Item", 1});
   disk.records.erase({"Item", 2});
   open();
-  EXPECT_EQ(model->check(), std::vector<std::string>{"Child 1: 'owned' refers to Item 1, which does not exist"});
+  EXPECT_EQ(model->check(), std::vector<std::string>{"Link 1: 'owned' refers to Item 1, which does not exist"});
 }
 
 TEST_F(SaverTest, AClosedModelRefusesChanges) {
@@ -402,8 +402,8 @@ TEST_F(SaverTest, ACopyIsClean) {
 }
 
 TEST(EraseRanks, TakeCyclesAsOne) {
-  const std::vector<std::uint32_t> ranks = objects::erase_ranks({&objects::class_info<Child>(), &objects::class_info<Item>()});
-  EXPECT_LT(ranks[Item::kClass.number], ranks[Child::kClass.number]);
+  const std::vector<std::uint32_t> ranks = objects::erase_ranks({&objects::class_info<Link>(), &objects::class_info<Item>()});
+  EXPECT_LT(ranks[Item::kClass.number], ranks[Link::kClass.number]);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ Plain plain_of(const cairn::Model& model) {
   Plain found;
   const Reading now = model.read();
   now.for_each<Item>([&](const Item& each) { found.items[each.db_id()] = plain(each); });
-  now.for_each<Child>([&](const Child& each) { found.children[each.db_id()] = plain(each); });
+  now.for_each<Link>([&](const Link& each) { found.children[each.db_id()] = plain(each); });
   return found;
 }
 

@@ -27,7 +27,7 @@ class StoredModel : public cairn::Model {
 
  private:
   StoredModel(std::unique_ptr<Store> store, Clock& clock, const WriteBehindOptions& options)
-      : Model(of<Item, Child>()), saver_(std::make_unique<objects::Saver>(core(), std::move(store), options, clock)) {}
+      : Model(of<Item, Link>()), saver_(std::make_unique<objects::Saver>(core(), std::move(store), options, clock)) {}
   std::unique_ptr<objects::Saver> saver_;
 };
 

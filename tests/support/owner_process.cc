@@ -1,9 +1,11 @@
 // A process that owns a database with a short lease and writes until it is told it no longer may: for tests that stop
 // and kill real processes; with a third argument it saves into a timeline of that name, in small blocks, and with a fourth stores
-// in a fork store. Prints the number of each acknowledged write; exits 0 when a write fails with kLeaseLost.
+// in a fork store; with a fifth it makes transfers in a Model. Prints the number of each acknowledged write; exits 0 when a write
+// fails with kLeaseLost.
 #include <cstdio>
 #include <string>
 
+#include "bank_model.h"
 #include "cairn/cairn.h"
 
 namespace {
@@ -53,13 +55,36 @@ int store_for_ever(cairn::Database& database, const char* name) {
   }
 }
 
+/// Prints "given ID" before an entry is waited for, "saved ID" after it. Every tenth is deleted at once.
+int transfer_for_ever(cairn::Database& database, const char* name) {
+  using cairn::test::Bank;
+  using cairn::test::Entry;
+  auto table = database.table(name);
+  if (!table) return 3;
+  auto bank = cairn::TablePersistence<Bank>::open(*table, {.idle_ms = 1, .age_ms_max = 5});
+  if (!bank || !(*bank)->begin()) return 3;
+  for (std::int64_t i = 0;; ++i) {
+    cairn::Id<Entry> entry;
+    auto change = (*bank)->transfer(i, entry);
+    if (change && i % 10 == 9) change = (*bank)->set_deleted(entry);
+    if (!change) return 4;
+    std::printf("given %ld\n", entry.value);
+    std::fflush(stdout);
+    const auto saved = (*bank)->wait_until_saved(*change);
+    if (!saved) return saved.error().code == cairn::ErrorCode::kLeaseLost ? 0 : 4;
+    std::printf("%s %ld\n", i % 10 == 9 ? "deleted" : "saved", entry.value);
+    std::fflush(stdout);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3 || argc > 5) return 2;
+  if (argc < 3 || argc > 6) return 2;
   auto database =
       cairn::Database::open(argv[1], {.create_if_missing = true, .owner = "the stopped owner", .lease_ms = std::stol(argv[2])});
   if (!database) return 3;
+  if (argc == 6) return transfer_for_ever(*database, argv[3]);
   if (argc == 5) return store_for_ever(*database, argv[3]);
   if (argc == 4) return save_for_ever(*database, argv[3]);
   auto table = database->table("main");
