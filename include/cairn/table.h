@@ -344,12 +344,12 @@ class CAIRN_API Batch {
   template <typename Value>
     requires std::same_as<Value, Bytes>
   void put(ByteView key, Value&& value) {
-    add_owned(nullptr, Kind::kPut, key, std::move(value));
+    add_owned(nullptr, Kind::kPut, key, std::forward<Value>(value));
   }
   template <typename Value>
     requires std::same_as<Value, Bytes>
   void put(const Table& family, ByteView key, Value&& value) {
-    add_owned(&family, Kind::kPut, key, std::move(value));
+    add_owned(&family, Kind::kPut, key, std::forward<Value>(value));
   }
   void clear() {
     writes_.clear();

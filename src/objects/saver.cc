@@ -388,13 +388,13 @@ Result<void> Saver::close() {
     if (closed_) return {};
     CAIRN_TRY_VOID(note_result(work(true)));
     closed_ = true;
-    // Ids that were reserved and not given are given by the next owner. If that fails they are lost, and no harm is done.
     std::vector<IdCeiling> ceilings;
     for (const ClassInfo* const info : infos_of(core_)) {
       ClassState& of = *core_.class_state(info->id.number);
       of.id_ceiling.store(0);
       ceilings.push_back({info, of.last_id.load()});
     }
+    // Ids that were reserved and not given are given by the next owner. If that fails they are lost, and no harm is done.
     store_->set_ceilings(ceilings).ignore_error();
     store_.reset();
   }
